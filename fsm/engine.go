@@ -1,0 +1,75 @@
+package fsm
+
+import (
+	"context"
+	"errors"
+
+	"github.com/qmuntal/stateless"
+)
+
+// newEngine tells stateless the whole table, once and for all. The engine keeps
+// no state: it reads the machine's, and its mutator commits.
+func (m *Machine) newEngine() *stateless.StateMachine {
+	engine := stateless.NewStateMachineWithExternalStorage(
+		func(context.Context) (stateless.State, error) { return m.State(), nil },
+		func(_ context.Context, to stateless.State) error {
+			return m.commit(KindTransition, to.(State), m.firing.trigger, m.firing.why)
+		},
+		stateless.FiringImmediate, // a queued trigger could come back with another caller's error
+	)
+	engine.OnUnhandledTrigger(func(context.Context, stateless.State, stateless.Trigger, []string) error {
+		return m.reject()
+	})
+	for _, row := range m.table.rows {
+		for _, from := range row.From {
+			if from == row.To {
+				engine.Configure(from).PermitReentry(row.Trigger)
+			} else {
+				engine.Configure(from).Permit(row.Trigger, row.To)
+			}
+		}
+	}
+	return engine
+}
+
+// reject commits that the current state does not permit the trigger.
+func (m *Machine) reject() error {
+	state := m.State()
+	refused := m.table.notPermitted(state, m.firing.trigger)
+	if err := m.commit(KindRejected, state, m.firing.trigger, m.firing.why); err != nil {
+		return errors.Join(refused, err)
+	}
+	return refused
+}
+
+// commit is the one place where anything changes: the journal takes the event,
+// then the state is assigned, then the feeds are told. Seq, state and clock of
+// the machine are as before when the journal refuses.
+func (m *Machine) commit(kind Kind, to State, trigger Trigger, why Evidence) error {
+	head, now := m.head.Load(), m.o.Now()
+	// A clock that steps back, as one without a monotonic reading may, stands still.
+	m.mono = max(m.mono, now.Sub(m.began).Nanoseconds())
+	e := &Event{
+		V:         Schema,
+		Kind:      kind,
+		Seq:       head.Seq + 1,
+		Run:       m.o.Run,
+		Machine:   m.o.Name,
+		Time:      now.Round(0).UTC(), // the event goes to other processes: no monotonic reading
+		MonoNS:    m.mono,
+		From:      head.To,
+		To:        to,
+		Trigger:   trigger,
+		InStateMS: wholeMS(m.entered, m.mono),
+		Evidence:  why,
+	}
+	if err := m.o.Journal.Append(*e); err != nil {
+		return &CommitError{Event: *e, Err: err}
+	}
+	if kind == KindTransition {
+		m.entered = e.MonoNS
+	}
+	m.head.Store(e)
+	m.tell(e)
+	return nil
+}

@@ -1,0 +1,98 @@
+package fsm
+
+import "time"
+
+// Schema is the version of the event format, the V of every event.
+const Schema = 1
+
+// Kind says what an event is about. Only KindTransition changes the state.
+type Kind string
+
+const (
+	// KindTransition is a trigger that led from a state to the next.
+	KindTransition Kind = "transition"
+	// KindRejected is a trigger that the current state does not permit.
+	KindRejected Kind = "rejected"
+	// KindStale is an observation that came too late to be applied.
+	KindStale Kind = "stale"
+	// KindBoot is the begin of a run.
+	KindBoot Kind = "boot"
+	// KindNote is a remark.
+	KindNote Kind = "note"
+	// KindGap stands for events that are missing; To is the state after them.
+	KindGap Kind = "gap"
+)
+
+// known reports whether k is one of the kinds above.
+func (k Kind) known() bool {
+	switch k {
+	case KindTransition, KindGap, KindRejected:
+		return true
+	}
+	return k.recordable()
+}
+
+// recordable reports whether Record takes k.
+func (k Kind) recordable() bool {
+	return k == KindBoot || k == KindStale || k == KindNote
+}
+
+// Evidence is what the caller knows about why an event happened. The state never
+// depends on it, and the zero value of a field means that nothing is known.
+type Evidence struct {
+	// Generation counts the connections of a run.
+	Generation uint64 `json:"gen,omitempty"`
+	// Attempt counts the tries since the last success.
+	Attempt int `json:"attempt,omitempty"`
+	// BackoffMS is the pause before the next attempt, in milliseconds.
+	BackoffMS int64 `json:"backoff_ms,omitempty"`
+	// Endpoint is host:port, without credentials.
+	Endpoint string `json:"endpoint,omitempty"`
+	// Queue is the name of the queue concerned.
+	Queue string `json:"queue,omitempty"`
+	// Scope says how much was lost.
+	Scope string `json:"scope,omitempty"`
+	// Class is the class of the error.
+	Class string `json:"class,omitempty"`
+	// Code is the number the peer gave with the error.
+	Code int `json:"code,omitempty"`
+	// Error is the text of the error. The caller redacts secrets.
+	Error string `json:"error,omitempty"`
+	// Note is a remark for the reader.
+	Note string `json:"note,omitempty"`
+}
+
+// Event is one entry of the log. Its JSON form is one flat object, with the
+// names of the Field constants.
+//
+// From and To are those of the transition; in any other event both are the
+// current state. Trigger is the one of the transition, or the rejected one.
+type Event struct {
+	// V is the version of the format: [Schema].
+	V int `json:"v"`
+	// Kind says what the event is about.
+	Kind Kind `json:"kind"`
+	// Seq numbers the events of a machine from 1 without a hole, across runs.
+	Seq uint64 `json:"seq"`
+	// Run identifies the process, or rather the [New], that wrote the event.
+	Run string `json:"run"`
+	// Machine is [Options].Name.
+	Machine string `json:"machine,omitempty"`
+	// Time is the wall clock, in UTC. It may jump; durations come from MonoNS.
+	Time time.Time `json:"time"`
+	// MonoNS is the time since the run began, in nanoseconds. It never decreases.
+	MonoNS int64 `json:"mono_ns"`
+
+	From    State   `json:"from"`
+	To      State   `json:"to"`
+	Trigger Trigger `json:"trigger,omitempty"`
+
+	// InStateMS is how long From had lasted in this run, in whole milliseconds:
+	// MonoNS minus the MonoNS of the run's last transition, or minus 0 before the first.
+	InStateMS int64 `json:"in_state_ms"`
+
+	Evidence
+}
+
+// wholeMS returns the whole milliseconds between two readings of MonoNS.
+func wholeMS(from, to int64) int64 { return (to - from) / int64(time.Millisecond) }

@@ -1,0 +1,70 @@
+package fsm
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// edge is all triggers that lead from one state to another.
+type edge struct {
+	from, to State
+	triggers []Trigger // in row order
+}
+
+// edges merges parallel transitions, in declared order of from, then of to.
+func (t *Table) edges() []edge {
+	var edges []edge
+	for _, from := range t.states {
+		for _, to := range t.states {
+			e := edge{from: from, to: to}
+			for _, row := range t.rows {
+				if row.To == to && slices.Contains(row.From, from) {
+					e.triggers = append(e.triggers, row.Trigger)
+				}
+			}
+			if e.triggers != nil {
+				edges = append(edges, e)
+			}
+		}
+	}
+	return edges
+}
+
+// DOT returns the table as a Graphviz digraph. The text depends on nothing but
+// the table.
+func (t *Table) DOT() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+
+	line(`digraph {`)
+	line(`	rankdir=LR;`)
+	line(`	node [shape=box, style=rounded, fontname="Helvetica", fontsize=12];`)
+	line(`	edge [fontname="Helvetica", fontsize=10, arrowsize=0.7];`)
+	line(``)
+	// No state has an empty name, so the start point cannot be mistaken for one.
+	line(`	"" [shape=point];`)
+	for _, s := range t.states {
+		line(`	%s;`, quoteDOT(string(s)))
+	}
+	line(``)
+	line(`	"" -> %s;`, quoteDOT(string(t.initial)))
+	for _, e := range t.edges() {
+		line(`	%s -> %s [label=%s];`, quoteDOT(string(e.from)), quoteDOT(string(e.to)), labelDOT(e.triggers))
+	}
+	line(`}`)
+	return b.String()
+}
+
+var escapeDOT = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r\n", `\n`, "\n", `\n`, "\r", `\n`)
+
+func quoteDOT(s string) string { return `"` + escapeDOT.Replace(s) + `"` }
+
+// labelDOT returns a label with one trigger per line.
+func labelDOT(triggers []Trigger) string {
+	lines := make([]string, len(triggers))
+	for i, trigger := range triggers {
+		lines[i] = escapeDOT.Replace(string(trigger))
+	}
+	return `"` + strings.Join(lines, `\n`) + `"`
+}

@@ -1,0 +1,69 @@
+package fsm_test
+
+import (
+	"bytes"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/everhop/everhop/fsm"
+)
+
+// oddTable has parallel edges, self loops and the names that break writers.
+func oddTable(t *testing.T) *fsm.Table {
+	t.Helper()
+	const quoted = `say "hi"`
+	states := []fsm.State{"Idle", quoted, "Note", "s4", `back\slash|pipe`, "two\nlines"}
+	table, err := fsm.NewTable("Idle", states, []fsm.Row{
+		{From: []fsm.State{"Idle"}, Trigger: "Greet", To: quoted, Doc: `a "guest" came`},
+		{From: []fsm.State{"Idle"}, Trigger: `Wave "now"`, To: quoted, Doc: "a | b"},
+		{From: []fsm.State{quoted}, Trigger: "Again", To: quoted, Doc: "self loop"},
+		{From: []fsm.State{quoted}, Trigger: "Write", To: "Note", Doc: "a keyword of Mermaid"},
+		{From: []fsm.State{"Note"}, Trigger: "a:b;c#d%%", To: "s4", Doc: "looks like an alias"},
+		{From: []fsm.State{"s4"}, Trigger: `C:\new`, To: `back\slash|pipe`, Doc: `C:\new`},
+		{From: []fsm.State{"s4", `back\slash|pipe`}, Trigger: "Break", To: "two\nlines", Doc: "first\nsecond"},
+		{From: []fsm.State{"Note"}, Trigger: "Skip", To: "two\nlines", Doc: "nothing to say"},
+		{From: []fsm.State{quoted, "Note", "s4", `back\slash|pipe`, "two\nlines"}, Trigger: "Stop", To: "Idle", Doc: "done"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+func TestGoldenDrawings(t *testing.T) {
+	for name, table := range map[string]*fsm.Table{"door": doorTable(t), "odd": oddTable(t)} {
+		t.Run(name, func(t *testing.T) {
+			golden(t, name+".dot", table.DOT())
+			golden(t, name+".mmd", table.Mermaid())
+			golden(t, name+".md", table.Markdown())
+		})
+	}
+}
+
+func TestGraphvizReadsDOT(t *testing.T) {
+	dot, err := exec.LookPath("dot")
+	if err != nil {
+		t.Skip("dot is missing: apt-get install graphviz")
+	}
+	cmd := exec.Command(dot, "-Tsvg")
+	cmd.Stdin = strings.NewReader(oddTable(t).DOT())
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	svg, err := cmd.Output()
+	if err != nil || stderr.Len() > 0 {
+		t.Fatalf("dot: %v\n%s", err, &stderr)
+	}
+	for _, label := range []string{
+		`>say &quot;hi&quot;<`, `>back\slash|pipe<`, `>two<`, `>lines<`, // states
+		`>Greet<`, `>Wave &quot;now&quot;<`, `>C:\new<`, `>a:b;c#d%%<`, // triggers, one a line
+	} {
+		if !bytes.Contains(svg, []byte(label)) {
+			t.Errorf("the drawing does not show %s", label)
+		}
+	}
+	// Six states and the start point; a misquoted name would make another node.
+	if got := bytes.Count(svg, []byte(`class="node"`)); got != 7 {
+		t.Errorf("the drawing has %d nodes, want 7", got)
+	}
+}

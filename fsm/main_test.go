@@ -1,0 +1,112 @@
+package fsm_test
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/everhop/everhop/fsm"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// golden compares got with a file under testdata/fsm.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("..", "testdata", "fsm", name)
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (go test -update writes it)", err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+// doorTable has a self loop (Knock), a state of no return and a refusal in each state.
+func doorTable(t testing.TB) *fsm.Table {
+	t.Helper()
+	table, err := fsm.NewTable("Closed", []fsm.State{"Closed", "Open", "Broken"}, []fsm.Row{
+		{From: []fsm.State{"Closed"}, Trigger: "Open", To: "Open", Doc: "somebody comes"},
+		{From: []fsm.State{"Open"}, Trigger: "Close", To: "Closed", Doc: "it is cold"},
+		{From: []fsm.State{"Closed"}, Trigger: "Knock", To: "Closed", Doc: "nobody hears"},
+		{From: []fsm.State{"Closed", "Open"}, Trigger: "Kick", To: "Broken", Doc: "somebody is angry"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+func newMachine(t testing.TB, table *fsm.Table, o fsm.Options) *fsm.Machine {
+	t.Helper()
+	m, err := fsm.New(table, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
+func fire(t testing.TB, m *fsm.Machine, triggers ...fsm.Trigger) {
+	t.Helper()
+	for _, trigger := range triggers {
+		if _, err := m.Fire(trigger, fsm.Evidence{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// clock stands still until it is moved.
+type clock struct{ now time.Time }
+
+func newClock() *clock {
+	zone := time.FixedZone("UTC+2", 2*60*60)
+	return &clock{time.Date(2024, 5, 17, 14, 0, 0, 123456789, zone)}
+}
+
+func (c *clock) Now() time.Time       { return c.now }
+func (c *clock) move(d time.Duration) { c.now = c.now.Add(d) }
+
+var errFull = errors.New("disk full")
+
+// book is a journal that keeps everything, and fails or calls back on demand.
+type book struct {
+	events []fsm.Event
+	full   bool
+	during func()
+}
+
+func (b *book) Append(e fsm.Event) error {
+	if b.during != nil {
+		b.during()
+	}
+	if b.full {
+		return errFull
+	}
+	b.events = append(b.events, e)
+	return nil
+}
+
+func (b *book) Last() (fsm.Event, bool) {
+	if len(b.events) == 0 {
+		return fsm.Event{}, false
+	}
+	return b.events[len(b.events)-1], true
+}

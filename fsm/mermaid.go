@@ -1,0 +1,67 @@
+package fsm
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Mermaid returns the table as a Mermaid stateDiagram-v2. A state whose name
+// Mermaid could misread gets an alias. The text depends on nothing but the table.
+func (t *Table) Mermaid() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+
+	line("stateDiagram-v2")
+	line("    direction LR")
+	id := make(map[State]string, len(t.states))
+	for i, s := range t.states {
+		id[s] = string(s)
+		if !plainMermaid(id[s]) {
+			id[s] = fmt.Sprintf("s%d", i+1)
+			line(`    state "%s" as %s`, escapeMermaid(string(s)), id[s])
+		}
+	}
+	line("    [*] --> %s", id[t.initial])
+	for _, e := range t.edges() {
+		labels := make([]string, len(e.triggers))
+		for i, trigger := range e.triggers {
+			labels[i] = escapeMermaid(string(trigger))
+		}
+		line("    %s --> %s : %s", id[e.from], id[e.to], strings.Join(labels, "<br/>"))
+	}
+	return b.String()
+}
+
+var (
+	identMermaid = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
+	aliasMermaid = regexp.MustCompile(`^s[0-9]+$`)
+
+	// Mermaid reads these as keywords, whatever their case.
+	keywordsMermaid = []string{
+		"accdescr", "acctitle", "as", "class", "classdef", "click", "default", "direction", "end",
+		"hide", "href", "note", "scale", "state", "statediagram", "style",
+	}
+)
+
+// plainMermaid reports whether Mermaid takes name for an identifier, and nobody
+// takes it for one of our aliases.
+func plainMermaid(name string) bool {
+	return identMermaid.MatchString(name) && !aliasMermaid.MatchString(name) &&
+		!slices.Contains(keywordsMermaid, strings.ToLower(name))
+}
+
+// escapeMermaid writes all but harmless characters as Mermaid's entity codes.
+func escapeMermaid(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" _-.,", r) {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, "#%d;", r)
+		}
+	}
+	return b.String()
+}

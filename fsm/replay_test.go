@@ -1,0 +1,119 @@
+package fsm_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/everhop/everhop/fsm"
+)
+
+// doorLog is a log of two runs with every kind but a gap:
+//
+//	0 boot   1 Open   2 rejected   3 Close   4 Knock   5 stale   6 Kick
+//	run r1.................................|run r2..................
+func doorLog(t *testing.T) []fsm.Event {
+	t.Helper()
+	clock, log := newClock(), &book{}
+	o := fsm.Options{Run: "r1", Journal: log, Now: func() time.Time { clock.move(1700 * time.Microsecond); return clock.now }}
+	m := newMachine(t, doorTable(t), o)
+	_, _ = m.Record(fsm.KindBoot, fsm.Evidence{})
+	fire(t, m, "Open")
+	_, _ = m.Fire("Knock", fsm.Evidence{})
+	fire(t, m, "Close")
+	o.Run = "r2"
+	m = newMachine(t, doorTable(t), o)
+	fire(t, m, "Knock")
+	_, _ = m.Record(fsm.KindStale, fsm.Evidence{})
+	fire(t, m, "Kick")
+	return log.events
+}
+
+func TestReplayNamesTheFirstDivergence(t *testing.T) {
+	tests := map[string]struct {
+		mutate func([]fsm.Event) []fsm.Event
+		index  int
+		field  string
+	}{
+		"unknown kind":          {func(l []fsm.Event) []fsm.Event { l[2].Kind = "odd"; return l }, 2, fsm.FieldKind},
+		"seq repeated":          {func(l []fsm.Event) []fsm.Event { l[3].Seq = 3; return l }, 3, fsm.FieldSeq},
+		"event missing":         {func(l []fsm.Event) []fsm.Event { return slices.Delete(l, 5, 6) }, 5, fsm.FieldSeq},
+		"from is not the fold":  {func(l []fsm.Event) []fsm.Event { l[3].From = "Closed"; return l }, 3, fsm.FieldFrom},
+		"from is not initial":   {func(l []fsm.Event) []fsm.Event { l[0].From, l[0].To = "Open", "Open"; return l }, 0, fsm.FieldFrom},
+		"from is unknown":       {func(l []fsm.Event) []fsm.Event { l[5].From = "Ajar"; return l[5:] }, 0, fsm.FieldFrom},
+		"to is not next":        {func(l []fsm.Event) []fsm.Event { l[1].To = "Broken"; return l }, 1, fsm.FieldTo},
+		"note changes state":    {func(l []fsm.Event) []fsm.Event { l[5].To = "Open"; return l }, 5, fsm.FieldTo},
+		"rejection moves":       {func(l []fsm.Event) []fsm.Event { l[2].To = "Closed"; return l }, 2, fsm.FieldTo},
+		"trigger not permitted": {func(l []fsm.Event) []fsm.Event { l[6].Trigger = "Close"; return l }, 6, fsm.FieldTrigger},
+		"trigger missing":       {func(l []fsm.Event) []fsm.Event { l[6].Trigger = ""; return l }, 6, fsm.FieldTrigger},
+		"time from the begin":   {func(l []fsm.Event) []fsm.Event { l[0].InStateMS++; return l }, 0, fsm.FieldInStateMS},
+		"time of a transition":  {func(l []fsm.Event) []fsm.Event { l[3].InStateMS--; return l }, 3, fsm.FieldInStateMS},
+		"time of a rejection":   {func(l []fsm.Event) []fsm.Event { l[2].MonoNS += 1e7; return l }, 2, fsm.FieldInStateMS},
+		"time in a new run":     {func(l []fsm.Event) []fsm.Event { l[4].InStateMS = 99; return l }, 4, fsm.FieldInStateMS},
+		"time in a later run":   {func(l []fsm.Event) []fsm.Event { l[4].InStateMS = 99; return l[2:] }, 2, fsm.FieldInStateMS},
+		"time after a transition": {func(l []fsm.Event) []fsm.Event {
+			l[5].InStateMS = 99
+			return l[4:]
+		}, 1, fsm.FieldInStateMS},
+		"gap to nowhere": {func(l []fsm.Event) []fsm.Event {
+			l[3] = fsm.Event{Kind: fsm.KindGap, Seq: 4, To: "Ajar"}
+			return l
+		}, 3, fsm.FieldTo},
+		"behind a gap": {func(l []fsm.Event) []fsm.Event {
+			l[3] = fsm.Event{Kind: fsm.KindGap, Seq: 4, To: "Open"}
+			return l
+		}, 4, fsm.FieldFrom},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			log := tt.mutate(doorLog(t))
+			_, err := fsm.Replay(doorTable(t), slices.Values(log))
+			var d *fsm.DivergenceError
+			if !errors.As(err, &d) {
+				t.Fatalf("Replay: %v", err)
+			}
+			if d.Index != tt.index || d.Field != tt.field || d.Event != log[tt.index] || d.Want == d.Got {
+				t.Errorf("want %s at %d, got %v", tt.field, tt.index, d)
+			}
+			if !strings.Contains(d.Error(), tt.field) {
+				t.Errorf("message %q does not name the field", d)
+			}
+		})
+	}
+}
+
+func TestReplayAccepts(t *testing.T) {
+	tests := map[string]struct {
+		mutate func([]fsm.Event) []fsm.Event
+		want   fsm.State
+	}{
+		"whole log":      {func(l []fsm.Event) []fsm.Event { return l }, "Broken"},
+		"empty log":      {func([]fsm.Event) []fsm.Event { return nil }, "Closed"},
+		"begin cut off":  {func(l []fsm.Event) []fsm.Event { return l[2:] }, "Broken"},
+		"end cut off":    {func(l []fsm.Event) []fsm.Event { return l[:2] }, "Open"},
+		"time not known": {func(l []fsm.Event) []fsm.Event { l[2].InStateMS = 99; return l[2:] }, "Broken"},
+		"gap":            {func(l []fsm.Event) []fsm.Event { return missing(l, 1, 3) }, "Broken"},
+		"gap at first":   {func(l []fsm.Event) []fsm.Event { return missing(l, 0, 3) }, "Broken"},
+		"gap at last":    {func(l []fsm.Event) []fsm.Event { return missing(l, 1, len(l)) }, "Broken"},
+		// The begin of the second run is not in the log, nor is the time it was entered.
+		"gap over a begin": {func(l []fsm.Event) []fsm.Event { return missing(l, 2, 5) }, "Broken"},
+		"evidence changed": {func(l []fsm.Event) []fsm.Event { l[1].Error, l[1].Time = "x", time.Time{}; return l }, "Broken"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			state, err := fsm.Replay(doorTable(t), slices.Values(tt.mutate(doorLog(t))))
+			if err != nil || state != tt.want {
+				t.Errorf("Replay = %q, %v; want %q", state, err, tt.want)
+			}
+		})
+	}
+}
+
+// missing puts a gap in place of log[i:j].
+func missing(log []fsm.Event, i, j int) []fsm.Event {
+	to := log[j-1].To
+	gap := fsm.Event{Kind: fsm.KindGap, Seq: log[i].Seq, Run: log[j-1].Run, From: to, To: to}
+	return slices.Replace(log, i, j, gap)
+}

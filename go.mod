@@ -1,0 +1,18 @@
+module github.com/everhop/everhop
+
+go 1.25.0
+
+require (
+	github.com/google/go-cmp v0.7.0
+	github.com/qmuntal/stateless v1.7.2
+	github.com/rabbitmq/amqp091-go v1.16.0
+	github.com/rs/zerolog v1.35.1
+	go.uber.org/goleak v1.3.0
+	pgregory.net/rapid v1.3.0
+)
+
+require (
+	github.com/mattn/go-colorable v0.1.14 // indirect
+	github.com/mattn/go-isatty v0.0.24 // indirect
+	golang.org/x/sys v0.29.0 // indirect
+)
