@@ -1,0 +1,75 @@
+package rabbittest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Ctl runs rabbitmqctl against this node and returns its standard output. It
+// starts an Erlang machine each time, 0.5 s or more. The error contains all output.
+func (n *Node) Ctl(ctx context.Context, args ...string) (string, error) {
+	return n.run(ctx, "", n.tools.ctl, args...)
+}
+
+// StopApp stops RabbitMQ inside the node and leaves the Erlang machine running:
+// clients see connection.close with code 320, then refused connections.
+func (n *Node) StopApp(ctx context.Context) error {
+	_, err := n.Ctl(ctx, "stop_app")
+	return err
+}
+
+// StartApp undoes StopApp and waits until the node answers AMQP again.
+func (n *Node) StartApp(ctx context.Context) error {
+	if _, err := n.Ctl(ctx, "start_app"); err != nil {
+		return err
+	}
+	return n.await(ctx, nil)
+}
+
+// CloseConnections has the broker close all AMQP connections with code 320 and
+// the given reason.
+func (n *Node) CloseConnections(ctx context.Context, reason string) error {
+	_, err := n.Ctl(ctx, "close_all_connections", "--global", reason)
+	return err
+}
+
+// MemoryAlarm raises the memory alarm, or clears it and restores the default
+// watermark. The broker tells its connections a moment later.
+func (n *Node) MemoryAlarm(ctx context.Context, on bool) error {
+	watermark := "0.4"
+	if on {
+		watermark = "0"
+	}
+	_, err := n.Ctl(ctx, "set_vm_memory_high_watermark", watermark)
+	return err
+}
+
+// run runs one of RabbitMQ's tools in the node's environment, with stdin as its
+// input. When ctx ends, the tool and its children are killed.
+func (n *Node) run(ctx context.Context, stdin, tool string, args ...string) (string, error) {
+	if n.foreign {
+		return "", ErrForeignNode
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, tool, args...)
+	cmd.Env = n.environ()
+	cmd.Dir = n.dir
+	cmd.Stdin = strings.NewReader(stdin)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	ownGroup(cmd)
+	cmd.Cancel = func() error { return killGroup(cmd) }
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err() // rather than "signal: killed"
+		}
+		return stdout.String(), fmt.Errorf("rabbittest: %s %s: %w\n%s%s",
+			filepath.Base(tool), strings.Join(args, " "), err, &stdout, &stderr)
+	}
+	return stdout.String(), nil
+}

@@ -1,0 +1,110 @@
+package rabbittest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrNoQueue is returned by Depth when the queue does not exist.
+var ErrNoQueue = errors.New("rabbittest: no such queue")
+
+// Consumers returns how many consumers the broker counts on a queue of virtual
+// host "/", and -1 when the queue does not exist. It costs a few milliseconds, so
+// a test may poll it.
+func (n *Node) Consumers(ctx context.Context, queue string) (int, error) {
+	q, err := n.queue(ctx, queue)
+	if errors.Is(err, ErrNoQueue) {
+		return -1, nil
+	}
+	return q.consumers, err
+}
+
+// Depth returns how many messages of a queue of virtual host "/" wait for
+// delivery, and how many are delivered and not acknowledged. It costs as little as
+// Consumers. Without such a queue the error is [ErrNoQueue].
+func (n *Node) Depth(ctx context.Context, queue string) (ready, unacked int, err error) {
+	q, err := n.queue(ctx, queue)
+	return q.ready, q.unacked, err
+}
+
+type queueInfo struct{ consumers, ready, unacked int }
+
+// lookup takes the name as octets, so that no name needs quoting, and gives a
+// tuple, since a list of small numbers prints as text.
+const lookup = `
+case rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, list_to_binary(%s))) of
+	{ok, Q} ->
+		Info = rabbit_amqqueue:info(Q, [consumers, messages_ready, messages_unacknowledged]),
+		list_to_tuple([Value || {_, Value} <- Info]);
+	{error, not_found} -> none
+end.
+`
+
+func (n *Node) queue(ctx context.Context, name string) (info queueInfo, err error) {
+	octets := strings.Join(strings.Fields(fmt.Sprint([]byte(name))), ",")
+	answer, err := n.eval(ctx, fmt.Sprintf(lookup, octets))
+	if err != nil {
+		return info, err
+	}
+	if answer == "none" {
+		return info, fmt.Errorf("%w: %q", ErrNoQueue, name)
+	}
+	if _, err := fmt.Sscanf(answer, "{%d,%d,%d}", &info.consumers, &info.ready, &info.unacked); err != nil {
+		return queueInfo{}, fmt.Errorf("rabbittest: queue %q: the node answered %s", name, answer)
+	}
+	return info, nil
+}
+
+// eval has the node evaluate an Erlang expression and returns the value as text.
+// erl_call is a small C program and answers in milliseconds; rabbitmqctl does the
+// same where it is missing.
+func (n *Node) eval(ctx context.Context, expression string) (string, error) {
+	if n.tools.erlCall == "" {
+		answer, err := n.Ctl(ctx, "eval", expression)
+		return strings.TrimSpace(answer), err
+	}
+	answer, err := n.run(ctx, expression, n.tools.erlCall, "-e", "-n", n.name)
+	if err != nil {
+		return "", err
+	}
+	value, ok := strings.CutPrefix(answer, "{ok, ")
+	if !ok {
+		return "", fmt.Errorf("rabbittest: node %s: %s", n.name, answer)
+	}
+	return strings.TrimSuffix(value, "}"), nil
+}
+
+// Connection is what the broker knows of one of its clients.
+type Connection struct {
+	Name       string            // "127.0.0.1:40000 -> 127.0.0.1:5672"
+	Properties map[string]string // client properties that are text: product, version, connection_name
+}
+
+// Connections returns the broker's AMQP connections. It costs as much as Ctl.
+func (n *Node) Connections(ctx context.Context) ([]Connection, error) {
+	text, err := n.Ctl(ctx, "list_connections", "--quiet", "--formatter", "json", "name", "client_properties")
+	if err != nil {
+		return nil, err
+	}
+	var rows []struct {
+		Name       string               `json:"name"`
+		Properties [][3]json.RawMessage `json:"client_properties"` // name, type, value
+	}
+	if err := json.Unmarshal([]byte(text), &rows); err != nil {
+		return nil, fmt.Errorf("rabbittest: list_connections: %w in %s", err, text)
+	}
+	connections := make([]Connection, len(rows))
+	for i, row := range rows {
+		connections[i] = Connection{Name: row.Name, Properties: make(map[string]string)}
+		for _, property := range row.Properties {
+			var name, value string
+			if json.Unmarshal(property[0], &name) == nil && json.Unmarshal(property[2], &value) == nil {
+				connections[i].Properties[name] = value
+			}
+		}
+	}
+	return connections, nil
+}

@@ -1,0 +1,202 @@
+package rabbittest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+)
+
+var (
+	// ErrForeignNode is returned by methods that control or inspect a node when the
+	// node is the one of EVERHOP_TEST_URL, which was not started here.
+	ErrForeignNode = errors.New("rabbittest: the node of EVERHOP_TEST_URL cannot be controlled")
+
+	// ErrStopped is returned by Restart after Stop.
+	ErrStopped = errors.New("rabbittest: the node was stopped")
+)
+
+// bootTimeout ends a start whose context has no earlier deadline.
+const bootTimeout = 90 * time.Second
+
+// Node is a private RabbitMQ node. Its methods are safe for concurrent use;
+// Kill, Restart and Stop wait for each other.
+type Node struct {
+	layout
+	url     string
+	tools   installation
+	foreign bool
+
+	mu       sync.Mutex
+	watchdog *watchdog // nil after Stop
+	server   *process  // nil while killed
+}
+
+// Start starts a private node and waits until it answers AMQP, about 4 s. ctx
+// ends the waiting, not the node; the wait also ends after 90 s. The caller calls
+// Stop. Without RabbitMQ on the machine the error is [ErrNotInstalled].
+func Start(ctx context.Context) (*Node, error) {
+	tools, err := findInstallation()
+	if err != nil {
+		return nil, err
+	}
+	place, err := newLayout()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{layout: place, tools: tools, url: "amqp://guest:guest@" + place.addr + "/"}
+	if n.watchdog, err = startWatchdog(n.dir); err != nil {
+		os.RemoveAll(n.dir)
+		return nil, err
+	}
+	n.mu.Lock()
+	err = n.boot(ctx)
+	n.mu.Unlock()
+	if err != nil {
+		return nil, errors.Join(err, n.Stop())
+	}
+	return n, nil
+}
+
+// URL is amqp://guest:guest@127.0.0.1:PORT/, the same for the node's whole life.
+func (n *Node) URL() string { return n.url }
+
+// Addr is the endpoint of the node's AMQP listener, 127.0.0.1:PORT.
+func (n *Node) Addr() string { return n.addr }
+
+// Kill ends the node as kill -9 does and waits until it is gone. It does nothing
+// when the node is not running.
+func (n *Node) Kill() error {
+	if n.foreign {
+		return ErrForeignNode
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.kill()
+	return nil
+}
+
+// Restart starts the node again, on the same ports and the same data, and waits
+// as Start does. A node that still runs is killed first.
+func (n *Node) Restart(ctx context.Context) error {
+	if n.foreign {
+		return ErrForeignNode
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.watchdog == nil {
+		return ErrStopped
+	}
+	n.kill()
+	return n.boot(ctx)
+}
+
+// Stop kills the node, waits until it is gone and removes its folder. Stop is
+// idempotent.
+func (n *Node) Stop() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.watchdog == nil {
+		return nil
+	}
+	n.kill()
+	err := n.watchdog.stop()
+	n.watchdog = nil
+	return err
+}
+
+// boot starts the server and waits for it. Callers hold mu.
+func (n *Node) boot(ctx context.Context) error {
+	output, err := os.Create(n.path("server.log"))
+	if err != nil {
+		return err
+	}
+	defer output.Close()
+	cmd := exec.Command(n.tools.server)
+	cmd.Env = n.environ()
+	cmd.Dir = n.dir
+	cmd.Stdout, cmd.Stderr = output, output
+	if n.server, err = launch(cmd); err != nil {
+		return fmt.Errorf("rabbittest: %w", err)
+	}
+	n.watchdog.guard(n.server)
+
+	if err := n.await(ctx, n.server.done); err != nil {
+		err = fmt.Errorf("%w\n%s", err, tail(output, 8<<10))
+		n.kill()
+		return err
+	}
+	return nil
+}
+
+// kill ends the server if it runs. Callers hold mu.
+func (n *Node) kill() {
+	if n.server == nil {
+		return
+	}
+	n.server.kill()
+	n.watchdog.guard(nil)
+	n.server = nil
+}
+
+// await waits until the node answers AMQP, ctx ends or the server has ended. A
+// nil channel stands for a server whose end is not watched.
+func (n *Node) await(ctx context.Context, ended <-chan struct{}) error {
+	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
+	defer cancel()
+	retry := time.NewTicker(pollInterval)
+	defer retry.Stop()
+	for {
+		err := greet(ctx, n.addr)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("rabbittest: node %s does not answer: %w (last: %w)", n.name, ctx.Err(), err)
+		case <-ended:
+			return fmt.Errorf("rabbittest: node %s ended while it started", n.name)
+		case <-retry.C:
+		}
+	}
+}
+
+// greet offers AMQP 0-9-1 and expects the first octet of the method frame that
+// carries connection.start.
+func greet(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	conn.SetDeadline(deadline)
+	if _, err := io.WriteString(conn, "AMQP\x00\x00\x09\x01"); err != nil {
+		return err
+	}
+	var frame [1]byte
+	if _, err := io.ReadFull(conn, frame[:]); err != nil {
+		return err
+	}
+	if frame[0] != frameMethod {
+		return fmt.Errorf("rabbittest: %s does not speak AMQP 0-9-1", addr)
+	}
+	return nil
+}
+
+// tail is the end of a file, for an error message.
+func tail(file *os.File, limit int64) []byte {
+	info, err := file.Stat()
+	if err != nil {
+		return nil
+	}
+	text, _ := io.ReadAll(io.NewSectionReader(file, max(0, info.Size()-limit), limit))
+	return text
+}

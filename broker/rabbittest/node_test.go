@@ -1,0 +1,277 @@
+package rabbittest
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+const patience = 10 * time.Second
+
+// dial opens a connection and a channel that end with the test.
+func dial(t *testing.T, url string) (*amqp.Connection, *amqp.Channel) {
+	t.Helper()
+	conn, err := amqp.DialConfig(url, amqp.Config{Properties: amqp.Table{
+		"product": "rabbittest", "version": "v1", "connection_name": t.Name(),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.CloseDeadline(time.Now().Add(time.Second)) })
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn, channel
+}
+
+func publish(t *testing.T, channel *amqp.Channel, queue, body string) {
+	t.Helper()
+	if err := channel.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	confirm, err := channel.PublishWithDeferredConfirmWithContext(t.Context(), "", queue, false, false,
+		amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte(body)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := confirm.WaitContext(t.Context()); !ok || err != nil {
+		t.Fatalf("not confirmed: %v", err)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConsumersAndDepth(t *testing.T) {
+	NeedsControl(t)
+	node := Shared(t)
+	for _, queue := range []string{"consumers-and-depth", `"names", é, and 'quotes'`} {
+		t.Run(queue, func(t *testing.T) {
+			if count, err := node.Consumers(t.Context(), queue); count != -1 || err != nil {
+				t.Errorf("before declare: Consumers = %d, %v, want -1", count, err)
+			}
+			if _, _, err := node.Depth(t.Context(), queue); !errors.Is(err, ErrNoQueue) {
+				t.Errorf("before declare: Depth error = %v, want ErrNoQueue", err)
+			}
+			_, channel := dial(t, node.URL())
+			_, err := channel.QueueDeclare(queue, false, false, true, false, nil)
+			must(t, err)
+			for range 3 {
+				publish(t, channel, queue, "message")
+			}
+			must(t, channel.Qos(1, 0, false))
+			_, err = channel.Consume(queue, "", false, false, false, false, nil)
+			must(t, err)
+
+			Eventually(t, patience, "one consumer, one delivery, two waiting", func() bool {
+				count, err := node.Consumers(t.Context(), queue)
+				must(t, err)
+				ready, unacked, err := node.Depth(t.Context(), queue)
+				must(t, err)
+				return count == 1 && ready == 2 && unacked == 1
+			})
+		})
+	}
+}
+
+// Without erl_call the same expressions go through rabbitmqctl.
+func TestConsumersThroughCtl(t *testing.T) {
+	NeedsControl(t)
+	node := Shared(t)
+	slow := &Node{layout: node.layout, tools: node.tools}
+	slow.tools.erlCall = ""
+	_, channel := dial(t, node.URL())
+	queue, err := channel.QueueDeclare("", false, true, true, false, nil)
+	must(t, err)
+	if count, err := slow.Consumers(t.Context(), queue.Name); count != 0 || err != nil {
+		t.Errorf("Consumers = %d, %v, want 0", count, err)
+	}
+	if count, err := slow.Consumers(t.Context(), "missing"); count != -1 || err != nil {
+		t.Errorf("Consumers of a missing queue = %d, %v, want -1", count, err)
+	}
+}
+
+func TestConnectionsAndTheirEnd(t *testing.T) {
+	NeedsControl(t)
+	node := Shared(t)
+	conn, _ := dial(t, node.URL())
+	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
+
+	connections, err := node.Connections(t.Context())
+	must(t, err)
+	found := false
+	for _, c := range connections {
+		p := c.Properties
+		found = found || c.Name != "" && p["connection_name"] == t.Name() && p["product"] == "rabbittest" && p["version"] == "v1"
+	}
+	if !found {
+		t.Errorf("Connections = %+v, want one named %s", connections, t.Name())
+	}
+
+	must(t, node.CloseConnections(t.Context(), "on purpose"))
+	if reason := receive(t, closed); reason == nil || reason.Code != amqp.ConnectionForced || !strings.Contains(reason.Reason, "on purpose") {
+		t.Errorf("closed with %v, want 320 on purpose", reason)
+	}
+}
+
+func TestMemoryAlarm(t *testing.T) {
+	NeedsControl(t)
+	node := Shared(t)
+	conn, channel := dial(t, node.URL())
+	blocked := conn.NotifyBlocked(make(chan amqp.Blocking, 2))
+
+	must(t, node.MemoryAlarm(t.Context(), true))
+	t.Cleanup(func() { must(t, node.MemoryAlarm(context.Background(), false)) })
+	must(t, channel.PublishWithContext(t.Context(), "", "nowhere", false, false, amqp.Publishing{}))
+	if b := receive(t, blocked); !b.Active {
+		t.Errorf("blocking = %+v, want active", b)
+	}
+	must(t, node.MemoryAlarm(t.Context(), false))
+	if b := receive(t, blocked); b.Active {
+		t.Errorf("blocking = %+v, want inactive", b)
+	}
+}
+
+func TestStopAppStartApp(t *testing.T) {
+	NeedsControl(t)
+	node := Shared(t)
+	conn, _ := dial(t, node.URL())
+	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
+
+	must(t, node.StopApp(t.Context()))
+	if reason := receive(t, closed); reason == nil || reason.Code != amqp.ConnectionForced {
+		t.Errorf("closed with %v, want 320", reason)
+	}
+	if err := greet(t.Context(), node.Addr()); err == nil {
+		t.Error("a stopped application answers AMQP")
+	}
+	if _, err := node.Consumers(t.Context(), "any"); err == nil {
+		t.Error("a stopped application counts consumers")
+	}
+	must(t, node.StartApp(t.Context()))
+	dial(t, node.URL())
+}
+
+func TestRestartKeepsData(t *testing.T) {
+	NeedsControl(t)
+	node := Shared(t)
+	_, channel := dial(t, node.URL())
+	_, err := channel.QueueDeclare("restart", true, false, false, false, nil)
+	must(t, err)
+	publish(t, channel, "restart", "kept")
+
+	must(t, node.Kill())
+	must(t, node.Kill()) // idempotent
+	if err := greet(t.Context(), node.Addr()); err == nil {
+		t.Error("a killed node answers AMQP")
+	}
+	must(t, node.Restart(t.Context()))
+	_, channel = dial(t, node.URL())
+	message, ok, err := channel.Get("restart", true)
+	if !ok || err != nil || string(message.Body) != "kept" {
+		t.Errorf("after the restart: %q, %v, %v", message.Body, ok, err)
+	}
+	_, err = channel.QueueDelete("restart", false, false, false)
+	must(t, err)
+}
+
+func TestCtlErrorShowsOutput(t *testing.T) {
+	NeedsControl(t)
+	_, err := Shared(t).Ctl(t.Context(), "no_such_command")
+	if err == nil || !strings.Contains(err.Error(), "'no_such_command' not found") {
+		t.Errorf("error = %v, want rabbitmqctl's own words", err)
+	}
+}
+
+func TestCtlHonoursContext(t *testing.T) {
+	NeedsControl(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := Shared(t).Ctl(ctx, "eval", "timer:sleep(60000)."); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error = %v, want deadline exceeded", err)
+	}
+}
+
+// A start that is given up leaves nothing behind, and Stop may be called again.
+func TestStartGivenUp(t *testing.T) {
+	NeedsControl(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := Start(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error = %v, want deadline exceeded", err)
+	}
+	left, err := os.ReadDir(os.TempDir())
+	if len(left) != 0 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// A node that cannot start says why.
+func TestStartFails(t *testing.T) {
+	NeedsControl(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	node := &Node{}
+	var err error
+	node.layout, err = newLayout()
+	must(t, err)
+	node.tools, err = findInstallation()
+	must(t, err)
+	node.watchdog, err = startWatchdog(node.dir)
+	must(t, err)
+	must(t, os.WriteFile(node.path("rabbitmq.conf"), []byte("no.such.setting = 1\n"), 0o600))
+
+	if err := node.Restart(t.Context()); err == nil || !strings.Contains(err.Error(), "no.such.setting") {
+		t.Errorf("error = %v, want the node's own words", err)
+	}
+	must(t, node.Stop())
+	must(t, node.Stop())
+	if err := node.Restart(t.Context()); !errors.Is(err, ErrStopped) {
+		t.Errorf("Restart after Stop: %v, want ErrStopped", err)
+	}
+}
+
+func TestForeignNode(t *testing.T) {
+	node, err := foreignNode("amqp://user:password@broker.test/vhost")
+	must(t, err)
+	if node.Addr() != "broker.test:5672" {
+		t.Errorf("Addr = %s", node.Addr())
+	}
+	_, ctlErr := node.Ctl(t.Context(), "status")
+	_, consumersErr := node.Consumers(t.Context(), "queue")
+	for call, err := range map[string]error{
+		"Ctl": ctlErr, "Consumers": consumersErr, "Kill": node.Kill(), "Restart": node.Restart(t.Context()),
+		"StopApp": node.StopApp(t.Context()), "StartApp": node.StartApp(t.Context()),
+	} {
+		if !errors.Is(err, ErrForeignNode) {
+			t.Errorf("%s: %v, want ErrForeignNode", call, err)
+		}
+	}
+	if err := node.Stop(); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+	if _, err := foreignNode("amqp://user:secret@[broker"); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("error = %v, want one without the password", err)
+	}
+}
+
+// receive waits for one value.
+func receive[T any](t *testing.T, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(patience):
+		t.Fatalf("no %T within %v", value, patience)
+	}
+	return value
+}
