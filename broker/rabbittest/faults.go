@@ -54,13 +54,24 @@ func (p *Proxy) Freeze(d Direction) {
 	}
 }
 
-// FreezeCurrent makes the given way silent for current connections only, as when a peer's
-// machine is gone and another has its place: new connections work.
+// FreezeCurrent makes the given way silent for current connections only, as when the network to
+// one machine is cut and another machine takes its place: new connections work. As with Freeze,
+// neither side learns that the other is gone.
 func (p *Proxy) FreezeCurrent(d Direction) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for l := range p.links {
 		l.freeze(d)
+	}
+}
+
+// DropCurrent throws away, for good, what passes the current connections in the given way, as a
+// hanging load balancer does. The end of a connection passes; Thaw does not undo it.
+func (p *Proxy) DropCurrent(d Direction) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		l.drop(d)
 	}
 }
 

@@ -3,6 +3,7 @@ package rabbittest
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 )
 
 const (
@@ -27,7 +28,7 @@ func (w *openWatch) end(chunk []byte) (length int, ok bool) {
 	if w.over {
 		return 0, false
 	}
-	rest := append(w.partial, chunk...)
+	rest := slices.Concat(w.partial, chunk)
 	for len(rest) >= frameOverhead {
 		size := int64(binary.BigEndian.Uint32(rest[3:7]))
 		if size > frameLimit {

@@ -1,11 +1,16 @@
 package rabbittest
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // gate is what a byte passes on its way through the proxy. The zero value is open.
 type gate struct {
 	mu   sync.Mutex
 	shut chan struct{} // nil while open, closed by thaw
+
+	dropping atomic.Bool // nothing passes but the end
 }
 
 func (g *gate) freeze() {

@@ -66,6 +66,8 @@ func (n *Node) eval(ctx context.Context, expression string) (string, error) {
 		answer, err := n.Ctl(ctx, "eval", expression)
 		return strings.TrimSpace(answer), err
 	}
+	n.asking.Lock() // two erl_call at once would have the same node name
+	defer n.asking.Unlock()
 	answer, err := n.run(ctx, expression, n.tools.erlCall, "-e", "-n", n.name)
 	if err != nil {
 		return "", err

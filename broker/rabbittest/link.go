@@ -42,7 +42,7 @@ func (l *link) pump(to, from *net.TCPConn, g *gate, write func([]byte) (int, err
 		if !g.pass(l.done) {
 			return
 		}
-		if count > 0 {
+		if count > 0 && !g.dropping.Load() {
 			if _, err := write(buffer[:count]); err != nil {
 				l.reset()
 				return
@@ -85,6 +85,15 @@ func (l *link) trip() bool {
 		l.freeze(Both)
 	}
 	return l.armed
+}
+
+func (l *link) drop(d Direction) {
+	if d&ToClient != 0 {
+		l.toClient.dropping.Store(true)
+	}
+	if d&ToBroker != 0 {
+		l.toBroker.dropping.Store(true)
+	}
 }
 
 func (l *link) freeze(d Direction) {

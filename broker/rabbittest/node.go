@@ -35,6 +35,8 @@ type Node struct {
 	mu       sync.Mutex
 	watchdog *watchdog // nil after Stop
 	server   *process  // nil while killed
+
+	asking sync.Mutex // held by eval
 }
 
 // Start starts a private node and waits until it answers AMQP, about 4 s. ctx

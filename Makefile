@@ -1,0 +1,42 @@
+GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+.PHONY: try
+try: prepare bin/everhop ## Send three messages through a private RabbitMQ and consume them
+	PATH="$(CURDIR)/bin:$$PATH" go run ./broker/rabbittest/rabbitnode sh -c '\
+		(until printf "one\ntwo\nthree\n" | everhop publish --queue hello; do sleep 0.1; done) 2>/dev/null & \
+		everhop consume --declare --queue hello --count 3'
+
+.PHONY: test
+test: prepare ## Run all tests with the race detector, against a private RabbitMQ
+	EVERHOP_TEST_REQUIRE=1 go test -race -parallel 8 -timeout 8m ./...
+
+.PHONY: check
+check: ## Check formatting, go vet, the linters and the import rules, go.mod
+	@test -z "$$(gofmt -l .)" || { echo "gofmt -w:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go mod tidy -diff
+	$(GOLANGCI_LINT) run
+
+.PHONY: recovery
+recovery: prepare ## Measure the recovery times in the README (about 10 minutes)
+	go test -run '^$$' -bench Recovery -benchtime 5x -timeout 30m ./consumer
+
+.PHONY: bench
+bench: ## Measure the engine
+	go test -run '^$$' -bench . -benchmem ./fsm
+
+.PHONY: golden
+golden: ## Write the golden files anew
+	go test ./fsm ./consumer ./cmd/everhop -run 'Golden|Drawings|Lifecycle|Help' -update
+
+.PHONY: prepare
+prepare:
+	@.ci/prepare
+
+.PHONY: bin/everhop
+bin/everhop:
+	go build -o bin/everhop ./cmd/everhop

@@ -1,0 +1,121 @@
+package broker
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// conn is the socket as the session sees it. amqp091-go hides heartbeat frames, puts no deadline on
+// writes and turns I/O errors into text; here all three are in reach.
+//
+// Reads come from amqp091-go's one reader goroutine, writes are serialised by its lock; everything
+// else may be called from anywhere.
+type conn struct {
+	net.Conn
+	writeTimeout time.Duration
+	opened       time.Time
+	lastRead     atomic.Int64 // nanoseconds after opened
+	patient      atomic.Bool  // the broker said that it does not read: writes may wait
+
+	abortOnce sync.Once
+
+	mu      sync.Mutex
+	arrival chan struct{} // closed by the next inbound byte; nil when nobody waits
+	waiting atomic.Bool   // arrival != nil, readable without the lock
+	failure error         // the first I/O error
+}
+
+func newConn(raw net.Conn, writeTimeout time.Duration) *conn {
+	return &conn{Conn: raw, writeTimeout: writeTimeout, opened: time.Now()}
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.lastRead.Store(int64(time.Since(c.opened)))
+		if c.waiting.Load() {
+			c.announce()
+		}
+	}
+	if err != nil {
+		c.fail(err)
+	}
+	return n, err
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	if !c.patient.Load() {
+		if err := c.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
+			c.fail(err)
+			return 0, err
+		}
+	}
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.fail(err)
+	}
+	return n, err
+}
+
+// setPatient suspends the write deadline while the broker does not read on purpose
+// (connection.blocked), and puts it back.
+func (c *conn) setPatient(patient bool) {
+	c.patient.Store(patient)
+	if patient {
+		_ = c.SetWriteDeadline(time.Time{})
+	}
+}
+
+// silence is how long ago the last byte came in.
+func (c *conn) silence() time.Duration {
+	return time.Since(c.opened) - time.Duration(c.lastRead.Load())
+}
+
+// arrived returns a channel that the next inbound byte closes.
+func (c *conn) arrived() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.arrival == nil {
+		c.arrival = make(chan struct{})
+		c.waiting.Store(true)
+	}
+	return c.arrival
+}
+
+func (c *conn) announce() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.arrival != nil {
+		close(c.arrival)
+		c.arrival = nil
+		c.waiting.Store(false)
+	}
+}
+
+func (c *conn) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failure == nil {
+		c.failure = err
+	}
+}
+
+// firstError is the I/O error that broke the connection, nil if none did.
+func (c *conn) firstError() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failure
+}
+
+// abort closes the socket at once, without a farewell on any layer. Every pending read and write
+// returns. Idempotent.
+func (c *conn) abort() {
+	c.abortOnce.Do(func() {
+		if tcp, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
+			_ = tcp.SetLinger(0) // do not keep unsent bytes for a peer that is gone
+		}
+		_ = c.Close()
+	})
+}

@@ -1,0 +1,89 @@
+package broker
+
+import (
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Delivery is one message as the broker delivered it. The names are RabbitMQ's
+// (https://www.rabbitmq.com/docs/publishers#message-properties). It belongs to whoever received it.
+type Delivery struct {
+	Body []byte
+	// Headers are the application's and RabbitMQ's own (x-death, x-delivery-count). Tables within are
+	// map[string]any, arrays []any.
+	Headers map[string]any
+
+	// Queue is where it was consumed from.
+	Queue       string
+	Exchange    string
+	RoutingKey  string
+	ConsumerTag string
+	DeliveryTag uint64
+	// Redelivered: it was delivered before, to this consumer or another, and not acknowledged.
+	Redelivered bool
+	// Generation is the connection that delivered it.
+	Generation uint64
+
+	ContentType     string
+	ContentEncoding string
+	// DeliveryMode is 2 for a persistent message.
+	DeliveryMode  uint8
+	Priority      uint8
+	CorrelationID string
+	ReplyTo       string
+	// Expiration is the message's TTL in milliseconds, as text.
+	Expiration string
+	MessageID  string
+	// Timestamp has seconds only; zero if the publisher set none.
+	Timestamp time.Time
+	Type      string
+	UserID    string
+	AppID     string
+}
+
+func newDelivery(d *amqp.Delivery, queue string, generation uint64) *Delivery {
+	return &Delivery{
+		Body:            d.Body,
+		Headers:         plain(d.Headers),
+		Queue:           queue,
+		Exchange:        d.Exchange,
+		RoutingKey:      d.RoutingKey,
+		ConsumerTag:     d.ConsumerTag,
+		DeliveryTag:     d.DeliveryTag,
+		Redelivered:     d.Redelivered,
+		Generation:      generation,
+		ContentType:     d.ContentType,
+		ContentEncoding: d.ContentEncoding,
+		DeliveryMode:    d.DeliveryMode,
+		Priority:        d.Priority,
+		CorrelationID:   d.CorrelationId,
+		ReplyTo:         d.ReplyTo,
+		Expiration:      d.Expiration,
+		MessageID:       d.MessageId,
+		Timestamp:       d.Timestamp,
+		Type:            d.Type,
+		UserID:          d.UserId,
+		AppID:           d.AppId,
+	}
+}
+
+// plain strips amqp091-go's table type, at every depth, in place: the tables are the delivery's own.
+func plain(t amqp.Table) map[string]any {
+	for k, v := range t {
+		t[k] = plainValue(v)
+	}
+	return t
+}
+
+func plainValue(v any) any {
+	switch v := v.(type) {
+	case amqp.Table:
+		return plain(v)
+	case []any:
+		for i := range v {
+			v[i] = plainValue(v[i])
+		}
+	}
+	return v
+}

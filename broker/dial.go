@@ -1,0 +1,222 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+const (
+	// stagger is how long an endpoint may keep silent before the next one is tried beside it: long
+	// enough that a healthy endpoint answers alone, short enough that nobody waits for a dead one.
+	stagger = 300 * time.Millisecond
+	// lap is the pause before the endpoints that still keep silent are dialed once more, doubled
+	// each time. A connection request that was lost is sent again by the kernel after 1, 3, 7 s, and
+	// to a broker that thawed meanwhile a new one is faster; doubling keeps a slow broker from being
+	// drowned in requests.
+	lap = time.Second
+)
+
+// link is an AMQP connection after open-ok, and the socket under it.
+type link struct {
+	endpoint Endpoint
+	conn     *conn
+	amqp     *amqp.Connection
+}
+
+func (l *link) abort() {
+	l.conn.abort()
+	// amqp091-go notices through its reader; if that is stuck handing over an answer that nobody
+	// waits for, only this ends it. It sends into a closed socket, so it does not block.
+	_ = l.amqp.CloseDeadline(time.Now())
+}
+
+// connect races the endpoints from first on: the next one starts when one failed, or kept silent for
+// a while; the first to complete the handshake wins, the others are aborted.
+func (p *Plan) connect(ctx context.Context, first int) (*link, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.ConnectTimeout, errConnectTimeout)
+	type result struct {
+		link *link
+		err  error
+	}
+	results := make(chan result)
+	started, pending := 0, 0
+	start := func() {
+		endpoint := p.Endpoints[(first+started)%len(p.Endpoints)]
+		started++
+		pending++
+		go func() {
+			l, err := p.handshake(ctx, endpoint)
+			results <- result{l, err}
+		}()
+	}
+	defer func() { // no dial outlives the race
+		cancel()
+		for ; pending > 0; pending-- {
+			if r := <-results; r.link != nil {
+				r.link.abort()
+			}
+		}
+	}()
+
+	var failures []error
+	start()
+	next := time.NewTimer(p.pause(started))
+	defer next.Stop()
+	for pending > 0 {
+		select {
+		case r := <-results:
+			pending--
+			if r.err == nil {
+				return r.link, nil
+			}
+			failures = append(failures, r.err)
+			if started >= len(p.Endpoints) || ctx.Err() != nil {
+				continue
+			}
+		case <-next.C:
+		case <-ctx.Done():
+			return nil, p.connectError(append(failures, p.silent(ctx, first)))
+		}
+		start()
+		next.Reset(p.pause(started))
+	}
+	return nil, p.connectError(failures)
+}
+
+// pause is the time before one more dial, after so many.
+func (p *Plan) pause(started int) time.Duration {
+	if started%len(p.Endpoints) != 0 {
+		return stagger
+	}
+	return lap << (started/len(p.Endpoints) - 1)
+}
+
+func (p *Plan) silent(ctx context.Context, first int) error {
+	return newError("connect", ScopeConnection, p.Endpoints[first%len(p.Endpoints)], "", context.Cause(ctx))
+}
+
+// connectError picks the failure to report: one that waiting can heal if there is one, since as long
+// as one endpoint may come back it is not time to give up.
+func (p *Plan) connectError(failures []error) error {
+	var chosen *Error
+	for _, err := range failures {
+		var e *Error
+		if errors.As(err, &e) && (chosen == nil || !chosen.Class.Retryable() && e.Class.Retryable()) {
+			chosen = e
+		}
+	}
+	return chosen
+}
+
+// handshake dials one endpoint and opens AMQP on it.
+func (p *Plan) handshake(ctx context.Context, e Endpoint) (*link, error) {
+	fail := func(op string, err error) (*link, error) {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, newError(op, ScopeConnection, e, "", err)
+	}
+	credentials := e.credentials
+	if p.Credentials != nil {
+		var err error
+		if credentials, err = p.Credentials(ctx); err != nil {
+			return fail("credentials", fmt.Errorf("%w for credentials: %w", errProvider, err))
+		}
+	}
+	var config *tls.Config
+	if e.tls {
+		load := p.TLS
+		if load == nil {
+			load = e.files.Load
+		}
+		loaded, err := load(ctx)
+		if err != nil {
+			return fail("TLS configuration", fmt.Errorf("%w for TLS: %w", errProvider, err))
+		}
+		config = hardened(loaded, e)
+	}
+
+	raw, err := p.Dial(ctx, "tcp", e.String())
+	if err != nil {
+		return fail("dial", err)
+	}
+	socket := newConn(raw, p.DrainTimeout+p.ProbeTimeout)
+	stop := context.AfterFunc(ctx, socket.abort)
+	transport := net.Conn(socket)
+	if config != nil {
+		client := tls.Client(socket, config)
+		if err := client.HandshakeContext(ctx); err != nil {
+			stop()
+			socket.abort()
+			return fail("TLS handshake", err)
+		}
+		transport = client
+	}
+	properties := p.properties()
+	connection, err := amqp.Open(transport, amqp.Config{
+		SASL:       []amqp.Authentication{newLogin(e, credentials, properties)},
+		Vhost:      e.vhost,
+		Heartbeat:  p.Heartbeat,
+		Locale:     "en_US",
+		Properties: properties,
+	})
+	l := &link{endpoint: e, conn: socket, amqp: connection}
+	if !stop() && err == nil {
+		err = context.Cause(ctx) // the socket is being aborted under a connection that just opened
+	}
+	if err != nil {
+		broken := socket.firstError() // before the abort, which is one too
+		l.abort()
+		var reply *amqp.Error
+		if fromBroker := errors.As(err, &reply) && reply.Server; broken != nil && !fromBroker {
+			err = broken // what amqp091-go calls "username or password not allowed" was the socket
+		}
+		return fail("open", err)
+	}
+	return l, nil
+}
+
+// properties is how the connection introduces itself to the broker.
+func (p *Plan) properties() amqp.Table {
+	t := amqp.Table{
+		"product":  "Everhop",
+		"version":  Version(),
+		"platform": "Go",
+		"process":  fmt.Sprintf("%s (pid %d)", filepath.Base(os.Args[0]), os.Getpid()),
+	}
+	if p.Name != "" {
+		t["connection_name"] = p.Name
+	}
+	return t
+}
+
+// Version is the version of the module as it was built in, "devel" where that is not known.
+func Version() string {
+	const module = "github.com/everhop/everhop"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	version := ""
+	if info.Main.Path == module {
+		version = info.Main.Version
+	}
+	for _, m := range info.Deps {
+		if m.Path == module {
+			version = m.Version
+		}
+	}
+	if version == "" || version == "(devel)" {
+		return "devel"
+	}
+	return version
+}

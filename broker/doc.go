@@ -1,0 +1,36 @@
+// Package broker is everything in Everhop that speaks AMQP 0-9-1: endpoints, dialing, the liveness
+// of a connection, topology, error classes, publishing. It is the only package that imports
+// amqp091-go, and no type of that library leaves it.
+//
+//	Plan ---- Open ----> Session                  one generation: never revived, only replaced
+//	 endpoints            |  control channel <--> Probe       is the peer alive?
+//	 credentials, TLS     |  Losses, BlockedChanges --------> what broke, classified once
+//	 subscriptions        |
+//	                      +-- Consume(i) --> Consumer          a channel of its own
+//	                      +-- Consume(j) --> Consumer
+//	                                           Receive --> Delivery --> Ack, Reject
+//
+// # The rules it keeps
+//
+// Nothing hangs. The calls of amqp091-go take no context and have no time limit; here each runs under
+// a guard that probes the broker while it waits, and takes the socket away when nothing comes in any
+// more, when the answer is overdue or when the context ends. Writes have a deadline.
+//
+// Any byte is a sign of life. A peer counts as dead only when it sent nothing at all for DrainTimeout,
+// then was asked (basic.qos on the control channel), and still sent nothing for ProbeTimeout. RabbitMQ
+// counts any traffic as a heartbeat too (https://www.rabbitmq.com/docs/heartbeats). amqp091-go's own
+// heartbeat stays on as the second line.
+//
+// A delivery is settled on the channel that delivered it or not at all: see [Consumer].
+//
+// Errors are classified once, by [Classify], and leave as an [*Error].
+//
+// # What the caller must do
+//
+//  1. End every [Session] with Close or Abort, and every [Publisher] with Close.
+//  2. Receive from Losses until then.
+//  3. Never publish over a Session; use a [Publisher].
+//
+// The consumer package does all this and revives what broke; use this package for what needs more
+// control, and its [Publisher] to publish.
+package broker

@@ -1,0 +1,105 @@
+package broker
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// probes is the one basic.qos round trip that may be under way on the control channel.
+type probes struct {
+	requests chan struct{}
+	underway atomic.Bool
+}
+
+func newProbes() probes { return probes{requests: make(chan struct{}, 1)} }
+
+// request asks for a round trip, unless the answer to the last one is still awaited.
+func (p *probes) request() {
+	if p.underway.CompareAndSwap(false, true) {
+		p.requests <- struct{}{}
+	}
+}
+
+// probe serves the requests. basic.qos costs the broker next to nothing, needs no permission and is
+// answered by the channel's process at once, even while another channel waits for a queue.
+func (s *Session) probe() {
+	for {
+		select {
+		case <-s.ended:
+			return
+		case <-s.probes.requests:
+		}
+		if err := s.control.Qos(1, 0, false); err != nil {
+			if !s.ending.Load() {
+				s.abort(s.newError("probe", ScopeConnection, "", err)) // without it, nobody is left to ask
+			}
+			return
+		}
+		s.probes.underway.Store(false)
+	}
+}
+
+// Silence is how long ago the broker last sent a byte, of whatever kind.
+func (s *Session) Silence() time.Duration { return s.link.conn.silence() }
+
+// Blocked tells whether the broker has stopped reading because of an alarm. It answers no probe
+// then; only its heartbeats tell that it lives.
+func (s *Session) Blocked() bool { return s.isBlocked.Load() }
+
+// Probe asks the broker for a sign of life and returns nil as soon as any byte comes in: the answer,
+// a delivery, a heartbeat. After ProbeTimeout without one it returns an *Error of class Heartbeat; the
+// session is left as it is. It returns early, with ctx's error, when ctx ends.
+func (s *Session) Probe(ctx context.Context) error {
+	arrived := s.link.conn.arrived()
+	s.probes.request()
+	// The time is spent in slices, and one that passed while this process did not run (SIGSTOP, a
+	// virtual machine that was paused) counts once, however long it was: what the broker sent
+	// meanwhile is still in the socket, and its reader needs a moment to run too.
+	const slices = 4
+	slice := time.NewTicker(max(s.plan.ProbeTimeout/slices, time.Millisecond))
+	defer slice.Stop()
+	for range slices {
+		select {
+		case <-arrived:
+			return nil
+		case <-s.ended:
+			return s.newError("probe", ScopeConnection, "", errAborted)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-slice.C:
+		}
+	}
+	select {
+	case <-arrived:
+		return nil
+	default:
+		return newError("probe", ScopeConnection, s.link.endpoint, "", errSilent)
+	}
+}
+
+// guard aborts the connection when the broker is found silent while something is asked of it.
+func (s *Session) guard(ctx context.Context) {
+	for {
+		wait := s.plan.DrainTimeout - s.Silence()
+		if wait <= 0 && s.Blocked() {
+			wait = s.plan.DrainTimeout
+		}
+		if wait > 0 {
+			timer := time.NewTimer(wait)
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			case <-timer.C:
+			}
+			continue
+		}
+		if err := s.Probe(ctx); err != nil {
+			if ctx.Err() == nil {
+				s.abort(errSilent)
+			}
+			return
+		}
+	}
+}

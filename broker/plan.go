@@ -1,0 +1,166 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Plan is everything a connection is opened from. The zero value of each duration means its
+// default. A Plan is only read, and may be used for any number of connections.
+type Plan struct {
+	// Endpoints are the broker's addresses; at least one.
+	Endpoints []Endpoint
+	// Credentials is asked before each dial. Defaults to those in the endpoint's URL.
+	Credentials CredentialsFunc
+	// TLS is asked before each dial of an amqps endpoint. Defaults to the files named in the
+	// endpoint's URL, else the system's authorities. TLS 1.2 is the least in any case.
+	TLS TLSFunc
+	// Dial opens the transport. It must honour ctx. Defaults to a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Name is the connection's name in the broker's management pages and in
+	// `rabbitmqctl list_connections name client_properties`.
+	Name string
+	// Heartbeat is the interval asked of the broker, which may choose a shorter one. Whole seconds
+	// go over the wire. Defaults to 10 s.
+	Heartbeat time.Duration
+	// DrainTimeout is how long no byte may come in before the peer is probed. Defaults to 2 s.
+	DrainTimeout time.Duration
+	// ProbeTimeout is how long no byte may come in after that before the peer counts as dead.
+	// Defaults to 2 s.
+	ProbeTimeout time.Duration
+	// ConnectTimeout is how long dialing and the AMQP handshake may take, over all endpoints.
+	// Defaults to 5 s.
+	ConnectTimeout time.Duration
+	// CallTimeout is how long the broker may take over one method on a connection that is
+	// otherwise alive. Defaults to 30 s.
+	CallTimeout time.Duration
+	// Subscriptions are what a Session can consume, by index.
+	Subscriptions []Subscription
+}
+
+// Subscription is one queue to consume from, and what to declare before.
+type Subscription struct {
+	// Queue is the queue's name. It may be empty if Declare is set: the broker then names it, anew
+	// for each generation.
+	Queue string
+	// Declare creates the queue where it is missing. Nil expects it to exist.
+	Declare *QueueOptions
+	// Exchanges are declared before the queue, Bindings after it, both in order.
+	Exchanges []Exchange
+	Bindings  []Binding
+	// Prefetch is how many deliveries may be unacknowledged at once; at least 1.
+	Prefetch int
+	// Exclusive asks to be the queue's only consumer.
+	Exclusive bool
+	// ConsumerTag names the consumer at the broker. Defaults to the connection's name and the index.
+	ConsumerTag string
+	// Arguments of basic.consume, e.g. x-priority, x-stream-offset.
+	Arguments map[string]any
+}
+
+// Defaults of Plan.
+const (
+	DefaultHeartbeat      = 10 * time.Second
+	DefaultDrainTimeout   = 2 * time.Second
+	DefaultProbeTimeout   = 2 * time.Second
+	DefaultConnectTimeout = 5 * time.Second
+	DefaultCallTimeout    = 30 * time.Second
+)
+
+func (p Plan) withDefaults() Plan {
+	fill := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	fill(&p.Heartbeat, DefaultHeartbeat)
+	fill(&p.DrainTimeout, DefaultDrainTimeout)
+	fill(&p.ProbeTimeout, DefaultProbeTimeout)
+	fill(&p.ConnectTimeout, DefaultConnectTimeout)
+	fill(&p.CallTimeout, DefaultCallTimeout)
+	if p.Dial == nil {
+		p.Dial = (&net.Dialer{}).DialContext
+	}
+	return p
+}
+
+// Validate joins all problems of the plan; each names its field.
+func (p Plan) Validate() error {
+	var problems []error
+	report := func(format string, args ...any) { problems = append(problems, fmt.Errorf("broker: "+format, args...)) }
+	if len(p.Endpoints) == 0 {
+		report("Endpoints: at least one is needed")
+	}
+	for i, e := range p.Endpoints {
+		if e.host == "" {
+			report("Endpoints[%d]: empty; make it with ParseEndpoint", i)
+		}
+	}
+	if p.Heartbeat != 0 && (p.Heartbeat < time.Second || p.Heartbeat > 65535*time.Second) {
+		report("Heartbeat: %v is not between 1s and 65535s", p.Heartbeat)
+	}
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"DrainTimeout", p.DrainTimeout}, {"ProbeTimeout", p.ProbeTimeout},
+		{"ConnectTimeout", p.ConnectTimeout}, {"CallTimeout", p.CallTimeout},
+	} {
+		if d.value < 0 {
+			report("%s: %v is negative", d.field, d.value)
+		}
+	}
+	for i, s := range p.Subscriptions {
+		for _, err := range s.problems() {
+			report("Subscriptions[%d].%w", i, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (s Subscription) problems() []error {
+	var problems []error
+	report := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	name := func(field, value string) {
+		if len(value) > 255 { // a short string of AMQP 0-9-1
+			report("%s: %d bytes, and 255 is the most", field, len(value))
+		}
+	}
+	arguments := func(field string, value map[string]any) {
+		if err := amqp.Table(value).Validate(); err != nil {
+			report("%s: %w", field, err)
+		}
+	}
+	if s.Queue == "" && s.Declare == nil {
+		report("Queue: empty, and no Declare that would let the broker name one")
+	}
+	if s.Prefetch < 1 || s.Prefetch > 65535 {
+		report("Prefetch: %d is not between 1 and 65535", s.Prefetch)
+	}
+	name("Queue", s.Queue)
+	name("ConsumerTag", s.ConsumerTag)
+	arguments("Arguments", s.Arguments)
+	if s.Declare != nil {
+		arguments("Declare.Arguments", s.Declare.Arguments)
+	}
+	for i, x := range s.Exchanges {
+		if x.Name == "" || (x.Kind == "" && !x.Passive) {
+			report("Exchanges[%d]: a name and a kind are needed", i)
+		}
+		name(fmt.Sprintf("Exchanges[%d].Name", i), x.Name)
+		arguments(fmt.Sprintf("Exchanges[%d].Arguments", i), x.Arguments)
+	}
+	for i, b := range s.Bindings {
+		if b.Exchange == "" {
+			report("Bindings[%d].Exchange: empty (every queue is bound to the default exchange already)", i)
+		}
+		name(fmt.Sprintf("Bindings[%d].RoutingKey", i), b.RoutingKey)
+		arguments(fmt.Sprintf("Bindings[%d].Arguments", i), b.Arguments)
+	}
+	return problems
+}

@@ -1,0 +1,196 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+var (
+	// ErrUnroutable means that no queue is bound for the message (basic.return). It was not stored.
+	ErrUnroutable = errors.New("broker: unroutable: no queue is bound for exchange and routing key")
+	// ErrRefused means that the broker refused the message (basic.nack), e.g. because the queue is full and
+	// its overflow policy is reject-publish.
+	ErrRefused = errors.New("broker: the broker refused the message")
+)
+
+// Message is what is published: always persistent and mandatory.
+type Message struct {
+	Exchange   string
+	RoutingKey string
+	Body       []byte
+	Headers    map[string]any
+	// ContentType, e.g. application/json.
+	ContentType string
+	// MessageID defaults to one that is unique. It tells a returned message from the others.
+	MessageID string
+}
+
+// Publisher publishes with publisher confirms over a connection of its own: RabbitMQ stops reading
+// from publishing connections under an alarm, and a consumer's acknowledgements must not wait behind
+// that. It is not revived; when its connection breaks, every message without a confirm fails, and
+// the caller knows which.
+type Publisher struct {
+	session *Session
+	channel *amqp.Channel
+	window  chan struct{}
+	closed  <-chan *amqp.Error
+	reason  error // why the channel closed, once that is known
+	ids     string
+
+	mu       sync.Mutex
+	count    uint64
+	returns  <-chan amqp.Return
+	returned map[string]amqp.Return
+}
+
+// window is how many messages may await their confirm; the buffer for basic.return must hold as many.
+const window = 256
+
+// OpenPublisher connects. The plan's subscriptions are not used. The publisher must be ended with Close.
+func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
+	plan.Subscriptions = nil
+	s, err := Open(ctx, plan, 1, 0)
+	if err != nil {
+		return nil, err
+	}
+	p := &Publisher{
+		session:  s,
+		window:   make(chan struct{}, window),
+		ids:      rand.Text()[:12] + "-",
+		returned: map[string]amqp.Return{},
+	}
+	err = s.guarded(ctx, func() error {
+		if p.channel, err = s.link.amqp.Channel(); err == nil {
+			p.closed = p.channel.NotifyClose(make(chan *amqp.Error, 1))
+			p.returns = p.channel.NotifyReturn(make(chan amqp.Return, window))
+			err = p.channel.Confirm(false)
+		}
+		if err != nil {
+			return s.newError("open publishing channel", ScopeConnection, "", err)
+		}
+		return nil
+	})
+	if err != nil {
+		s.Abort()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Confirm is a message on its way.
+type Confirm struct {
+	publisher *Publisher
+	id        string
+	deferred  *amqp.DeferredConfirmation
+}
+
+// Publish sends a message and returns without waiting for its confirm; Wait must be called on what
+// it returns. At most 256 messages may await their confirm, beyond that Publish waits, as it does
+// while the broker is blocked by an alarm.
+func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
+	select {
+	case p.window <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	p.mu.Lock()
+	p.count++
+	if m.MessageID == "" {
+		m.MessageID = p.ids + strconv.FormatUint(p.count, 10)
+	}
+	p.mu.Unlock()
+
+	stop := context.AfterFunc(ctx, func() { p.session.abort(context.Cause(ctx)) })
+	defer stop()
+	deferred, err := p.channel.PublishWithDeferredConfirm(m.Exchange, m.RoutingKey, true, false, amqp.Publishing{
+		Headers:      m.Headers,
+		ContentType:  m.ContentType,
+		DeliveryMode: amqp.Persistent,
+		MessageId:    m.MessageID,
+		Timestamp:    time.Now(),
+		Body:         m.Body,
+	})
+	if err != nil {
+		<-p.window
+		return nil, p.failure(err)
+	}
+	return &Confirm{publisher: p, id: m.MessageID, deferred: deferred}, nil
+}
+
+// Wait returns nil once the broker has taken responsibility for the message, ErrUnroutable or
+// ErrRefused if it did not take it, ctx's error, or an *Error if the connection or the channel broke:
+// then it is not known whether the message was stored.
+func (c *Confirm) Wait(ctx context.Context) error {
+	p := c.publisher
+	defer func() { <-p.window }()
+	acked, err := c.deferred.WaitContext(ctx)
+	switch {
+	case err != nil:
+		return err
+	case p.wasReturned(c.id):
+		return ErrUnroutable
+	case acked:
+		return nil
+	case p.channel.IsClosed():
+		// amqp091-go answers every open confirm with a nack when the channel closes
+		return p.failure(amqp.ErrClosed)
+	}
+	return ErrRefused
+}
+
+// wasReturned: RabbitMQ sends basic.return before the confirm of the same message, and the reader
+// puts it into the buffer before it resolves the confirm; so what is not in the buffer now was not
+// returned.
+func (p *Publisher) wasReturned(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		select {
+		case r, ok := <-p.returns:
+			if ok {
+				p.returned[r.MessageId] = r
+				continue
+			}
+		default:
+		}
+		break
+	}
+	_, ok := p.returned[id]
+	delete(p.returned, id)
+	return ok
+}
+
+// failure explains an error by why the channel closed. amqp091-go closes it in the background after a
+// failed write, so the reason may come a moment later; it does not come at all if the message itself
+// could not be encoded.
+func (p *Publisher) failure(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reason == nil {
+		select {
+		case reply := <-p.closed:
+			if reply != nil {
+				err = reply
+			}
+			p.reason = p.session.newError("publish", ScopeChannel, "", err)
+		case <-time.After(time.Second):
+			return p.session.newError("publish", ScopeChannel, "", err)
+		}
+	}
+	return p.reason
+}
+
+// BlockedChanges tells when the broker stops and starts accepting messages because of an alarm.
+func (p *Publisher) BlockedChanges() <-chan Blocked { return p.session.BlockedChanges() }
+
+// Close waits for nothing that is still unconfirmed; it ends the connection gracefully, or past ctx at
+// once.
+func (p *Publisher) Close(ctx context.Context) error {
+	return p.session.Close(ctx)
+}

@@ -1,0 +1,208 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Session is one generation: a connection, a control channel for probes, and one channel for each
+// subscription that is consumed. It is never revived: a new generation is a new Session, so nothing
+// of an old one can act on a new one.
+//
+// All methods may be called from any goroutine. A Session must be ended with Close or Abort.
+type Session struct {
+	generation uint64
+	plan       *Plan
+	link       *link
+	control    *amqp.Channel
+	probes     probes
+	losses     chan Loss
+	blocked    chan Blocked
+	isBlocked  atomic.Bool
+
+	ending  atomic.Bool   // Close or Abort began: what breaks now is no loss
+	ended   chan struct{} // closed with ending
+	cause   atomic.Value  // error: why it was aborted
+	endOnce sync.Once
+	watches sync.WaitGroup
+}
+
+// Loss tells that something broke that had worked.
+type Loss struct {
+	// Generation is that of the session which reports.
+	Generation uint64
+	// Consumer is what was lost; nil if the whole connection was.
+	Consumer *Consumer
+	// Err says scope, class and cause.
+	Err *Error
+}
+
+// Blocked tells that the broker stopped reading from the connection because of an alarm
+// (connection.blocked), or that it reads again.
+type Blocked struct {
+	Generation uint64
+	Active     bool
+	Reason     string
+}
+
+// Open connects and opens the control channel; nothing is consumed yet. The endpoints are tried from
+// first on, modulo their number. It ends when ctx does, and needs no longer than the plan's
+// ConnectTimeout plus the time to find a peer silent. Every error is an *Error, or of Validate.
+func Open(ctx context.Context, plan Plan, generation uint64, first int) (*Session, error) {
+	if err := plan.Validate(); err != nil {
+		return nil, err
+	}
+	plan = plan.withDefaults()
+	l, err := plan.connect(ctx, first)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{
+		generation: generation,
+		plan:       &plan,
+		link:       l,
+		losses:     make(chan Loss),
+		blocked:    make(chan Blocked, 1),
+		probes:     newProbes(),
+		ended:      make(chan struct{}),
+	}
+	// Registered before anything else can happen on the connection, each with a buffer:
+	// amqp091-go drops a notification that nobody takes.
+	closed := l.amqp.NotifyClose(make(chan *amqp.Error, 1))
+	blocked := l.amqp.NotifyBlocked(make(chan amqp.Blocking, 16))
+	s.watches.Go(func() { s.watch(closed) })
+	s.watches.Go(func() { s.watchBlocked(blocked) })
+
+	err = s.guarded(ctx, func() error {
+		control, err := l.amqp.Channel()
+		if err != nil {
+			return s.newError("open control channel", ScopeConnection, "", err)
+		}
+		s.control = control
+		return nil
+	})
+	if err != nil {
+		s.Abort()
+		return nil, err
+	}
+	s.watches.Go(s.probe)
+	return s, nil
+}
+
+// Generation is the number given to Open.
+func (s *Session) Generation() uint64 { return s.generation }
+
+// Endpoint is where the session is connected.
+func (s *Session) Endpoint() Endpoint { return s.link.endpoint }
+
+// Losses reports what breaks, once for each thing that breaks. It has no buffer and nothing is
+// dropped: somebody must receive until the session is ended, and it is never closed.
+func (s *Session) Losses() <-chan Loss { return s.losses }
+
+// BlockedChanges reports connection.blocked and unblocked; of several that nobody received, the last.
+func (s *Session) BlockedChanges() <-chan Blocked { return s.blocked }
+
+// Lost tells whether the connection is known to be gone.
+func (s *Session) Lost() bool { return s.ending.Load() || s.link.amqp.IsClosed() }
+
+// watch turns the end of the connection into a Loss, unless it was asked for.
+func (s *Session) watch(closed <-chan *amqp.Error) {
+	reply := <-closed // nil if the channel was closed without an error: a loss all the same
+	var err error = amqp.ErrClosed
+	if reply != nil {
+		err = reply
+	}
+	s.report(Loss{Generation: s.generation, Err: s.newError("connection", ScopeConnection, "", err)})
+}
+
+func (s *Session) report(l Loss) {
+	if s.ending.Load() {
+		return
+	}
+	select {
+	case s.losses <- l:
+	case <-s.ended:
+	}
+}
+
+func (s *Session) watchBlocked(changes <-chan amqp.Blocking) {
+	for b := range changes {
+		s.isBlocked.Store(b.Active)
+		s.link.conn.setPatient(b.Active)
+		select { // this goroutine is the only sender, so there is room after this
+		case <-s.blocked:
+		default:
+		}
+		s.blocked <- Blocked{Generation: s.generation, Active: b.Active, Reason: b.Reason}
+	}
+}
+
+// newError explains an error of amqp091-go by what really happened underneath: why we aborted, or
+// which I/O error broke the socket.
+func (s *Session) newError(op string, scope Scope, queue string, err error) *Error {
+	var reply *amqp.Error
+	fromBroker := errors.As(err, &reply) && reply.Server
+	if cause, ok := s.cause.Load().(error); ok && !fromBroker {
+		err, scope = cause, ScopeConnection
+	} else if broken := s.link.conn.firstError(); broken != nil && !fromBroker {
+		err, scope = broken, ScopeConnection
+	}
+	return newError(op, scope, s.link.endpoint, queue, err)
+}
+
+// guarded runs calls into amqp091-go, none of which takes a context or has a time limit. When ctx
+// ends, the broker goes silent or an answer is overdue, the connection is aborted, and that makes
+// them return.
+func (s *Session) guarded(ctx context.Context, calls func() error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.plan.CallTimeout, errCallTimeout)
+	stop := context.AfterFunc(ctx, func() { s.abort(context.Cause(ctx)) })
+	var guard sync.WaitGroup
+	guard.Go(func() { s.guard(ctx) })
+	err := calls()
+	stop()
+	cancel()
+	guard.Wait()
+	return err
+}
+
+// Close ends the session gracefully: the broker is told, and answers. Past ctx, and when the broker
+// goes silent, it is aborted instead. Deliveries that were not acknowledged go back to their queue.
+func (s *Session) Close(ctx context.Context) error {
+	s.end()
+	err := s.guarded(ctx, func() error {
+		if err := s.link.amqp.Close(); err != nil {
+			return s.newError("close", ScopeConnection, "", err)
+		}
+		return nil
+	})
+	s.Abort()
+	return err
+}
+
+// Abort ends the session at once, without a word to the broker, and waits until nothing of it is
+// left. Idempotent.
+func (s *Session) Abort() {
+	s.end()
+	s.abort(errAborted)
+	s.link.abort()
+	s.watches.Wait()
+}
+
+// abort takes the socket away; whoever waits on it returns. The first cause stays.
+func (s *Session) abort(cause error) {
+	s.cause.CompareAndSwap(nil, fmt.Errorf("%w", cause)) // one concrete type, as atomic.Value wants
+	s.link.conn.abort()
+}
+
+// end marks that what breaks from now on is no loss.
+func (s *Session) end() {
+	s.endOnce.Do(func() {
+		s.ending.Store(true)
+		close(s.ended)
+	})
+}

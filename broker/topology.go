@@ -1,0 +1,63 @@
+package broker
+
+import (
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// QueueOptions are the properties a queue is declared with. A queue that exists with other ones
+// fails with class Precondition.
+type QueueOptions struct {
+	Durable    bool
+	AutoDelete bool
+	Exclusive  bool
+	// Arguments, e.g. x-queue-type: quorum. Values are those an AMQP table can hold.
+	Arguments map[string]any
+}
+
+// Exchange is an exchange to declare, or with Passive to expect.
+type Exchange struct {
+	Name string
+	// Kind is direct, fanout, topic, headers, or what a plugin adds.
+	Kind       string
+	Durable    bool
+	AutoDelete bool
+	Internal   bool
+	// Passive only checks that it exists.
+	Passive   bool
+	Arguments map[string]any
+}
+
+// Binding lets an exchange route to the subscription's queue.
+type Binding struct {
+	Exchange   string
+	RoutingKey string
+	Arguments  map[string]any
+}
+
+// declare puts the subscription's topology in place and returns the queue's name. It describes what
+// the caller wants, so it is the same for the first connection and for every revival.
+func (s Subscription) declare(ch *amqp.Channel) (queue, op string, err error) {
+	for _, x := range s.Exchanges {
+		declare := ch.ExchangeDeclare
+		if x.Passive {
+			declare = ch.ExchangeDeclarePassive
+		}
+		if err := declare(x.Name, x.Kind, x.Durable, x.AutoDelete, x.Internal, false, x.Arguments); err != nil {
+			return "", "declare exchange " + x.Name, err
+		}
+	}
+	queue = s.Queue
+	if q := s.Declare; q != nil {
+		declared, err := ch.QueueDeclare(s.Queue, q.Durable, q.AutoDelete, q.Exclusive, false, q.Arguments)
+		if err != nil {
+			return "", "declare queue", err
+		}
+		queue = declared.Name
+	}
+	for _, b := range s.Bindings {
+		if err := ch.QueueBind(queue, b.RoutingKey, b.Exchange, false, b.Arguments); err != nil {
+			return "", "bind to exchange " + b.Exchange, err
+		}
+	}
+	return queue, "", nil
+}

@@ -1,0 +1,212 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/fsm"
+)
+
+// Config describes a consumer. URLs and Subscriptions are needed; every other field has a default
+// that is meant for production. New reads it once and never changes it.
+type Config struct {
+	// URLs of the broker's nodes, amqp:// or amqps:// (see broker.ParseEndpoint). After a loss the
+	// next one in the list is tried first.
+	URLs []string
+	// Subscriptions share one connection, each on a channel of its own. At least one.
+	Subscriptions []Subscription
+
+	// Name is the connection's name at the broker and the machine's in the events. Defaults to the
+	// program's name.
+	Name string
+	// Credentials is asked before each dial. Defaults to those in the URL.
+	Credentials broker.CredentialsFunc
+	// TLS is asked before each dial of an amqps URL. Defaults to the files that the URL names, else to
+	// the system's authorities.
+	TLS broker.TLSFunc
+	// Dial opens the transport; it must honour ctx. Defaults to a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// DrainTimeout is how long nothing may come in before the broker is probed. Defaults to 2 s.
+	DrainTimeout time.Duration
+	// ProbeTimeout is how long nothing may come in after that before the peer counts as dead. A
+	// broker that is busy for longer than this loses the connection; values below 1 s invite that.
+	// Defaults to 2 s.
+	ProbeTimeout time.Duration
+	// Heartbeat is the AMQP heartbeat interval, the second line behind the probe. Whole seconds, at
+	// least 1 s. Defaults to 10 s.
+	Heartbeat time.Duration
+	// ConnectTimeout is how long the first attempt may take to dial and open AMQP; later attempts get
+	// more, up to 30 s, so that a broker that is merely slow is reached. Defaults to 5 s.
+	ConnectTimeout time.Duration
+	// Backoff spaces the attempts to revive.
+	Backoff Backoff
+	// RetryBudget is how many attempts in a row may fail before Run gives up with
+	// ErrRetriesExhausted. Defaults to 0: no limit.
+	RetryBudget int
+	// GiveUpOn are the classes of errors on which Run ends at once instead of trying again. Defaults
+	// to those that will be equally wrong in an hour: auth, vhost, precondition, tls. An empty, non-nil
+	// slice never gives up; adding broker.NotFound makes a missing queue fatal instead of waited for.
+	GiveUpOn []broker.Class
+	// GracePeriod is how long handlers may go on after Run was told to stop; then their context is
+	// cancelled. Defaults to 20 s, well within the 30 s that orchestrators allow.
+	GracePeriod time.Duration
+
+	// Logger gets one line per transition. Defaults to silence.
+	Logger zerolog.Logger
+	// Journal is where the events are committed. Defaults to the last 1024 in memory.
+	Journal fsm.Journal
+	// Observers see every committed event, in order, each on a goroutine of its own: they can neither
+	// delay the consumer nor break it. One that falls 1024 events behind is told of the gap.
+	Observers []func(fsm.Event)
+}
+
+// Subscription is a queue, its handler and settings.
+type Subscription struct {
+	// Queue to consume from. It may be empty if Declare is set: the broker names it then.
+	Queue string
+	// Handler is called for each delivery.
+	Handler Handler
+	// Concurrency is how many deliveries are handled at once, over all revivals. With 1 they are
+	// handled in the queue's order. Defaults to 1.
+	Concurrency int
+	// Prefetch is how many deliveries may be unacknowledged at once, 1 to 65535. More hides latency;
+	// less keeps slow handlers from hoarding messages, each of which must be acknowledged within the
+	// broker's consumer_timeout (30 minutes by default). Defaults to 64, or Concurrency if that is more.
+	Prefetch int
+	// RequeuePause is how long a delivery whose handler failed is kept before it goes back to the
+	// queue; it occupies one of the Concurrency. Defaults to 1 s.
+	RequeuePause time.Duration
+
+	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it.
+	Declare *broker.QueueOptions
+	// Exchanges are declared before the queue, Bindings after it.
+	Exchanges []broker.Exchange
+	Bindings  []broker.Binding
+	// Exclusive asks to be the queue's only consumer.
+	Exclusive bool
+	// ConsumerTag names the consumer at the broker. Defaults to Name and the subscription's number.
+	ConsumerTag string
+	// Arguments of basic.consume, e.g. x-priority.
+	Arguments map[string]any
+}
+
+// Defaults of Config and Subscription.
+const (
+	DefaultGracePeriod  = 20 * time.Second
+	DefaultPrefetch     = 64
+	DefaultRequeuePause = time.Second
+)
+
+// withDefaults fills a copy.
+func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = filepath.Base(os.Args[0])
+	}
+	c.DrainTimeout = or(c.DrainTimeout, broker.DefaultDrainTimeout)
+	c.ProbeTimeout = or(c.ProbeTimeout, broker.DefaultProbeTimeout)
+	c.ConnectTimeout = or(c.ConnectTimeout, broker.DefaultConnectTimeout)
+	c.GracePeriod = or(c.GracePeriod, DefaultGracePeriod)
+	c.Backoff.Initial = or(c.Backoff.Initial, DefaultBackoffInitial)
+	c.Backoff.Max = or(c.Backoff.Max, max(DefaultBackoffMax, c.Backoff.Initial))
+	subscriptions := make([]Subscription, len(c.Subscriptions))
+	for i, s := range c.Subscriptions {
+		s.Concurrency = or(s.Concurrency, 1)
+		s.Prefetch = or(s.Prefetch, max(DefaultPrefetch, min(s.Concurrency, 65535)))
+		s.RequeuePause = or(s.RequeuePause, DefaultRequeuePause)
+		subscriptions[i] = s
+	}
+	c.Subscriptions = subscriptions
+	return c
+}
+
+func or[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}
+
+// validate joins all problems; each names the field.
+func (c Config) validate() error {
+	var problems []error
+	report := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("consumer: "+format, args...))
+	}
+	if len(c.URLs) == 0 {
+		report("URLs: at least one is needed, e.g. amqp://guest:guest@localhost:5672/")
+	}
+	if len(c.Subscriptions) == 0 {
+		report("Subscriptions: at least one is needed")
+	}
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"DrainTimeout", c.DrainTimeout}, {"ProbeTimeout", c.ProbeTimeout}, {"ConnectTimeout", c.ConnectTimeout},
+		{"GracePeriod", c.GracePeriod}, {"Backoff.Initial", c.Backoff.Initial}, {"Backoff.Max", c.Backoff.Max},
+	} {
+		if d.value < 0 {
+			report("%s: %v is negative", d.field, d.value)
+		}
+	}
+	if c.Backoff.Max < c.Backoff.Initial {
+		report("Backoff.Max: %v is less than Initial, %v", c.Backoff.Max, c.Backoff.Initial)
+	}
+	if c.RetryBudget < 0 {
+		report("RetryBudget: %d is negative", c.RetryBudget)
+	}
+	for i, s := range c.Subscriptions {
+		if s.Handler == nil {
+			report("Subscriptions[%d].Handler: missing", i)
+		}
+		if s.Concurrency < 1 {
+			report("Subscriptions[%d].Concurrency: %d is not positive", i, s.Concurrency)
+		}
+		if s.RequeuePause < 0 {
+			report("Subscriptions[%d].RequeuePause: %v is negative", i, s.RequeuePause)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// plan is the broker's part of the configuration.
+func (c Config) plan() (broker.Plan, error) {
+	endpoints, err := broker.ParseEndpoints(c.URLs...)
+	if err != nil {
+		return broker.Plan{}, err
+	}
+	plan := broker.Plan{
+		Endpoints:      endpoints,
+		Credentials:    c.Credentials,
+		TLS:            c.TLS,
+		Dial:           c.Dial,
+		Name:           c.Name,
+		Heartbeat:      c.Heartbeat,
+		DrainTimeout:   c.DrainTimeout,
+		ProbeTimeout:   c.ProbeTimeout,
+		ConnectTimeout: c.ConnectTimeout,
+	}
+	for _, s := range c.Subscriptions {
+		plan.Subscriptions = append(plan.Subscriptions, broker.Subscription{
+			Queue:       s.Queue,
+			Declare:     s.Declare,
+			Exchanges:   s.Exchanges,
+			Bindings:    s.Bindings,
+			Prefetch:    s.Prefetch,
+			Exclusive:   s.Exclusive,
+			ConsumerTag: s.ConsumerTag,
+			Arguments:   s.Arguments,
+		})
+	}
+	return plan, plan.Validate()
+}

@@ -1,0 +1,137 @@
+package consumer
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/fsm"
+)
+
+// Consumer consumes from the queues of its Config until it is told to stop, through whatever happens
+// to the connection. Make it with New; it runs once. All methods may be called from any goroutine.
+type Consumer struct {
+	config  Config
+	plan    broker.Plan
+	machine *fsm.Machine
+	watch   *observers
+	counts  counts
+
+	started  atomic.Bool
+	softOnce sync.Once
+	hardOnce sync.Once
+	soft     chan struct{} // closed: take no more deliveries, let handlers finish
+	hard     chan struct{} // closed: do not wait for them any longer
+	done     chan struct{} // closed: Run has returned
+}
+
+// New checks the configuration and joins all that is wrong with it. If the journal shows that its
+// previous run did not end in Disconnected, that run is closed first, with ProcessRestarted.
+func New(config Config) (*Consumer, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	plan, err := config.plan()
+	if err != nil {
+		return nil, err
+	}
+	if config.GiveUpOn != nil {
+		config.GiveUpOn = slices.Clone(config.GiveUpOn)
+	}
+	machine, err := fsm.New(Lifecycle(), fsm.Options{Name: config.Name, Journal: config.Journal})
+	if err != nil {
+		return nil, err
+	}
+	c := &Consumer{
+		config:  config,
+		plan:    plan,
+		machine: machine,
+		watch:   observe(machine, append([]func(fsm.Event){logEvents(config.Logger)}, config.Observers...)),
+		soft:    make(chan struct{}),
+		hard:    make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	if machine.State() != Disconnected {
+		if _, err := machine.Fire(ProcessRestarted, fsm.Evidence{}); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := machine.Record(fsm.KindBoot, fsm.Evidence{Note: "everhop " + broker.Version()}); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Run consumes until ctx ends or Stop is called, and then drains: no more deliveries are taken,
+// handlers may finish within the grace period, the connection is closed. It returns
+//   - nil after a complete drain,
+//   - ErrUndrained if handlers did not finish; what they handled is delivered again,
+//   - an *Error if it gave up (see Config.GiveUpOn and Config.RetryBudget),
+//   - an error wrapping fsm.ErrVetoed if the journal refused an event,
+//   - ErrAlreadyRun if it was called before.
+//
+// A nil error after Stop before Run means that nothing was consumed.
+func (c *Consumer) Run(ctx context.Context) error {
+	if !c.started.CompareAndSwap(false, true) {
+		return ErrAlreadyRun
+	}
+	defer close(c.done)
+	defer c.watch.finish()
+	defer c.machine.Close()
+	defer context.AfterFunc(ctx, c.stopSoft)()
+	select {
+	case <-c.soft:
+		return nil
+	default:
+	}
+	c.watch.start()
+	return newSupervisor(context.WithoutCancel(ctx), c).run()
+}
+
+// Stop makes Run drain and waits until it has returned. When ctx ends first, handlers are cancelled,
+// the connection is cut, and Stop returns ctx's error once Run has returned. Before Run it makes
+// Run return at once; after it, it does nothing.
+func (c *Consumer) Stop(ctx context.Context) error {
+	c.stopSoft()
+	if !c.started.Load() {
+		return nil
+	}
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+	}
+	c.hardOnce.Do(func() { close(c.hard) })
+	<-c.done
+	return ctx.Err()
+}
+
+func (c *Consumer) stopSoft() { c.softOnce.Do(func() { close(c.soft) }) }
+
+// State is where the consumer is in its Lifecycle. It never blocks.
+func (c *Consumer) State() fsm.State { return c.machine.State() }
+
+// Stats are counted since New.
+func (c *Consumer) Stats() Stats {
+	return Stats{
+		Handled: c.counts.handled.Load(),
+		Failed:  c.counts.failed.Load(),
+		Stale:   c.counts.stale.Load(),
+	}
+}
+
+// Stats count deliveries.
+type Stats struct {
+	// Handled: the handler returned nil and the acknowledgement was sent.
+	Handled uint64
+	// Failed: the handler returned an error or panicked.
+	Failed uint64
+	// Stale: the handler finished after its delivery's channel was gone. Nothing was sent; the
+	// broker delivers the message again.
+	Stale uint64
+}
+
+type counts struct{ handled, failed, stale atomic.Uint64 }

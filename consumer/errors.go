@@ -1,0 +1,72 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/fsm"
+)
+
+var (
+	// ErrRetriesExhausted means that Run gave up because Config.RetryBudget is spent. It comes wrapped in an *Error.
+	ErrRetriesExhausted = errors.New("the retry budget is spent")
+	// ErrUndrained means that Run stopped, and handlers were still at work when the grace period was over.
+	// Their messages were not acknowledged; the broker delivers them again.
+	ErrUndrained = errors.New("consumer: stopped before every handler had finished; its messages go back to the queue")
+	// ErrAlreadyRun means that Run was called twice. A Consumer runs once.
+	ErrAlreadyRun = errors.New("consumer: Run was called before; a Consumer runs once")
+	// ErrPanic means that a handler panicked. The text holds the value and the stack.
+	ErrPanic = errors.New("consumer: the handler panicked")
+)
+
+var errLostAgain = errors.New("lost again at once")
+
+// Error is why Run gave up: trying again cannot help, or is not allowed any more.
+type Error struct {
+	// State that the consumer was in.
+	State fsm.State
+	// Class of the last failure.
+	Class broker.Class
+	// Endpoint is host:port of the last failure.
+	Endpoint string
+	// Err is the last failure, usually a *broker.Error.
+	Err error
+}
+
+// Error says what happened, where, and what to do.
+func (e *Error) Error() string {
+	text := fmt.Sprintf("consumer: gave up while %s (%s at %s): %v", e.State, e.Class, e.Endpoint, e.Err)
+	if a := advice[e.Class]; a != "" {
+		text += "; " + a
+	}
+	return text
+}
+
+// Unwrap gives the last failure.
+func (e *Error) Unwrap() error { return e.Err }
+
+// advice is what a human can do about each class.
+var advice = map[broker.Class]string{
+	broker.Network:        "check that the broker runs and that host and port are right",
+	broker.Heartbeat:      "check the network between here and the broker",
+	broker.BrokerShutdown: "check the state of the broker's nodes",
+	broker.Resource:       "raise the limit at the broker, or end other connections",
+	broker.Auth:           "check user name, password and permissions (rabbitmqctl authenticate_user, list_permissions)",
+	broker.VHost:          "create the virtual host, or give the user permissions in it (rabbitmqctl add_vhost, set_permissions)",
+	broker.NotFound:       "declare the queue or exchange, or let the consumer declare it",
+	broker.Precondition:   "make the declaration equal to what exists, or delete what exists",
+	broker.Exclusive:      "end the consumer that holds the queue exclusively",
+	broker.Protocol:       "check that the port speaks AMQP 0-9-1",
+	broker.TLS:            "check certificates, their names and their dates",
+}
+
+// failure gives every error the broker package's form.
+func failure(err error) *broker.Error {
+	var e *broker.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	class, code := broker.Classify(err)
+	return &broker.Error{Op: "consume", Scope: broker.ScopeConnection, Class: class, Code: code, Err: err}
+}
