@@ -52,7 +52,9 @@ func (s *supervisor) begin() {
 			}
 			result.consumers, result.err = consume(ctx, result.session, wanted)
 		}
-		s.post(result)
+		if !s.post(result) && result.opened {
+			result.session.Abort()
+		}
 	})
 }
 

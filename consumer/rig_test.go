@@ -257,8 +257,8 @@ func (r *rig) deleteQueue(queue string) {
 	}
 }
 
-// check compares what was logged with testdata/scenarios/NAME.txt, and the journal with the table.
-func (r *rig) check(scenario string) {
+// replays checks the journal against the table.
+func (r *rig) replays() {
 	r.Helper()
 	if _, err := fsm.Replay(consumer.Lifecycle(), slices.Values(r.journal.Events())); err != nil {
 		r.Errorf("the journal does not replay: %v", err)
@@ -268,6 +268,12 @@ func (r *rig) check(scenario string) {
 			r.Errorf("rejected: %+v", e)
 		}
 	}
+}
+
+// check compares what was logged with testdata/scenarios/NAME.txt, and the journal with the table.
+func (r *rig) check(scenario string) {
+	r.Helper()
+	r.replays()
 	path := filepath.Join(testdata, "scenarios", scenario+".txt")
 	script, err := os.ReadFile(path)
 	if err != nil {

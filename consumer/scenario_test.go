@@ -26,17 +26,31 @@ func TestScenarioFirstConnect(t *testing.T) {
 	r.check("first_connect")
 }
 
-func TestScenarioConnectionReset(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
+// survives plays a fault into a consumer that consumes, and wants it revived.
+func (r *rig) survives(scenario string, fault func()) {
+	r.Helper()
 	r.start()
 	r.flows()
 	n := r.events()
-	r.proxy.Reset()
+	fault()
 	r.awaitEvent(n, consumer.Revived)
 	r.flows()
 	r.stop()
-	r.check("connection_reset")
+	r.check(scenario)
+}
+
+// must is for the steps of a fault.
+func (r *rig) must(err error) {
+	r.Helper()
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+func TestScenarioConnectionReset(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.survives("connection_reset", r.proxy.Reset)
 }
 
 // The network to the peer is cut for good; new connections find another way. The broker does not
@@ -46,28 +60,14 @@ func TestScenarioSilentPeerIdle(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.config.Heartbeat = 4 * time.Second // the broker finds out within three of them
-	r.start()
-	r.flows()
-	n := r.events()
-	r.proxy.FreezeCurrent(rabbittest.Both)
-	r.awaitEvent(n, consumer.Revived)
-	r.flows()
-	r.stop()
-	r.check("silent_peer")
+	r.survives("silent_peer", func() { r.proxy.FreezeCurrent(rabbittest.Both) })
 }
 
 // One way only: what the consumer sends does not arrive.
 func TestScenarioSilentPeerOneWay(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.start()
-	r.flows()
-	n := r.events()
-	r.proxy.DropCurrent(rabbittest.ToBroker)
-	r.awaitEvent(n, consumer.Revived)
-	r.flows()
-	r.stop()
-	r.check("silent_peer")
+	r.survives("silent_peer", func() { r.proxy.DropCurrent(rabbittest.ToBroker) })
 }
 
 // The handlers go on with what was delivered before; that must not hide that the peer is dead.
@@ -109,58 +109,31 @@ func TestScenarioFrozenAfterHandshake(t *testing.T) {
 }
 
 func TestScenarioBrokerStopped(t *testing.T) {
-	r := newRig(t)
 	rabbittest.NeedsControl(t)
-	r.start()
-	r.flows()
-	n := r.events()
-	if err := r.node.StopApp(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	r.awaitState(consumer.Reviving)
-	if err := r.node.StartApp(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	r.awaitEvent(n, consumer.Revived)
-	r.flows()
-	r.stop()
-	r.check("broker_stopped")
+	r := newRig(t)
+	r.survives("broker_stopped", func() {
+		r.must(r.node.StopApp(t.Context()))
+		r.awaitState(consumer.Reviving)
+		r.must(r.node.StartApp(t.Context()))
+	})
 }
 
 func TestScenarioBrokerKilled(t *testing.T) {
-	r := newRig(t)
 	rabbittest.NeedsControl(t)
-	r.start()
-	r.flows()
-	n := r.events()
-	r.erlang("mnesia:dump_log().") // a queue that was declared just now is not on disk yet
-	if err := r.node.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	r.awaitState(consumer.Reviving)
-	if err := r.node.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	r.awaitEvent(n, consumer.Revived)
-	r.flows()
-	r.stop()
-	r.check("broker_killed")
+	r := newRig(t)
+	r.survives("broker_killed", func() {
+		r.erlang("mnesia:dump_log().") // a queue that was declared just now is not on disk yet
+		r.must(r.node.Kill())
+		r.awaitState(consumer.Reviving)
+		r.must(r.node.Restart(t.Context()))
+	})
 }
 
 func TestScenarioClosedByOperator(t *testing.T) {
-	r := newRig(t)
 	rabbittest.NeedsControl(t)
-	r.start()
-	r.flows()
-	n := r.events()
-	if err := r.node.CloseConnections(t.Context(), "maintenance"); err != nil {
-		t.Fatal(err)
-	}
-	r.awaitEvent(n, consumer.Revived)
-	r.flows()
-	r.stop()
-	r.check("closed_by_operator")
-	if !strings.Contains(r.log.String(), "maintenance") {
+	r := newRig(t)
+	r.survives("closed_by_operator", func() { r.must(r.node.CloseConnections(t.Context(), "maintenance")) })
+	if !contains(r.log.String(), "maintenance") {
 		t.Error("the operator's reason is not in the log")
 	}
 }
@@ -168,16 +141,12 @@ func TestScenarioClosedByOperator(t *testing.T) {
 func TestScenarioQueueDeleted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.start()
-	r.flows()
-	n := r.events()
-	r.deleteQueue(r.queue)
-	r.awaitEvent(n, consumer.ReviveFailed) // it is expected to exist, and waited for
-	r.declare(r.queue)
-	r.awaitEvent(n, consumer.Revived)
-	r.flows()
-	r.stop()
-	r.check("queue_deleted")
+	r.survives("queue_deleted", func() {
+		n := r.events()
+		r.deleteQueue(r.queue)
+		r.awaitEvent(n, consumer.ReviveFailed) // it is expected to exist, and waited for
+		r.declare(r.queue)
+	})
 }
 
 func TestScenarioMissingQueue(t *testing.T) {
@@ -206,8 +175,8 @@ func TestScenarioMissingQueueFatal(t *testing.T) {
 
 // The broker closes the channel with 406 because a delivery was not acknowledged in time.
 func TestScenarioChannelError(t *testing.T) {
-	r := newRig(t)
 	rabbittest.NeedsControl(t)
+	r := newRig(t)
 	r.erlang("application:set_env(rabbit, consumer_timeout, 500).")
 	r.erlang("application:set_env(rabbit, channel_tick_interval, 500).")
 	defer r.erlang("application:set_env(rabbit, consumer_timeout, 1800000).")
@@ -281,8 +250,8 @@ func TestScenarioRetriesExhausted(t *testing.T) {
 
 // A consumer never publishes, so it goes on under a memory alarm, and is not taken for dead.
 func TestScenarioMemoryAlarm(t *testing.T) {
-	r := newRig(t)
 	rabbittest.NeedsControl(t)
+	r := newRig(t)
 	r.publish(50)
 	r.config.Subscriptions[0].Handler = func(ctx context.Context, d *consumer.Delivery) error {
 		time.Sleep(50 * time.Millisecond) // the work: it lasts into the alarm
@@ -290,16 +259,12 @@ func TestScenarioMemoryAlarm(t *testing.T) {
 	}
 	r.start()
 	r.awaitState(consumer.Consuming)
-	if err := r.node.MemoryAlarm(t.Context(), true); err != nil {
-		t.Fatal(err)
-	}
+	r.must(r.node.MemoryAlarm(t.Context(), true))
 	r.awaitHandled()
 	n := r.events()
 	n = r.awaitEvent(n, consumer.HeartbeatOK)
 	r.awaitEvent(n, consumer.HeartbeatOK)
-	if err := r.node.MemoryAlarm(t.Context(), false); err != nil {
-		t.Fatal(err)
-	}
+	r.must(r.node.MemoryAlarm(t.Context(), false))
 	r.flows()
 	r.stop()
 	r.check("memory_alarm")
@@ -315,15 +280,12 @@ func TestScenarioSecondEndpoint(t *testing.T) {
 	}
 	defer second.Close()
 	r.config.URLs = append(r.config.URLs, second.URL(r.node.URL()))
-	r.start()
-	r.flows()
-	n := r.events()
-	r.proxy.Freeze(rabbittest.Both)
-	r.awaitEvent(n, consumer.Revived)
-	r.proxy.Reset() // the broker learns that the old connection is gone, and puts back what it had sent there
-	r.flows()
-	r.stop()
-	r.check("silent_peer")
+	r.survives("silent_peer", func() {
+		n := r.events()
+		r.proxy.Freeze(rabbittest.Both)
+		r.awaitEvent(n, consumer.Revived)
+		r.proxy.Reset() // the broker learns that the old connection is gone, and puts back what it had sent there
+	})
 	if at := r.lastEndpoint(); at != second.Addr() {
 		t.Errorf("revived at %s, want the other endpoint %s", at, second.Addr())
 	}

@@ -131,11 +131,14 @@ func (s *supervisor) next() error {
 	}
 }
 
-// post hands over an observation; once the supervisor is gone there is nobody to be told.
-func (s *supervisor) post(o observation) {
+// post hands over an observation. It returns false once the supervisor is gone: whatever the
+// observation holds is the sender's to clean up then.
+func (s *supervisor) post(o observation) bool {
 	select {
 	case s.inbox <- o:
+		return true
 	case <-s.gone:
+		return false
 	}
 }
 

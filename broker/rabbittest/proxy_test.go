@@ -207,6 +207,41 @@ func TestProxyFreezeNewConnection(t *testing.T) {
 	}
 }
 
+// Only the connections of now fall silent.
+func TestProxyFreezeCurrent(t *testing.T) {
+	proxy := newProxy(t, echoServer(t))
+	old := connect(t, proxy)
+	send(t, old, "before")
+	expect(t, old, "before")
+	proxy.FreezeCurrent(Both)
+	send(t, old, "after")
+	expectSilence(t, old)
+	other := connect(t, proxy)
+	send(t, other, "other")
+	expect(t, other, "other")
+	proxy.Thaw()
+	expect(t, old, "after")
+}
+
+// What is sent is gone, but the end passes.
+func TestProxyDropCurrent(t *testing.T) {
+	server, accepted := listenOne(t)
+	proxy := newProxy(t, server)
+	conn := connect(t, proxy)
+	broker := receive(t, accepted)
+	Eventually(t, patience, "the connection counts", func() bool { return proxy.Connections() == 1 })
+	proxy.DropCurrent(ToBroker)
+	send(t, conn, "question")
+	expectSilence(t, broker)
+	send(t, broker, "answer")
+	expect(t, conn, "answer")
+	proxy.DropCurrent(ToClient)
+	send(t, broker, "more")
+	expectSilence(t, conn)
+	reset(conn.(*net.TCPConn))
+	expectReset(t, broker)
+}
+
 func TestProxyTargetIsDown(t *testing.T) {
 	ports, err := freePorts(1)
 	must(t, err)
