@@ -71,7 +71,7 @@ func (s *Session) consume(i int) (*Consumer, error) {
 	if tag == "" {
 		tag = fmt.Sprintf("%.200s#%d", s.plan.Name, i)
 	}
-	inbox, err := channel.Consume(queue, tag, false, spec.Exclusive, false, false, spec.Arguments)
+	inbox, err := channel.Consume(queue, tag, false, spec.Exclusive, false, false, table(spec.Arguments))
 	if err != nil {
 		return fail("consume", err)
 	}

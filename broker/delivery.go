@@ -68,6 +68,32 @@ func newDelivery(d *amqp.Delivery, queue string, generation uint64) *Delivery {
 	}
 }
 
+// table is the other way round: amqp091-go takes its own type only, at every depth.
+func table(m map[string]any) amqp.Table {
+	if m == nil {
+		return nil
+	}
+	t := make(amqp.Table, len(m))
+	for k, v := range m {
+		t[k] = tableValue(v)
+	}
+	return t
+}
+
+func tableValue(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		return table(v)
+	case []any:
+		values := make([]any, len(v))
+		for i := range v {
+			values[i] = tableValue(v[i])
+		}
+		return values
+	}
+	return v
+}
+
 // plain strips amqp091-go's table type, at every depth, in place: the tables are the delivery's own.
 func plain(t amqp.Table) map[string]any {
 	for k, v := range t {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // Plan is everything a connection is opened from. The zero value of each duration means its
@@ -132,7 +130,7 @@ func (s Subscription) problems() []error {
 		}
 	}
 	arguments := func(field string, value map[string]any) {
-		if err := amqp.Table(value).Validate(); err != nil {
+		if err := table(value).Validate(); err != nil {
 			report("%s: %w", field, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -37,6 +38,8 @@ type Message struct {
 // the caller knows which.
 type Publisher struct {
 	session *Session
+	unguard context.CancelFunc
+	guarded sync.WaitGroup
 	channel *amqp.Channel
 	window  chan struct{}
 	closed  <-chan *amqp.Error
@@ -80,6 +83,9 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 		s.Abort()
 		return nil, err
 	}
+	guard, cancel := context.WithCancel(context.Background())
+	p.unguard = cancel
+	p.guarded.Go(func() { s.guard(guard) }) // or a silent peer would be noticed by heartbeats alone
 	return p, nil
 }
 
@@ -94,6 +100,10 @@ type Confirm struct {
 // it returns. At most 256 messages may await their confirm, beyond that Publish waits, as it does
 // while the broker is blocked by an alarm.
 func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
+	headers := table(m.Headers)
+	if err := headers.Validate(); err != nil {
+		return nil, fmt.Errorf("broker: publish: Headers: %w", err)
+	}
 	select {
 	case p.window <- struct{}{}:
 	case <-ctx.Done():
@@ -109,7 +119,7 @@ func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 	stop := context.AfterFunc(ctx, func() { p.session.abort(context.Cause(ctx)) })
 	defer stop()
 	deferred, err := p.channel.PublishWithDeferredConfirm(m.Exchange, m.RoutingKey, true, false, amqp.Publishing{
-		Headers:      m.Headers,
+		Headers:      headers,
 		ContentType:  m.ContentType,
 		DeliveryMode: amqp.Persistent,
 		MessageId:    m.MessageID,
@@ -167,8 +177,7 @@ func (p *Publisher) wasReturned(id string) bool {
 }
 
 // failure explains an error by why the channel closed. amqp091-go closes it in the background after a
-// failed write, so the reason may come a moment later; it does not come at all if the message itself
-// could not be encoded.
+// failed write, so the reason may come a moment later.
 func (p *Publisher) failure(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -192,5 +201,7 @@ func (p *Publisher) BlockedChanges() <-chan Blocked { return p.session.BlockedCh
 // Close waits for nothing that is still unconfirmed; it ends the connection gracefully, or past ctx at
 // once.
 func (p *Publisher) Close(ctx context.Context) error {
+	p.unguard()
+	p.guarded.Wait()
 	return p.session.Close(ctx)
 }

@@ -42,20 +42,20 @@ func (s Subscription) declare(ch *amqp.Channel) (queue, op string, err error) {
 		if x.Passive {
 			declare = ch.ExchangeDeclarePassive
 		}
-		if err := declare(x.Name, x.Kind, x.Durable, x.AutoDelete, x.Internal, false, x.Arguments); err != nil {
+		if err := declare(x.Name, x.Kind, x.Durable, x.AutoDelete, x.Internal, false, table(x.Arguments)); err != nil {
 			return "", "declare exchange " + x.Name, err
 		}
 	}
 	queue = s.Queue
 	if q := s.Declare; q != nil {
-		declared, err := ch.QueueDeclare(s.Queue, q.Durable, q.AutoDelete, q.Exclusive, false, q.Arguments)
+		declared, err := ch.QueueDeclare(s.Queue, q.Durable, q.AutoDelete, q.Exclusive, false, table(q.Arguments))
 		if err != nil {
 			return "", "declare queue", err
 		}
 		queue = declared.Name
 	}
 	for _, b := range s.Bindings {
-		if err := ch.QueueBind(queue, b.RoutingKey, b.Exchange, false, b.Arguments); err != nil {
+		if err := ch.QueueBind(queue, b.RoutingKey, b.Exchange, false, table(b.Arguments)); err != nil {
 			return "", "bind to exchange " + b.Exchange, err
 		}
 	}

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -17,7 +18,7 @@ import (
 type Delivery = broker.Delivery
 
 // Handler handles one delivery. A nil error acknowledges it; any other error, and a panic, puts it
-// back into the queue after a pause. The context lives as long as the handler may: it is cancelled
+// back into the queue after a pause, and is logged unless it is [Requeue]. The context lives as long as the handler may: it is cancelled
 // when the grace period of a stop is over, not when the connection is lost.
 //
 // A message can be delivered more than once: when the connection is lost before its acknowledgement
@@ -87,11 +88,9 @@ func (d *dispatcher) handle(ctx context.Context, j job) {
 		d.reportStale(j, "acknowledgement", err)
 		return
 	}
-	d.counts.failed.Add(1)
-	d.logger.Warn().Err(err).
-		Str(fsm.FieldQueue, j.delivery.Queue).Uint64(fsm.FieldGeneration, j.delivery.Generation).
-		Uint64("delivery_tag", j.delivery.DeliveryTag).Str("message_id", j.delivery.MessageID).
-		Msgf("handler failed; the message goes back to the queue in %v", d.subscription.RequeuePause)
+	if !errors.Is(err, Requeue) {
+		d.reportFailure(j, err)
+	}
 	pause := time.NewTimer(d.subscription.RequeuePause)
 	defer pause.Stop()
 	select {
@@ -102,6 +101,14 @@ func (d *dispatcher) handle(ctx context.Context, j job) {
 	if err := j.consumer.Reject(j.delivery.DeliveryTag, true); err != nil {
 		d.reportStale(j, "requeue", err)
 	}
+}
+
+func (d *dispatcher) reportFailure(j job, err error) {
+	d.counts.failed.Add(1)
+	d.logger.Warn().Err(err).
+		Str(fsm.FieldQueue, j.delivery.Queue).Uint64(fsm.FieldGeneration, j.delivery.Generation).
+		Uint64("delivery_tag", j.delivery.DeliveryTag).Str("message_id", j.delivery.MessageID).
+		Msgf("handler failed; the message goes back to the queue in %v", d.subscription.RequeuePause)
 }
 
 func (d *dispatcher) reportStale(j job, what string, err error) {

@@ -16,6 +16,9 @@ var (
 	ErrUndrained = errors.New("consumer: stopped before every handler had finished; its messages go back to the queue")
 	// ErrAlreadyRun means that Run was called twice. A Consumer runs once.
 	ErrAlreadyRun = errors.New("consumer: Run was called before; a Consumer runs once")
+	// Requeue is what a handler returns, wrapped or not, to put a message back on purpose: after the
+	// pause, as with any error, but it is neither logged nor counted as a failure.
+	Requeue = errors.New("consumer: put back on purpose") //nolint:errname,staticcheck // an outcome, not a failure
 	// ErrPanic means that a handler panicked. The text holds the value and the stack.
 	ErrPanic = errors.New("consumer: the handler panicked")
 )

@@ -208,6 +208,8 @@ func TestFailedDeliveryComesAgain(t *testing.T) {
 			return errors.New("not yet")
 		case attempts == 2:
 			panic("not yet either")
+		case attempts == 3:
+			return fmt.Errorf("on purpose: %w", consumer.Requeue) // no failure
 		case !d.Redelivered:
 			return errors.New("a redelivery does not say so")
 		}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm"
+)
+
+// consumption is what the flags of `everhop consume` say.
+type consumption struct {
+	url                     urlFlag
+	queue, exec, output     string
+	prefetch, concurrency   int
+	count                   int // 0: no limit
+	drain, probe, heartbeat time.Duration
+	declare                 bool
+	log                     logFlags
+}
+
+func newConsume() *cobra.Command {
+	f := consumption{
+		concurrency: 1,
+		drain:       broker.DefaultDrainTimeout,
+		probe:       broker.DefaultProbeTimeout,
+		heartbeat:   broker.DefaultHeartbeat,
+	}
+	cmd := &cobra.Command{
+		Use:   "consume",
+		Short: "Consume a queue to standard output or a command",
+		Long: `Consumes a queue until it is told to stop, through whatever happens to the connection.
+
+A message is acknowledged once it has been written to standard output or, with --exec, once the
+command has ended with exit status 0. It may come more than once: when the connection is lost before
+the acknowledgement has arrived, the broker delivers it again.
+
+--exec runs the command with sh -c for each message, with the body as its standard input and the
+message's properties in its environment: EVERHOP_QUEUE, EVERHOP_EXCHANGE, EVERHOP_ROUTING_KEY,
+EVERHOP_REDELIVERED (true or false), EVERHOP_MESSAGE_ID, EVERHOP_CORRELATION_ID, EVERHOP_REPLY_TO,
+EVERHOP_CONTENT_TYPE, EVERHOP_CONTENT_ENCODING, EVERHOP_TYPE, EVERHOP_APP_ID, EVERHOP_TIMESTAMP.
+With any other exit status the message goes back to the queue after a second.
+
+SIGINT or SIGTERM drains: no more messages are taken, those at hand may be finished for 20 s. A second
+one stops at once; commands get SIGTERM, and a moment later SIGKILL. When the reader of standard
+output goes away, everhop drains too, and that is no error.
+
+EVERHOP_URL serves where --url is missing; several URLs in it are separated by blanks or commas. It is
+the better place for a password.
+
+Exit status: 0 drained, 1 gave up or had to leave messages unfinished, 2 wrong command line.`,
+		Example: `  everhop consume --url amqp://guest:guest@localhost/ --queue orders
+  everhop consume --queue orders --exec ./handle.sh --concurrency 4
+  everhop consume --queue orders --count 10 --output jsonl | jq .body
+  everhop consume --url amqp://node1/ --url amqp://node2/ --queue orders --declare --log-format json`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	f.url.add(cmd)
+	flags.Var(name(&f.queue, "QUEUE"), "queue", "queue to consume")
+	flags.BoolVar(&f.declare, "declare", false, "create the queue, durable, where it is missing (otherwise wait for it)")
+	flags.Var(number(&f.count, 1, math.MaxInt), "count", "drain and exit after so many messages (default no limit)")
+	choose(cmd, &f.output, "output", "what to write to standard output (default body, with --exec none)", "body", "jsonl", "none")
+	flags.StringVar(&f.exec, "exec", "", "shell `COMMAND` to run for each message")
+	flags.Var(number(&f.concurrency, 1, math.MaxUint16), "concurrency", "messages handled at once; 1 keeps the queue's order")
+	flags.Var(number(&f.prefetch, 1, math.MaxUint16), "prefetch", "unacknowledged messages at once (default 64, or --concurrency if that is more)")
+	flags.Var(period(&f.drain, time.Millisecond, time.Hour), "drain-timeout", "silence after which the broker is probed")
+	flags.Var(period(&f.probe, time.Millisecond, time.Hour), "probe-timeout", "further silence after which it counts as dead")
+	flags.Var(period(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat, the second line of defence")
+	f.log.add(cmd)
+	for _, flag := range []string{"queue", "exec", "count", "concurrency", "prefetch", "drain-timeout", "probe-timeout", "heartbeat"} {
+		complete(cmd, flag)
+	}
+	return cmd
+}
+
+func (f *consumption) run(cmd *cobra.Command) error {
+	urls, _, err := f.url.endpoints()
+	switch {
+	case err != nil:
+	case f.queue == "":
+		err = errors.New("--queue is missing")
+	case cmd.Flags().Changed("exec") && f.exec == "":
+		err = errors.New("--exec: empty")
+	case f.exec != "" && f.output != "" && f.output != "none":
+		err = errors.New("--output " + f.output + ": with --exec, standard output is the command's")
+	}
+	if err != nil {
+		return wrongUsage(cmd, err)
+	}
+
+	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	logger := f.log.logger(stderr)
+	soft, hard, release := interruptible(cmd.Context())
+	defer release()
+	ctx, stop := context.WithCancel(soft)
+	defer stop()
+
+	out := &output{w: stdout, broken: stop}
+	handler := f.handler(out, stdout, stderr)
+	if f.count > 0 {
+		handler = limit(f.count, handler, stop, ctx.Done())
+	}
+	c, err := consumer.New(f.config(urls, handler, logger, stop))
+	if err != nil {
+		return wrongUsage(cmd, err) // everything in it comes from the flags
+	}
+	defer context.AfterFunc(soft, func() {
+		logger.Info().Msgf("%v: draining; a second signal stops at once", context.Cause(soft))
+	})()
+	defer context.AfterFunc(hard, func() { _ = c.Stop(hard) })()
+
+	if out.format != nil {
+		defer watchReader(stdout, stop)()
+	}
+
+	if err := c.Run(ctx); err != nil {
+		return err
+	}
+	logger.Info().Uint64("handled", c.Stats().Handled).Msg("drained")
+	return out.failure()
+}
+
+// handler is what happens to a message.
+func (f *consumption) handler(out *output, stdout, stderr io.Writer) consumer.Handler {
+	switch {
+	case f.exec != "":
+		return command{line: f.exec, stdout: stdout, stderr: stderr}.handle
+	case f.output == "none":
+		return func(context.Context, *consumer.Delivery) error { return nil }
+	case f.output == "jsonl":
+		out.format = formatJSON
+	default:
+		out.format = formatBody
+	}
+	return out.handle
+}
+
+func (f *consumption) config(urls []string, handler consumer.Handler, logger zerolog.Logger, stop func()) consumer.Config {
+	s := consumer.Subscription{
+		Queue:       f.queue,
+		Handler:     handler,
+		Concurrency: f.concurrency,
+		Prefetch:    f.prefetch,
+	}
+	if f.declare {
+		s.Declare = &broker.QueueOptions{Durable: true}
+	}
+	if f.count > 0 { // do not take what would only be given back
+		s.Concurrency = min(s.Concurrency, f.count)
+		if s.Prefetch == 0 {
+			s.Prefetch = max(consumer.DefaultPrefetch, s.Concurrency)
+		}
+		s.Prefetch = min(s.Prefetch, f.count)
+	}
+	return consumer.Config{
+		URLs:          urls,
+		Subscriptions: []consumer.Subscription{s},
+		Name:          "everhop",
+		DrainTimeout:  f.drain,
+		ProbeTimeout:  f.probe,
+		Heartbeat:     f.heartbeat,
+		Logger:        logger,
+		Observers: []func(fsm.Event){func(e fsm.Event) {
+			if e.Kind == fsm.KindTransition && e.To == consumer.Disconnected {
+				stop() // it gave up: whoever waits for a place must not keep it
+			}
+		}},
+	}
+}

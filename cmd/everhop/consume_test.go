@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/rabbittest"
+)
+
+var timestamp = regexp.MustCompile(`"timestamp":"20[-0-9]+T[:0-9]+Z"`)
+
+func TestConsumeOutput(t *testing.T) {
+	tests := []struct {
+		output string
+		want   []string
+	}{
+		{"body", []string{"plain\n", "\n", "\xff\x00\n"}},
+		{"jsonl", []string{
+			`{"body":"plain","exchange":"","routing_key":"QUEUE","redelivered":false,"message_id":"m1","headers":{"list":["a",1],"n":7,"raw":"text","s":"<&>"},"timestamp":"T"}` + "\n",
+			`{"body":"","exchange":"","routing_key":"QUEUE","redelivered":false,"message_id":"m2","headers":{},"timestamp":"T"}` + "\n",
+			`{"body_base64":"/wA=","exchange":"","routing_key":"QUEUE","redelivered":false,"message_id":"m3","headers":{},"timestamp":"T"}` + "\n",
+		}},
+		{"none", []string{""}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.output, func(t *testing.T) {
+			queue := newQueue(t)
+			publishOne(t, broker.Message{RoutingKey: queue, MessageID: "m1", Body: []byte("plain"), Headers: map[string]any{
+				"s": "<&>", "n": int64(7), "raw": []byte("text"), "list": []any{"a", int32(1)},
+			}})
+			publishOne(t, broker.Message{RoutingKey: queue, MessageID: "m2"})
+			publishOne(t, broker.Message{RoutingKey: queue, MessageID: "m3", Body: []byte("\xff\x00")})
+
+			p := everhop(t, 0, "", "consume", "--queue", queue, "--count", "3", "--output", tt.output)
+			got := timestamp.ReplaceAllString(p.stdout.String(), `"timestamp":"T"`)
+			got = strings.ReplaceAll(got, queue, "QUEUE")
+			if diff := cmp.Diff(strings.Join(tt.want, ""), got); diff != "" {
+				t.Error(diff)
+			}
+			holds(t, queue, 0)
+		})
+	}
+}
+
+func TestConsumeCount(t *testing.T) {
+	bodies := strings.Fields("1 2 3 4 5 6 7 8 9 10")
+	for _, concurrency := range []string{"1", "4"} {
+		t.Run(concurrency, func(t *testing.T) {
+			queue := newQueue(t, bodies...)
+			p := everhop(t, 0, "", "consume", "--queue", queue, "--count", "6", "--concurrency", concurrency, "--prefetch", "10")
+			if got := strings.Count(p.stdout.String(), "\n"); got != 6 {
+				t.Errorf("%d messages were written, want 6", got)
+			}
+			holds(t, queue, 4)
+			if strings.Contains(p.stderr.String(), `"level":"warn"`) {
+				t.Errorf("what is beyond --count is no failure:\n%s", &p.stderr)
+			}
+		})
+	}
+}
+
+func TestConsumeDeclares(t *testing.T) {
+	queue := "everhop." + t.Name()
+	p := prepare(t, "consume", "--queue", queue, "--declare", "--count", "1").start()
+	p.logs(`"trigger":"Connected"`)
+	publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("first")})
+	p.wait(0)
+	if got := p.stdout.String(); got != "first\n" {
+		t.Errorf("standard output %q", got)
+	}
+}
+
+func TestConsumeSurvivesReset(t *testing.T) {
+	proxy := newProxy(t)
+	queue := newQueue(t)
+	p := prepare(t, "consume", "--queue", queue, "--count", "2", "--url", proxy.URL(rabbittest.Shared(t).URL())).start()
+	p.logs(`"trigger":"Connected"`)
+	publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("before")})
+	rabbittest.Eventually(t, patience, "the first message", func() bool { return p.stdout.String() == "before\n" })
+	holds(t, queue, 0)
+	proxy.Reset()
+	p.logs(`"trigger":"Revived"`)
+	publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("after")})
+	p.wait(0)
+	if got := p.stdout.String(); got != "before\nafter\n" {
+		t.Errorf("standard output %q", got)
+	}
+}
+
+func TestConsumeLogsJSON(t *testing.T) {
+	p := everhop(t, 0, "", "consume", "--queue", newQueue(t, "1"), "--count", "1")
+	lines := strings.Split(strings.TrimSpace(p.stderr.String()), "\n")
+	for _, line := range lines {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		stamp, _ := fields["time"].(string)
+		if !strings.HasSuffix(stamp, "Z") || fields["level"] == nil || fields["message"] == nil {
+			t.Errorf("no time in UTC, level or message: %s", line)
+		}
+	}
+	if !strings.Contains(p.stderr.String(), `"from":"Consuming","to":"Disconnected"`) {
+		t.Errorf("no stop in\n%s", &p.stderr)
+	}
+}
+
+func TestConsumeLogsConsole(t *testing.T) {
+	p := everhop(t, 0, "", "consume", "--queue", newQueue(t, "1"), "--count", "1", "--log-format", "console")
+	want := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d{3} INF Connecting -> Consuming: Connected endpoint=[\d.:]+ gen=1( in_state_ms=\d+)?$`)
+	if got := p.stderr.String(); !want.MatchString(got) || strings.Contains(got, "\x1b") {
+		t.Errorf("standard error:\n%s", got)
+	}
+}
+
+// The reader is gone before the first message: all of them stay in the queue.
+func TestConsumeBrokenPipe(t *testing.T) {
+	queue := newQueue(t, "1", "2", "3")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read.Close()
+	p := prepare(t, "consume", "--queue", queue, "--concurrency", "2", "--log-level", "warn")
+	p.cmd.Stdout = write
+	p.start()
+	write.Close()
+	p.wait(0)
+	if noise := p.stderr.String(); noise != "" {
+		t.Errorf("noise: %s", noise)
+	}
+	holds(t, queue, 3)
+}
+
+// The reader goes after the first message, like head -1. On Linux that is noticed at once, elsewhere
+// by the next message.
+func TestConsumeHead(t *testing.T) {
+	queue := newQueue(t, "first")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	p := prepare(t, "consume", "--queue", queue, "--log-level", "warn")
+	p.cmd.Stdout = write
+	p.start()
+	write.Close()
+	if line, err := bufio.NewReader(read).ReadString('\n'); line != "first\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	holds(t, queue, 0)
+	read.Close()
+	if runtime.GOOS == "linux" {
+		p.wait(0)
+		publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("second")})
+	} else {
+		publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("second")})
+		p.wait(0)
+	}
+	if noise := p.stderr.String(); noise != "" {
+		t.Errorf("noise: %s", noise)
+	}
+	holds(t, queue, 1)
+}
+
+func TestConsumeFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("needs /dev/full, which only Linux has: ", err)
+	}
+	defer full.Close()
+	queue := newQueue(t, "1")
+	p := prepare(t, "consume", "--queue", queue)
+	p.cmd.Stdout = full
+	p.start().wait(1)
+	if !strings.Contains(p.stderr.String(), "everhop: standard output: write ") {
+		t.Errorf("standard error:\n%s", &p.stderr)
+	}
+	holds(t, queue, 1)
+}
+
+func TestConsumeSIGTERMIdle(t *testing.T) {
+	for _, s := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		p := prepare(t, "consume", "--queue", newQueue(t)).start()
+		p.logs(`"trigger":"Connected"`)
+		p.signal(s)
+		p.wait(0)
+		p.logs(`"to":"Disconnected","in_state_ms"`)
+	}
+}
+
+// The reader of standard output is stuck, and so is the handler that writes.
+func TestConsumeSecondSignalLeavesHandler(t *testing.T) {
+	const size = 1 << 20 // more than a pipe holds
+	queue := newQueue(t, strings.Repeat("x", size))
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	p := prepare(t, "consume", "--queue", queue)
+	p.cmd.Stdout = write
+	p.start()
+	write.Close()
+	if _, err := read.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGTERM)
+	p.logs("draining")
+	p.signal(syscall.SIGTERM)
+	p.wait(1)
+	p.logs("everhop: consumer: stopped before every handler had finished")
+	holds(t, queue, 1)
+}

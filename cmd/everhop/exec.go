@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/everhop/everhop/consumer"
+)
+
+const (
+	// moment is how long a command may take to end after SIGTERM, before SIGKILL. A consumer that
+	// is told to stop at once waits for its handlers for 1 s.
+	moment = 400 * time.Millisecond
+	// unread is how long a message's body stays on offer after the command has ended, to processes
+	// that it left behind.
+	unread = time.Second
+)
+
+// command hands each message to a shell command.
+type command struct {
+	line           string
+	stdout, stderr io.Writer
+}
+
+// handle is a consumer.Handler: exit status 0 acknowledges. When ctx ends, the command and its
+// children are ended too.
+func (c command) handle(ctx context.Context, d *consumer.Delivery) error {
+	cmd := exec.Command("sh", "-c", c.line)
+	cmd.Env = environment(os.Environ(), d)
+	cmd.Stdin = bytes.NewReader(d.Body)
+	cmd.Stdout, cmd.Stderr = c.stdout, c.stderr
+	cmd.WaitDelay = unread
+	ownGroup(cmd) // also, Ctrl-C is for us: the command may finish
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("command: %w", err)
+	}
+	exited, ended := make(chan struct{}), make(chan struct{})
+	survives := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		endGroup(cmd, exited)
+	})
+	err := cmd.Wait()
+	close(exited)
+	if !survives() {
+		<-ended
+		return fmt.Errorf("command: ended: %w", context.Cause(ctx)) // whatever it says: it was not asked to finish
+	}
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		return fmt.Errorf("command: %w", err)
+	}
+	return nil
+}
+
+// endGroup gives the command's processes a moment to end by themselves.
+func endGroup(cmd *exec.Cmd, exited <-chan struct{}) {
+	terminateGroup(cmd)
+	over := time.NewTimer(moment)
+	defer over.Stop()
+	select {
+	case <-exited:
+		if !groupExists(cmd) {
+			return
+		}
+		<-over.C
+	case <-over.C:
+	}
+	killGroup(cmd)
+}
+
+// environment is ours, without the URL and its password, and with the message's properties.
+func environment(ours []string, d *consumer.Delivery) []string {
+	env := slices.DeleteFunc(ours, func(v string) bool { return strings.HasPrefix(v, urlVariable+"=") })
+	timestamp := ""
+	if !d.Timestamp.IsZero() {
+		timestamp = d.Timestamp.UTC().Format(time.RFC3339)
+	}
+	for _, property := range [][2]string{
+		{"QUEUE", d.Queue},
+		{"EXCHANGE", d.Exchange},
+		{"ROUTING_KEY", d.RoutingKey},
+		{"REDELIVERED", strconv.FormatBool(d.Redelivered)},
+		{"MESSAGE_ID", d.MessageID},
+		{"CORRELATION_ID", d.CorrelationID},
+		{"REPLY_TO", d.ReplyTo},
+		{"CONTENT_TYPE", d.ContentType},
+		{"CONTENT_ENCODING", d.ContentEncoding},
+		{"TYPE", d.Type},
+		{"APP_ID", d.AppID},
+		{"TIMESTAMP", timestamp},
+	} {
+		// An environment cannot hold NUL; no message may make its command impossible to start.
+		env = append(env, "EVERHOP_"+property[0]+"="+strings.ReplaceAll(property[1], "\x00", ""))
+	}
+	return env
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer"
+)
+
+func TestExec(t *testing.T) {
+	queue := newQueue(t)
+	publishOne(t, broker.Message{RoutingKey: queue, MessageID: "m1", ContentType: "text/plain", Body: []byte("the body")})
+	p := everhop(t, 0, "", "consume", "--queue", queue, "--count", "1", "--exec", `
+		echo "$(cat) $EVERHOP_QUEUE $EVERHOP_ROUTING_KEY $EVERHOP_MESSAGE_ID $EVERHOP_CONTENT_TYPE $EVERHOP_REDELIVERED [$EVERHOP_EXCHANGE]"
+		echo "url=$EVERHOP_URL" >&2`)
+	if diff := cmp.Diff("the body "+queue+" "+queue+" m1 text/plain false []\n", p.stdout.String()); diff != "" {
+		t.Error(diff)
+	}
+	if !strings.Contains(p.stderr.String(), "url=\n") {
+		t.Errorf("standard error:\n%s", &p.stderr)
+	}
+	holds(t, queue, 0)
+}
+
+// A failed attempt does not count, and its message comes again.
+func TestExecFails(t *testing.T) {
+	queue := newQueue(t, "1", "2", "3")
+	seen := t.TempDir()
+	p := everhop(t, 0, "", "consume", "--queue", queue, "--count", "2", "--concurrency", "2", "--exec",
+		`b=$(cat); if mkdir '`+seen+`'/$b 2>/dev/null; then exit 3; fi; echo $b`)
+	if got := strings.Count(p.stdout.String(), "\n"); got != 2 {
+		t.Errorf("%d commands succeeded, want 2: %q", got, &p.stdout)
+	}
+	if !strings.Contains(p.stderr.String(), "command: exit status 3") {
+		t.Errorf("standard error:\n%s", &p.stderr)
+	}
+	holds(t, queue, 1)
+}
+
+// A command that reads nothing, and leaves a process behind that has its input, has done its work.
+func TestExecInputUnread(t *testing.T) {
+	queue := newQueue(t, strings.Repeat("x", 1<<20))
+	everhop(t, 0, "", "consume", "--queue", queue, "--count", "1", "--exec", "sleep 60 > /dev/null 2>&1 & exit 0")
+	holds(t, queue, 0)
+}
+
+func TestExecSignals(t *testing.T) {
+	const wait = `read line < "$FIFO"; echo done`
+	tests := []struct {
+		name    string
+		command string
+		second  bool
+		stdout  string
+		left    int
+	}{
+		{"first lets it finish", wait, false, "done\n", 0},
+		{"second ends it", wait, true, "", 1},
+		{"second kills it", `trap "" TERM; ` + wait, true, "", 1},
+		{"exit status 0 on SIGTERM is no success", `trap "exit 0" TERM; while :; do ` + wait + `; done`, true, "", 1},
+		{"children are ended too", `sh -c 'trap "" TERM; ` + wait + `'; echo never`, true, "", 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			queue := newQueue(t, "1")
+			fifo := filepath.Join(t.TempDir(), "fifo")
+			if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p := prepare(t, "consume", "--queue", queue, "--exec", tt.command)
+			p.cmd.Env = append(p.cmd.Env, "FIFO="+fifo)
+			p.start()
+			gate, err := os.OpenFile(fifo, os.O_WRONLY, 0) // returns when the command has opened it
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer gate.Close()
+			p.signal(syscall.SIGTERM)
+			p.logs("draining")
+			if tt.second {
+				p.signal(syscall.SIGTERM)
+			} else {
+				gate.WriteString("go\n")
+			}
+			p.wait(0)
+			if got := p.stdout.String(); got != tt.stdout {
+				t.Errorf("standard output %q, want %q", got, tt.stdout)
+			}
+			if _, err := gate.WriteString("still there?\n"); tt.second && err == nil {
+				t.Error("a process of the command is left")
+			}
+			holds(t, queue, tt.left)
+		})
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	d := &consumer.Delivery{
+		Queue: "q", MessageID: "a\x00b", Redelivered: true, Timestamp: time.Date(2025, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)),
+	}
+	got := environment([]string{"PATH=/bin", "EVERHOP_URL=amqp://u:pw@h/"}, d)
+	want := []string{
+		"PATH=/bin", "EVERHOP_QUEUE=q", "EVERHOP_EXCHANGE=", "EVERHOP_ROUTING_KEY=", "EVERHOP_REDELIVERED=true",
+		"EVERHOP_MESSAGE_ID=ab", "EVERHOP_CORRELATION_ID=", "EVERHOP_REPLY_TO=", "EVERHOP_CONTENT_TYPE=",
+		"EVERHOP_CONTENT_ENCODING=", "EVERHOP_TYPE=", "EVERHOP_APP_ID=", "EVERHOP_TIMESTAMP=2025-01-02T02:04:05Z",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

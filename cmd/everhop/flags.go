@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// value is a flag that knows what it accepts, and says so when it gets something else.
+type value[T comparable] struct {
+	target *T
+	kind   string // in the help: "--prefetch N"
+	want   string // "a whole number from 1 to 65535"
+	parse  func(string) (T, bool)
+}
+
+func (v value[T]) Type() string { return v.kind }
+
+// String is the default in the help, empty for none.
+func (v value[T]) String() string {
+	var zero T
+	if v.target == nil || *v.target == zero {
+		return ""
+	}
+	return fmt.Sprint(*v.target)
+}
+
+func (v value[T]) Set(text string) error {
+	parsed, ok := v.parse(text)
+	if !ok {
+		return errors.New("expected " + v.want)
+	}
+	*v.target = parsed
+	return nil
+}
+
+// number accepts whole numbers from least to most.
+func number(target *int, least, most int) value[int] {
+	return value[int]{target, "N", fmt.Sprintf("a whole number from %d to %d", least, most),
+		func(text string) (int, bool) {
+			n, err := strconv.Atoi(text)
+			return n, err == nil && n >= least && n <= most
+		}}
+}
+
+// period accepts durations from least to most.
+func period(target *time.Duration, least, most time.Duration) value[time.Duration] {
+	return value[time.Duration]{target, "DURATION", fmt.Sprintf("a duration between %v and %.0fs, such as 1500ms or 10s", least, most.Seconds()),
+		func(text string) (time.Duration, bool) {
+			d, err := time.ParseDuration(text)
+			return d, err == nil && d >= least && d <= most
+		}}
+}
+
+// name accepts what AMQP allows for names of queues and exchanges and for routing keys.
+func name(target *string, kind string) value[string] {
+	const most = 255
+	return value[string]{target, kind, fmt.Sprintf("at most %d bytes", most),
+		func(text string) (string, bool) { return text, len(text) <= most }}
+}
+
+// choose adds a flag with a few possible values, which the shell can complete.
+func choose(cmd *cobra.Command, target *string, flag, usage string, choices ...string) {
+	want := strings.Join(choices[:len(choices)-1], ", ") + " or " + choices[len(choices)-1]
+	cmd.Flags().Var(value[string]{target, strings.Join(choices, "|"), want,
+		func(text string) (string, bool) { return text, slices.Contains(choices, text) }}, flag, usage)
+	complete(cmd, flag, choices...)
+}
+
+// complete offers the choices for a flag, and never the names of files.
+func complete(cmd *cobra.Command, flag string, choices ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // a flag that does not exist: no test would pass
+	}
+}

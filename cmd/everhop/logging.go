@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/everhop/everhop/fsm"
+)
+
+// logFlags are --log-level and --log-format.
+type logFlags struct{ level, format string }
+
+func (f *logFlags) add(cmd *cobra.Command) {
+	f.level = zerolog.LevelInfoValue
+	choose(cmd, &f.level, "log-level", "least level to log to standard error", "debug", "info", "warn", "error")
+	choose(cmd, &f.format, "log-format", "how to log (default console on a terminal, json otherwise)", "json", "console")
+}
+
+// logger writes one line for each event to w.
+func (f logFlags) logger(w io.Writer) zerolog.Logger {
+	terminal := isTerminal(w)
+	if f.format == "console" || f.format == "" && terminal {
+		w = console(w, !terminal)
+	}
+	level, _ := zerolog.ParseLevel(f.level) // the flag accepts levels only
+	return zerolog.New(w).Level(level).Hook(zerolog.HookFunc(stamp))
+}
+
+// stamp adds the time that JSON lines have in the journal too; package zerolog's own is configured for
+// the whole process.
+func stamp(e *zerolog.Event, _ zerolog.Level, _ string) {
+	e.Str(fsm.FieldTime, time.Now().UTC().Format(time.RFC3339Nano))
+}
+
+// console is for eyes: the local time, and of the fields those that the message does not say already.
+func console(w io.Writer, plain bool) io.Writer {
+	return zerolog.ConsoleWriter{
+		Out:        w,
+		NoColor:    plain, // NO_COLOR is honoured besides
+		TimeFormat: "15:04:05.000",
+		FieldsOrder: []string{
+			fsm.FieldQueue, fsm.FieldEndpoint, fsm.FieldClass, fsm.FieldError, fsm.FieldAttempt, fsm.FieldBackoffMS,
+			fsm.FieldGeneration, fsm.FieldNote, fsm.FieldInStateMS,
+		},
+		FieldsExclude: []string{
+			fsm.FieldVersion, fsm.FieldKind, fsm.FieldRun, fsm.FieldMachine, fsm.FieldSeq, fsm.FieldMonoNS,
+			fsm.FieldFrom, fsm.FieldTo, fsm.FieldTrigger, fsm.FieldScope, fsm.FieldCode,
+		},
+		FormatPrepare: withoutRepetition,
+	}
+}
+
+// withoutRepetition drops what tells nothing.
+func withoutRepetition(fields map[string]any) error {
+	if fields[fsm.FieldNote] == fields[zerolog.MessageFieldName] {
+		delete(fields, fsm.FieldNote)
+	}
+	if fields[fsm.FieldInStateMS] == json.Number("0") {
+		delete(fields, fsm.FieldInStateMS)
+	}
+	return nil
+}
+
+// isTerminal tells whether somebody is watching.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(file.Fd())
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	// Once somebody listens for SIGPIPE, writing to a closed pipe is an error that can be handled,
+	// not the end of the process. Ignoring it would do too, but commands inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	os.Exit(run(context.Background(), takeArgs(os.Args[1:]), os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the program. It returns the exit status; the end of ctx is the first signal.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+
+	var usage *usageError
+	var output *outputError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &output) && errors.Is(output, syscall.EPIPE):
+		return 0 // the reader has had enough, as in `everhop consume | head -1`
+	case errors.As(err, &usage):
+		complain(stderr, fmt.Sprintf("%v; see '%s --help'", err, usage.command))
+		return 2
+	}
+	complain(stderr, err.Error())
+	return 1
+}
+
+// complain prints an error as one line, joined errors too.
+func complain(stderr io.Writer, text string) {
+	_, _ = fmt.Fprintf(stderr, "everhop: %s\n", redact(strings.ReplaceAll(text, "\n", "; ")))
+}
+
+// usageError says what is wrong with the command line.
+type usageError struct {
+	command string // whose help tells more: "everhop consume"
+	err     error
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/everhop/everhop/broker/rabbittest"
+)
+
+func TestPublish(t *testing.T) {
+	tests := []struct {
+		name, stdin, stderr string
+		count               int
+		consumed            string
+	}{
+		{"nothing", "", "0 messages confirmed\n", 0, ""},
+		{"one line", "a\n", "1 message confirmed\n", 1, "a\n"},
+		{"last line without newline", "a\nb", "2 messages confirmed\n", 2, "a\nb\n"},
+		{"empty lines and carriage returns", "\n\r\n", "2 messages confirmed\n", 2, "\n\r\n"},
+		{"long line", strings.Repeat("x", 3<<20), "1 message confirmed\n", 1, strings.Repeat("x", 3<<20) + "\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			queue := newQueue(t)
+			p := everhop(t, 0, tt.stdin, "publish", "--queue", queue)
+			if got := p.stderr.String(); got != tt.stderr || p.stdout.String() != "" {
+				t.Errorf("standard error %q, want %q; standard output %q", got, tt.stderr, &p.stdout)
+			}
+			holds(t, queue, tt.count)
+			if tt.count > 0 {
+				p = everhop(t, 0, "", "consume", "--queue", queue, "--count", strconv.Itoa(tt.count))
+				if p.stdout.String() != tt.consumed {
+					t.Error("what was consumed is not what was published")
+				}
+			}
+		})
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	var lines strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&lines, "line %d of 2000\n", i+1)
+	}
+	queue := newQueue(t)
+	everhop(t, 0, lines.String(), "publish", "--queue", queue).logs("2000 messages confirmed\n")
+	p := everhop(t, 0, "", "consume", "--queue", queue, "--count", "2000")
+	if p.stdout.String() != lines.String() {
+		t.Error("what was consumed is not what was published")
+	}
+	holds(t, queue, 0)
+}
+
+func TestPublishExchange(t *testing.T) {
+	queue := newQueue(t)
+	everhop(t, 0, "x\n", "publish", "--exchange", "", "--routing-key", queue)
+	holds(t, queue, 1)
+}
+
+func TestPublishUnroutable(t *testing.T) {
+	p := everhop(t, 1, "a\nb\n", "publish", "--queue", "everhop.no.such.queue")
+	want := "everhop: line 1: broker: unroutable: no queue is bound for exchange and routing key; " +
+		"0 messages confirmed, line 1 is the first that is not\n"
+	if got := p.stderr.String(); got != want {
+		t.Errorf("standard error %q", got)
+	}
+}
+
+func TestPublishRefused(t *testing.T) {
+	queue := newQueue(t) // makes sure of the node
+	rabbittest.NeedsControl(t)
+	if _, err := rabbittest.Shared(t).Ctl(t.Context(), "set_policy", "--apply-to", "queues", "full",
+		"^"+regexp.QuoteMeta(queue)+"$", `{"max-length":2,"overflow":"reject-publish"}`); err != nil {
+		t.Fatal(err)
+	}
+	p := everhop(t, 1, strings.Repeat("x\n", 50), "publish", "--queue", queue)
+	found := regexp.MustCompile(`^everhop: line (\d+): broker: the broker refused the message; `).FindStringSubmatch(p.stderr.String())
+	if found == nil {
+		t.Errorf("standard error %q", &p.stderr)
+	}
+}
+
+func TestPublishNoExchange(t *testing.T) {
+	everhop(t, 1, "a\n", "publish", "--exchange", "everhop.no.such.exchange").logs("404 NOT_FOUND")
+}
+
+// The connection breaks between two lines; what the summary says is what the queue holds.
+func TestPublishBrokenConnection(t *testing.T) {
+	proxy := newProxy(t)
+	queue := newQueue(t)
+	rabbittest.NeedsControl(t)
+	p := prepare(t, "publish", "--queue", queue, "--url", proxy.URL(rabbittest.Shared(t).URL()))
+	stdin, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	io.WriteString(stdin, strings.Repeat("x\n", 100))
+	holds(t, queue, 100)
+	proxy.Refuse()
+	io.WriteString(stdin, "x\nx\n")
+	stdin.Close()
+	p.wait(1)
+	found := regexp.MustCompile(`^everhop: line (\d+): broker: .*; (\d+) messages confirmed, line (\d+) is the first that is not\n$`).
+		FindStringSubmatch(p.stderr.String())
+	if found == nil {
+		t.Fatalf("standard error %q", &p.stderr)
+	}
+	confirmed, _ := strconv.Atoi(found[2])
+	first, _ := strconv.Atoi(found[3])
+	if confirmed > 100 || first != confirmed+1 || found[1] != found[3] {
+		t.Errorf("100 messages are in the queue; standard error %q", &p.stderr)
+	}
+}
+
+func TestPublishInterrupted(t *testing.T) {
+	queue := newQueue(t)
+	p := prepare(t, "publish", "--queue", queue)
+	stdin, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	p.start()
+	io.WriteString(stdin, "a\nb\nhalf a line")
+	holds(t, queue, 2)
+	p.signal(os.Interrupt)
+	p.wait(1)
+	p.logs("everhop: stopped before the end of the input: interrupt; 2 messages confirmed, line 3 is the first that is not\n")
+	holds(t, queue, 2)
+}
+
+func TestPublishBlocked(t *testing.T) {
+	queue := newQueue(t)
+	rabbittest.NeedsControl(t)
+	node := rabbittest.Shared(t)
+	clear := func() {
+		if err := node.MemoryAlarm(t.Context(), false); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := node.MemoryAlarm(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	p := prepare(t, "publish", "--queue", queue)
+	p.cmd.Stdin = strings.NewReader("a\n")
+	func() {
+		defer clear()
+		p.start().logs("everhop: the broker takes no messages for now (low on memory): waiting\n")
+	}()
+	p.wait(0)
+	p.logs("1 message confirmed\n")
+}
+
+func TestPublishInput(t *testing.T) {
+	queue := newQueue(t)
+	folder, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	p := prepare(t, "publish", "--queue", queue)
+	p.cmd.Stdin = folder
+	p.start().wait(1)
+	p.logs("everhop: standard input: read ")
+	holds(t, queue, 0)
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/everhop/everhop/broker"
+)
+
+// urlVariable names the environment variable that serves where --url is missing.
+const urlVariable = "EVERHOP_URL"
+
+// urlFlag is --url, which may be given several times.
+type urlFlag []string
+
+func (f *urlFlag) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar((*[]string)(f), "url", nil,
+		"`URL` of the broker, amqp[s]://[user:password@]host[:port][/vhost]; may be repeated, for the nodes of a cluster (default $"+urlVariable+")")
+	complete(cmd, "url")
+}
+
+// endpoints returns the URLs and what they name.
+func (f urlFlag) endpoints() ([]string, []broker.Endpoint, error) {
+	source, text := "--url", strings.Join(f, " ")
+	if len(f) == 0 {
+		source, text = urlVariable, os.Getenv(urlVariable)
+	}
+	urls := splitURLs(text)
+	if len(urls) == 0 && source == urlVariable {
+		return nil, nil, errors.New("--url is missing, and " + urlVariable + " is not set")
+	}
+	if len(urls) == 0 {
+		return nil, nil, errors.New("--url: empty")
+	}
+	endpoints, err := broker.ParseEndpoints(urls...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", source, err)
+	}
+	return urls, endpoints, nil
+}
+
+// separators between URLs: white space, and a comma where the next URL follows; any other comma may
+// be part of a password.
+var separators = strings.NewReplacer(",amqp://", " amqp://", ",amqps://", " amqps://", ", ", " ")
+
+func splitURLs(text string) []string { return strings.Fields(separators.Replace(text)) }
+
+var userinfo = regexp.MustCompile(`(?i)(amqps?://)\S*@`)
+
+// redact hides user and password of every URL in a text. Errors hold none, but may quote what was
+// typed where no URL belongs.
+func redact(text string) string { return userinfo.ReplaceAllString(text, "$1***@") }

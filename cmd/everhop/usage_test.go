@@ -1,0 +1,121 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+func TestUsageErrors(t *testing.T) {
+	long := strings.Repeat("q", 256)
+	tests := []struct {
+		name string
+		args string
+		want string
+	}{
+		{"no command", "", "a command is missing; see 'everhop --help'"},
+		{"unknown command", "frobnicate", `unknown command "frobnicate"; see 'everhop --help'`},
+		{"command mistyped", "consumee", `unknown command "consumee"; did you mean consume; see 'everhop --help'`},
+		{"URL for a command", "amqp://u:pw@h/", `unknown command "amqp://***@h/"; see 'everhop --help'`},
+		{"unknown flag", "consume --frob", "unknown flag: --frob; see 'everhop consume --help'"},
+		{"unknown short flag", "consume -x", "unknown shorthand flag: 'x' in -x; see 'everhop consume --help'"},
+		{"argument", "consume amqp://u:pw@h/", `unexpected argument "amqp://***@h/"; see 'everhop consume --help'`},
+		{"no URL", "consume --queue q", "--url is missing, and EVERHOP_URL is not set; see 'everhop consume --help'"},
+		{"empty URL", "consume --queue q --url=", "--url: empty; see 'everhop consume --help'"},
+		{"no queue", "consume --url amqp://h", "--queue is missing; see 'everhop consume --help'"},
+		{"queue without value", "consume --queue", "--queue needs a value; see 'everhop consume --help'"},
+		{"queue too long", "consume --queue " + long, `--queue: "` + long + `": expected at most 255 bytes; see 'everhop consume --help'`},
+		{"URL of another kind", "consume --queue q --url http://u:pw@h", "--url: broker: bad URL: it must begin with amqp:// or amqps://; see 'everhop consume --help'"},
+		{"second URL bad", "consume --queue q --url amqp://h --url amqp://h:x", "--url: URL 2: broker: bad URL: it cannot be read as amqp[s]://user:password@host:port/vhost; characters such as / ? # @ : in user, password or vhost must be percent-encoded; see 'everhop consume --help'"},
+		{"prefetch negative", "consume --prefetch -1", `--prefetch: "-1": expected a whole number from 1 to 65535; see 'everhop consume --help'`},
+		{"prefetch no number", "consume --prefetch many", `--prefetch: "many": expected a whole number from 1 to 65535; see 'everhop consume --help'`},
+		{"concurrency zero", "consume --concurrency 0", `--concurrency: "0": expected a whole number from 1 to 65535; see 'everhop consume --help'`},
+		{"count zero", "consume --count 0", `--count: "0": expected a whole number from 1 to 9223372036854775807; see 'everhop consume --help'`},
+		{"duration without unit", "consume --drain-timeout 2", `--drain-timeout: "2": expected a duration between 1ms and 3600s, such as 1500ms or 10s; see 'everhop consume --help'`},
+		{"duration negative", "consume --probe-timeout=-2s", `--probe-timeout: "-2s": expected a duration between 1ms and 3600s, such as 1500ms or 10s; see 'everhop consume --help'`},
+		{"heartbeat too short", "consume --heartbeat 10ms", `--heartbeat: "10ms": expected a duration between 1s and 65535s, such as 1500ms or 10s; see 'everhop consume --help'`},
+		{"output", "consume --output xml", `--output: "xml": expected body, jsonl or none; see 'everhop consume --help'`},
+		{"log level", "consume --log-level loud", `--log-level: "loud": expected debug, info, warn or error; see 'everhop consume --help'`},
+		{"log format", "consume --log-format xml", `--log-format: "xml": expected json or console; see 'everhop consume --help'`},
+		{"exec empty", "consume --url amqp://h --queue q --exec=", "--exec: empty; see 'everhop consume --help'"},
+		{"exec and output", "consume --url amqp://h --queue q --exec cat --output body", "--output body: with --exec, standard output is the command's; see 'everhop consume --help'"},
+		{"publish nowhere", "publish --url amqp://h", "--queue or --exchange is missing; see 'everhop publish --help'"},
+		{"publish twice", "publish --url amqp://h --queue q --exchange x", "--queue and --exchange: only one of them; see 'everhop publish --help'"},
+		{"publish empty queue", "publish --url amqp://h --queue=", "--queue: empty; see 'everhop publish --help'"},
+		{"publish queue and key", "publish --url amqp://h --queue q --routing-key k", "--routing-key: with --queue, it is the queue's name; see 'everhop publish --help'"},
+		{"graph format", "graph --format svg", `--format: "svg": expected dot, mermaid or markdown; see 'everhop graph --help'`},
+		{"version argument", "version 2", `unexpected argument "2"; see 'everhop version --help'`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			status, stdout, stderr := inProcess(t, strings.Fields(tt.args)...)
+			if want := "everhop: " + tt.want + "\n"; status != 2 || stdout != "" || stderr != want {
+				t.Errorf("exit status %d, stdout %q, stderr\n%s\nwant 2 and\n%s", status, stdout, stderr, want)
+			}
+		})
+	}
+}
+
+func TestHelpHasExamples(t *testing.T) {
+	for _, command := range []string{"consume", "publish", "graph", "version"} {
+		status, stdout, stderr := inProcess(t, command, "--help")
+		if status != 0 || stderr != "" || !strings.Contains(stdout, "Examples:\n  ") || !strings.Contains(stdout, "everhop "+command) {
+			t.Errorf("%s --help: exit status %d, stderr %q, stdout\n%s", command, status, stderr, stdout)
+		}
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	tests := []struct {
+		args []string
+		want string
+	}{
+		{[]string{"completion", "bash"}, "bash completion V2 for everhop"},
+		{[]string{"__complete", "con"}, "consume\t"},
+		{[]string{"__complete", "consume", "--drain"}, "--drain-timeout\t"},
+		{[]string{"__complete", "consume", "--output", ""}, "body\njsonl\nnone\n:4\n"},
+	}
+	for _, tt := range tests {
+		if status, stdout, _ := inProcess(t, tt.args...); status != 0 || !strings.Contains(stdout, tt.want) {
+			t.Errorf("%q: exit status %d, stdout\n%s\nwithout %q", tt.args, status, stdout, tt.want)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	_, command, _ := inProcess(t, "version")
+	_, flag, _ := inProcess(t, "--version")
+	if !strings.HasPrefix(command, "everhop ") || !strings.Contains(command, " go1.") || command != "everhop "+flag {
+		t.Errorf("version: %q, --version: %q", command, flag)
+	}
+}
+
+func TestGraph(t *testing.T) {
+	states := []string{"Disconnected", "Connecting", "Consuming", "HeartbeatCheck", "Reviving"}
+	for _, format := range []string{"dot", "mermaid", "markdown"} {
+		_, stdout, _ := inProcess(t, "graph", "--format", format)
+		for _, state := range states {
+			if !strings.Contains(stdout, state) {
+				t.Errorf("%s: no %s in\n%s", format, state, stdout)
+			}
+		}
+	}
+	t.Run("drawn", func(t *testing.T) {
+		dot, err := exec.LookPath("dot")
+		if err != nil {
+			t.Skip("needs Graphviz: apt-get install graphviz")
+		}
+		_, stdout, _ := inProcess(t, "graph")
+		cmd := exec.Command(dot, "-Tsvg")
+		cmd.Stdin = strings.NewReader(stdout)
+		svg, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, svg)
+		}
+		for _, state := range states {
+			if !strings.Contains(string(svg), ">"+state+"</text>") {
+				t.Errorf("%s is not drawn", state)
+			}
+		}
+	})
+}
