@@ -103,6 +103,9 @@ func Classify(err error) (Class, int) {
 	case errors.Is(err, errProvider):
 		return Unknown, 0 // the caller's own credentials or TLS function failed
 	}
+	if errors.As(err, &reply) && isGarbage(reply) {
+		return Protocol, 0
+	}
 	// What is left came from the socket or from amqp091-go's view of it: resets, refusals, EOF,
 	// resolver errors, "channel/connection is not open", and the two errors that it makes up when
 	// the socket closes during the handshake (ErrCredentials, ErrVhost): the broker did not say so.
@@ -126,19 +129,25 @@ func classifyReply(code int, text string) Class {
 		}
 		return Auth
 	case amqp.NotFound: // 404
-		if says("is down or inaccessible") {
-			return BrokerShutdown // the queue exists; its node does not run
+		for _, phrase := range []string{"is down or inaccessible", "process is stopped by supervisor",
+			"has crashed and failed to restart", "due to timeout"} {
+			if strings.HasSuffix(text, phrase) {
+				return BrokerShutdown // the queue exists; its node or its process does not run
+			}
 		}
 		return NotFound
 	case amqp.ResourceLocked: // 405: an exclusive queue of another connection, often our own previous one
 		return Exclusive
 	case amqp.PreconditionFailed: // 406
+		if says(": queue limit in vhost ") {
+			return Resource
+		}
 		return Precondition
 	case amqp.NotAllowed: // 530
 		switch {
-		case says("limit"): // connection, channel or queue limit of a user or virtual host
-			return Resource
-		case says("is down"): // a virtual host that is still starting
+		case strings.HasSuffix(text, ") is reached"), says("maximum allowed user limit of ("), says("negotiated channel_max ("):
+			return Resource // connection or channel limit of a user, virtual host or connection
+		case strings.HasSuffix(text, "is down"): // a virtual host that is still starting
 			return BrokerShutdown
 		case says("vhost"):
 			return VHost
@@ -152,4 +161,15 @@ func classifyReply(code int, text string) Class {
 		return Protocol // 501 to 505, 540
 	}
 	return Unknown
+}
+
+// isGarbage tells whether the peer sent what is not AMQP. amqp091-go keeps only the text of the error
+// with which its reader ended.
+func isGarbage(e *amqp.Error) bool {
+	for _, known := range []*amqp.Error{amqp.ErrFrame, amqp.ErrFrameTooLarge, amqp.ErrSyntax, amqp.ErrUnexpectedFrame, amqp.ErrCommandInvalid, amqp.ErrFieldType} {
+		if e.Code == amqp.FrameError && e.Reason == known.Error() {
+			return true
+		}
+	}
+	return false
 }

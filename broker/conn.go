@@ -51,6 +51,9 @@ func (c *conn) Write(p []byte) (int, error) {
 			c.fail(err)
 			return 0, err
 		}
+		if c.patient.Load() { // set between the two: this deadline came after its removal
+			_ = c.SetWriteDeadline(time.Time{})
+		}
 	}
 	n, err := c.Conn.Write(p)
 	if err != nil {

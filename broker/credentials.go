@@ -12,7 +12,7 @@ import (
 // Credentials are what a connection logs in with. They print without the password.
 type Credentials struct {
 	Username string
-	Password string
+	Password string `json:"-"`
 }
 
 // String shows the user name only.

@@ -18,7 +18,7 @@ const (
 	// stagger is how long an endpoint may keep silent before the next one is tried beside it: long
 	// enough that a healthy endpoint answers alone, short enough that nobody waits for a dead one.
 	stagger = 300 * time.Millisecond
-	// lap is the pause before the endpoints that still keep silent are dialed once more, doubled
+	// lap is the pause before all endpoints are dialed once more while one still keeps silent, doubled
 	// each time. A connection request that was lost is sent again by the kernel after 1, 3, 7 s, and
 	// to a broker that thawed meanwhile a new one is faster; doubling keeps a slow broker from being
 	// drowned in requests.
@@ -159,7 +159,7 @@ func (p *Plan) handshake(ctx context.Context, e Endpoint) (*link, error) {
 			socket.abort()
 			return fail("TLS handshake", err)
 		}
-		transport = client
+		transport = tlsConn{client, socket}
 	}
 	properties := p.properties()
 	connection, err := amqp.Open(transport, amqp.Config{

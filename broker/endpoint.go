@@ -59,6 +59,10 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	if u.Fragment != "" {
 		return Endpoint{}, fmt.Errorf("%w: a '#' must be percent-encoded as %%23", ErrURL)
 	}
+	if strings.Contains(u.EscapedPath()+u.RawQuery, "@") {
+		// A password such as 1/x or 1?x: what follows was read as path or query, and u.Host is the user.
+		return Endpoint{}, fmt.Errorf("%w: / ? # @ : in user, password or vhost must be percent-encoded", ErrURL)
+	}
 	if p := u.Port(); p != "" {
 		if e.port, err = strconv.Atoi(p); err != nil || e.port < 1 || e.port > 65535 {
 			return Endpoint{}, fmt.Errorf("%w: the port must be between 1 and 65535", ErrURL)

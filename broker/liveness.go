@@ -2,22 +2,22 @@ package broker
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 )
 
-// probes is the one basic.qos round trip that may be under way on the control channel.
+// probes is the basic.qos round trips on the control channel: one under way, one that waits for it.
 type probes struct {
 	requests chan struct{}
-	underway atomic.Bool
 }
 
 func newProbes() probes { return probes{requests: make(chan struct{}, 1)} }
 
-// request asks for a round trip, unless the answer to the last one is still awaited.
+// request asks for a round trip that begins later than now. It must not be dropped because one is
+// under way: the answer to that one may have arrived already, and not been digested yet.
 func (p *probes) request() {
-	if p.underway.CompareAndSwap(false, true) {
-		p.requests <- struct{}{}
+	select {
+	case p.requests <- struct{}{}:
+	default:
 	}
 }
 
@@ -36,7 +36,6 @@ func (s *Session) probe() {
 			}
 			return
 		}
-		s.probes.underway.Store(false)
 	}
 }
 
@@ -51,6 +50,11 @@ func (s *Session) Blocked() bool { return s.isBlocked.Load() }
 // a delivery, a heartbeat. After ProbeTimeout without one it returns an *Error of class Heartbeat; the
 // session is left as it is. It returns early, with ctx's error, when ctx ends.
 func (s *Session) Probe(ctx context.Context) error {
+	return s.signOfLife(ctx, s.ended)
+}
+
+// signOfLife is Probe; guard uses it without ended, since Close ends the session before it says goodbye.
+func (s *Session) signOfLife(ctx context.Context, ended <-chan struct{}) error {
 	arrived := s.link.conn.arrived()
 	s.probes.request()
 	// The time is spent in slices, and one that passed while this process did not run (SIGSTOP, a
@@ -63,7 +67,7 @@ func (s *Session) Probe(ctx context.Context) error {
 		select {
 		case <-arrived:
 			return nil
-		case <-s.ended:
+		case <-ended:
 			return s.newError("probe", ScopeConnection, "", errAborted)
 		case <-ctx.Done():
 			return ctx.Err()
@@ -95,7 +99,7 @@ func (s *Session) guard(ctx context.Context) {
 			}
 			continue
 		}
-		if err := s.Probe(ctx); err != nil {
+		if err := s.signOfLife(ctx, nil); err != nil {
 			if ctx.Err() == nil {
 				s.abort(errSilent)
 			}

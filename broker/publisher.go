@@ -49,7 +49,7 @@ type Publisher struct {
 	mu       sync.Mutex
 	count    uint64
 	returns  <-chan amqp.Return
-	returned map[string]amqp.Return
+	inFlight map[string]*Confirm // by message id
 }
 
 // window is how many messages may await their confirm; the buffer for basic.return must hold as many.
@@ -66,7 +66,7 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 		session:  s,
 		window:   make(chan struct{}, window),
 		ids:      rand.Text()[:12] + "-",
-		returned: map[string]amqp.Return{},
+		inFlight: map[string]*Confirm{},
 	}
 	err = s.guarded(ctx, func() error {
 		if p.channel, err = s.link.amqp.Channel(); err == nil {
@@ -94,12 +94,17 @@ type Confirm struct {
 	publisher *Publisher
 	id        string
 	deferred  *amqp.DeferredConfirmation
+	sent      chan struct{} // closed when deferred is set, or the message could not be sent
+	returned  bool          // guarded by publisher.mu
 }
 
 // Publish sends a message and returns without waiting for its confirm; Wait must be called on what
-// it returns. At most 256 messages may await their confirm, beyond that Publish waits, as it does
+// it returns, once. Of two messages with one MessageID the second waits for the first's confirm. At most 256 messages may await their confirm, beyond that Publish waits, as it does
 // while the broker is blocked by an alarm.
 func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	headers := table(m.Headers)
 	if err := headers.Validate(); err != nil {
 		return nil, fmt.Errorf("broker: publish: Headers: %w", err)
@@ -115,6 +120,12 @@ func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 		m.MessageID = p.ids + strconv.FormatUint(p.count, 10)
 	}
 	p.mu.Unlock()
+	c := &Confirm{publisher: p, id: m.MessageID, sent: make(chan struct{})}
+	defer close(c.sent)
+	if err := p.claim(ctx, c); err != nil {
+		<-p.window
+		return nil, err
+	}
 
 	stop := context.AfterFunc(ctx, func() { p.session.abort(context.Cause(ctx)) })
 	defer stop()
@@ -127,10 +138,35 @@ func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 		Body:         m.Body,
 	})
 	if err != nil {
+		c.unroutable() // releases the id
 		<-p.window
 		return nil, p.failure(err)
 	}
-	return &Confirm{publisher: p, id: m.MessageID, deferred: deferred}, nil
+	c.deferred = deferred
+	return c, nil
+}
+
+// claim waits until no other message of the same id is in flight: basic.return names a message by
+// nothing else.
+func (p *Publisher) claim(ctx context.Context, c *Confirm) error {
+	for {
+		p.mu.Lock()
+		earlier := p.inFlight[c.id]
+		if earlier == nil {
+			p.inFlight[c.id] = c
+		}
+		p.mu.Unlock()
+		if earlier == nil {
+			return nil
+		}
+		<-earlier.sent
+		if earlier.deferred != nil {
+			if _, err := earlier.deferred.WaitContext(ctx); err != nil {
+				return err
+			}
+		}
+		earlier.unroutable()
+	}
 }
 
 // Wait returns nil once the broker has taken responsibility for the message, ErrUnroutable or
@@ -143,7 +179,7 @@ func (c *Confirm) Wait(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case p.wasReturned(c.id):
+	case c.unroutable():
 		return ErrUnroutable
 	case acked:
 		return nil
@@ -154,26 +190,30 @@ func (c *Confirm) Wait(ctx context.Context) error {
 	return ErrRefused
 }
 
-// wasReturned: RabbitMQ sends basic.return before the confirm of the same message, and the reader
-// puts it into the buffer before it resolves the confirm; so what is not in the buffer now was not
-// returned.
-func (p *Publisher) wasReturned(id string) bool {
+// unroutable tells, once the confirm is there, whether the message was returned, and releases its id.
+// RabbitMQ sends basic.return before the confirm of the same message, and the reader puts it into the
+// buffer before it resolves the confirm; so what is not in the buffer now was not returned.
+func (c *Confirm) unroutable() bool {
+	p := c.publisher
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
 		select {
 		case r, ok := <-p.returns:
 			if ok {
-				p.returned[r.MessageId] = r
+				if confirm := p.inFlight[r.MessageId]; confirm != nil {
+					confirm.returned = true
+				}
 				continue
 			}
 		default:
 		}
 		break
 	}
-	_, ok := p.returned[id]
-	delete(p.returned, id)
-	return ok
+	if p.inFlight[c.id] == c {
+		delete(p.inFlight, c.id)
+	}
+	return c.returned
 }
 
 // failure explains an error by why the channel closed. amqp091-go closes it in the background after a

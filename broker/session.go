@@ -173,7 +173,10 @@ func (s *Session) guarded(ctx context.Context, calls func() error) error {
 // Close ends the session gracefully: the broker is told, and answers. Past ctx, and when the broker
 // goes silent, it is aborted instead. Deliveries that were not acknowledged go back to their queue.
 func (s *Session) Close(ctx context.Context) error {
-	s.end()
+	if !s.end() {
+		s.Abort()
+		return nil
+	}
 	err := s.guarded(ctx, func() error {
 		if err := s.link.amqp.Close(); err != nil {
 			return s.newError("close", ScopeConnection, "", err)
@@ -200,9 +203,11 @@ func (s *Session) abort(cause error) {
 }
 
 // end marks that what breaks from now on is no loss.
-func (s *Session) end() {
+func (s *Session) end() (first bool) {
 	s.endOnce.Do(func() {
+		first = true
 		s.ending.Store(true)
 		close(s.ended)
 	})
+	return first
 }

@@ -67,3 +67,18 @@ func hardened(config *tls.Config, e Endpoint) *tls.Config {
 	}
 	return config
 }
+
+// tlsConn notes the errors of TLS on the socket, which sees only its records: with TLS 1.3 a server
+// refuses the client's certificate after the handshake.
+type tlsConn struct {
+	*tls.Conn
+	socket *conn
+}
+
+func (c tlsConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.socket.fail(err)
+	}
+	return n, err
+}

@@ -1,0 +1,290 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/rabbittest"
+)
+
+func publisher(t *testing.T, url string) *broker.Publisher {
+	t.Helper()
+	p, err := broker.OpenPublisher(within(t), planFor(t, url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close(within(t)) })
+	return p
+}
+
+func send(t *testing.T, p *broker.Publisher, m broker.Message) error {
+	t.Helper()
+	confirm, err := p.Publish(within(t), m)
+	if err != nil {
+		return err
+	}
+	return confirm.Wait(within(t))
+}
+
+// declare makes a queue that goes with the test.
+func declare(t *testing.T, arguments amqp.Table) (name string, channel *amqp.Channel) {
+	t.Helper()
+	channel = raw(t)
+	if _, err := channel.QueueDeclare(t.Name(), false, false, true, false, arguments); err != nil {
+		t.Fatal(err)
+	}
+	return t.Name(), channel
+}
+
+func TestPublish(t *testing.T) {
+	queue, channel := declare(t, nil)
+	p := publisher(t, rabbittest.Shared(t).URL())
+	m := broker.Message{
+		RoutingKey: queue, Body: []byte("x"), ContentType: "text/plain",
+		Headers: map[string]any{"a": "b"}, MessageID: "id",
+	}
+	if err := send(t, p, m); err != nil {
+		t.Fatal(err)
+	}
+	d, ok, err := channel.Get(queue, true) // confirmed, so it is there
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if string(d.Body) != "x" || d.ContentType != "text/plain" || d.Headers["a"] != "b" || d.MessageId != "id" || d.DeliveryMode != 2 {
+		t.Errorf("stored as %+v", d)
+	}
+	if err := p.Close(within(t)); err != nil {
+		t.Error(err)
+	}
+	if err := send(t, p, m); err == nil {
+		t.Error("published after Close")
+	}
+}
+
+func TestPublishUnroutable(t *testing.T) {
+	queue, _ := declare(t, nil)
+	p := publisher(t, rabbittest.Shared(t).URL())
+	confirms := map[string]*broker.Confirm{}
+	for range 2 {
+		for _, key := range []string{queue, "nowhere"} {
+			for i := range 50 {
+				confirm, err := p.Publish(within(t), broker.Message{RoutingKey: key})
+				if err != nil {
+					t.Fatal(err)
+				}
+				confirms[fmt.Sprint(key, i)] = confirm
+			}
+		}
+		for i := range 50 {
+			if err := confirms[fmt.Sprint(queue, i)].Wait(within(t)); err != nil {
+				t.Errorf("routable: %v", err)
+			}
+			if err := confirms[fmt.Sprint("nowhere", i)].Wait(within(t)); !errors.Is(err, broker.ErrUnroutable) {
+				t.Errorf("unroutable: %v", err)
+			}
+		}
+	}
+}
+
+// Message ids belong to the application and need not be unique: a message that is published to two
+// places has the same one in both.
+func TestPublishTellsMessagesOfOneIDApart(t *testing.T) {
+	queue, _ := declare(t, nil)
+	p := publisher(t, rabbittest.Shared(t).URL())
+	lost, err := p.Publish(within(t), broker.Message{RoutingKey: "nowhere", MessageID: "same"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := p.Publish(within(t), broker.Message{RoutingKey: queue, MessageID: "same"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stored.Wait(within(t)); err != nil {
+		t.Errorf("the stored one: %v", err)
+	}
+	if err := lost.Wait(within(t)); !errors.Is(err, broker.ErrUnroutable) {
+		t.Errorf("the one that was not stored: %v", err)
+	}
+}
+
+func TestPublishToAMissingExchange(t *testing.T) {
+	p := publisher(t, rabbittest.Shared(t).URL())
+	m := broker.Message{Exchange: "none", RoutingKey: "x"}
+	for range 2 { // the second finds the channel closed, for the same reason
+		want(t, send(t, p, m), broker.NotFound, 404, broker.ScopeChannel)
+	}
+}
+
+func TestPublishRefused(t *testing.T) {
+	queue, _ := declare(t, amqp.Table{"x-max-length": 1, "x-overflow": "reject-publish"})
+	p := publisher(t, rabbittest.Shared(t).URL())
+	m := broker.Message{RoutingKey: queue}
+	if err := send(t, p, m); err != nil {
+		t.Fatal(err)
+	}
+	if err := send(t, p, m); !errors.Is(err, broker.ErrRefused) {
+		t.Errorf("into a full queue: %v", err)
+	}
+}
+
+// Who gave up before publishing takes nobody else's connection away.
+func TestPublishWithAnEndedContext(t *testing.T) {
+	queue, _ := declare(t, nil)
+	p := publisher(t, rabbittest.Shared(t).URL())
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 30 {
+		if _, err := p.Publish(ended, broker.Message{RoutingKey: queue}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if err := send(t, p, broker.Message{RoutingKey: queue}); err != nil {
+		t.Errorf("the next one: %v", err)
+	}
+}
+
+func TestPublishWhatCannotBeEncoded(t *testing.T) {
+	queue, _ := declare(t, nil)
+	p := publisher(t, rabbittest.Shared(t).URL())
+	if err := send(t, p, broker.Message{RoutingKey: queue, Headers: map[string]any{"a": struct{}{}}}); err == nil {
+		t.Error("published a struct in a header")
+	}
+	if err := send(t, p, broker.Message{RoutingKey: queue}); err != nil {
+		t.Errorf("the next one: %v", err)
+	}
+}
+
+func TestPublishManyInFlight(t *testing.T) {
+	const senders, each = 5, 1000
+	queue, channel := declare(t, nil)
+	p := publisher(t, rabbittest.Shared(t).URL())
+	var work sync.WaitGroup
+	for sender := range senders {
+		confirms := make(chan *broker.Confirm, each)
+		work.Go(func() {
+			defer close(confirms)
+			for i := range each {
+				confirm, err := p.Publish(context.Background(), broker.Message{RoutingKey: queue, Body: fmt.Append(nil, sender, ":", i)})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				confirms <- confirm
+			}
+		})
+		work.Go(func() {
+			for confirm := range confirms {
+				if err := confirm.Wait(context.Background()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	work.Wait()
+	seen := map[string]bool{}
+	for {
+		d, ok, err := channel.Get(queue, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			break
+		}
+		seen[string(d.Body)] = true
+	}
+	if len(seen) != senders*each {
+		t.Errorf("%d different messages stored, %d confirmed", len(seen), senders*each)
+	}
+}
+
+func TestPublishOnALostConnection(t *testing.T) {
+	const outstanding = 100
+	node := rabbittest.Shared(t)
+	proxy, err := rabbittest.NewProxy(node.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	queue, _ := declare(t, nil)
+	p := publisher(t, proxy.URL(node.URL()))
+	proxy.Freeze(rabbittest.Both)
+	var confirms []*broker.Confirm
+	for range outstanding {
+		confirm, err := p.Publish(within(t), broker.Message{RoutingKey: queue})
+		if err != nil {
+			t.Fatal(err)
+		}
+		confirms = append(confirms, confirm)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := confirms[0].Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Wait past its context: %v", err)
+	}
+	proxy.Reset()
+	for _, confirm := range confirms[1:] {
+		want(t, confirm.Wait(within(t)), broker.Network, 0, broker.ScopeConnection)
+	}
+	want(t, send(t, p, broker.Message{RoutingKey: queue}), broker.Network, 0, broker.ScopeConnection)
+}
+
+func TestPublishWaitsForAnAlarmToClear(t *testing.T) {
+	rabbittest.NeedsControl(t)
+	node := rabbittest.Shared(t)
+	queue, _ := declare(t, nil)
+	p := publisher(t, node.URL())
+	if err := node.MemoryAlarm(within(t), true); err != nil {
+		t.Fatal(err)
+	}
+	defer node.MemoryAlarm(context.Background(), false)
+	confirm, err := p.Publish(within(t), broker.Message{RoutingKey: queue}) // makes it a publishing connection
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBlocked := func(active bool) {
+		t.Helper()
+		select {
+		case b := <-p.BlockedChanges():
+			if b.Active != active {
+				t.Errorf("got %+v", b)
+			}
+		case <-time.After(moment):
+			t.Fatalf("blocked %t was not told", active)
+		}
+	}
+	wantBlocked(true)
+
+	// More than the sockets hold, and for longer than a peer may be silent.
+	published := make(chan error, 1)
+	go func() {
+		var err error
+		for range 200 {
+			if _, err = p.Publish(context.Background(), broker.Message{RoutingKey: queue, Body: make([]byte, 128<<10)}); err != nil {
+				break
+			}
+		}
+		published <- err
+	}()
+	select {
+	case err := <-published:
+		t.Fatalf("Publish did not wait: %v", err)
+	case <-time.After(broker.DefaultDrainTimeout + broker.DefaultProbeTimeout + time.Second):
+	}
+	if err := node.MemoryAlarm(within(t), false); err != nil {
+		t.Fatal(err)
+	}
+	wantBlocked(false)
+	if err := <-published; err != nil {
+		t.Errorf("after the alarm: %v", err)
+	}
+	if err := confirm.Wait(within(t)); err != nil {
+		t.Errorf("the message before the alarm: %v", err)
+	}
+}
