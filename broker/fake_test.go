@@ -131,11 +131,9 @@ func (f *fake) serve(p *peer) {
 		if _, err := io.ReadFull(p, rest); err != nil {
 			return
 		}
-		m = method{}
+		m = method{class: 1<<16 - 1} // a heartbeat: no answer
 		if head[0] == 1 {
 			m = method{binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:])}
-		} else {
-			m = method{class: 1<<16 - 1} // a heartbeat: no answer
 		}
 	}
 }
