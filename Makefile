@@ -6,9 +6,9 @@ help: ## Show this list
 
 .PHONY: try
 try: prepare bin/everhop ## Send three messages through a private RabbitMQ and consume them
-	PATH="$(CURDIR)/bin:$$PATH" go run ./broker/rabbittest/rabbitnode sh -c '\
+	@PATH="$(CURDIR)/bin:$$PATH" go run ./broker/rabbittest/rabbitnode sh -c '\
 		(until printf "one\ntwo\nthree\n" | everhop publish --queue hello; do sleep 0.1; done) 2>/dev/null & \
-		everhop consume --declare --queue hello --count 3'
+		everhop consume --declare --queue hello --count 3 --log-format console || kill $$!'
 
 .PHONY: test
 test: prepare ## Run all tests with the race detector, against a private RabbitMQ
@@ -31,7 +31,9 @@ bench: ## Measure the engine
 
 .PHONY: golden
 golden: ## Write the golden files anew
-	go test ./fsm ./consumer ./cmd/everhop -run 'Golden|Drawings|Lifecycle|Help' -update
+	go test ./fsm -run Golden -update
+	go test ./consumer -run Lifecycle -update
+	go test ./cmd/everhop -run Help -update
 
 .PHONY: prepare
 prepare:

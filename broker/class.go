@@ -49,7 +49,7 @@ const (
 // the cause while the consumer goes on trying. It is false for what will be equally wrong in an hour.
 func (c Class) Retryable() bool {
 	switch c {
-	case Auth, VHost, Precondition, TLS:
+	case Auth, VHost, Precondition:
 		return false
 	}
 	return true

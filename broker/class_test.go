@@ -249,7 +249,7 @@ var retryable = map[Class]struct {
 	Precondition:   {false, "the descriptions go on to disagree"},
 	Exclusive:      {true, "the holder may end"},
 	Protocol:       {true, "a proxy may be replaced"},
-	TLS:            {false, "certificates stay wrong"},
+	TLS:            {true, "certificates are renewed, proxies restart"},
 	Cancelled:      {true, "the queue may be declared again"},
 	Unknown:        {true, "giving up needs a reason"},
 }

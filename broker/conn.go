@@ -25,6 +25,7 @@ type conn struct {
 	arrival chan struct{} // closed by the next inbound byte; nil when nobody waits
 	waiting atomic.Bool   // arrival != nil, readable without the lock
 	failure error         // the first I/O error
+	aborted bool          // errors from here on are our own doing
 }
 
 func newConn(raw net.Conn, writeTimeout time.Duration) *conn {
@@ -100,12 +101,12 @@ func (c *conn) announce() {
 func (c *conn) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failure == nil {
+	if c.failure == nil && !c.aborted {
 		c.failure = err
 	}
 }
 
-// firstError is the I/O error that broke the connection, nil if none did.
+// firstError is the I/O error that broke the connection, nil if none did before it was aborted.
 func (c *conn) firstError() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,6 +117,9 @@ func (c *conn) firstError() error {
 // returns. Idempotent.
 func (c *conn) abort() {
 	c.abortOnce.Do(func() {
+		c.mu.Lock()
+		c.aborted = true
+		c.mu.Unlock()
 		if tcp, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
 			_ = tcp.SetLinger(0) // do not keep unsent bytes for a peer that is gone
 		}

@@ -155,3 +155,11 @@ func TestConnKeepsItsFirstError(t *testing.T) {
 		t.Errorf("got %v, want EOF", err)
 	}
 }
+
+// With it, amqp091-go would acknowledge the delivery tags of one connection on the next.
+func TestRecoveryStaysOff(t *testing.T) {
+	plan := Plan{Name: "test"}.withDefaults()
+	if c := plan.config(Endpoint{}, Credentials{}); c.Recovery != nil {
+		t.Errorf("Recovery is %+v", c.Recovery)
+	}
+}

@@ -33,9 +33,13 @@ type Consumer struct {
 
 // Consume opens a channel for the plan's subscription i, sets its prefetch, declares its topology and
 // subscribes. When it returns without an error, the broker has confirmed the consumer (consume-ok).
+// Different subscriptions may be consumed at once, the same one only after the last Consumer is lost.
 // A failed step leaves no channel behind; its error is an *Error of ScopeChannel, or of
 // ScopeConnection if the connection broke.
 func (s *Session) Consume(ctx context.Context, i int) (*Consumer, error) {
+	if i < 0 || i >= len(s.plan.Subscriptions) {
+		return nil, fmt.Errorf("broker: Consume: there is no subscription %d in the plan, which has %d", i, len(s.plan.Subscriptions))
+	}
 	var c *Consumer
 	err := s.guarded(ctx, func() (err error) {
 		c, err = s.consume(i)
@@ -63,9 +67,13 @@ func (s *Session) consume(i int) (*Consumer, error) {
 	if err := channel.Qos(spec.Prefetch, 0, false); err != nil {
 		return fail("qos", err)
 	}
-	queue, op, err := spec.declare(channel)
+	queue, op, err := spec.declare(channel, s.names[i])
 	if err != nil {
+		s.names[i] = "" // if it is gone, the broker names another one next time
 		return fail(op, err)
+	}
+	if spec.Queue == "" {
+		s.names[i] = queue
 	}
 	tag := spec.ConsumerTag
 	if tag == "" {
@@ -182,9 +190,9 @@ func (c *Consumer) Cancel(ctx context.Context) error {
 // Close closes the channel. What was delivered and not acknowledged goes back to the queue, and from
 // here on acknowledging it returns ErrStale.
 func (c *Consumer) Close(ctx context.Context) error {
-	c.setClosed()
-	c.setLost()
 	return c.session.guarded(ctx, func() error {
+		c.setClosed() // waits for an acknowledgement that is being written
+		c.setLost()
 		if err := c.channel.Close(); err != nil {
 			return c.session.newError("close channel", ScopeChannel, c.queue, err)
 		}

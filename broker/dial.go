@@ -19,10 +19,14 @@ const (
 	// enough that a healthy endpoint answers alone, short enough that nobody waits for a dead one.
 	stagger = 300 * time.Millisecond
 	// lap is the pause before all endpoints are dialed once more while one still keeps silent, doubled
-	// each time. A connection request that was lost is sent again by the kernel after 1, 3, 7 s, and
+	// each time up to maxLap. A connection request that was lost is sent again by the kernel after 1, 3, 7 s, and
 	// to a broker that thawed meanwhile a new one is faster; doubling keeps a slow broker from being
 	// drowned in requests.
-	lap = time.Second
+	lap    = time.Second
+	maxLap = 4 * time.Second
+	// writeTimeout is the least time after which a write that the broker does not take breaks the
+	// connection. Whether the broker lives is for the probe to find out; this only ends the write.
+	writeTimeout = 5 * time.Second
 )
 
 // link is an AMQP connection after open-ok, and the socket under it.
@@ -48,6 +52,7 @@ func (p *Plan) connect(ctx context.Context, first int) (*link, error) {
 		err  error
 	}
 	results := make(chan result)
+	over := make(chan struct{})
 	started, pending := 0, 0
 	start := func() {
 		endpoint := p.Endpoints[(first+started)%len(p.Endpoints)]
@@ -55,17 +60,19 @@ func (p *Plan) connect(ctx context.Context, first int) (*link, error) {
 		pending++
 		go func() {
 			l, err := p.handshake(ctx, endpoint)
-			results <- result{l, err}
+			select {
+			case results <- result{l, err}:
+			case <-over:
+				if l != nil {
+					l.abort()
+				}
+			}
 		}()
 	}
-	defer func() { // no dial outlives the race
-		cancel()
-		for ; pending > 0; pending-- {
-			if r := <-results; r.link != nil {
-				r.link.abort()
-			}
-		}
-	}()
+	// The losers clean up after themselves as soon as they notice. Nobody waits for that: a function of
+	// the caller's (credentials, TLS, dial) that ignores its context must not hold up the winner.
+	defer close(over)
+	defer cancel()
 
 	var failures []error
 	start()
@@ -97,7 +104,7 @@ func (p *Plan) pause(started int) time.Duration {
 	if started%len(p.Endpoints) != 0 {
 		return stagger
 	}
-	return lap << (started/len(p.Endpoints) - 1)
+	return min(lap<<min(started/len(p.Endpoints)-1, 8), maxLap)
 }
 
 func (p *Plan) silent(ctx context.Context, first int) error {
@@ -129,7 +136,7 @@ func (p *Plan) handshake(ctx context.Context, e Endpoint) (*link, error) {
 	if p.Credentials != nil {
 		var err error
 		if credentials, err = p.Credentials(ctx); err != nil {
-			return fail("credentials", fmt.Errorf("%w for credentials: %w", errProvider, err))
+			return fail("credentials", fmt.Errorf("%w: %w", errProvider, err))
 		}
 	}
 	var config *tls.Config
@@ -140,7 +147,7 @@ func (p *Plan) handshake(ctx context.Context, e Endpoint) (*link, error) {
 		}
 		loaded, err := load(ctx)
 		if err != nil {
-			return fail("TLS configuration", fmt.Errorf("%w for TLS: %w", errProvider, err))
+			return fail("TLS configuration", fmt.Errorf("%w: %w", errProvider, err))
 		}
 		config = hardened(loaded, e)
 	}
@@ -149,7 +156,7 @@ func (p *Plan) handshake(ctx context.Context, e Endpoint) (*link, error) {
 	if err != nil {
 		return fail("dial", err)
 	}
-	socket := newConn(raw, p.DrainTimeout+p.ProbeTimeout)
+	socket := newConn(raw, max(writeTimeout, p.DrainTimeout+p.ProbeTimeout))
 	stop := context.AfterFunc(ctx, socket.abort)
 	transport := net.Conn(socket)
 	if config != nil {
@@ -161,14 +168,7 @@ func (p *Plan) handshake(ctx context.Context, e Endpoint) (*link, error) {
 		}
 		transport = tlsConn{client, socket}
 	}
-	properties := p.properties()
-	connection, err := amqp.Open(transport, amqp.Config{
-		SASL:       []amqp.Authentication{newLogin(e, credentials, properties)},
-		Vhost:      e.vhost,
-		Heartbeat:  p.Heartbeat,
-		Locale:     "en_US",
-		Properties: properties,
-	})
+	connection, err := amqp.Open(transport, p.config(e, credentials))
 	l := &link{endpoint: e, conn: socket, amqp: connection}
 	if !stop() && err == nil {
 		err = context.Cause(ctx) // the socket is being aborted under a connection that just opened
@@ -183,6 +183,19 @@ func (p *Plan) handshake(ctx context.Context, e Endpoint) (*link, error) {
 		return fail("open", err)
 	}
 	return l, nil
+}
+
+// config leaves amqp091-go's own Recovery off: it would acknowledge the delivery tags of one connection
+// on the next.
+func (p *Plan) config(e Endpoint, c Credentials) amqp.Config {
+	properties := p.properties()
+	return amqp.Config{
+		SASL:       []amqp.Authentication{newLogin(e, c, properties)},
+		Vhost:      e.vhost,
+		Heartbeat:  p.Heartbeat,
+		Locale:     "en_US",
+		Properties: properties,
+	}
 }
 
 // properties is how the connection introduces itself to the broker.

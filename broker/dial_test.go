@@ -101,6 +101,7 @@ func TestConnectAbortsTheLoser(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer link.abort()
+		synctest.Wait()
 		if _, err := slow.peers[0].Write([]byte{0}); err == nil {
 			t.Error("the loser's connection is open")
 		}

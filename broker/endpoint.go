@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -142,6 +143,12 @@ func (e Endpoint) String() string { return net.JoinHostPort(e.host, strconv.Itoa
 
 // GoString keeps %#v from printing the password.
 func (e Endpoint) GoString() string { return "broker.Endpoint(" + e.String() + ")" }
+
+// CheckFiles loads the certificate files that the URL names, and returns what is wrong with them.
+func (e Endpoint) CheckFiles() error {
+	_, err := e.files.Load(context.Background())
+	return err
+}
 
 // VirtualHost is the virtual host that is opened, "/" by default.
 func (e Endpoint) VirtualHost() string { return e.vhost }

@@ -54,6 +54,10 @@ func (e *Error) Reason() string {
 	if errors.As(e.Err, &reply) && reply.Server {
 		return fmt.Sprintf("%d %s", reply.Code, reply.Reason)
 	}
+	var op *net.OpError
+	if errors.As(e.Err, &op) && op.Err != nil {
+		return op.Err.Error() // the rest of it is addresses, and Endpoint says which
+	}
 	if errors.Is(e.Err, io.EOF) {
 		return "the broker closed the connection without a word"
 	}
@@ -74,7 +78,7 @@ var ErrStale = errors.New("broker: stale delivery: its channel is gone, the brok
 
 var (
 	errConnectTimeout = errors.New("no endpoint completed the connection in time")
-	errProvider       = errors.New("asking the caller")
+	errProvider       = errors.New("not to be had")
 	errAborted        = errors.New("aborted")
 )
 

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -78,7 +79,8 @@ func (s *Session) signOfLife(ctx context.Context, ended <-chan struct{}) error {
 	case <-arrived:
 		return nil
 	default:
-		return newError("probe", ScopeConnection, s.link.endpoint, "", errSilent)
+		return newError("probe", ScopeConnection, s.link.endpoint, "",
+			fmt.Errorf("%w: no byte came in for %v", errSilent, s.Silence().Round(100*time.Millisecond)))
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // Plan is everything a connection is opened from. The zero value of each duration means its
-// default. A Plan is only read, and may be used for any number of connections.
+// default; other values must be between 1 ms and 1 h. A Plan is only read, and may be used for any number of connections.
 type Plan struct {
 	// Endpoints are the broker's addresses; at least one.
 	Endpoints []Endpoint
@@ -23,8 +23,8 @@ type Plan struct {
 	// Name is the connection's name in the broker's management pages and in
 	// `rabbitmqctl list_connections name client_properties`.
 	Name string
-	// Heartbeat is the interval asked of the broker, which may choose a shorter one. Whole seconds
-	// go over the wire. Defaults to 10 s.
+	// Heartbeat is the interval asked of the broker, which may choose a shorter one: whole seconds,
+	// from 1 s to 65535 s. Defaults to 10 s.
 	Heartbeat time.Duration
 	// DrainTimeout is how long no byte may come in before the peer is probed. Defaults to 2 s.
 	DrainTimeout time.Duration
@@ -34,8 +34,9 @@ type Plan struct {
 	// ConnectTimeout is how long dialing and the AMQP handshake may take, over all endpoints.
 	// Defaults to 5 s.
 	ConnectTimeout time.Duration
-	// CallTimeout is how long the broker may take over one method on a connection that is
-	// otherwise alive. Defaults to 30 s.
+	// CallTimeout is how long the broker may take over one step, such as consuming from a queue, on a
+	// connection that is otherwise alive. Past it the whole connection is aborted: amqp091-go has no
+	// other way to end a call. Defaults to 30 s.
 	CallTimeout time.Duration
 	// Subscriptions are what a Session can consume, by index.
 	Subscriptions []Subscription
@@ -44,7 +45,7 @@ type Plan struct {
 // Subscription is one queue to consume from, and what to declare before.
 type Subscription struct {
 	// Queue is the queue's name. It may be empty if Declare is set: the broker then names it, anew
-	// for each generation.
+	// on each connection.
 	Queue string
 	// Declare creates the queue where it is missing. Nil expects it to exist.
 	Declare *QueueOptions
@@ -99,8 +100,8 @@ func (p Plan) Validate() error {
 			report("Endpoints[%d]: empty; make it with ParseEndpoint", i)
 		}
 	}
-	if p.Heartbeat != 0 && (p.Heartbeat < time.Second || p.Heartbeat > 65535*time.Second) {
-		report("Heartbeat: %v is not between 1s and 65535s", p.Heartbeat)
+	if p.Heartbeat != 0 && (p.Heartbeat < time.Second || p.Heartbeat > 65535*time.Second || p.Heartbeat%time.Second != 0) {
+		report("Heartbeat: %v is not a whole number of seconds from 1s to 65535s", p.Heartbeat)
 	}
 	for _, d := range []struct {
 		field string
@@ -109,8 +110,8 @@ func (p Plan) Validate() error {
 		{"DrainTimeout", p.DrainTimeout}, {"ProbeTimeout", p.ProbeTimeout},
 		{"ConnectTimeout", p.ConnectTimeout}, {"CallTimeout", p.CallTimeout},
 	} {
-		if d.value < 0 {
-			report("%s: %v is negative", d.field, d.value)
+		if d.value != 0 && (d.value < time.Millisecond || d.value > time.Hour) {
+			report("%s: %v is not between 1ms and 1h", d.field, d.value)
 		}
 	}
 	for i, s := range p.Subscriptions {

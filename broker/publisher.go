@@ -20,7 +20,8 @@ var (
 	ErrRefused = errors.New("broker: the broker refused the message")
 )
 
-// Message is what is published: always persistent and mandatory.
+// Message is what is published: always persistent and mandatory. Body and Headers are read until
+// Publish has returned, and not changed.
 type Message struct {
 	Exchange   string
 	RoutingKey string
@@ -35,7 +36,7 @@ type Message struct {
 // Publisher publishes with publisher confirms over a connection of its own: RabbitMQ stops reading
 // from publishing connections under an alarm, and a consumer's acknowledgements must not wait behind
 // that. It is not revived; when its connection breaks, every message without a confirm fails, and
-// the caller knows which.
+// the caller knows which. All methods may be called from any goroutine.
 type Publisher struct {
 	session *Session
 	unguard context.CancelFunc
@@ -89,17 +90,18 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 	return p, nil
 }
 
-// Confirm is a message on its way.
+// Confirm stands for the publisher confirm of one message. Its method may be called from any goroutine.
 type Confirm struct {
 	publisher *Publisher
 	id        string
 	deferred  *amqp.DeferredConfirmation
 	sent      chan struct{} // closed when deferred is set, or the message could not be sent
 	returned  bool          // guarded by publisher.mu
+	release   sync.Once     // of its place in the window
 }
 
 // Publish sends a message and returns without waiting for its confirm; Wait must be called on what
-// it returns, once. Of two messages with one MessageID the second waits for the first's confirm. At most 256 messages may await their confirm, beyond that Publish waits, as it does
+// it returns until it has an answer: until then the message keeps its place. Of two messages with one MessageID the second waits for the first's confirm. At most 256 messages may await their confirm, beyond that Publish waits, as it does
 // while the broker is blocked by an alarm.
 func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 	if err := ctx.Err(); err != nil {
@@ -174,11 +176,12 @@ func (p *Publisher) claim(ctx context.Context, c *Confirm) error {
 // then it is not known whether the message was stored.
 func (c *Confirm) Wait(ctx context.Context) error {
 	p := c.publisher
-	defer func() { <-p.window }()
 	acked, err := c.deferred.WaitContext(ctx)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	c.release.Do(func() { <-p.window })
+	switch {
 	case c.unroutable():
 		return ErrUnroutable
 	case acked:

@@ -21,6 +21,7 @@ type Session struct {
 	link       *link
 	control    *amqp.Channel
 	probes     probes
+	names      []string // of the queues that the broker named, by subscription; "" before
 	losses     chan Loss
 	blocked    chan Blocked
 	isBlocked  atomic.Bool
@@ -69,6 +70,7 @@ func Open(ctx context.Context, plan Plan, generation uint64, first int) (*Sessio
 		losses:     make(chan Loss),
 		blocked:    make(chan Blocked, 1),
 		probes:     newProbes(),
+		names:      make([]string, len(plan.Subscriptions)),
 		ended:      make(chan struct{}),
 	}
 	// Registered before anything else can happen on the connection, each with a buffer:
@@ -101,7 +103,7 @@ func (s *Session) Generation() uint64 { return s.generation }
 func (s *Session) Endpoint() Endpoint { return s.link.endpoint }
 
 // Losses reports what breaks, once for each thing that breaks. It has no buffer and nothing is
-// dropped: somebody must receive until the session is ended, and it is never closed.
+// dropped: one receiver must receive until the session is ended. It is never closed.
 func (s *Session) Losses() <-chan Loss { return s.losses }
 
 // BlockedChanges reports connection.blocked and unblocked; of several that nobody received, the last.
@@ -142,15 +144,15 @@ func (s *Session) watchBlocked(changes <-chan amqp.Blocking) {
 	}
 }
 
-// newError explains an error of amqp091-go by what really happened underneath: why we aborted, or
-// which I/O error broke the socket.
+// newError explains an error of amqp091-go by what really happened underneath: which I/O error broke
+// the socket, or why we aborted it.
 func (s *Session) newError(op string, scope Scope, queue string, err error) *Error {
 	var reply *amqp.Error
 	fromBroker := errors.As(err, &reply) && reply.Server
-	if cause, ok := s.cause.Load().(error); ok && !fromBroker {
-		err, scope = cause, ScopeConnection
-	} else if broken := s.link.conn.firstError(); broken != nil && !fromBroker {
+	if broken := s.link.conn.firstError(); broken != nil && !fromBroker {
 		err, scope = broken, ScopeConnection
+	} else if cause, ok := s.cause.Load().(error); ok && !fromBroker {
+		err, scope = cause, ScopeConnection
 	}
 	return newError(op, scope, s.link.endpoint, queue, err)
 }
@@ -188,7 +190,7 @@ func (s *Session) Close(ctx context.Context) error {
 }
 
 // Abort ends the session at once, without a word to the broker, and waits until nothing of it is
-// left. Idempotent.
+// left, which takes milliseconds whatever the peer does. Idempotent.
 func (s *Session) Abort() {
 	s.end()
 	s.abort(errAborted)

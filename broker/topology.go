@@ -35,8 +35,10 @@ type Binding struct {
 }
 
 // declare puts the subscription's topology in place and returns the queue's name. It describes what
-// the caller wants, so it is the same for the first connection and for every revival.
-func (s Subscription) declare(ch *amqp.Channel) (queue, op string, err error) {
+// the caller wants, so it is the same for the first connection and for every revival. A queue that
+// the broker has named before on this connection goes by that name: a second one would leave the first
+// behind, bound and filling, until the connection ends.
+func (s Subscription) declare(ch *amqp.Channel, named string) (queue, op string, err error) {
 	for _, x := range s.Exchanges {
 		declare := ch.ExchangeDeclare
 		if x.Passive {
@@ -47,7 +49,14 @@ func (s Subscription) declare(ch *amqp.Channel) (queue, op string, err error) {
 		}
 	}
 	queue = s.Queue
-	if q := s.Declare; q != nil {
+	switch q := s.Declare; {
+	case q == nil:
+	case named != "": // the name is the broker's, which refuses to declare it but answers whether it is there
+		queue = named
+		if _, err := ch.QueueDeclarePassive(named, q.Durable, q.AutoDelete, q.Exclusive, false, nil); err != nil {
+			return "", "check queue " + named, err
+		}
+	default:
 		declared, err := ch.QueueDeclare(s.Queue, q.Durable, q.AutoDelete, q.Exclusive, false, table(q.Arguments))
 		if err != nil {
 			return "", "declare queue", err

@@ -9,11 +9,12 @@ import (
 // random between zero and a bound that starts at Initial and doubles up to Max ("full jitter"), so
 // that a thousand consumers do not come back in step.
 //
-// Max bounds how long after the end of an outage a consumer notices, which is why it is low.
+// Max is the most that a consumer adds to an outage when its attempts fail at once, as they do where
+// connections are refused or a queue is missing. That is why it is low.
 type Backoff struct {
 	// Initial defaults to 100 ms.
 	Initial time.Duration
-	// Max defaults to 1 s.
+	// Max defaults to 1 s, or Initial if that is more.
 	Max time.Duration
 }
 
@@ -23,25 +24,64 @@ const (
 	DefaultBackoffMax     = time.Second
 )
 
-// stable is how long a consumer must have been Consuming for its next loss to count as a new one,
-// revived at once, and not as the last one going on.
-const stable = 5 * time.Second
-
 // delay before the next attempt, after so many failures in a row.
 func (b Backoff) delay(failures int) time.Duration {
 	if failures == 0 {
 		return 0
 	}
 	bound := b.Max
-	if shift := failures - 1; shift < 32 && b.Initial<<shift < b.Max {
+	if shift := failures - 1; shift < 32 && b.Initial <= b.Max>>shift {
 		bound = b.Initial << shift
 	}
 	return rand.N(bound + 1)
 }
 
+// stable is how long something must have worked for its loss to be a new one, answered at once, and
+// not the last one going on.
+const stable = 5 * time.Second
+
+// schedule says when the next attempt to revive begins.
+type schedule struct {
+	backoff  Backoff
+	attempt  int // number of the current or next attempt of this revival
+	failures int // in a row; they space the attempts
+	at       time.Time
+}
+
+// start begins a revival, after the loss of what had worked for so long.
+func (s *schedule) start(worked time.Duration) (delay time.Duration) {
+	if worked >= stable {
+		s.failures = 0
+	} else {
+		s.failures++
+	}
+	s.attempt = 1
+	return s.in(s.backoff.delay(max(0, s.failures-1)))
+}
+
+// extend is for one more loss in a revival: what had worked for long is not to wait for the rest.
+func (s *schedule) extend(worked time.Duration) {
+	if worked >= stable {
+		s.in(0)
+	}
+}
+
+// failed spaces the next attempt.
+func (s *schedule) failed() (delay time.Duration) {
+	s.failures++
+	return s.in(s.backoff.delay(s.failures))
+}
+
+func (s *schedule) in(delay time.Duration) time.Duration {
+	s.at = time.Now().Add(delay)
+	return delay
+}
+
+func (s *schedule) due() bool { return !time.Now().Before(s.at) }
+
 // connectTimeout gives later attempts more time: an attempt that is cut off while a loaded broker is
 // still answering would otherwise never succeed.
-func connectTimeout(first time.Duration, attempt int) time.Duration {
+func (s *schedule) connectTimeout(first time.Duration) time.Duration {
 	const most = 30 * time.Second
-	return max(first, min(first*time.Duration(min(attempt, 100)), most))
+	return max(first, min(first*time.Duration(min(s.attempt, 100)), most))
 }

@@ -16,7 +16,8 @@ import (
 )
 
 // Config describes a consumer. URLs and Subscriptions are needed; every other field has a default
-// that is meant for production. New reads it once and never changes it.
+// that is meant for production. New reads it once and never changes it; what it refers to (arguments,
+// bindings) must not be changed until Run has returned.
 type Config struct {
 	// URLs of the broker's nodes, amqp:// or amqps:// (see broker.ParseEndpoint). After a loss the
 	// next one in the list is tried first.
@@ -39,7 +40,7 @@ type Config struct {
 	DrainTimeout time.Duration
 	// ProbeTimeout is how long nothing may come in after that before the peer counts as dead. A
 	// broker that is busy for longer than this loses the connection; values below 1 s invite that.
-	// Defaults to 2 s.
+	// Defaults to 2 s. This, DrainTimeout and ConnectTimeout must be between 1 ms and 1 h.
 	ProbeTimeout time.Duration
 	// Heartbeat is the AMQP heartbeat interval, the second line behind the probe. Whole seconds, at
 	// least 1 s. Defaults to 10 s.
@@ -49,18 +50,21 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// Backoff spaces the attempts to revive.
 	Backoff Backoff
-	// RetryBudget is how many attempts in a row may fail before Run gives up with
-	// ErrRetriesExhausted. Defaults to 0: no limit.
+	// RetryBudget is how many attempts of one revival may fail before Run gives up with
+	// ErrRetriesExhausted; the first connect, before any revival, is not counted. Defaults to 0: no
+	// limit.
 	RetryBudget int
 	// GiveUpOn are the classes of errors on which Run ends at once instead of trying again. Defaults
-	// to those that will be equally wrong in an hour: auth, vhost, precondition, tls. An empty, non-nil
-	// slice never gives up; adding broker.NotFound makes a missing queue fatal instead of waited for.
+	// to those that will be equally wrong in an hour: vhost, precondition, and auth unless Credentials
+	// may know better ones next time. An empty, non-nil slice never gives up; adding broker.NotFound
+	// makes a missing queue fatal instead of waited for.
 	GiveUpOn []broker.Class
 	// GracePeriod is how long handlers may go on after Run was told to stop; then their context is
 	// cancelled. Defaults to 20 s, well within the 30 s that orchestrators allow.
 	GracePeriod time.Duration
 
-	// Logger gets one line per transition. Defaults to silence.
+	// Logger gets one line per event, and one per delivery whose handler failed, from several
+	// goroutines: its writer must allow that, as files do (see zerolog.SyncWriter). Defaults to silence.
 	Logger zerolog.Logger
 	// Journal is where the events are committed. Defaults to the last 1024 in memory.
 	Journal fsm.Journal
@@ -152,12 +156,14 @@ func (c Config) validate() error {
 		field string
 		value time.Duration
 	}{
-		{"DrainTimeout", c.DrainTimeout}, {"ProbeTimeout", c.ProbeTimeout}, {"ConnectTimeout", c.ConnectTimeout},
 		{"GracePeriod", c.GracePeriod}, {"Backoff.Initial", c.Backoff.Initial}, {"Backoff.Max", c.Backoff.Max},
 	} {
 		if d.value < 0 {
 			report("%s: %v is negative", d.field, d.value)
 		}
+	}
+	if c.Backoff.Max > 24*time.Hour {
+		report("Backoff.Max: %v is more than a day", c.Backoff.Max)
 	}
 	if c.Backoff.Max < c.Backoff.Initial {
 		report("Backoff.Max: %v is less than Initial, %v", c.Backoff.Max, c.Backoff.Initial)

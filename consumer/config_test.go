@@ -163,8 +163,12 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("after %d failures the delay never came near %v, only to %v", failures, bound, most)
 		}
 	}
-	if d := consumer.Delay(consumer.Backoff{Initial: time.Hour, Max: time.Hour}, 1000); d < 0 || d > time.Hour {
-		t.Errorf("after 1000 failures: %v", d)
+	for _, initial := range []time.Duration{1, time.Millisecond, 5 * time.Second, time.Hour} {
+		for failures := range 1000 {
+			if d := consumer.Delay(consumer.Backoff{Initial: initial, Max: time.Hour}, failures); d < 0 || d > time.Hour {
+				t.Fatalf("Initial %v, after %d failures: %v", initial, failures, d)
+			}
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -31,11 +32,8 @@ type Consumer struct {
 // previous run did not end in Disconnected, that run is closed first, with ProcessRestarted.
 func New(config Config) (*Consumer, error) {
 	config = config.withDefaults()
-	if err := config.validate(); err != nil {
-		return nil, err
-	}
 	plan, err := config.plan()
-	if err != nil {
+	if err := errors.Join(config.validate(), err); err != nil {
 		return nil, err
 	}
 	if config.GiveUpOn != nil {
@@ -49,7 +47,7 @@ func New(config Config) (*Consumer, error) {
 		config:  config,
 		plan:    plan,
 		machine: machine,
-		watch:   observe(machine, append([]func(fsm.Event){logEvents(config.Logger)}, config.Observers...)),
+		watch:   observe(machine, config.Logger, append([]func(fsm.Event){logEvents(config.Logger)}, config.Observers...)),
 		soft:    make(chan struct{}),
 		hard:    make(chan struct{}),
 		done:    make(chan struct{}),
@@ -67,8 +65,9 @@ func New(config Config) (*Consumer, error) {
 
 // Run consumes until ctx ends or Stop is called, and then drains: no more deliveries are taken,
 // handlers may finish within the grace period, the connection is closed. It returns
-//   - nil after a complete drain,
-//   - ErrUndrained if handlers did not finish; what they handled is delivered again,
+//   - nil when every handler has returned, if need be because its context was cancelled; what it did
+//     not acknowledge is delivered again,
+//   - ErrUndrained if handlers did not return even then,
 //   - an *Error if it gave up (see Config.GiveUpOn and Config.RetryBudget),
 //   - an error wrapping fsm.ErrVetoed if the journal refused an event,
 //   - ErrAlreadyRun if it was called before.
@@ -82,6 +81,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer c.watch.finish()
 	defer c.machine.Close()
 	defer context.AfterFunc(ctx, c.stopSoft)()
+	if ctx.Err() != nil {
+		c.stopSoft()
+	}
 	select {
 	case <-c.soft:
 		return nil

@@ -18,8 +18,9 @@ import (
 type Delivery = broker.Delivery
 
 // Handler handles one delivery. A nil error acknowledges it; any other error, and a panic, puts it
-// back into the queue after a pause, and is logged unless it is [Requeue]. The context lives as long as the handler may: it is cancelled
-// when the grace period of a stop is over, not when the connection is lost.
+// back into the queue after a pause, and is logged unless it is [Requeue]. The context lives as long
+// as the handler may: it is cancelled when the grace period of a stop is over, not when the
+// connection is lost.
 //
 // A message can be delivered more than once: when the connection is lost before its acknowledgement
 // arrived at the broker, it comes again. Handlers must be idempotent.
@@ -28,24 +29,22 @@ type Handler func(ctx context.Context, d *Delivery) error
 // dispatcher hands the deliveries of one subscription to its workers, and settles what they return.
 // The workers live as long as the consumer runs, so that a revival never makes more of them.
 type dispatcher struct {
-	subscription Subscription
-	counts       *counts
-	logger       zerolog.Logger
-	intake       <-chan struct{}    // closed: take no more
-	stale        func(fsm.Evidence) // reports an acknowledgement that could not be sent
-	jobs         chan job           // unbuffered: what no worker takes stays at the broker
-	live         *broker.Consumer   // the supervisor's
-	retired      *broker.Consumer   // the supervisor's: its channel is still to be closed
-	workers      sync.WaitGroup
+	spec    Subscription
+	counts  *counts
+	logger  zerolog.Logger
+	intake  <-chan struct{}    // closed: take no more
+	stale   func(fsm.Evidence) // reports an acknowledgement that could not be sent
+	jobs    chan job           // unbuffered: what no worker takes stays at the broker
+	workers sync.WaitGroup
 }
 
 type job struct {
 	delivery *Delivery
-	consumer *broker.Consumer // the only one it can be acknowledged through
+	consumer *broker.Consumer // the only one it can be settled through
 }
 
 func (d *dispatcher) start(ctx context.Context) {
-	for range d.subscription.Concurrency {
+	for range d.spec.Concurrency {
 		d.workers.Go(func() { d.work(ctx) })
 	}
 }
@@ -68,9 +67,16 @@ func (d *dispatcher) pump(c *broker.Consumer) {
 }
 
 func (d *dispatcher) work(ctx context.Context) {
+	over := false
+	defer func() {
+		if !over { // the handler ended this goroutine (runtime.Goexit): another one takes its place
+			d.workers.Go(func() { d.work(ctx) })
+		}
+	}()
 	for {
 		select {
 		case <-d.intake:
+			over = true
 			return
 		case j := <-d.jobs:
 			d.handle(ctx, j)
@@ -79,23 +85,38 @@ func (d *dispatcher) work(ctx context.Context) {
 }
 
 func (d *dispatcher) handle(ctx context.Context, j job) {
-	err := d.call(ctx, j.delivery)
+	err := errGoexit
+	defer func() { d.settle(j, err) }()
+	err = d.call(ctx, j.delivery)
+}
+
+// call turns a panic into an error.
+func (d *dispatcher) call(ctx context.Context, delivery *Delivery) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack())
+		}
+	}()
+	return d.spec.Handler(ctx, delivery)
+}
+
+func (d *dispatcher) settle(j job, err error) {
 	if err == nil {
-		if err = j.consumer.Ack(j.delivery.DeliveryTag); err == nil {
-			d.counts.handled.Add(1)
+		if err := j.consumer.Ack(j.delivery.DeliveryTag); err != nil {
+			d.reportStale(j, "acknowledgement", err)
 			return
 		}
-		d.reportStale(j, "acknowledgement", err)
+		d.counts.handled.Add(1)
 		return
 	}
 	if !errors.Is(err, Requeue) {
 		d.reportFailure(j, err)
 	}
-	pause := time.NewTimer(d.subscription.RequeuePause)
+	pause := time.NewTimer(d.spec.RequeuePause)
 	defer pause.Stop()
 	select {
 	case <-pause.C:
-	case <-j.consumer.Lost(): // the broker has put it back already
+	case <-j.consumer.Lost():
 	case <-d.intake:
 	}
 	if err := j.consumer.Reject(j.delivery.DeliveryTag, true); err != nil {
@@ -108,7 +129,7 @@ func (d *dispatcher) reportFailure(j job, err error) {
 	d.logger.Warn().Err(err).
 		Str(fsm.FieldQueue, j.delivery.Queue).Uint64(fsm.FieldGeneration, j.delivery.Generation).
 		Uint64("delivery_tag", j.delivery.DeliveryTag).Str("message_id", j.delivery.MessageID).
-		Msgf("handler failed; the message goes back to the queue in %v", d.subscription.RequeuePause)
+		Msgf("handler failed; the message goes back to the queue in %v", d.spec.RequeuePause)
 }
 
 func (d *dispatcher) reportStale(j job, what string, err error) {
@@ -119,14 +140,4 @@ func (d *dispatcher) reportStale(j job, what string, err error) {
 		Error:      err.Error(),
 		Note:       fmt.Sprintf("%s of delivery tag %d dropped", what, j.delivery.DeliveryTag),
 	})
-}
-
-// call turns a panic into an error.
-func (d *dispatcher) call(ctx context.Context, delivery *Delivery) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack())
-		}
-	}()
-	return d.subscription.Handler(ctx, delivery)
 }

@@ -2,44 +2,43 @@ package consumer
 
 import (
 	"context"
-	"sync"
 	"time"
 
-	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/fsm"
 )
 
-// cutGrace is how long handlers may take to return once their context was cancelled.
-const cutGrace = time.Second
+const (
+	// cutGrace is how long handlers may take to return once their context was cancelled, and how
+	// long anything else may take that was told to end.
+	cutGrace = time.Second
+	// farewell is how long the broker may take to answer when the connection is closed; a silent one
+	// is noticed sooner.
+	farewell = 5 * time.Second
+)
 
 // drain begins to stop: no more deliveries are taken, the broker is asked to send no more, handlers
 // may finish. Observations are answered as before, but nothing is revived any more.
-func (s *supervisor) drain() error {
+func (s *supervisor) drain() {
 	s.draining = true
 	close(s.intake)
-	if s.attempting != nil {
-		s.attempting()
+	// An attempt that opens a connection of its own is cancelled; one that works on the connection
+	// over which handlers will acknowledge is left alone, since cancelling it would cut that.
+	if s.cancelAttempt != nil && s.session == nil {
+		s.cancelAttempt()
 	}
-	var live []*broker.Consumer
-	for _, d := range s.dispatchers {
-		if d.live != nil {
-			live = append(live, d.live)
+	for _, sub := range s.subscriptions {
+		if c := sub.live; c != nil { // so that others get what comes now
+			s.background.Go(func() { _ = c.Cancel(context.Background()) })
 		}
 	}
 	s.deadline = time.After(s.config.GracePeriod)
 	go func() { // nobody's, because a handler that never returns must not keep Run
-		var group sync.WaitGroup
-		for _, c := range live { // so that others get what comes now
-			group.Go(func() { _ = c.Cancel(context.Background()) })
-		}
-		group.Wait()
 		s.waitWorkers()
 		s.post(drained{})
 	}()
-	return nil
 }
 
-// drained: every handler has returned.
+// drained says that every handler has returned.
 type drained struct{}
 
 func (drained) apply(s *supervisor) error { return s.finish() }
@@ -48,6 +47,7 @@ func (drained) apply(s *supervisor) error { return s.finish() }
 // context is cancelled, and if they do not return on that either, they are left behind.
 func (s *supervisor) cutShort() error {
 	if s.cut {
+		s.abandoned = true
 		if s.result == nil {
 			s.result = ErrUndrained
 		}
@@ -55,64 +55,60 @@ func (s *supervisor) cutShort() error {
 	}
 	s.cut = true
 	s.cancelWork()
-	s.deadline = time.After(cutGrace)
 	if !s.draining {
-		deadline := s.deadline
-		if err := s.drain(); err != nil {
-			return err
-		}
-		s.deadline = deadline
+		s.drain()
 	}
+	s.deadline = time.After(cutGrace)
 	return nil
 }
 
 // finish closes the connection and commits the end.
 func (s *supervisor) finish() error {
-	if session := s.session; session != nil {
+	switch {
+	case s.session == nil:
+	case s.abandoned:
+		s.session.Abort()
+	default: // gracefully, or the last acknowledgements might be thrown away
+		limit := farewell
 		if s.cut {
-			session.Abort()
-		} else {
-			ctx, cancel := context.WithTimeout(context.Background(), s.config.DrainTimeout+s.config.ProbeTimeout)
-			_ = session.Close(ctx)
-			cancel()
+			limit = cutGrace
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		_ = s.session.Close(ctx)
+		cancel()
 	}
 	if s.machine.State() != Disconnected {
-		if err := s.fire(Stop, fsm.Evidence{}); err != nil {
-			return err
+		if err := s.fire(Stop, fsm.Evidence{}); err != nil && s.result == nil {
+			s.result = err
 		}
 	}
 	return errDone
 }
 
-// end leaves nothing behind but handlers that do not return.
+// end leaves nothing behind but functions of the caller's that do not return.
 func (s *supervisor) end() {
 	close(s.gone)
 	s.timer.Stop()
 	s.cancelWork()
-	if !s.draining { // the journal vetoed
-		close(s.intake)
+	if s.cancelAttempt != nil {
+		s.cancelAttempt()
 	}
-	if s.attempting != nil {
-		s.attempting()
-	}
-	if s.session != nil {
-		s.session.Abort()
-	}
-	s.background.Wait()
-	idle := make(chan struct{})
+	over := make(chan struct{})
 	go func() {
-		s.waitWorkers()
-		close(idle)
+		s.background.Wait()
+		if !s.abandoned {
+			s.waitWorkers()
+		}
+		close(over)
 	}()
 	select {
-	case <-idle:
+	case <-over:
 	case <-time.After(cutGrace):
 	}
 }
 
 func (s *supervisor) waitWorkers() {
-	for _, d := range s.dispatchers {
-		d.workers.Wait()
+	for _, sub := range s.subscriptions {
+		sub.workers.Wait()
 	}
 }

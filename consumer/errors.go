@@ -10,7 +10,7 @@ import (
 
 var (
 	// ErrRetriesExhausted means that Run gave up because Config.RetryBudget is spent. It comes wrapped in an *Error.
-	ErrRetriesExhausted = errors.New("the retry budget is spent")
+	ErrRetriesExhausted = errors.New("consumer: the retry budget is spent")
 	// ErrUndrained means that Run stopped, and handlers were still at work when the grace period was over.
 	// Their messages were not acknowledged; the broker delivers them again.
 	ErrUndrained = errors.New("consumer: stopped before every handler had finished; its messages go back to the queue")
@@ -21,9 +21,9 @@ var (
 	Requeue = errors.New("consumer: put back on purpose") //nolint:errname,staticcheck // an outcome, not a failure
 	// ErrPanic means that a handler panicked. The text holds the value and the stack.
 	ErrPanic = errors.New("consumer: the handler panicked")
-)
 
-var errLostAgain = errors.New("lost again at once")
+	errGoexit = errors.New("consumer: the handler ended its goroutine instead of returning")
+)
 
 // Error is why Run gave up: trying again cannot help, or is not allowed any more.
 type Error struct {
@@ -49,7 +49,8 @@ func (e *Error) Error() string {
 // Unwrap gives the last failure.
 func (e *Error) Unwrap() error { return e.Err }
 
-// advice is what a human can do about each class.
+// advice is what a human can do about each class. It is in the error that ends Run, and in the event of
+// the first failed attempt.
 var advice = map[broker.Class]string{
 	broker.Network:        "check that the broker runs and that host and port are right",
 	broker.Heartbeat:      "check the network between here and the broker",
@@ -64,8 +65,8 @@ var advice = map[broker.Class]string{
 	broker.TLS:            "check certificates, their names and their dates",
 }
 
-// failure gives every error the broker package's form.
-func failure(err error) *broker.Error {
+// asBrokerError gives every error the broker package's form.
+func asBrokerError(err error) *broker.Error {
 	var e *broker.Error
 	if errors.As(err, &e) {
 		return e

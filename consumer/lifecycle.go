@@ -36,7 +36,9 @@ const (
 // README's table are all made from it.
 //
 // Consuming is a promise: it is entered only when the broker has confirmed every subscription.
-var Lifecycle = sync.OnceValue(func() *fsm.Table {
+func Lifecycle() *fsm.Table { return lifecycle() }
+
+var lifecycle = sync.OnceValue(func() *fsm.Table {
 	table, err := fsm.NewTable(Disconnected,
 		[]fsm.State{Disconnected, Connecting, Consuming, HeartbeatCheck, Reviving},
 		[]fsm.Row{

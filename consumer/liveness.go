@@ -9,23 +9,23 @@ import (
 )
 
 // arm sets the timer to what is to be looked at next: the silence of the broker while there is a
-// session, the end of the back-off while there is something to revive.
+// session, the schedule while there is something to revive.
 func (s *supervisor) arm() {
-	var wake time.Duration = -1
+	wake := time.Duration(-1)
 	sooner := func(d time.Duration) {
 		if wake < 0 || d < wake {
 			wake = max(d, 0)
 		}
 	}
-	if s.session != nil && !s.probing && s.attempting == nil { // an attempt watches over itself
+	if s.watching() {
 		wait := s.config.DrainTimeout - s.session.Silence()
 		if s.session.Blocked() { // it would not answer
 			wait = s.config.DrainTimeout
 		}
 		sooner(wait)
 	}
-	if s.machine.State() == Reviving && s.attempting == nil && !s.draining {
-		sooner(time.Until(s.retryAt))
+	if s.waiting() {
+		sooner(time.Until(s.schedule.at))
 	}
 	if wake < 0 {
 		s.timer.Stop()
@@ -34,14 +34,24 @@ func (s *supervisor) arm() {
 	s.timer.Reset(wake)
 }
 
+// watching tells whether the broker's silence is the supervisor's business: an attempt watches over its
+// own connection.
+func (s *supervisor) watching() bool {
+	return s.session != nil && !s.probing && s.cancelAttempt == nil
+}
+
+// waiting tells whether an attempt is to begin.
+func (s *supervisor) waiting() bool {
+	return s.machine.State() == Reviving && s.cancelAttempt == nil && !s.draining
+}
+
 func (s *supervisor) tick() error {
 	defer s.arm()
-	if s.machine.State() == Reviving && s.attempting == nil && !s.draining && !time.Now().Before(s.retryAt) {
+	if s.waiting() && s.schedule.due() {
 		s.begin()
 		return nil
 	}
-	silent := s.session != nil && !s.session.Blocked() && s.session.Silence() >= s.config.DrainTimeout
-	if !silent || s.probing || s.attempting != nil {
+	if !s.watching() || s.session.Blocked() || s.session.Silence() < s.config.DrainTimeout {
 		return nil
 	}
 	if s.machine.State() == Consuming {
@@ -50,11 +60,12 @@ func (s *supervisor) tick() error {
 		}
 	}
 	// While Reviving, other subscriptions may be consuming on a healthy connection: it is probed all
-	// the same, but its answer changes no state.
+	// the same, but a good answer changes no state.
 	s.probing = true
 	session := s.session
 	s.background.Go(func() {
-		s.post(probed{session, session.Probe(context.Background())})
+		err := session.Probe(context.Background())
+		s.post(probed{session, err, time.Now()})
 	})
 	return nil
 }
@@ -63,34 +74,31 @@ func (s *supervisor) tick() error {
 type probed struct {
 	session *broker.Session
 	err     error
+	at      time.Time
 }
 
 func (p probed) apply(s *supervisor) error {
 	if p.session != s.session {
-		return s.record(fsm.KindStale, fsm.Evidence{
+		s.record(fsm.KindStale, fsm.Evidence{
 			Generation: p.session.Generation(), Endpoint: p.session.Endpoint().String(),
 			Note: "probe of a connection that is not in use any more",
 		})
+		return nil
 	}
 	s.probing = false
 	defer s.arm()
 	checking := s.machine.State() == HeartbeatCheck
-	if p.err == nil {
-		if !checking {
-			return nil
-		}
+	alive := p.err == nil || s.session.Silence() < time.Since(p.at) // bytes came in after the verdict
+	switch {
+	case alive && checking:
 		return s.fire(HeartbeatOK, fsm.Evidence{})
+	case alive:
+		return nil
 	}
-	e := evidence(failure(p.err))
-	var err error
+	e := evidence(asBrokerError(p.err))
+	e.Generation = p.session.Generation()
 	if checking {
-		err = s.startReviving(HeartbeatFailed, e)
-	} else {
-		e.Generation, e.Note = p.session.Generation(), "also lost meanwhile"
-		err = s.record(fsm.KindNote, e)
+		return s.broken(HeartbeatFailed, nil, e)
 	}
-	if err == nil {
-		s.dropSession()
-	}
-	return err
+	return s.broken(ConnectionError, nil, e)
 }

@@ -12,14 +12,15 @@ import (
 
 // observers runs each observer on a goroutine of its own, fed from the machine's events.
 type observers struct {
-	list  []func(fsm.Event)
-	feeds []*fsm.Feed
-	group sync.WaitGroup
+	logger zerolog.Logger
+	list   []func(fsm.Event)
+	feeds  []*fsm.Feed
+	group  sync.WaitGroup
 }
 
 // observe attaches the observers, so that they miss nothing from here on.
-func observe(m *fsm.Machine, list []func(fsm.Event)) *observers {
-	o := &observers{list: list}
+func observe(m *fsm.Machine, logger zerolog.Logger, list []func(fsm.Event)) *observers {
+	o := &observers{logger: logger, list: list}
 	for range list {
 		o.feeds = append(o.feeds, m.Feed(0))
 	}
@@ -30,15 +31,19 @@ func (o *observers) start() {
 	for i, see := range o.list {
 		o.group.Go(func() {
 			for event := range o.feeds[i].All(context.Background()) {
-				protect(see, event)
+				o.show(see, event)
 			}
 		})
 	}
 }
 
-// protect keeps a panicking observer from taking the process along.
-func protect(see func(fsm.Event), event fsm.Event) {
-	defer func() { _ = recover() }()
+// show keeps a panicking observer from taking the process along.
+func (o *observers) show(see func(fsm.Event), event fsm.Event) {
+	defer func() {
+		if r := recover(); r != nil {
+			o.logger.Error().Uint64(fsm.FieldSeq, event.Seq).Msgf("an observer panicked: %v", r)
+		}
+	}()
 	see(event)
 }
 
@@ -58,9 +63,23 @@ func (o *observers) finish() {
 
 // logEvents is the projection of the events onto log lines: one per event, with the journal's field
 // names.
+//
+// The level is by meaning: what is routine is debug, a loss is a warning, giving up is an error. Of the
+// failed attempts of one outage the 1st, 2nd, 4th, 8th, ... are warnings, and at least one a minute, so
+// that a long night neither drowns the log nor leaves it silent.
 func logEvents(logger zerolog.Logger) func(fsm.Event) {
+	var warned int64 // MonoNS of the last failed attempt that was
 	return func(e fsm.Event) {
-		line := logger.WithLevel(level(e))
+		level := level(e)
+		if e.Trigger == ReviveFailed {
+			if level == zerolog.DebugLevel && e.MonoNS-warned >= int64(time.Minute) {
+				level = zerolog.WarnLevel
+			}
+			if level == zerolog.WarnLevel {
+				warned = e.MonoNS
+			}
+		}
+		line := logger.WithLevel(level)
 		if line == nil {
 			return
 		}
@@ -108,14 +127,11 @@ func message(e fsm.Event) string {
 	return string(e.Kind)
 }
 
-// level by meaning: what is routine is debug, a loss is a warning, giving up is an error. Of the failed
-// attempts of one outage the 1st, 2nd, 4th, 8th, ... are warnings, so that a long night does not
-// drown the log.
 func level(e fsm.Event) zerolog.Level {
-	if e.Kind != fsm.KindTransition {
-		if e.Kind == fsm.KindRejected {
-			return zerolog.WarnLevel
-		}
+	switch {
+	case e.Kind == fsm.KindRejected, e.Kind == fsm.KindNote && e.Class != "":
+		return zerolog.WarnLevel
+	case e.Kind != fsm.KindTransition:
 		return zerolog.InfoLevel
 	}
 	switch e.Trigger {

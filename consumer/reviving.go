@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -10,57 +11,61 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
-// attempted is how an attempt to connect or to revive ended.
-type attempted struct {
+// outcome is how an attempt to connect or to revive ended.
+type outcome struct {
 	session   *broker.Session // opened by the attempt, or the healthy one that it worked on
 	opened    bool
 	consumers []*broker.Consumer // those that the broker confirmed
-	err       error              // the first failure, nil if everything is there
+	failures  []error            // in the order of the configuration
 }
 
 // begin starts an attempt in the background: it builds what is missing and leaves alone what works.
 func (s *supervisor) begin() {
 	ctx, cancel := context.WithCancel(context.Background())
-	s.attempting = cancel
+	s.cancelAttempt = cancel
 	session := s.session
 	if session == nil {
 		s.generation++
 	}
 	plan, generation, first := s.plan, s.generation, s.first
-	plan.ConnectTimeout = connectTimeout(s.config.ConnectTimeout, s.attempt)
+	plan.ConnectTimeout = s.schedule.connectTimeout(s.config.ConnectTimeout)
 	var wanted []int
 	var retired []*broker.Consumer
-	for i, d := range s.dispatchers {
-		if d.live == nil {
+	for i, sub := range s.subscriptions {
+		if sub.live == nil {
 			wanted = append(wanted, i)
 		}
-		if d.retired != nil {
-			retired = append(retired, d.retired)
-			d.retired = nil
+		if sub.retired != nil {
+			retired = append(retired, sub.retired)
+			sub.retired = nil
 		}
 	}
 	s.background.Go(func() {
-		result := attempted{session: session}
+		o := outcome{session: session}
 		if session == nil {
-			result.session, result.err = broker.Open(ctx, plan, generation, first)
-			result.opened = result.err == nil
+			opened, err := broker.Open(ctx, plan, generation, first)
+			if err != nil {
+				o.failures = []error{err}
+			} else {
+				o.session, o.opened = opened, true
+			}
 		}
-		if result.err == nil {
+		if o.session != nil {
 			// A cancelled consumer leaves its channel open, and with it what was not acknowledged.
 			for _, c := range retired {
 				_ = c.Close(ctx)
 			}
-			result.consumers, result.err = consume(ctx, result.session, wanted)
+			o.consumers, o.failures = consume(ctx, o.session, wanted)
 		}
-		if !s.post(result) && result.opened {
-			result.session.Abort()
+		if !s.post(o) && o.opened {
+			o.session.Abort()
 		}
 	})
 }
 
-// consume subscribes to the wanted, several at once, and returns those that the broker confirmed with
-// the first failure in the order of the configuration.
-func consume(ctx context.Context, session *broker.Session, wanted []int) ([]*broker.Consumer, error) {
+// consume subscribes to the wanted, several at once, and returns those that the broker confirmed, and
+// the failures of the others, both in the order of the configuration.
+func consume(ctx context.Context, session *broker.Session, wanted []int) ([]*broker.Consumer, []error) {
 	const parallel = 16
 	consumers := make([]*broker.Consumer, len(wanted))
 	failures := make([]error, len(wanted))
@@ -78,49 +83,52 @@ func consume(ctx context.Context, session *broker.Session, wanted []int) ([]*bro
 	}
 	close(next)
 	group.Wait()
-	var failed error
-	if k := slices.IndexFunc(failures, func(err error) bool { return err != nil }); k >= 0 {
-		failed = failures[k]
-	}
-	return slices.DeleteFunc(consumers, func(c *broker.Consumer) bool { return c == nil }), failed
+	return slices.DeleteFunc(consumers, func(c *broker.Consumer) bool { return c == nil }),
+		slices.DeleteFunc(failures, func(err error) bool { return err == nil })
 }
 
 // apply takes over what an attempt has built, and decides how to go on with the rest.
-func (a attempted) apply(s *supervisor) error {
-	s.attempting()
-	s.attempting = nil
+func (o outcome) apply(s *supervisor) error {
+	s.cancelAttempt()
+	s.cancelAttempt = nil
+	defer s.arm()
 	if s.draining {
-		if a.opened {
-			s.background.Go(a.session.Abort)
-		}
+		s.discard(o)
 		return nil
 	}
-	if a.opened {
-		s.session = a.session
-		s.first = slices.Index(s.plan.Endpoints, a.session.Endpoint())
-	}
-	if s.session != nil && s.session.Lost() {
-		s.dropSession()
-	}
-	var confirmed []*broker.Consumer
-	if s.session != nil && s.session == a.session {
-		confirmed = slices.DeleteFunc(a.consumers, isLost)
-	}
-	for _, c := range confirmed {
-		s.dispatchers[c.Index()].live = c
-	}
-	if s.complete() {
-		if err := s.revived(); err != nil {
-			return err
-		}
-	} else if err := s.failed(a.failure()); err != nil || s.draining {
+	confirmed := s.adopt(o)
+	if err := s.judge(o); err != nil || s.draining {
 		return err
 	}
 	for _, c := range confirmed { // the event comes first, then the deliveries
-		s.background.Go(func() { s.dispatchers[c.Index()].pump(c) })
+		s.background.Go(func() { s.subscriptions[c.Index()].pump(c) })
 	}
-	s.arm()
 	return nil
+}
+
+// adopt puts the session and the confirmed consumers in their places. Whatever broke again before
+// this is seen here: its Loss has no place to arrive at yet.
+func (s *supervisor) adopt(o outcome) (confirmed []*broker.Consumer) {
+	if o.opened {
+		s.session, s.since = o.session, time.Now()
+		s.first = slices.Index(s.plan.Endpoints, o.session.Endpoint())
+		if o.session.Lost() {
+			s.dropSession()
+		}
+	}
+	if s.session == nil || s.session != o.session {
+		return nil // lost meanwhile, and the consumers with it
+	}
+	for _, c := range o.consumers {
+		sub := s.subscriptions[c.Index()]
+		if isLost(c) {
+			sub.retired = c
+			continue
+		}
+		sub.live, sub.since = c, time.Now()
+		confirmed = append(confirmed, c)
+	}
+	return confirmed
 }
 
 func isLost(c *broker.Consumer) bool {
@@ -132,49 +140,76 @@ func isLost(c *broker.Consumer) bool {
 	}
 }
 
-// failure is why not everything is there.
-func (a attempted) failure() *broker.Error {
-	if a.err != nil {
-		return failure(a.err)
+// discard gives back what came too late to be used.
+func (s *supervisor) discard(o outcome) {
+	if o.opened {
+		s.background.Go(o.session.Abort)
+		return
 	}
-	// everything was confirmed, and something broke before it could be taken over
-	return &broker.Error{
-		Op: "consume", Scope: broker.ScopeConnection, Class: broker.Network,
-		Endpoint: a.session.Endpoint().String(), Err: errLostAgain,
+	for _, c := range o.consumers { // others shall get what it was sent
+		s.background.Go(func() { _ = c.Close(context.Background()) })
 	}
 }
 
-// revived commits that every subscription is consumed.
-func (s *supervisor) revived() error {
-	trigger, attempt := Revived, s.attempt
-	if s.machine.State() == Connecting {
-		trigger, attempt = Connected, 0
+// judge commits what the attempt came to.
+func (s *supervisor) judge(o outcome) error {
+	connecting := s.machine.State() == Connecting
+	switch {
+	case s.complete() && connecting:
+		s.entered = time.Now()
+		return s.fire(Connected, fsm.Evidence{})
+	case s.complete():
+		note := "revived within " + roughly(time.Since(s.entered))
+		s.entered = time.Now()
+		return s.fire(Revived, fsm.Evidence{Attempt: s.schedule.attempt, Note: note})
+	case len(o.failures) == 0 && s.session != nil && !connecting:
+		s.schedule.failed() // it did all that it was asked for; more is to be done, and was noted
+		return nil
 	}
-	s.since = time.Now()
-	return s.fire(trigger, fsm.Evidence{Attempt: attempt})
+	if o.session == nil {
+		s.first++
+	}
+	return s.failed(s.decisive(o))
 }
+
+// decisive picks the failure to go by: one to give up on, if there is one, else the first.
+func (s *supervisor) decisive(o outcome) *broker.Error {
+	if len(o.failures) == 0 { // everything was confirmed, and something broke before it could be taken over
+		return &broker.Error{
+			Op: "consume", Scope: broker.ScopeConnection, Class: broker.Network,
+			Endpoint: o.session.Endpoint().String(), Err: errLostAgain,
+		}
+	}
+	for _, err := range o.failures {
+		if f := asBrokerError(err); s.hopeless(f.Class) {
+			return f
+		}
+	}
+	return asBrokerError(o.failures[0])
+}
+
+var errLostAgain = errors.New("lost again at once")
 
 // failed commits that an attempt failed, and schedules the next one or gives up.
 func (s *supervisor) failed(f *broker.Error) error {
-	if slices.Contains(s.giveUpOn(), f.Class) {
+	if s.hopeless(f.Class) {
 		return s.giveUp(FatalError, f, nil)
 	}
-	if s.session == nil {
-		s.first++
-	}
-	s.failures++
-	delay := s.config.Backoff.delay(s.failures)
-	s.retryAt = time.Now().Add(delay)
 	e := evidence(f)
+	e.BackoffMS = s.schedule.failed().Milliseconds()
 	if s.machine.State() == Connecting {
-		e.BackoffMS = delay.Milliseconds()
-		s.attempt = 1
+		s.schedule.attempt = 1
+		s.entered = time.Now()
+		e.Note = advice[f.Class]
 		return s.fire(ConnectionError, e)
 	}
-	e.Attempt = s.attempt
-	spent := s.config.RetryBudget > 0 && s.attempt >= s.config.RetryBudget
-	if !spent {
-		e.BackoffMS = delay.Milliseconds()
+	e.Attempt = s.schedule.attempt
+	if e.Attempt == 1 {
+		e.Note = advice[f.Class]
+	}
+	spent := s.config.RetryBudget > 0 && s.schedule.attempt >= s.config.RetryBudget
+	if spent {
+		e.BackoffMS = 0
 	}
 	if err := s.fire(ReviveFailed, e); err != nil {
 		return err
@@ -182,19 +217,17 @@ func (s *supervisor) failed(f *broker.Error) error {
 	if spent {
 		return s.giveUp(RetriesExhausted, f, ErrRetriesExhausted)
 	}
-	s.attempt++
+	s.schedule.attempt++
 	return nil
 }
 
-func (s *supervisor) giveUpOn() []broker.Class {
+// hopeless tells whether to give up on a class of errors.
+func (s *supervisor) hopeless(c broker.Class) bool {
 	if s.config.GiveUpOn != nil {
-		return s.config.GiveUpOn
+		return slices.Contains(s.config.GiveUpOn, c)
 	}
-	return hopeless
+	if c == broker.Auth && s.config.Credentials != nil {
+		return false // the function may know better ones next time
+	}
+	return !c.Retryable()
 }
-
-// hopeless is the default of Config.GiveUpOn.
-var hopeless = []broker.Class{broker.Auth, broker.VHost, broker.Precondition, broker.TLS}
-
-// retire keeps the lost consumer until the next attempt closes its channel.
-func (d *dispatcher) retire() { d.live, d.retired = nil, d.live }

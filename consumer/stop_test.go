@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -295,8 +296,11 @@ func TestObserversCannotHarm(t *testing.T) {
 func TestVetoEndsRun(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	for refuse := uint64(2); refuse <= 3; refuse++ { // Connect, Connected
-		t.Run(fmt.Sprintf("event %d", refuse), func(t *testing.T) {
+	r.config.DrainTimeout = 50 * time.Millisecond
+	for refuse, trigger := range map[uint64]fsm.Trigger{
+		2: consumer.Connect, 3: consumer.Connected, 4: consumer.DrainTimeout, 5: consumer.HeartbeatOK,
+	} {
+		t.Run(string(trigger), func(t *testing.T) {
 			config := r.config
 			full := errors.New("disk full")
 			config.Journal = &refusing{Ring: fsm.NewRing(16), at: refuse, err: full}
@@ -311,14 +315,42 @@ func TestVetoEndsRun(t *testing.T) {
 	}
 }
 
+// A veto lets handlers finish, and their acknowledgements arrive.
+func TestVetoDrains(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.config.DrainTimeout = 50 * time.Millisecond
+	journal := &refusing{Ring: fsm.NewRing(16), at: 4, err: errors.New("disk full"), refused: make(chan struct{})}
+	r.config.Journal = journal
+	r.config.Subscriptions[0].Handler = func(ctx context.Context, d *consumer.Delivery) error {
+		<-journal.refused
+		return ctx.Err()
+	}
+	r.publish(1)
+	c, err := consumer.New(r.config)
+	r.must(err)
+	if err := c.Run(t.Context()); !errors.Is(err, fsm.ErrVetoed) {
+		t.Errorf("Run: %v; want ErrVetoed", err)
+	}
+	if s := c.Stats(); s != (consumer.Stats{Handled: 1}) {
+		t.Errorf("%+v, want one handled", s)
+	}
+}
+
 type refusing struct {
 	*fsm.Ring
 	at  uint64
 	err error
+
+	once    sync.Once
+	refused chan struct{} // if set, closed by the first refusal
 }
 
 func (j *refusing) Append(e fsm.Event) error {
 	if e.Seq >= j.at {
+		if j.refused != nil {
+			j.once.Do(func() { close(j.refused) })
+		}
 		return j.err
 	}
 	return j.Ring.Append(e)

@@ -16,37 +16,49 @@ import (
 // sends it observations, and it answers each in the same order: decide, commit the event, act.
 //
 // What is broken is not remembered but seen: no session means that the connection is to be rebuilt,
-// a dispatcher without a live consumer that its subscription is.
+// a subscription without a live consumer that its channel is. Only broken, in this file, takes either
+// away, and only an attempt's outcome, in reviving.go, puts it there.
 type supervisor struct {
-	config      Config
-	plan        broker.Plan
-	machine     *fsm.Machine
-	dispatchers []*dispatcher
-	soft, hard  <-chan struct{}
+	config        Config
+	plan          broker.Plan
+	machine       *fsm.Machine
+	subscriptions []*subscription
 
 	inbox      chan observation
-	gone       chan struct{} // closed: nobody reads the inbox any more
+	timer      *time.Timer
 	background sync.WaitGroup
 
 	session    *broker.Session
+	since      time.Time // the session is there
 	generation uint64
 	first      int // the endpoint that the next connection tries first
 
-	attempt    int       // number of the current or next attempt of this revival
-	failures   int       // in a row; spaces the attempts
-	retryAt    time.Time // when the next attempt begins
-	since      time.Time // Consuming was entered
-	attempting context.CancelFunc
-	probing    bool
-	timer      *time.Timer
+	entered       time.Time // Consuming, or Reviving; a HeartbeatCheck does not count
+	schedule      schedule
+	cancelAttempt context.CancelFunc // nil while no attempt is under way
+	probing       bool
 
-	work       context.Context // the handlers'
-	cancelWork context.CancelFunc
-	intake     chan struct{} // closed: take no more deliveries
+	// The end, in the order in which it comes.
+	soft       <-chan struct{} // the caller wants to stop
+	intake     chan struct{}   // closed: no more deliveries are taken
 	draining   bool
-	deadline   <-chan time.Time // of the drain
-	cut        bool             // the drain is over its deadline
+	deadline   <-chan time.Time // of the handlers
+	hard       <-chan struct{}  // the caller wants to stop at once
+	cut        bool             // the handlers' context is cancelled
+	work       context.Context  // that context
+	cancelWork context.CancelFunc
+	abandoned  bool          // some handler did not return even so
+	gone       chan struct{} // closed: nobody reads the inbox any more
+	vetoed     bool          // the journal refused a transition; nothing is committed any more
 	result     error
+}
+
+// subscription is what the supervisor knows of one of them.
+type subscription struct {
+	*dispatcher
+	live    *broker.Consumer // nil: to be revived
+	since   time.Time        // live is there
+	retired *broker.Consumer // lost, and its channel is still to be closed
 }
 
 // observation is what happened elsewhere; apply runs on the supervisor.
@@ -57,43 +69,48 @@ var errDone = errors.New("done")
 
 func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 	s := &supervisor{
-		config:  c.config,
-		plan:    c.plan,
-		machine: c.machine,
-		soft:    c.soft,
-		hard:    c.hard,
-		inbox:   make(chan observation),
-		gone:    make(chan struct{}),
-		timer:   time.NewTimer(time.Hour),
-		intake:  make(chan struct{}),
+		config:   c.config,
+		plan:     c.plan,
+		machine:  c.machine,
+		inbox:    make(chan observation),
+		timer:    time.NewTimer(time.Hour),
+		schedule: schedule{backoff: c.config.Backoff},
+		soft:     c.soft,
+		hard:     c.hard,
+		intake:   make(chan struct{}),
+		gone:     make(chan struct{}),
 	}
 	s.work, s.cancelWork = context.WithCancel(ctx)
-	for _, subscription := range c.config.Subscriptions {
-		s.dispatchers = append(s.dispatchers, &dispatcher{
-			subscription: subscription,
-			counts:       &c.counts,
-			logger:       c.config.Logger,
-			intake:       s.intake,
-			stale:        func(e fsm.Evidence) { s.post(staleOutcome{e}) },
-			jobs:         make(chan job),
-		})
+	for _, spec := range c.config.Subscriptions {
+		s.subscriptions = append(s.subscriptions, &subscription{dispatcher: &dispatcher{
+			spec:   spec,
+			counts: &c.counts,
+			logger: c.config.Logger,
+			intake: s.intake,
+			stale:  func(e fsm.Evidence) { s.post(staleOutcome{e}) },
+			jobs:   make(chan job),
+		}})
 	}
 	return s
 }
 
 func (s *supervisor) run() error {
-	for _, d := range s.dispatchers {
-		d.start(s.work)
+	for _, sub := range s.subscriptions {
+		sub.start(s.work)
 	}
 	err := s.fire(Connect, fsm.Evidence{})
 	if err == nil {
 		s.begin()
 	}
-	for err == nil {
+	for !errors.Is(err, errDone) {
+		if err != nil && !s.vetoed { // the journal refused: stop, with its error
+			s.vetoed = true
+			s.result = errors.Join(s.result, err)
+			if !s.draining {
+				s.drain()
+			}
+		}
 		err = s.next()
-	}
-	if !errors.Is(err, errDone) { // the journal vetoed: nothing more can be committed
-		s.result = errors.Join(s.result, err)
 	}
 	s.end()
 	return s.result
@@ -119,16 +136,17 @@ func (s *supervisor) next() error {
 	case l := <-losses:
 		return s.lost(l)
 	case b := <-blocked:
-		return s.noteBlocked(b)
+		s.noteBlocked(b)
 	case <-s.timer.C:
 		return s.tick()
 	case <-soft:
-		return s.drain()
+		s.drain()
 	case <-hard:
 		return s.cutShort()
 	case <-s.deadline:
 		return s.cutShort()
 	}
+	return nil
 }
 
 // post hands over an observation. It returns false once the supervisor is gone: whatever the
@@ -145,6 +163,9 @@ func (s *supervisor) post(o observation) bool {
 // fire commits a transition. Its error means that the journal refused: the table is never in the
 // way, since each trigger is fired only in states that have it.
 func (s *supervisor) fire(t fsm.Trigger, e fsm.Evidence) error {
+	if s.vetoed {
+		return nil
+	}
 	e.Generation = or(e.Generation, s.generation)
 	if e.Endpoint == "" && s.session != nil {
 		e.Endpoint = s.session.Endpoint().String()
@@ -153,10 +174,20 @@ func (s *supervisor) fire(t fsm.Trigger, e fsm.Evidence) error {
 	return err
 }
 
-// record commits an event that changes no state.
-func (s *supervisor) record(kind fsm.Kind, e fsm.Evidence) error {
-	_, err := s.machine.Record(kind, e)
-	return err
+// record commits an event that changes no state. If the journal refuses, the consumer goes on: the
+// next transition will tell.
+func (s *supervisor) record(kind fsm.Kind, e fsm.Evidence) {
+	if _, err := s.machine.Record(kind, e); err != nil {
+		s.config.Logger.Warn().Err(err).Str(fsm.FieldNote, e.Note).Msg("the journal refused an event")
+	}
+}
+
+// roughly is a duration for people.
+func roughly(d time.Duration) string {
+	if d < time.Minute {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
 }
 
 // evidence is what a failure leaves in an event.
@@ -175,50 +206,44 @@ func evidence(e *broker.Error) fsm.Evidence {
 func (s *supervisor) lost(l broker.Loss) error {
 	e := evidence(l.Err)
 	e.Generation = l.Generation
-	whole := l.Consumer == nil
-	if !whole && s.dispatchers[l.Consumer.Index()].live != l.Consumer {
-		e.Note = "loss of a consumer that is not in use any more"
-		return s.record(fsm.KindStale, e)
+	if l.Consumer == nil {
+		return s.broken(ConnectionError, nil, e)
 	}
-	trigger := ChannelError
-	if whole {
-		trigger = ConnectionError
+	sub := s.subscriptions[l.Consumer.Index()]
+	if sub.live != l.Consumer {
+		e.Note = "loss of a consumer that is not in use any more"
+		s.record(fsm.KindStale, e)
+		return nil
+	}
+	return s.broken(ChannelError, sub, e)
+}
+
+// broken is the one way in which something that worked is given up: one subscription, or with nil the
+// whole connection. It leads into Reviving, or extends the revival that is under way.
+func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e fsm.Evidence) error {
+	worked := time.Since(s.since)
+	if sub != nil {
+		worked = time.Since(sub.since)
 	}
 	switch s.machine.State() {
 	case Consuming, HeartbeatCheck:
-		if err := s.startReviving(trigger, e); err != nil {
+		e.BackoffMS = s.schedule.start(worked).Milliseconds()
+		e.Note = "after consuming for " + roughly(time.Since(s.entered))
+		s.entered = time.Now()
+		if err := s.fire(t, e); err != nil {
 			return err
 		}
-	default: // Reviving already, or giving up
-		e.Note = "also lost meanwhile"
-		if err := s.record(fsm.KindNote, e); err != nil {
-			return err
-		}
+	default: // Reviving already, or Disconnected and draining
+		s.schedule.extend(worked)
+		e.Note = "lost too, while reviving"
+		s.record(fsm.KindNote, e)
 	}
-	if whole {
-		s.dropSession()
+	if sub != nil {
+		sub.live, sub.retired = nil, sub.live
 	} else {
-		s.dispatchers[l.Consumer.Index()].retire()
+		s.dropSession()
 	}
 	s.arm()
-	return nil
-}
-
-// startReviving commits the transition into Reviving and schedules the first attempt: at once, unless
-// the consumer has only just been revived.
-func (s *supervisor) startReviving(t fsm.Trigger, e fsm.Evidence) error {
-	if time.Since(s.since) >= stable {
-		s.failures = 0
-	} else {
-		s.failures++
-	}
-	delay := s.config.Backoff.delay(max(0, s.failures-1))
-	e.BackoffMS = delay.Milliseconds()
-	if err := s.fire(t, e); err != nil {
-		return err
-	}
-	s.attempt = 1
-	s.retryAt = time.Now().Add(delay)
 	return nil
 }
 
@@ -226,46 +251,50 @@ func (s *supervisor) startReviving(t fsm.Trigger, e fsm.Evidence) error {
 func (s *supervisor) dropSession() {
 	session := s.session
 	s.session = nil
-	for _, d := range s.dispatchers {
-		d.live, d.retired = nil, nil
-	}
-	s.first++ // another endpoint than the one that failed
 	s.probing = false
+	s.first++ // another endpoint than the one that failed
+	for _, sub := range s.subscriptions {
+		sub.live, sub.retired = nil, nil
+	}
 	s.background.Go(session.Abort)
 }
 
-func (s *supervisor) noteBlocked(b broker.Blocked) error {
+func (s *supervisor) noteBlocked(b broker.Blocked) {
 	note := "the broker reads again (connection.unblocked)"
 	if b.Active {
 		note = "the broker stopped reading (connection.blocked: " + b.Reason + "); only heartbeats tell that it lives"
 	}
-	return s.record(fsm.KindNote, fsm.Evidence{
+	s.record(fsm.KindNote, fsm.Evidence{
 		Generation: b.Generation, Endpoint: s.session.Endpoint().String(), Note: note,
 	})
 }
 
-// staleOutcome: a handler finished after its delivery's channel was gone.
+// staleOutcome says that a handler finished after its delivery's channel was gone.
 type staleOutcome struct{ evidence fsm.Evidence }
 
-func (o staleOutcome) apply(s *supervisor) error { return s.record(fsm.KindStale, o.evidence) }
+func (o staleOutcome) apply(s *supervisor) error {
+	s.record(fsm.KindStale, o.evidence)
+	return nil
+}
 
 // complete tells whether every subscription has its consumer.
 func (s *supervisor) complete() bool {
-	return s.session != nil && !slices.ContainsFunc(s.dispatchers, func(d *dispatcher) bool { return d.live == nil })
+	return s.session != nil && !slices.ContainsFunc(s.subscriptions, func(sub *subscription) bool { return sub.live == nil })
 }
 
-// giveUp ends the run because of a failure that trying again cannot help.
+// giveUp ends the run because of a failure that trying again cannot help, or with reason may not.
 func (s *supervisor) giveUp(t fsm.Trigger, f *broker.Error, reason error) error {
 	state := s.machine.State()
 	e := evidence(f)
-	e.Attempt = s.attempt
+	e.Attempt = s.schedule.attempt
 	if err := s.fire(t, e); err != nil {
 		return err
 	}
 	var cause error = f
 	if reason != nil {
-		cause = fmt.Errorf("%w after %d attempts: %w", reason, s.attempt, f)
+		cause = fmt.Errorf("%w after %d attempts: %w", reason, s.schedule.attempt, f)
 	}
 	s.result = &Error{State: state, Class: f.Class, Endpoint: f.Endpoint, Err: cause}
-	return s.drain()
+	s.drain()
+	return nil
 }

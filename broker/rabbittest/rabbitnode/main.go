@@ -34,7 +34,8 @@ func run(command []string) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, node.Stop()) }()
 
-	signal.Ignore(os.Interrupt, syscall.SIGTERM) // the command's to answer
+	// The command's to answer. They are not ignored, since the command would inherit that.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 	child := exec.Command(command[0], command[1:]...)
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 	child.Env = append(os.Environ(), "EVERHOP_URL="+node.URL())

@@ -1,0 +1,226 @@
+package consumer_test
+
+import (
+	"context"
+	"net"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm"
+)
+
+// Nothing is handled before it is committed that the consumer consumes.
+func TestEventComesBeforeDeliveries(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.publish(10)
+	r.config.Subscriptions[0].Handler = func(ctx context.Context, d *consumer.Delivery) error {
+		if !slices.ContainsFunc(r.journal.Events(), func(e fsm.Event) bool { return e.To == consumer.Consuming }) {
+			t.Error("a delivery was handled before Consuming")
+		}
+		return r.handle(ctx, d)
+	}
+	r.start()
+	r.awaitHandled()
+	r.stop()
+}
+
+// A message whose handler fails does not come back before the pause is over.
+func TestRequeuePause(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const pause = 300 * time.Millisecond
+	r.config.Subscriptions[0].RequeuePause = pause
+	var failed time.Time
+	r.config.Subscriptions[0].Handler = func(ctx context.Context, d *consumer.Delivery) error {
+		if !d.Redelivered {
+			failed = time.Now()
+			return consumer.Requeue
+		}
+		if paused := time.Since(failed); paused < pause {
+			t.Errorf("the message came back after %v, want at least %v", paused, pause)
+		}
+		return r.handle(ctx, d)
+	}
+	r.start()
+	r.publish(1)
+	r.awaitHandled()
+	r.stop()
+}
+
+// After a loss the first dial goes to another endpoint than the one that was lost.
+func TestAnotherEndpointFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	second, err := rabbittest.NewProxy(r.node.Addr())
+	r.must(err)
+	defer second.Close()
+	r.config.URLs = append(r.config.URLs, second.URL(r.node.URL()))
+	var mu sync.Mutex
+	var dialed []string
+	r.config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		mu.Lock()
+		dialed = append(dialed, address)
+		mu.Unlock()
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	r.start()
+	r.awaitState(consumer.Consuming)
+	for _, p := range []*rabbittest.Proxy{r.proxy, second} {
+		n := r.events()
+		p.Reset()
+		r.awaitEvent(n, consumer.Revived)
+	}
+	r.stop()
+	mu.Lock()
+	defer mu.Unlock()
+	if want := []string{r.proxy.Addr(), second.Addr(), r.proxy.Addr()}; !slices.Equal(dialed, want) {
+		t.Errorf("dialed %v, want %v", dialed, want)
+	}
+}
+
+// Each subscription has a channel of its own, and a lost one is closed when it is replaced.
+func TestChannelsAreNotLeaked(t *testing.T) {
+	rabbittest.NeedsControl(t)
+	r := newRig(t)
+	r.config.Subscriptions[0].Declare = &broker.QueueOptions{Durable: true}
+	r.start()
+	r.flows()
+	for range 5 {
+		n := r.events()
+		r.deleteQueue(r.queue)
+		r.awaitEvent(n, consumer.Revived)
+	}
+	channels, err := r.node.Ctl(t.Context(), "list_channels", "--quiet", "number")
+	r.must(err)
+	if n := len(strings.Fields(channels)) - 1; n != 2 { // one is the control channel; the first line is the heading
+		t.Errorf("%d channels at the broker, want 2:\n%s", n, channels)
+	}
+	r.flows()
+	r.stop()
+}
+
+// Stop while one subscription is being revived: the other's handler may finish, and its
+// acknowledgement arrives.
+func TestStopDuringPartialRevival(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	began, release := make(chan struct{}), make(chan struct{})
+	r.config.Subscriptions[0].Handler = func(ctx context.Context, d *consumer.Delivery) error {
+		close(began)
+		<-release
+		return r.handle(ctx, d)
+	}
+	other := r.queue + ".other"
+	r.declare(other)
+	r.config.Subscriptions = append(r.config.Subscriptions, consumer.Subscription{Queue: other, Handler: ignore})
+	r.config.Backoff = consumer.Backoff{Initial: time.Millisecond, Max: time.Millisecond}
+	r.start()
+	r.publish(1)
+	<-began
+	r.deleteQueue(other)
+	n := r.awaitEvent(0, consumer.ReviveFailed)
+	r.proxy.Freeze(rabbittest.ToClient) // an attempt is under way from now on, or in a millisecond
+	<-time.After(100 * time.Millisecond)
+	stopped := make(chan error)
+	go func() { stopped <- r.c.Stop(context.Background()) }()
+	<-time.After(100 * time.Millisecond)
+	r.proxy.Thaw()
+	close(release)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if err := r.end(); err != nil {
+		t.Error(err)
+	}
+	if s := r.c.Stats(); s != (consumer.Stats{Handled: 1}) || n == 0 {
+		t.Errorf("%+v, want one handled and acknowledged", s)
+	}
+	if ready := r.ready(); ready != 0 {
+		t.Errorf("%d messages in the queue, want 0", ready)
+	}
+}
+
+// A queue that the broker named is found again when only its channel was lost: a second one would
+// leave the first behind, with its bindings and messages.
+func TestServerNamedQueueSurvivesItsChannel(t *testing.T) {
+	rabbittest.NeedsControl(t)
+	r := newRig(t)
+	r.erlang("application:set_env(rabbit, consumer_timeout, 500).")
+	r.erlang("application:set_env(rabbit, channel_tick_interval, 500).")
+	defer r.erlang("application:set_env(rabbit, consumer_timeout, 1800000).")
+	defer r.erlang("application:set_env(rabbit, channel_tick_interval, 60000).")
+	release := make(chan struct{})
+	r.config.Subscriptions[0] = consumer.Subscription{
+		Declare:     &broker.QueueOptions{Exclusive: true},
+		Bindings:    []broker.Binding{{Exchange: "amq.direct", RoutingKey: r.queue}},
+		Concurrency: 2,
+		Handler: func(ctx context.Context, d *consumer.Delivery) error {
+			if string(d.Body) == "first" && !d.Redelivered {
+				<-release
+			}
+			return r.handle(ctx, d)
+		},
+	}
+	r.start()
+	r.awaitState(consumer.Consuming)
+	r.withPublisher(func(p *broker.Publisher) {
+		for _, body := range []string{"first", "second", "third"} {
+			confirm, err := p.Publish(t.Context(), broker.Message{Exchange: "amq.direct", RoutingKey: r.queue, Body: []byte(body)})
+			r.must(err)
+			r.must(confirm.Wait(t.Context()))
+		}
+	})
+	r.published = 3
+	r.awaitEvent(0, consumer.Revived)
+	r.erlang("application:set_env(rabbit, consumer_timeout, 1800000).")
+	r.awaitHandled()
+	close(release)
+	queues, err := r.node.Ctl(t.Context(), "list_queues", "--quiet", "name")
+	r.must(err)
+	if n := strings.Count(queues, "amq.gen"); n != 1 {
+		t.Errorf("%d queues were named by the broker, want 1:\n%s", n, queues)
+	}
+	r.stop()
+}
+
+// A handler that ends its goroutine (as t.FailNow does) costs neither the message nor the worker.
+func TestHandlerThatEndsItsGoroutine(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.config.Subscriptions[0].Handler = func(ctx context.Context, d *consumer.Delivery) error {
+		if !d.Redelivered {
+			runtime.Goexit()
+		}
+		return r.handle(ctx, d)
+	}
+	r.start()
+	r.publish(2)
+	r.awaitHandled()
+	r.stop()
+	if s := r.c.Stats(); s != (consumer.Stats{Handled: 2, Failed: 2}) {
+		t.Errorf("%+v, want two handled and two failed", s)
+	}
+}
+
+// A function of the caller's that ignores its context holds up neither the attempts nor the end.
+func TestStuckCredentials(t *testing.T) {
+	r := newRig(t)
+	stuck := make(chan struct{})
+	defer close(stuck)
+	r.config.Credentials = func(context.Context) (broker.Credentials, error) {
+		<-stuck
+		return broker.Credentials{}, context.Canceled
+	}
+	r.config.ConnectTimeout = 50 * time.Millisecond
+	r.start()
+	r.awaitEvent(0, consumer.ReviveFailed)
+	r.stop()
+}
