@@ -1,8 +1,11 @@
 package consumer_test
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -11,11 +14,17 @@ import (
 	"github.com/everhop/everhop/consumer"
 )
 
-// TestChaos plays faults at random while messages flow, and then wants everything to be as if nothing
-// had happened: every message handled, the consumer subscribed, the journal replayable.
+// TestChaos plays faults at random while messages flow. Whenever it waits for it, the consumer is back and
+// the broker counts it; in the end everything is as if nothing had happened: every message handled, the
+// journal replayable. EVERHOP_CHAOS_SEED plays the faults of an earlier run.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	seed, err := strconv.ParseUint(cmp.Or(os.Getenv("EVERHOP_CHAOS_SEED"), strconv.FormatInt(time.Now().UnixNano(), 10)), 10, 64)
+	r.must(err)
+	t.Logf("EVERHOP_CHAOS_SEED=%d", seed)
+	dice := rand.New(rand.NewPCG(seed, 0))
+	some := func(d time.Duration) time.Duration { return time.Duration(dice.Int64N(int64(d))) }
 	r.config.Subscriptions[0].Concurrency = 4
 	r.config.Subscriptions[0].Handler = func(ctx context.Context, d *consumer.Delivery) error {
 		<-time.After(rand.N(20 * time.Millisecond)) // the work
@@ -33,14 +42,14 @@ func TestChaos(t *testing.T) {
 	})
 	directions := []rabbittest.Direction{rabbittest.ToBroker, rabbittest.ToClient, rabbittest.Both}
 	for ctx.Err() == nil {
-		pause := rand.N(1500 * time.Millisecond)
-		direction := directions[rand.IntN(len(directions))]
-		switch rand.IntN(5) {
+		pause := some(1500 * time.Millisecond)
+		direction := directions[dice.IntN(len(directions))]
+		switch dice.IntN(6) {
 		case 0:
 			r.proxy.Reset()
 		case 1:
 			r.proxy.DropCurrent(direction)
-			pause = rand.N(6 * time.Second)
+			pause = some(6 * time.Second)
 		case 2:
 			r.proxy.Freeze(direction)
 			<-time.After(pause)
@@ -56,6 +65,11 @@ func TestChaos(t *testing.T) {
 			r.proxy.Reset()
 			<-time.After(pause)
 			r.proxy.Thaw()
+		case 5:
+			r.await("Consuming, and the broker counts the consumer", func() bool {
+				n, err := r.node.Consumers(t.Context(), r.queue)
+				return err == nil && n > 0 && r.c.State() == consumer.Consuming
+			})
 		}
 		<-time.After(pause)
 	}

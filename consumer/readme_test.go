@@ -14,6 +14,7 @@ func TestReadme(t *testing.T) {
 	program = program[begin : begin+strings.Index(program[begin:], "\n}\n")+1]
 	for what, want := range map[string]string{
 		"the drawing in testdata/lifecycle.mmd": read(t, testdata+"/lifecycle.mmd"),
+		"the table in testdata/lifecycle.md":    read(t, testdata+"/lifecycle.md"),
 		"the body of Example":                   "func main() {\n" + program + "}\n",
 	} {
 		if !strings.Contains(readme, want) {
