@@ -26,13 +26,17 @@ type consumption struct {
 	log                     logFlags
 }
 
-func newConsume() *cobra.Command {
-	f := consumption{
+func newConsumption() *consumption {
+	return &consumption{
 		concurrency: 1,
 		drain:       broker.DefaultDrainTimeout,
 		probe:       broker.DefaultProbeTimeout,
 		heartbeat:   broker.DefaultHeartbeat,
 	}
+}
+
+// command sets f from its flags.
+func (f *consumption) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "consume",
 		Short: "Consume a queue to standard output or a command",
@@ -68,14 +72,14 @@ Exit status: 0 drained, 1 gave up or had to leave messages unfinished, 2 wrong c
 	f.url.add(cmd)
 	flags.Var(name(&f.queue, "QUEUE"), "queue", "queue to consume")
 	flags.BoolVar(&f.declare, "declare", false, "create the queue, durable, where it is missing (otherwise wait for it)")
-	flags.Var(number(&f.count, 1, math.MaxInt), "count", "drain and exit after so many messages (default no limit)")
+	flags.Var(number(&f.count, 1, noMost), "count", "drain and exit after so many messages (default no limit)")
 	choose(cmd, &f.output, "output", "what to write to standard output (default body, with --exec none)", "body", "jsonl", "none")
 	flags.StringVar(&f.exec, "exec", "", "shell `COMMAND` to run for each message")
 	flags.Var(number(&f.concurrency, 1, math.MaxUint16), "concurrency", "messages handled at once; 1 keeps the queue's order")
 	flags.Var(number(&f.prefetch, 1, math.MaxUint16), "prefetch", "unacknowledged messages at once (default 64, or --concurrency if that is more)")
 	flags.Var(period(&f.drain, time.Millisecond, time.Hour), "drain-timeout", "silence after which the broker is probed")
 	flags.Var(period(&f.probe, time.Millisecond, time.Hour), "probe-timeout", "further silence after which it counts as dead")
-	flags.Var(period(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat, the second line of defence")
+	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat, the second line of defence")
 	f.log.add(cmd)
 	for _, flag := range []string{"queue", "exec", "count", "concurrency", "prefetch", "drain-timeout", "probe-timeout", "heartbeat"} {
 		complete(cmd, flag)
@@ -84,7 +88,7 @@ Exit status: 0 drained, 1 gave up or had to leave messages unfinished, 2 wrong c
 }
 
 func (f *consumption) run(cmd *cobra.Command) error {
-	urls, _, err := f.url.endpoints()
+	urls, endpoints, err := f.url.endpoints()
 	switch {
 	case err != nil:
 	case f.queue == "":
@@ -97,10 +101,15 @@ func (f *consumption) run(cmd *cobra.Command) error {
 	if err != nil {
 		return wrongUsage(cmd, err)
 	}
+	if err := checkFiles(endpoints); err != nil {
+		return err
+	}
 
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	logger := f.log.logger(stderr)
-	soft, hard, release := interruptible(cmd.Context())
+	soft, hard, release := interruptible(cmd.Context(), func(cause error) {
+		logger.Info().Msgf("%v: draining; a second signal stops at once", cause)
+	})
 	defer release()
 	ctx, stop := context.WithCancel(soft)
 	defer stop()
@@ -114,9 +123,6 @@ func (f *consumption) run(cmd *cobra.Command) error {
 	if err != nil {
 		return wrongUsage(cmd, err) // everything in it comes from the flags
 	}
-	defer context.AfterFunc(soft, func() {
-		logger.Info().Msgf("%v: draining; a second signal stops at once", context.Cause(soft))
-	})()
 	defer context.AfterFunc(hard, func() { _ = c.Stop(hard) })()
 
 	if out.format != nil {

@@ -195,6 +195,10 @@ func TestConsumeSIGTERMIdle(t *testing.T) {
 		p.signal(s)
 		p.wait(0)
 		p.logs(`"to":"Disconnected","in_state_ms"`)
+		_, after, found := strings.Cut(p.stderr.String(), s.String()+": draining; a second signal stops at once")
+		if !found || !strings.Contains(after, `"message":"drained"`) {
+			t.Errorf("draining is not announced, or not before the end:\n%s", &p.stderr)
+		}
 	}
 }
 
@@ -218,6 +222,6 @@ func TestConsumeSecondSignalLeavesHandler(t *testing.T) {
 	p.logs("draining")
 	p.signal(syscall.SIGTERM)
 	p.wait(1)
-	p.logs("everhop: consumer: stopped before every handler had finished")
+	p.logs("everhop: stopped before every handler had finished")
 	holds(t, queue, 1)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,9 +40,16 @@ func (v value[T]) Set(text string) error {
 	return nil
 }
 
+// noMost is for numbers without an upper limit.
+const noMost = math.MaxInt
+
 // number accepts whole numbers from least to most.
 func number(target *int, least, most int) value[int] {
-	return value[int]{target, "N", fmt.Sprintf("a whole number from %d to %d", least, most),
+	want := fmt.Sprintf("a whole number from %d to %d", least, most)
+	if most == noMost {
+		want = fmt.Sprintf("a whole number, %d or more", least)
+	}
+	return value[int]{target, "N", want,
 		func(text string) (int, bool) {
 			n, err := strconv.Atoi(text)
 			return n, err == nil && n >= least && n <= most
@@ -54,6 +62,15 @@ func period(target *time.Duration, least, most time.Duration) value[time.Duratio
 		func(text string) (time.Duration, bool) {
 			d, err := time.ParseDuration(text)
 			return d, err == nil && d >= least && d <= most
+		}}
+}
+
+// seconds accepts durations of least to most whole seconds, which is all that AMQP can say.
+func seconds(target *time.Duration, least, most time.Duration) value[time.Duration] {
+	return value[time.Duration]{target, "DURATION", fmt.Sprintf("whole seconds between %.0fs and %.0fs, such as 10s", least.Seconds(), most.Seconds()),
+		func(text string) (time.Duration, bool) {
+			d, err := time.ParseDuration(text)
+			return d, err == nil && d%time.Second == 0 && d >= least && d <= most
 		}}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"os"
 	"time"
 
@@ -44,9 +45,11 @@ func console(w io.Writer, plain bool) io.Writer {
 		Out:        w,
 		NoColor:    plain, // NO_COLOR is honoured besides
 		TimeFormat: "15:04:05.000",
+		// The error is first because ConsoleWriter moves it there anyway, but from any other place
+		// only when a binary search in this order, which is not sorted, happens to find it.
 		FieldsOrder: []string{
-			fsm.FieldQueue, fsm.FieldEndpoint, fsm.FieldClass, fsm.FieldError, fsm.FieldAttempt, fsm.FieldBackoffMS,
-			fsm.FieldGeneration, fsm.FieldNote, fsm.FieldInStateMS,
+			fsm.FieldError, fsm.FieldQueue, fsm.FieldEndpoint, fsm.FieldClass, fsm.FieldAttempt, fsm.FieldBackoffMS,
+			fsm.FieldGeneration, fsm.FieldInStateMS, "delivery_tag", "message_id", fsm.FieldNote,
 		},
 		FieldsExclude: []string{
 			fsm.FieldVersion, fsm.FieldKind, fsm.FieldRun, fsm.FieldMachine, fsm.FieldSeq, fsm.FieldMonoNS,
@@ -64,6 +67,7 @@ func withoutRepetition(fields map[string]any) error {
 	if fields[fsm.FieldInStateMS] == json.Number("0") {
 		delete(fields, fsm.FieldInStateMS)
 	}
+	maps.DeleteFunc(fields, func(_ string, value any) bool { return value == "" })
 	return nil
 }
 

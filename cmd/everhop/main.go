@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 )
@@ -20,11 +21,8 @@ func main() {
 
 // run is the program. It returns the exit status; the end of ctx is the first signal.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot()
+	root := newRoot(stdin, stdout, stderr)
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 
 	var usage *usageError
@@ -44,8 +42,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // complain prints an error as one line, joined errors too.
 func complain(stderr io.Writer, text string) {
-	_, _ = fmt.Fprintf(stderr, "everhop: %s\n", redact(strings.ReplaceAll(text, "\n", "; ")))
+	text = packages.ReplaceAllString(strings.ReplaceAll(text, "\n", "; "), "$1")
+	_, _ = fmt.Fprintf(stderr, "everhop: %s\n", redact(text))
 }
+
+// packages are the prefixes of our errors. They help who programs with them; who types a command
+// needs what is behind them.
+var packages = regexp.MustCompile(`(^|: |; )(?:(?:broker|consumer|fsm): )+`)
 
 // usageError says what is wrong with the command line.
 type usageError struct {

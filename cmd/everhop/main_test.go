@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/everhop/everhop/broker"
@@ -207,4 +208,24 @@ func inProcess(t *testing.T, args ...string) (status int, stdout, stderr string)
 	var out, err bytes.Buffer
 	status = run(t.Context(), append([]string{}, args...), io.LimitReader(nil, 0), &out, &err)
 	return status, out.String(), err.String()
+}
+
+// The packages' names are no news for who typed a command.
+func TestComplain(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"consumer: gave up while Connecting (auth at h:1): broker: open at h:1: 403 ACCESS_REFUSED", "gave up while Connecting (auth at h:1): open at h:1: 403 ACCESS_REFUSED"},
+		{"--url: URL 2: broker: bad URL\nURL 3: broker: bad URL", "--url: URL 2: bad URL; URL 3: bad URL"},
+		{"consumer: broker: fsm: x", "x"},
+		{"fsm: x: consumer: broker: y", "x: y"},
+		{"broker: 404 NOT_FOUND - no queue 'broker: x'", "404 NOT_FOUND - no queue 'broker: x'"},
+		{`unknown command "broker: x"`, `unknown command "broker: x"`},
+		{"amqp://u:pw@h", "amqp://***@h"},
+	}
+	for _, tt := range tests {
+		var out bytes.Buffer
+		complain(&out, tt.text)
+		if diff := cmp.Diff("everhop: "+tt.want+"\n", out.String()); diff != "" {
+			t.Error(diff)
+		}
+	}
 }

@@ -74,9 +74,12 @@ func (f *publication) run(cmd *cobra.Command) error {
 	if err != nil {
 		return wrongUsage(cmd, err)
 	}
+	if err := checkFiles(endpoints); err != nil {
+		return err
+	}
 	message := broker.Message{Exchange: f.exchange, RoutingKey: f.routingKey + f.queue} // one of them is empty
 
-	soft, hard, release := interruptible(cmd.Context())
+	soft, hard, release := interruptible(cmd.Context(), func(error) {})
 	defer release()
 	publisher, err := broker.OpenPublisher(soft, broker.Plan{Endpoints: endpoints, Name: "everhop"})
 	if err != nil {

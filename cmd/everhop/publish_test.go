@@ -64,7 +64,7 @@ func TestPublishExchange(t *testing.T) {
 
 func TestPublishUnroutable(t *testing.T) {
 	p := everhop(t, 1, "a\nb\n", "publish", "--queue", "everhop.no.such.queue")
-	want := "everhop: line 1: broker: unroutable: no queue is bound for exchange and routing key; " +
+	want := "everhop: line 1: unroutable: no queue is bound for exchange and routing key; " +
 		"0 messages confirmed, line 1 is the first that is not\n"
 	if got := p.stderr.String(); got != want {
 		t.Errorf("standard error %q", got)
@@ -79,7 +79,7 @@ func TestPublishRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := everhop(t, 1, strings.Repeat("x\n", 50), "publish", "--queue", queue)
-	found := regexp.MustCompile(`^everhop: line (\d+): broker: the broker refused the message; `).FindStringSubmatch(p.stderr.String())
+	found := regexp.MustCompile(`^everhop: line (\d+): the broker refused the message; `).FindStringSubmatch(p.stderr.String())
 	if found == nil {
 		t.Errorf("standard error %q", &p.stderr)
 	}
@@ -106,7 +106,7 @@ func TestPublishBrokenConnection(t *testing.T) {
 	io.WriteString(stdin, "x\nx\n")
 	stdin.Close()
 	p.wait(1)
-	found := regexp.MustCompile(`^everhop: line (\d+): broker: .*; (\d+) messages confirmed, line (\d+) is the first that is not\n$`).
+	found := regexp.MustCompile(`^everhop: line (\d+): .*; (\d+) messages confirmed, line (\d+) is the first that is not\n$`).
 		FindStringSubmatch(p.stderr.String())
 	if found == nil {
 		t.Fatalf("standard error %q", &p.stderr)

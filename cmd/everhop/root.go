@@ -3,13 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
-func newRoot() *cobra.Command {
+func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "everhop",
 		Short: "Consume from RabbitMQ, and keep consuming",
@@ -21,33 +22,75 @@ Exit status: 0 done, 1 failed, 2 wrong command line.`,
   everhop graph | dot -Tsvg > lifecycle.svg`,
 		Version:                    version(),
 		Args:                       unknownCommand,
-		RunE:                       func(*cobra.Command, []string) error { return nil }, // never: Args refuses first
+		RunE:                       never,
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
 	}
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	root.SetVersionTemplate("{{.Version}}\n")
 	// Cobra's usage has a line "everhop" before "everhop [command]", which is not true.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUsage(cmd, flagError(err)) })
-	root.AddCommand(newConsume(), newPublish(), newGraph(), newVersion())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUsage(cmd, flagError(cmd, err)) })
+	root.AddCommand(newConsumption().command(), newPublish(), newGraph(), newVersion())
+	addCobras(root)
 	return root
 }
+
+// addCobras adds the commands that cobra brings along, and makes them as strict as ours.
+func addCobras(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Args = knownCommand
+		case "completion":
+			cmd.Args, cmd.RunE = unknownCommand, never
+			for _, shell := range cmd.Commands() {
+				shell.Args = noArguments
+			}
+		}
+	}
+}
+
+// never is what a command does whose Args refuse everything.
+func never(*cobra.Command, []string) error { return nil }
 
 func wrongUsage(cmd *cobra.Command, err error) error {
 	return &usageError{command: cmd.CommandPath(), err: err}
 }
 
-// unknownCommand is asked when no command has been recognised.
-func unknownCommand(root *cobra.Command, args []string) error {
+// unknownCommand is asked when no command below this one has been recognised.
+func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return wrongUsage(root, errors.New("a command is missing"))
+		return wrongUsage(cmd, errors.New("a command is missing"))
 	}
-	text := fmt.Sprintf("unknown command %q", args[0])
-	for i, name := range root.SuggestionsFor(args[0]) {
-		text += []string{"; did you mean ", " or "}[min(i, 1)] + name
+	return wrongUsage(cmd, fmt.Errorf("unknown command %q%s", args[0], didYouMean(cmd.SuggestionsFor(args[0]))))
+}
+
+// knownCommand accepts what `everhop help` can tell about.
+func knownCommand(help *cobra.Command, args []string) error {
+	cmd, rest, err := help.Root().Find(args)
+	switch {
+	case err != nil:
+		return wrongUsage(help, err)
+	case len(rest) == 0:
+		return nil
+	case cmd.HasAvailableSubCommands():
+		return unknownCommand(cmd, rest)
 	}
-	return wrongUsage(root, errors.New(text))
+	return noArguments(cmd, rest)
+}
+
+// didYouMean is the end of an error about something that looks like these.
+func didYouMean(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return "; did you mean " + strings.Join(names, " or ")
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {
@@ -57,15 +100,30 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return wrongUsage(cmd, fmt.Errorf("unexpected argument %q", args[0]))
 }
 
-// flagError says for every flag in the same words what is wrong with its value.
-func flagError(err error) error {
+// flagError says for every flag in the same words what is wrong with it.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
 	var invalid *pflag.InvalidValueError
 	var missing *pflag.ValueRequiredError
 	switch {
+	case errors.As(err, &unknown):
+		typed := unknown.GetSpecifiedShortnames() // of -queue, all of it: there are no short flags
+		if typed == "" {
+			typed = unknown.GetSpecifiedName()
+		}
+		return fmt.Errorf("%w%s", err, didYouMean(flagsLike(cmd, typed)))
 	case errors.As(err, &invalid):
 		return fmt.Errorf("--%s: %q: %w", invalid.GetFlag().Name, invalid.GetValue(), invalid.Unwrap())
 	case errors.As(err, &missing):
 		return fmt.Errorf("--%s needs a value", missing.GetFlag().Name)
 	}
 	return err
+}
+
+// flagsLike are the flags whose names begin like that or look like it, by the rules that cobra has for
+// commands only.
+func flagsLike(cmd *cobra.Command, typed string) []string {
+	names := &cobra.Command{SuggestionsMinimumDistance: 2}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names.AddCommand(&cobra.Command{Use: "--" + f.Name, RunE: never}) })
+	return names.SuggestionsFor("--" + typed)
 }

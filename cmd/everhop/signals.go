@@ -7,13 +7,20 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 )
+
+// tellingTime is how long the end of soft may wait for the callback that announces it.
+const tellingTime = time.Second
 
 // interruptible turns SIGINT and SIGTERM into contexts: the first one ends soft, as the end of ctx
 // does; the second one ends hard; a third one kills the process. The cause says which signal came.
 // release must be called; it ends both.
-func interruptible(ctx context.Context) (soft, hard context.Context, release func()) {
-	soft, endSoft := context.WithCancelCause(ctx)
+//
+// softly is called with the cause before soft ends: what it logs comes before anything that the end
+// of soft brings about. If it is stuck, since nobody reads standard error, soft ends all the same.
+func interruptible(ctx context.Context, softly func(cause error)) (soft, hard context.Context, release func()) {
+	soft, endSoft := context.WithCancelCause(context.WithoutCancel(ctx))
 	hard, endHard := context.WithCancelCause(context.WithoutCancel(ctx))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -21,13 +28,29 @@ func interruptible(ctx context.Context) (soft, hard context.Context, release fun
 	var listener sync.WaitGroup
 	listener.Go(func() {
 		defer signal.Stop(signals)
-		for _, end := range []context.CancelCauseFunc{endSoft, endHard} {
-			select {
-			case s := <-signals:
-				end(errors.New(s.String()))
-			case <-released:
-				return
-			}
+		var first error
+		select {
+		case s := <-signals:
+			first = errors.New(s.String())
+		case <-ctx.Done():
+			first = context.Cause(ctx)
+		case <-released:
+			return
+		}
+		told := make(chan struct{})
+		go func() {
+			defer close(told)
+			softly(first)
+		}()
+		select {
+		case <-told:
+		case <-time.After(tellingTime):
+		}
+		endSoft(first)
+		select {
+		case s := <-signals:
+			endHard(errors.New(s.String()))
+		case <-released:
 		}
 	})
 	return soft, hard, func() {

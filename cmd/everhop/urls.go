@@ -55,3 +55,14 @@ var userinfo = regexp.MustCompile(`(?i)(amqps?://)\S*@`)
 // redact hides user and password of every URL in a text. Errors hold none, but may quote what was
 // typed where no URL belongs.
 func redact(text string) string { return userinfo.ReplaceAllString(text, "$1***@") }
+
+// checkFiles returns an error for the first endpoint whose certificate files cannot be loaded. Once it
+// runs, a consumer waits for them: they may be about to be renewed. At the start they are a mistake.
+func checkFiles(endpoints []broker.Endpoint) error {
+	for _, e := range endpoints {
+		if err := e.CheckFiles(); err != nil {
+			return fmt.Errorf("URL of %v: %w", e, err)
+		}
+	}
+	return nil
+}

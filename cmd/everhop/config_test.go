@@ -1,0 +1,80 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer"
+)
+
+// Each flag lands in its field, and nowhere else.
+func TestConsumeConfig(t *testing.T) {
+	tests := []struct {
+		name  string
+		flags string
+		want  func(*consumer.Config, *consumer.Subscription)
+	}{
+		{"none", "", func(*consumer.Config, *consumer.Subscription) {}},
+		{"urls", "--url amqp://b,amqps://c --url amqp://d", func(c *consumer.Config, _ *consumer.Subscription) {
+			c.URLs = []string{"amqp://a", "amqp://b", "amqps://c", "amqp://d"}
+		}},
+		{"queue", "--queue orders", func(_ *consumer.Config, s *consumer.Subscription) { s.Queue = "orders" }},
+		{"declare", "--declare", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Declare = &broker.QueueOptions{Durable: true}
+		}},
+		{"prefetch", "--prefetch 7", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 7 }},
+		{"concurrency", "--concurrency 8", func(_ *consumer.Config, s *consumer.Subscription) { s.Concurrency = 8 }},
+		{"drain-timeout", "--drain-timeout 2100ms", func(c *consumer.Config, _ *consumer.Subscription) {
+			c.DrainTimeout = 2100 * time.Millisecond
+		}},
+		{"probe-timeout", "--probe-timeout 2200ms", func(c *consumer.Config, _ *consumer.Subscription) {
+			c.ProbeTimeout = 2200 * time.Millisecond
+		}},
+		{"heartbeat", "--heartbeat 23s", func(c *consumer.Config, _ *consumer.Subscription) { c.Heartbeat = 23 * time.Second }},
+		{"count caps prefetch", "--count 5", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 5 }},
+		{"count caps the given prefetch", "--count 5 --prefetch 9", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 5 }},
+		{"count caps concurrency", "--count 5 --concurrency 9", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Concurrency, s.Prefetch = 5, 5
+		}},
+		{"count above the default prefetch", "--count 1000", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Prefetch = consumer.DefaultPrefetch
+		}},
+		{"count above concurrency", "--count 1000 --concurrency 99", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Concurrency, s.Prefetch = 99, 99
+		}},
+		{"count above both", "--count 1000 --concurrency 3 --prefetch 4", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Concurrency, s.Prefetch = 3, 4
+		}},
+		{"handlers and logs are no settings", "--exec cat --output none --log-level debug --log-format json", func(*consumer.Config, *consumer.Subscription) {}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := consumer.Subscription{Concurrency: 1}
+			want := consumer.Config{
+				URLs: []string{"amqp://a"}, Name: "everhop",
+				DrainTimeout: broker.DefaultDrainTimeout, ProbeTimeout: broker.DefaultProbeTimeout, Heartbeat: broker.DefaultHeartbeat,
+			}
+			tt.want(&want, &s)
+			want.Subscriptions = []consumer.Subscription{s}
+
+			f := newConsumption()
+			if err := f.command().ParseFlags(append([]string{"--url", "amqp://a"}, strings.Fields(tt.flags)...)); err != nil {
+				t.Fatal(err)
+			}
+			urls, _, err := f.url.endpoints()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := f.config(urls, nil, zerolog.Nop(), func() {})
+			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(consumer.Config{}, "Logger", "Observers")); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
