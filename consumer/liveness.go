@@ -18,11 +18,7 @@ func (s *supervisor) arm() {
 		}
 	}
 	if s.watching() {
-		wait := s.config.DrainTimeout - s.session.Silence()
-		if s.session.Blocked() { // it would not answer
-			wait = s.config.DrainTimeout
-		}
-		sooner(wait)
+		sooner(s.config.DrainTimeout - s.silence())
 	}
 	if s.waiting() {
 		sooner(time.Until(s.schedule.at))
@@ -40,6 +36,15 @@ func (s *supervisor) watching() bool {
 	return s.session != nil && !s.probing && s.cancelAttempt == nil
 }
 
+// silence is how long the broker has been silent without a reason. While it is blocked it would not
+// answer a probe; only amqp091-go's heartbeat tells then that it lives.
+func (s *supervisor) silence() time.Duration {
+	if s.session.Blocked() {
+		return 0
+	}
+	return s.session.Silence()
+}
+
 // waiting tells whether an attempt is to begin.
 func (s *supervisor) waiting() bool {
 	return s.machine.State() == Reviving && s.cancelAttempt == nil && !s.draining
@@ -51,7 +56,7 @@ func (s *supervisor) tick() error {
 		s.begin()
 		return nil
 	}
-	if !s.watching() || s.session.Blocked() || s.session.Silence() < s.config.DrainTimeout {
+	if !s.watching() || s.silence() < s.config.DrainTimeout {
 		return nil
 	}
 	if s.machine.State() == Consuming {
