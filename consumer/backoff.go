@@ -45,18 +45,20 @@ type schedule struct {
 	backoff  Backoff
 	attempt  int // number of the current or next attempt of this revival
 	failures int // in a row; they space the attempts
+	flaps    int // losses in a row of what had not worked for long; they space the revivals
 	at       time.Time
 }
 
 // start begins a revival, after the loss of what had worked for so long.
 func (s *schedule) start(worked time.Duration) (delay time.Duration) {
 	if worked >= stable {
-		s.failures = 0
+		s.flaps = 0
 	} else {
-		s.failures++
+		s.flaps++
 	}
 	s.attempt = 1
-	return s.in(s.backoff.delay(max(0, s.failures-1)))
+	s.failures = max(0, s.flaps-1) // the first time may be chance
+	return s.in(s.backoff.delay(s.failures))
 }
 
 // extend is for one more loss in a revival: what had worked for long is not to wait for the rest.

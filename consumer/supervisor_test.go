@@ -193,7 +193,7 @@ func TestSchedule(t *testing.T) {
 	if d := s.start(0); d != 0 {
 		t.Errorf("the first attempt after a single short time is delayed by %v", d)
 	}
-	if s.start(0); s.failures != 2 || s.due() {
+	if s.start(0); s.failures != 1 || s.due() {
 		t.Errorf("what flaps is revived at once: %d failures", s.failures)
 	}
 	s.failed()
@@ -203,8 +203,14 @@ func TestSchedule(t *testing.T) {
 	if s.extend(stable); !s.due() {
 		t.Error("the loss of what had worked waits for the rest")
 	}
-	if s.start(stable); s.failures != 0 {
+	if d := s.start(stable); d != 0 || s.failures != 0 {
 		t.Error("a stable time did not reset the failures")
+	}
+	for range 10 {
+		s.failed()
+	}
+	if d := s.start(0); d != 0 {
+		t.Errorf("the first loss after a long outage waits %v, as if the outage went on", d)
 	}
 	for attempt, want := range map[int]time.Duration{0: 5, 1: 5, 2: 10, 6: 30, 7: 30, 1000: 30} {
 		s.attempt = attempt

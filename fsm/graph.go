@@ -37,8 +37,8 @@ func (t *Table) DOT() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 
-	line(`digraph {`)
-	line(`	rankdir=LR;`)
+	line(`digraph states {`)
+	line(`	rankdir=LR; nodesep=0.5; ranksep=0.7;`)
 	line(`	node [shape=box, style=rounded, fontname="Helvetica", fontsize=12];`)
 	line(`	edge [fontname="Helvetica", fontsize=10, arrowsize=0.7];`)
 	line(``)

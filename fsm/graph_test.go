@@ -2,6 +2,7 @@ package fsm_test
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -44,7 +45,11 @@ func TestGoldenDrawings(t *testing.T) {
 func TestGraphvizReadsDOT(t *testing.T) {
 	dot, err := exec.LookPath("dot")
 	if err != nil {
-		t.Skip("dot is missing: apt-get install graphviz")
+		missing := t.Skip
+		if os.Getenv("EVERHOP_TEST_REQUIRE") == "1" {
+			missing = t.Fatal
+		}
+		missing("dot is missing: apt-get install graphviz")
 	}
 	cmd := exec.Command(dot, "-Tsvg")
 	cmd.Stdin = strings.NewReader(oddTable(t).DOT())
