@@ -67,8 +67,7 @@ func TestChaos(t *testing.T) {
 			r.proxy.Thaw()
 		case 5:
 			r.await("Consuming, and the broker counts the consumer", func() bool {
-				n, err := r.node.Consumers(t.Context(), r.queue)
-				return err == nil && n > 0 && r.c.State() == consumer.Consuming
+				return r.consumers() > 0 && r.c.State() == consumer.Consuming
 			})
 		}
 		<-time.After(pause)

@@ -122,10 +122,7 @@ func TestContextEndDrains(t *testing.T) {
 	r.publish(10)
 	<-began
 	cancel()
-	r.await("the consumer to be cancelled at the broker", func() bool {
-		n, err := r.node.Consumers(t.Context(), r.queue)
-		return err == nil && n == 0
-	})
+	r.await("the consumer to be cancelled at the broker", func() bool { return r.consumers() == 0 })
 	close(release)
 	if err := r.end(); err != nil {
 		t.Errorf("Run: %v", err)
@@ -133,10 +130,9 @@ func TestContextEndDrains(t *testing.T) {
 	if s := c.Stats(); s != (consumer.Stats{Handled: 1}) {
 		t.Errorf("stats %+v, want one handled", s)
 	}
-	r.await("nine messages back in the queue", func() bool {
-		ready, unacked, err := r.node.Depth(t.Context(), r.queue)
-		return err == nil && ready == 9 && unacked == 0
-	})
+	if ready := r.ready(); ready != 9 {
+		t.Errorf("%d messages in the queue, want 9", ready)
+	}
 	r.check("first_connect")
 }
 
@@ -165,6 +161,7 @@ func TestStuckHandlerDoesNotKeepRun(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	began, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
 	r.config.Subscriptions[0].Handler = func(context.Context, *consumer.Delivery) error {
 		close(began)
 		<-release
@@ -184,11 +181,12 @@ func TestStuckHandlerDoesNotKeepRun(t *testing.T) {
 	if ready := r.ready(); ready != 1 {
 		t.Errorf("%d messages in the queue, want 1", ready)
 	}
-	close(release)
 }
 
+// ready is how many messages wait in the queue, once nothing is unacknowledged any more.
 func (r *rig) ready() (ready int) {
 	r.Helper()
+	rabbittest.NeedsControl(r)
 	r.await("nothing unacknowledged", func() bool {
 		n, unacked, err := r.node.Depth(r.Context(), r.queue)
 		ready = n
