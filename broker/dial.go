@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -19,9 +16,9 @@ const (
 	// enough that a healthy endpoint answers alone, short enough that nobody waits for a dead one.
 	stagger = 300 * time.Millisecond
 	// lap is the pause before all endpoints are dialed once more while one still keeps silent, doubled
-	// each time up to maxLap. A connection request that was lost is sent again by the kernel after 1, 3, 7 s, and
-	// to a broker that thawed meanwhile a new one is faster; doubling keeps a slow broker from being
-	// drowned in requests.
+	// each time up to maxLap. A connection request that was lost is sent again by the kernel after 1, 3,
+	// 7 s, and to a broker that thawed meanwhile a new one is faster; doubling keeps a slow broker from
+	// being drowned in requests.
 	lap    = time.Second
 	maxLap = 4 * time.Second
 	// writeTimeout is the least time after which a write that the broker does not take breaks the
@@ -196,40 +193,4 @@ func (p *Plan) config(e Endpoint, c Credentials) amqp.Config {
 		Locale:     "en_US",
 		Properties: properties,
 	}
-}
-
-// properties is how the connection introduces itself to the broker.
-func (p *Plan) properties() amqp.Table {
-	t := amqp.Table{
-		"product":  "Everhop",
-		"version":  Version(),
-		"platform": "Go",
-		"process":  fmt.Sprintf("%s (pid %d)", filepath.Base(os.Args[0]), os.Getpid()),
-	}
-	if p.Name != "" {
-		t["connection_name"] = p.Name
-	}
-	return t
-}
-
-// Version is the version of the module as it was built in, "devel" where that is not known.
-func Version() string {
-	const module = "github.com/everhop/everhop"
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "devel"
-	}
-	version := ""
-	if info.Main.Path == module {
-		version = info.Main.Version
-	}
-	for _, m := range info.Deps {
-		if m.Path == module {
-			version = m.Version
-		}
-	}
-	if version == "" || version == "(devel)" {
-		return "devel"
-	}
-	return version
 }

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Plan is everything a connection is opened from. The zero value of each duration means its
-// default; other values must be between 1 ms and 1 h. A Plan is only read, and may be used for any number of connections.
+// Plan is everything a connection is opened from. The zero value of each duration means its default;
+// other values must be between 1 ms and 1 h. A Plan is only read, and may be used for any number of
+// connections.
 type Plan struct {
 	// Endpoints are the broker's addresses; at least one.
 	Endpoints []Endpoint

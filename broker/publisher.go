@@ -100,9 +100,10 @@ type Confirm struct {
 	release   sync.Once     // of its place in the window
 }
 
-// Publish sends a message and returns without waiting for its confirm; Wait must be called on what
-// it returns until it has an answer: until then the message keeps its place. Of two messages with one MessageID the second waits for the first's confirm. At most 256 messages may await their confirm, beyond that Publish waits, as it does
-// while the broker is blocked by an alarm.
+// Publish sends a message and returns without waiting for its confirm; Wait must be called on what it
+// returns until it has an answer: until then the message keeps its place. Of two messages with one
+// MessageID the second waits for the first's confirm. At most 256 messages may await their confirm,
+// beyond that Publish waits, as it does while the broker is blocked by an alarm.
 func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
