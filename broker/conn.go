@@ -47,21 +47,36 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.write(p)
+	switch {
+	case err == nil:
+	case isCloseOK(p):
+		return len(p), nil
+	default:
+		c.fail(err)
+	}
+	return n, err
+}
+
+func (c *conn) write(p []byte) (int, error) {
 	if !c.patient.Load() {
 		if err := c.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
-			c.fail(err)
 			return 0, err
 		}
 		if c.patient.Load() { // set between the two: this deadline came after its removal
 			_ = c.SetWriteDeadline(time.Time{})
 		}
 	}
-	n, err := c.Conn.Write(p)
-	if err != nil {
-		c.fail(err)
-	}
-	return n, err
+	return c.Conn.Write(p)
 }
+
+// isCloseOK recognises connection.close-ok. amqp091-go answers connection.close with it before it tells
+// why the broker closed; when a broker that is in a hurry has taken the socket away by then, the
+// failed write would be told instead.
+func isCloseOK(p []byte) bool { return string(p) == closeOKFrame }
+
+// closeOKFrame is a method frame (1) on channel 0 of 4 bytes, class 10, method 51, and the frame's end.
+const closeOKFrame = "\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
 
 // setPatient suspends the write deadline while the broker does not read on purpose
 // (connection.blocked), and puts it back.

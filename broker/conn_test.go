@@ -163,3 +163,18 @@ func TestRecoveryStaysOff(t *testing.T) {
 		t.Errorf("Recovery is %+v", c.Recovery)
 	}
 }
+
+// The broker says why it closes, and does not wait for the answer: the answer must not fail, or what
+// amqp091-go reports is that failure.
+func TestCloseOKDoesNotFail(t *testing.T) {
+	near, far := net.Pipe()
+	far.Close()
+	c := newConn(near, time.Second)
+	defer c.abort()
+	if n, err := c.Write([]byte(closeOKFrame)); n != len(closeOKFrame) || err != nil || c.firstError() != nil {
+		t.Errorf("close-ok: %d, %v, %v; want no error", n, err, c.firstError())
+	}
+	if _, err := c.Write([]byte(closeOKFrame[1:])); err == nil || c.firstError() == nil {
+		t.Error("another frame did not fail")
+	}
+}

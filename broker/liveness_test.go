@@ -193,6 +193,7 @@ func TestLoss(t *testing.T) {
 	}{
 		{"the broker hangs up", hangUp, Network},
 		{"the broker shuts down", refuse(320, "CONNECTION_FORCED"), BrokerShutdown},
+		{"the broker shuts down in a hurry", func(p *peer) { refuse(320, "CONNECTION_FORCED")(p); p.Close() }, BrokerShutdown},
 		{"the broker goes silent", freeze, Heartbeat}, // three heartbeats missed
 	}
 	for _, test := range tests {

@@ -75,6 +75,14 @@ type tlsConn struct {
 	socket *conn
 }
 
+func (c tlsConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil && isCloseOK(p) { // the socket sees it encrypted
+		return len(p), nil
+	}
+	return n, err
+}
+
 func (c tlsConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil {

@@ -21,6 +21,7 @@ func TestEventComesBeforeDeliveries(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.publish(10)
+	r.config.Journal = slow{r.journal} // so that a delivery which does not wait is handled first
 	r.config.Subscriptions[0].Handler = func(ctx context.Context, d *consumer.Delivery) error {
 		if !slices.ContainsFunc(r.journal.Events(), func(e fsm.Event) bool { return e.To == consumer.Consuming }) {
 			t.Error("a delivery was handled before Consuming")
@@ -30,6 +31,16 @@ func TestEventComesBeforeDeliveries(t *testing.T) {
 	r.start()
 	r.awaitHandled()
 	r.stop()
+}
+
+// slow takes its time to commit that the consumer consumes.
+type slow struct{ *fsm.Ring }
+
+func (j slow) Append(e fsm.Event) error {
+	if e.To == consumer.Consuming {
+		<-time.After(200 * time.Millisecond)
+	}
+	return j.Ring.Append(e)
 }
 
 // A message whose handler fails does not come back before the pause is over.

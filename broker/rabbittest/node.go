@@ -22,7 +22,7 @@ var (
 )
 
 // bootTimeout ends a start whose context has no earlier deadline.
-const bootTimeout = 90 * time.Second
+const bootTimeout = 3 * time.Minute
 
 // Node is a private RabbitMQ node. Its methods are safe for concurrent use;
 // Kill, Restart and Stop wait for each other.
@@ -40,7 +40,7 @@ type Node struct {
 }
 
 // Start starts a private node and waits until it answers AMQP, about 4 s. ctx
-// ends the waiting, not the node; the wait also ends after 90 s. The caller calls
+// ends the waiting, not the node; the wait also ends after 3 minutes. The caller calls
 // Stop. Without RabbitMQ on the machine the error is [ErrNotInstalled].
 func Start(ctx context.Context) (*Node, error) {
 	tools, err := findInstallation()
