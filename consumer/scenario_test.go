@@ -124,7 +124,7 @@ func TestScenarioBrokerKilled(t *testing.T) {
 	rabbittest.NeedsControl(t)
 	r := newRig(t)
 	r.survives("broker_killed", func() {
-		r.erlang("mnesia:dump_log().") // a queue that was declared just now is not on disk yet
+		r.must(r.node.Sync(t.Context())) // the queue was declared just now
 		r.must(r.node.Kill())
 		r.awaitState(consumer.Reviving)
 		r.must(r.node.Restart(t.Context()))

@@ -79,6 +79,13 @@ func (n *Node) eval(ctx context.Context, expression string) (string, error) {
 	return strings.TrimSuffix(value, "}"), nil
 }
 
+// Sync writes what was declared to disk. RabbitMQ confirms a declaration before that, and a node that is
+// killed in the next moment has forgotten it.
+func (n *Node) Sync(ctx context.Context) error {
+	_, err := n.eval(ctx, "mnesia:dump_log().\n")
+	return err
+}
+
 // Connection is what the broker knows of one of its clients.
 type Connection struct {
 	Name       string            // "127.0.0.1:40000 -> 127.0.0.1:5672"

@@ -71,8 +71,9 @@ func (n *Node) URL() string { return n.url }
 // Addr is the endpoint of the node's AMQP listener, 127.0.0.1:PORT.
 func (n *Node) Addr() string { return n.addr }
 
-// Kill ends the node as kill -9 does and waits until it is gone. It does nothing
-// when the node is not running.
+// Kill ends the node as kill -9 does and waits until it is gone. What was declared
+// in the last moments may be lost with it; see Sync. It does nothing when the node
+// is not running.
 func (n *Node) Kill() error {
 	if n.foreign {
 		return ErrForeignNode

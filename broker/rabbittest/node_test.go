@@ -169,6 +169,7 @@ func TestRestartKeepsData(t *testing.T) {
 	_, err := channel.QueueDeclare("restart", true, false, false, false, nil)
 	must(t, err)
 	publish(t, channel, "restart", "kept")
+	must(t, node.Sync(t.Context()))
 
 	must(t, node.Kill())
 	must(t, node.Kill()) // idempotent
