@@ -24,7 +24,7 @@
 //
 //   - Consuming means consuming: it is entered only when the broker has confirmed every subscription.
 //   - A dead peer is noticed within DrainTimeout + ProbeTimeout, whatever the handlers are doing, and a
-//     live one is not taken for dead: any byte counts.
+//     slow one is not taken for dead as long as any byte comes in.
 //   - Every message is handled at least once. It is acknowledged only after its handler returned nil, and
 //     only on the channel that delivered it.
 //   - While one subscription is revived on a healthy connection, the others go on.
@@ -37,7 +37,8 @@
 //
 // # What the caller must do
 //
-//  1. Make handlers idempotent, and let them return when their context ends.
+//  1. Make handlers idempotent, and let them return when their context ends: one that does not
+//     outlives Run, and its message is delivered again.
 //  2. Acknowledge within the broker's consumer_timeout (30 minutes by default): keep Prefetch small when
 //     handlers are slow.
 //  3. Call Run once, and look at its error.
