@@ -33,7 +33,29 @@ func (t *Table) edges() []edge {
 
 // DOT returns the table as a Graphviz digraph. The text depends on nothing but
 // the table.
-func (t *Table) DOT() string {
+func (t *Table) DOT() string { return t.dot(nil) }
+
+// DOTCounts returns the digraph of DOT with what has happened in it: how often each
+// trigger led from one state to another, and in grey and dashed what never did.
+// Events that are no transitions count for nothing.
+func (t *Table) DOTCounts(events []Event) string {
+	taken := make(map[passage]int)
+	for _, e := range events {
+		if e.Kind == KindTransition {
+			taken[passage{e.From, e.To, e.Trigger}]++
+		}
+	}
+	return t.dot(taken)
+}
+
+// passage is a transition that happened.
+type passage struct {
+	from, to State
+	trigger  Trigger
+}
+
+// dot draws how often each passage was taken, or with nil the table alone.
+func (t *Table) dot(taken map[passage]int) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 
@@ -50,10 +72,28 @@ func (t *Table) DOT() string {
 	line(``)
 	line(`	"" -> %s;`, quoteDOT(string(t.initial)))
 	for _, e := range t.edges() {
-		line(`	%s -> %s [label=%s];`, quoteDOT(string(e.from)), quoteDOT(string(e.to)), labelDOT(e.triggers))
+		triggers, style := e.triggers, ""
+		if taken != nil {
+			if triggers = e.counted(taken); triggers == nil {
+				triggers, style = e.triggers, `, color=grey, fontcolor=grey, style=dashed`
+			}
+		}
+		line(`	%s -> %s [label=%s%s];`, quoteDOT(string(e.from)), quoteDOT(string(e.to)), labelDOT(triggers), style)
 	}
 	line(`}`)
 	return b.String()
+}
+
+// counted are the triggers that were taken along the edge, each with how often; nil
+// if none was.
+func (e edge) counted(taken map[passage]int) []Trigger {
+	var triggers []Trigger
+	for _, trigger := range e.triggers {
+		if n := taken[passage{e.from, e.to, trigger}]; n > 0 {
+			triggers = append(triggers, Trigger(fmt.Sprintf("%s (%d)", trigger, n)))
+		}
+	}
+	return triggers
 }
 
 var escapeDOT = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r\n", `\n`, "\n", `\n`, "\r", `\n`)

@@ -42,6 +42,21 @@ func TestGoldenDrawings(t *testing.T) {
 	}
 }
 
+// Of what happened, the drawing counts transitions only: not the boot, not the Close that was refused.
+func TestGoldenCounts(t *testing.T) {
+	table := doorTable(t)
+	ring := fsm.NewRing(0)
+	m := newMachine(t, table, fsm.Options{Journal: ring})
+	if _, err := m.Record(fsm.KindBoot, fsm.Evidence{}); err != nil {
+		t.Fatal(err)
+	}
+	fire(t, m, "Knock", "Knock", "Open", "Close")
+	m.Fire("Close", fsm.Evidence{})
+	fire(t, m, "Open", "Kick")
+	golden(t, "door-counts.dot", table.DOTCounts(ring.Events()))
+	golden(t, "door-nothing.dot", table.DOTCounts(nil))
+}
+
 func TestGraphvizReadsDOT(t *testing.T) {
 	dot, err := exec.LookPath("dot")
 	if err != nil {
