@@ -1,0 +1,181 @@
+package brokertest
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+// channel is one of a connection's. Everything in it is guarded by the server's mu.
+type channel struct {
+	connection *connection
+	id         uint16
+	closing    bool // channel.close was sent, close-ok is waited for
+
+	consumers    map[string]*consumer
+	lastConsumer uint64
+	unacked      deliveries
+	prefetch     int // of consumers to come
+	shared       int // prefetch of all consumers together (basic.qos global); 0 is no limit
+
+	incoming   *incoming // a message on its way in
+	dropping   bool      // the content of a publish that a fault lost is on its way in
+	confirming bool
+	published  uint64 // in confirm mode
+	lastQueue  string // the queue declared last, which "" stands for
+}
+
+func newChannel(c *connection, id uint16) *channel {
+	return &channel{connection: c, id: id, consumers: make(map[string]*consumer)}
+}
+
+// take handles a method. What it refuses, it refuses with a *reply.
+func (ch *channel) take(m wire.Method) error {
+	switch m.(type) {
+	case *wire.ChannelClose:
+		if !ch.closing { // else both sides close at once, and each awaits the other's answer
+			ch.end()
+		}
+		ch.send(&wire.ChannelCloseOK{})
+		return nil
+	case *wire.ChannelCloseOK:
+		if ch.closing {
+			delete(ch.connection.channels, ch.id)
+		}
+		return nil
+	}
+	if ch.closing {
+		return nil
+	}
+	if ch.incoming != nil {
+		return ch.incoming.unexpected()
+	}
+	switch m := m.(type) {
+	case *wire.ChannelOpen:
+		return refuse(504, "second 'channel.open' seen")
+	case *wire.ChannelFlow:
+		if !m.Active {
+			return refuse(540, "active=false")
+		}
+		ch.send(&wire.ChannelFlowOK{Active: true})
+		return nil
+	case *wire.ExchangeDeclare:
+		return ch.declareExchange(m)
+	case *wire.ExchangeDelete:
+		return ch.deleteExchange(m)
+	case *wire.QueueDeclare:
+		return ch.declareQueue(m)
+	case *wire.QueueBind:
+		return ch.bindQueue(m)
+	case *wire.QueueUnbind:
+		return ch.unbindQueue(m)
+	case *wire.QueuePurge:
+		return ch.purgeQueue(m)
+	case *wire.QueueDelete:
+		return ch.deleteQueue(m)
+	case *wire.BasicQos:
+		return ch.qos(m)
+	case *wire.BasicConsume:
+		return ch.consume(m)
+	case *wire.BasicCancel:
+		return ch.cancel(m)
+	case *wire.BasicCancelOK:
+		return nil
+	case *wire.BasicPublish:
+		ch.incoming = &incoming{publish: m}
+		return nil
+	case *wire.BasicGet:
+		return ch.get(m)
+	case *wire.BasicAck:
+		return ch.settle(m, m.DeliveryTag, m.Multiple, false, func(*delivery) {})
+	case *wire.BasicNack:
+		return ch.reject(m, m.DeliveryTag, m.Multiple, m.Requeue)
+	case *wire.BasicReject:
+		return ch.reject(m, m.DeliveryTag, false, m.Requeue)
+	case *wire.BasicRecover:
+		return ch.recover(m.Requeue, &wire.BasicRecoverOK{})
+	case *wire.BasicRecoverAsync:
+		return ch.recover(m.Requeue, nil)
+	case *wire.ConfirmSelect:
+		ch.confirming = true
+		ch.answer(m.NoWait, &wire.ConfirmSelectOK{})
+		return nil
+	case *wire.AccessRequest:
+		ch.send(&wire.AccessRequestOK{Ticket: 1})
+		return nil
+	case *wire.TxSelect, *wire.TxCommit, *wire.TxRollback, *wire.ExchangeBind, *wire.ExchangeUnbind:
+		return refuse(540, "brokertest has no %s", wire.Name(m))
+	}
+	return refuse(503, "unimplemented method")
+}
+
+func (ch *channel) host() *virtualHost { return ch.connection.host }
+
+func (ch *channel) send(m wire.Method) { ch.connection.send(ch.id, m) }
+
+// answer sends m unless the client does not want to know.
+func (ch *channel) answer(noWait bool, m wire.Method) {
+	if !noWait {
+		ch.send(m)
+	}
+}
+
+// close sends channel.close. Until the client has answered, nothing it sends on the channel counts.
+func (ch *channel) close(r *reply, class, method uint16) {
+	if ch.closing {
+		return
+	}
+	ch.release()
+	ch.closing = true
+	ch.send(&wire.ChannelClose{ReplyCode: r.code, ReplyText: r.text, ClassID: class, MethodID: method})
+}
+
+// end removes the channel.
+func (ch *channel) end() {
+	ch.release()
+	delete(ch.connection.channels, ch.id)
+}
+
+// release ends the consumers and puts back what was not acknowledged, in its old order.
+func (ch *channel) release() {
+	ch.closing = true // takes no more deliveries
+	for _, d := range ch.unacked.takeAll() {
+		d.requeue(false)
+	}
+	for _, c := range ch.consumersInOrder() {
+		c.queue.remove(c)
+	}
+	clear(ch.consumers)
+}
+
+func (ch *channel) consumersInOrder() []*consumer {
+	consumers := make([]*consumer, 0, len(ch.consumers))
+	for _, c := range ch.consumers {
+		consumers = append(consumers, c)
+	}
+	slices.SortFunc(consumers, func(a, b *consumer) int { return cmp.Compare(a.number, b.number) })
+	return consumers
+}
+
+// feed continues deliveries to the channel's consumers.
+func (ch *channel) feed() {
+	for _, c := range ch.consumersInOrder() {
+		c.queue.touch()
+	}
+}
+
+// qos sets the prefetch, for consumers to come or, global, of all of the channel's together.
+func (ch *channel) qos(m *wire.BasicQos) error {
+	if m.PrefetchSize != 0 {
+		return refuse(540, "prefetch_size!=0 (%d)", m.PrefetchSize)
+	}
+	if m.Global {
+		ch.shared = int(m.PrefetchCount)
+	} else {
+		ch.prefetch = int(m.PrefetchCount)
+	}
+	ch.send(&wire.BasicQosOK{})
+	ch.feed()
+	return nil
+}

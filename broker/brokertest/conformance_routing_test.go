@@ -1,0 +1,239 @@
+package brokertest_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// routing is one binding, and messages which it must let pass or not.
+type routing struct {
+	name, kind string
+	key        string     // of the binding
+	arguments  []any      // of the binding
+	pass       []envelope // each reaches the queue
+	stop       []envelope // none does
+}
+
+// envelope is a routing key and, after it, headers as name, value, name, value.
+type envelope []any
+
+var routings = []routing{
+	{"direct", "direct", "a.b", nil, []envelope{{"a.b"}}, []envelope{{"a"}, {"a.b.c"}, {""}, {"A.B"}}},
+	{"direct does not read patterns", "direct", "a.*", nil, []envelope{{"a.*"}}, []envelope{{"a.b"}}},
+	{"fanout", "fanout", "ignored", nil, []envelope{{"a"}, {""}}, nil},
+	{"topic without wildcards", "topic", "a.b", nil, []envelope{{"a.b"}}, []envelope{{"a"}, {"a.b.c"}, {"a.b."}}},
+	{"topic *", "topic", "a.*.c", nil, []envelope{{"a.b.c"}, {"a..c"}}, []envelope{{"a.c"}, {"a.b.b.c"}, {"b.b.c"}}},
+	{"topic only *", "topic", "*", nil, []envelope{{"a"}}, []envelope{{"a.b"}, {""}}},
+	{"topic only #", "topic", "#", nil, []envelope{{""}, {"a"}, {"a.b.c"}, {"."}}, nil},
+	{"topic # at the end", "topic", "a.#", nil, []envelope{{"a"}, {"a.b"}, {"a.b.c"}, {"a."}}, []envelope{{"b"}, {"b.a"}, {""}}},
+	{"topic # at the start", "topic", "#.a", nil, []envelope{{"a"}, {"b.a"}, {"c.b.a"}, {".a"}}, []envelope{{"a.b"}, {""}}},
+	{"topic # in the middle", "topic", "a.#.b", nil, []envelope{{"a.b"}, {"a.x.b"}, {"a.x.y.b"}, {"a.b.b"}}, []envelope{{"a"}, {"a.b.x"}, {"ab"}}},
+	{"topic # and *", "topic", "#.*", nil, []envelope{{"a"}, {"a.b"}}, []envelope{{""}}},
+	{"topic *.#", "topic", "*.#", nil, []envelope{{"a"}, {"a.b"}, {"."}}, []envelope{{""}}},
+	{"topic ##", "topic", "#.#", nil, []envelope{{""}, {"a"}, {"a.b"}}, nil},
+	{"topic wildcard within a word", "topic", "a*", nil, []envelope{{"a*"}}, []envelope{{"ab"}, {"a"}}},
+	{"topic empty key", "topic", "", nil, []envelope{{""}}, []envelope{{"a"}}},
+	{"headers all", "headers", "", []any{"x-match", "all", "a", "1", "b", int32(2)},
+		[]envelope{{"", "a", "1", "b", int32(2)}, {"k", "a", "1", "b", int32(2), "c", "3"}},
+		[]envelope{{"", "a", "1"}, {"", "a", "1", "b", int32(3)}, {"", "a", "1", "b", "2"}, {""}}},
+	{"headers all is the default", "headers", "", []any{"a", "1", "b", "2"},
+		[]envelope{{"", "a", "1", "b", "2"}}, []envelope{{"", "a", "1"}, {""}}},
+	{"headers any", "headers", "", []any{"x-match", "any", "a", "1", "b", "2"},
+		[]envelope{{"", "a", "1"}, {"", "b", "2", "c", "3"}, {"", "a", "9", "b", "2"}},
+		[]envelope{{"", "a", "2"}, {"", "c", "1"}, {""}}},
+	{"headers of other integer types", "headers", "", []any{"a", int32(1)},
+		[]envelope{{"", "a", int64(1)}, {"", "a", int16(1)}}, []envelope{{"", "a", "1"}, {"", "a", true}}},
+	{"headers without a value", "headers", "", []any{"x-match", "all", "a", nil},
+		[]envelope{{"", "a", "1"}, {"", "a", int32(5)}, {"", "a", nil}}, []envelope{{"", "b", "1"}, {""}}},
+	{"headers all of nothing", "headers", "", []any{"x-match", "all"}, []envelope{{""}, {"", "a", "1"}}, nil},
+	{"headers any of nothing", "headers", "", []any{"x-match", "any"}, nil, []envelope{{""}, {"", "a", "1"}}},
+	{"headers whose names begin with x-", "headers", "", []any{"x-match", "all", "x-a", "1", "b", "2"},
+		[]envelope{{"", "b", "2"}, {"", "x-a", "9", "b", "2"}}, []envelope{{"", "x-a", "1"}}},
+}
+
+var routingScenarios = slices.Concat(
+	slices.Collect(func(yield func(scenario) bool) {
+		for _, r := range routings {
+			yield(scenario{"route " + r.name, r.run})
+		}
+	}),
+	[]scenario{
+		{"the default exchange routes to each queue", defaultExchange},
+		{"a message reaches a queue once", onceEach},
+		{"a message reaches all queues bound", allQueues},
+		{"unbind ends it", unbindEndsIt},
+		{"bindings that differ in arguments", bindingArguments},
+		{"predeclared exchanges", predeclared},
+		{"CC and BCC", carbonCopy},
+		{"exchange to exchange", exchangeToExchange},
+		{"alternate exchange", alternateExchange},
+		{"direct reply-to", directReplyTo},
+	},
+)
+
+func (r routing) run(c *client) {
+	ch := c.channel()
+	ch.exchange(r.kind)
+	ch.queue()
+	ch.bind(c.name, r.key, c.name, r.arguments...)
+	send := func(e envelope, verdict string) string {
+		body := fmt.Sprintf("%s %q", verdict, []any(e))
+		ch.send(c.name, e[0].(string), amqp.Publishing{Headers: arguments(e[1:]), Body: []byte(body)})
+		return body
+	}
+	var want []string
+	for _, e := range r.stop {
+		send(e, "stop")
+	}
+	for _, e := range r.pass {
+		want = append(want, send(e, "pass"))
+	}
+	ch.publish(c.name, "end") // so that the queue is never expected to stay empty
+	ch.wantQueue(c.name, append(want, "end")...)
+}
+
+func defaultExchange(c *client) {
+	ch := c.channel()
+	ch.queue()
+	ch.publish(strings.ToUpper(c.name), "0")
+	ch.publish(c.name, "1")
+	if m := ch.get(c.name); m.Exchange != "" || m.RoutingKey != c.name || string(m.Body) != "1" {
+		c.Errorf("got %+v", m)
+	}
+}
+
+func onceEach(c *client) {
+	ch := c.channel()
+	ch.exchange("topic")
+	ch.queue()
+	for _, key := range []string{"#", "a.*", "a.b", "a.b"} {
+		ch.bind(c.name, key, c.name)
+	}
+	ch.send(c.name, "a.b", amqp.Publishing{Body: []byte("1")})
+	ch.wantQueue(c.name, "1")
+}
+
+func allQueues(c *client) {
+	ch := c.channel()
+	ch.exchange("direct")
+	for _, q := range []string{"a", "b", "c"} {
+		ch.queueNamed(c.other(q))
+	}
+	ch.bind(c.other("a"), "k", c.name)
+	ch.bind(c.other("b"), "k", c.name)
+	ch.bind(c.other("c"), "other", c.name)
+	ch.send(c.name, "k", amqp.Publishing{Body: []byte("1")})
+	ch.wantQueue(c.other("a"), "1")
+	ch.wantQueue(c.other("b"), "1")
+	ch.wantQueue(c.other("c"))
+}
+
+func unbindEndsIt(c *client) {
+	ch := c.channel()
+	ch.exchange("direct")
+	ch.queue()
+	ch.bind(c.name, "a", c.name)
+	ch.bind(c.name, "b", c.name)
+	c.ok(ch.QueueUnbind(c.name, "a", c.name, nil))
+	c.ok(ch.QueueUnbind(c.name, "never bound", c.name, nil))
+	ch.send(c.name, "a", amqp.Publishing{Body: []byte("a")})
+	ch.send(c.name, "b", amqp.Publishing{Body: []byte("b")})
+	ch.wantQueue(c.name, "b")
+}
+
+func bindingArguments(c *client) {
+	ch := c.channel()
+	ch.exchange("headers")
+	ch.queue()
+	ch.bind(c.name, "", c.name, "a", "1")
+	ch.bind(c.name, "", c.name, "a", "2")
+	c.ok(ch.QueueUnbind(c.name, "", c.name, amqp.Table{"a": "1"}))
+	for _, value := range []string{"1", "2"} {
+		ch.send(c.name, "", amqp.Publishing{Headers: amqp.Table{"a": value}, Body: []byte(value)})
+	}
+	ch.wantQueue(c.name, "2")
+}
+
+func predeclared(c *client) {
+	ch := c.channel()
+	for name, kind := range map[string]string{
+		"amq.direct": "direct", "amq.fanout": "fanout", "amq.topic": "topic", "amq.headers": "headers", "amq.match": "headers",
+	} {
+		c.ok(ch.ExchangeDeclare(name, kind, true, false, false, false, nil))
+	}
+	ch.queue()
+	ch.bind(c.name, c.name+".*", "amq.topic")
+	ch.send("amq.topic", c.name+".x", amqp.Publishing{Body: []byte("1")})
+	ch.wantQueue(c.name, "1")
+}
+
+func carbonCopy(c *client) {
+	ch := c.channel()
+	headers := amqp.Table{"CC": []any{c.other("cc")}, "BCC": []any{c.other("bcc")}, "other": "x"}
+	if c.differs(noCarbonCopy) {
+		ch.cast("", c.name, amqp.Publishing{Headers: headers})
+		ch.wantRefused()
+		return
+	}
+	for _, q := range []string{c.name, c.other("cc"), c.other("bcc")} {
+		ch.queueNamed(q)
+	}
+	ch.send("", c.name, amqp.Publishing{Headers: headers})
+	for _, q := range []string{c.name, c.other("cc"), c.other("bcc")} {
+		m := ch.get(q)
+		if _, ok := m.Headers["BCC"]; ok || m.Headers["CC"] == nil || m.Headers["other"] != "x" || m.RoutingKey != c.name {
+			c.Errorf("%s got headers %v, routing key %q", q, m.Headers, m.RoutingKey)
+		}
+	}
+}
+
+func exchangeToExchange(c *client) {
+	ch := c.channel()
+	ch.exchange("topic")
+	if c.differs(lacksFeatures) {
+		ch.ExchangeBind("amq.fanout", "a.*", c.name, false, nil)
+		ch.wantRefused()
+		return
+	}
+	ch.exchangeNamed(c.other("next"), "direct")
+	c.ok(ch.ExchangeBind(c.other("next"), "a.*", c.name, false, nil))
+	ch.queue()
+	ch.bind(c.name, "a.b", c.other("next"))
+	for _, key := range []string{"b.b", "a.c", "a.b"} {
+		ch.send(c.name, key, amqp.Publishing{Body: []byte(key)})
+	}
+	ch.wantQueue(c.name, "a.b")
+}
+
+func alternateExchange(c *client) {
+	ch := c.channel()
+	if c.differs(strictArguments) {
+		ch.ExchangeDeclare(c.name, "direct", false, false, false, false, amqp.Table{"alternate-exchange": "amq.fanout"})
+		ch.wantRefused()
+		return
+	}
+	ch.exchangeNamed(c.other("next"), "fanout")
+	ch.exchange("direct", "alternate-exchange", c.other("next"))
+	ch.queue()
+	ch.bind(c.name, "", c.other("next"))
+	ch.send(c.name, "unroutable", amqp.Publishing{Body: []byte("1")})
+	ch.wantQueue(c.name, "1")
+}
+
+func directReplyTo(c *client) {
+	const pseudo = "amq.rabbitmq.reply-to"
+	ch := c.channel()
+	if c.differs(lacksFeatures) {
+		ch.Consume(pseudo, "", true, false, false, false, nil)
+		ch.wantRefused()
+		return
+	}
+	replies := ch.consume(pseudo, consuming{noAck: true})
+	ch.queue()
+	ch.cast("", c.name, amqp.Publishing{ReplyTo: pseudo, Body: []byte("question")})
+	ch.publish(ch.get(c.name).ReplyTo, "answer")
+	replies.want("answer")
+}

@@ -1,0 +1,39 @@
+package brokertest_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/broker/rabbittest"
+)
+
+// server is a broker under test, and what its operator does to it.
+type server interface {
+	URL() string
+	Addr() string
+	NeedsControl(*testing.T) // skips the test unless the methods below work
+	Alarm(*client)
+	ClearAlarm(*client)
+	StopApp(*client)
+	StartApp(*client)
+}
+
+type rabbit struct{ node *rabbittest.Node }
+
+func (r rabbit) URL() string               { return r.node.URL() }
+func (r rabbit) Addr() string              { return r.node.Addr() }
+func (r rabbit) NeedsControl(t *testing.T) { rabbittest.NeedsControl(t) }
+
+func (r rabbit) Alarm(c *client)      { c.ok(r.node.MemoryAlarm(context.Background(), true)) }
+func (r rabbit) ClearAlarm(c *client) { c.ok(r.node.MemoryAlarm(context.Background(), false)) }
+func (r rabbit) StopApp(c *client)    { c.ok(r.node.StopApp(context.Background())) }
+func (r rabbit) StartApp(c *client)   { c.ok(r.node.StartApp(context.Background())) }
+
+type double struct{ *brokertest.Server }
+
+func (double) NeedsControl(*testing.T) {}
+func (d double) Alarm(*client)         { d.Server.Alarm("low on memory") }
+func (d double) ClearAlarm(*client)    { d.Server.ClearAlarm() }
+func (d double) StopApp(*client)       { d.Server.StopApp() }
+func (d double) StartApp(c *client)    { d.Server.StartApp() }

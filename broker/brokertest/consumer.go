@@ -1,0 +1,137 @@
+package brokertest
+
+import (
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+// consumer is a client's subscription to a queue.
+type consumer struct {
+	tag              string
+	number           uint64 // counts the channel's consumers
+	channel          *channel
+	queue            *queue
+	noAck, exclusive bool
+	prefetch         int // 0 is no limit
+	priority         int64
+	unacked          int
+}
+
+// hasRoom tells whether one more delivery may be sent.
+func (c *consumer) hasRoom() bool {
+	ch := c.channel
+	if ch.closing {
+		return false
+	}
+	if !c.noAck && (c.prefetch > 0 && c.unacked >= c.prefetch || ch.shared > 0 && ch.unacked.consumed >= ch.shared) {
+		return false
+	}
+	if !ch.connection.out.roomForDeliveries() {
+		ch.connection.starved = true // deliveries go on once the client has read
+		return false
+	}
+	return true
+}
+
+// deliver sends an entry.
+func (c *consumer) deliver(e *entry) {
+	d := c.channel.hold(e, c.queue, c, c.noAck)
+	c.channel.connection.sendContent(c.channel.id, &wire.BasicDeliver{
+		ConsumerTag: c.tag,
+		DeliveryTag: d.tag,
+		Redelivered: e.redelivered,
+		Exchange:    e.exchange,
+		RoutingKey:  e.key,
+	}, e.message, c.queue.stamped(e, false))
+}
+
+// cancelled tells the client that its consumer is gone: the queue was deleted, or the broker wants it so.
+func (c *consumer) cancelled() {
+	c.queue.remove(c)
+	delete(c.channel.consumers, c.tag)
+	if c.channel.connection.can("consumer_cancel_notify") {
+		c.channel.send(&wire.BasicCancel{ConsumerTag: c.tag, NoWait: true})
+	}
+}
+
+func (ch *channel) consume(m *wire.BasicConsume) error {
+	if m.Queue == "amq.rabbitmq.reply-to" {
+		return refuse(540, "brokertest has no direct reply-to")
+	}
+	q, err := ch.access(m.Queue)
+	if err != nil {
+		return err
+	}
+	if m.ConsumerTag == "" {
+		m.ConsumerTag = "amq.ctag-" + random()
+	}
+	if ch.consumers[m.ConsumerTag] != nil {
+		return refuse(530, "attempt to reuse consumer tag '%s'", m.ConsumerTag)
+	}
+	if q.quorum && ch.shared > 0 {
+		return refuse(540, "queue '%s' in vhost '%s' does not support global qos", q.name, q.host.name)
+	}
+	inUse := len(q.consumers) > 0 && !q.quorum // RabbitMQ 3.10 does not enforce it there
+	if inUse && (m.Exclusive || q.consumers[0].exclusive) || m.Exclusive && q.singleActive {
+		return refuse(403, "queue '%s' in vhost '%s' in exclusive use", q.name, q.host.name)
+	}
+	c := &consumer{
+		tag: m.ConsumerTag, channel: ch, queue: q,
+		noAck: m.NoAck, exclusive: m.Exclusive, prefetch: ch.prefetch,
+	}
+	for name, value := range m.Arguments {
+		if name != "x-priority" {
+			return refuse(540, "brokertest knows no argument '%s' of basic.consume", name)
+		}
+		priority, ok := integer(value)
+		if !ok {
+			return refuse(406, "invalid arg 'x-priority' for queue '%s' in vhost '%s': \"expected integer, got %s\"",
+				q.name, q.host.name, typeName(value))
+		}
+		c.priority = priority
+	}
+	ch.lastConsumer++
+	c.number = ch.lastConsumer
+	ch.consumers[c.tag] = c
+	q.consumers = append(q.consumers, c)
+	q.used = true
+	ch.answer(m.NoWait, &wire.BasicConsumeOK{ConsumerTag: c.tag})
+	q.touch()
+	return nil
+}
+
+// cancel ends a consumer; what it was sent may still be acknowledged.
+func (ch *channel) cancel(m *wire.BasicCancel) error {
+	c := ch.consumers[m.ConsumerTag]
+	delete(ch.consumers, m.ConsumerTag)
+	ch.answer(m.NoWait, &wire.BasicCancelOK{ConsumerTag: m.ConsumerTag})
+	if c != nil {
+		c.queue.remove(c)
+	}
+	return nil
+}
+
+func (ch *channel) get(m *wire.BasicGet) error {
+	q, err := ch.access(m.Queue)
+	if err != nil {
+		return err
+	}
+	if q.quorum && q.singleActive {
+		return refuse(405, "cannot obtain access to locked queue '%s' in vhost '%s'. basic.get operations are not "+
+			"supported by quorum queues with single active consumer", q.name, q.host.name)
+	}
+	if q.ready.Len() == 0 {
+		ch.send(&wire.BasicGetEmpty{})
+		return nil
+	}
+	e := q.take()
+	d := ch.hold(e, q, nil, m.NoAck)
+	ch.connection.sendContent(ch.id, &wire.BasicGetOK{
+		DeliveryTag:  d.tag,
+		Redelivered:  e.redelivered,
+		Exchange:     e.exchange,
+		RoutingKey:   e.key,
+		MessageCount: uint32(q.ready.Len()),
+	}, e.message, q.stamped(e, true))
+	q.touch()
+	return nil
+}

@@ -1,0 +1,161 @@
+package brokertest
+
+import (
+	"container/list"
+	"fmt"
+
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+// The methods of Server in this file come into effect at once. Those that are faults have a namesake
+// that is one, for Inject to play at its moment.
+
+func (s *Server) do(f Fault) {
+	s.mu.Lock()
+	defer s.unlock()
+	f.broker(s)
+}
+
+// RefuseConnections refuses connections to come, as a host does on which no broker runs. Those that
+// there are go on.
+func (s *Server) RefuseConnections() { s.do(RefuseConnections()) }
+
+// RefuseConnections is the fault that Server.RefuseConnections brings about.
+func RefuseConnections() Fault {
+	return Fault{name: "RefuseConnections", broker: func(s *Server) {
+		s.refusing = true
+		s.refuse()
+	}}
+}
+
+// AcceptConnections ends RefuseConnections. It fails if another process has taken the port meanwhile,
+// and when the server is closed.
+func (s *Server) AcceptConnections() error {
+	s.mu.Lock()
+	defer s.unlock()
+	s.refusing = false
+	return s.allow()
+}
+
+// StopApp is `rabbitmqctl stop_app`, or a broker that is shut down: connections are closed with 320
+// CONNECTION_FORCED, new ones refused. Durable queues and the persistent messages in them stay, other
+// queues and messages are lost.
+func (s *Server) StopApp() { s.do(StopApp()) }
+
+// StopApp is the fault that Server.StopApp brings about.
+func StopApp() Fault {
+	return Fault{name: "StopApp", broker: func(s *Server) {
+		if s.stopped {
+			return
+		}
+		s.stopped = true
+		s.refuse()
+		for _, c := range s.connectionsInOrder() {
+			c.close(refuse(320, "broker forced connection closure with reason 'shutdown'"), 0, 0)
+		}
+		for _, host := range s.hosts {
+			host.forget()
+		}
+	}}
+}
+
+// StartApp ends StopApp. It fails if another process has taken the port meanwhile, and when the server
+// is closed.
+func (s *Server) StartApp() error {
+	s.mu.Lock()
+	defer s.unlock()
+	s.stopped = false
+	return s.allow()
+}
+
+// SetPassword gives a user another password, or makes the user. Connections that there are go on.
+func (s *Server) SetPassword(user, password string) { s.do(SetPassword(user, password)) }
+
+// SetPassword is the fault that Server.SetPassword brings about: credentials that were good are refused
+// with the next login.
+func SetPassword(user, password string) Fault {
+	return Fault{name: "SetPassword", broker: func(s *Server) { s.users[user] = password }}
+}
+
+// DeleteQueue deletes a queue of the first virtual host, whatever it holds, if it is there; its consumers
+// are cancelled.
+func (s *Server) DeleteQueue(name string) { s.do(DeleteQueue(name)) }
+
+// DeleteQueue is the fault that Server.DeleteQueue brings about.
+func DeleteQueue(name string) Fault {
+	return Fault{name: "DeleteQueue", broker: func(s *Server) {
+		if q := s.home.queues[name]; q != nil {
+			q.delete()
+		}
+	}}
+}
+
+// DeclareQueue makes a durable queue in the first virtual host, if it is not there already. It fails where
+// RabbitMQ would refuse, and when the server is closed.
+func (s *Server) DeclareQueue(name string, arguments map[string]any) error {
+	s.mu.Lock()
+	defer s.unlock()
+	if s.closed {
+		return errClosed
+	}
+	d := declaration{durable: true, arguments: wire.Table(arguments).Clone()}
+	limits, err := s.home.readArguments(name, d)
+	if err != nil {
+		return fmt.Errorf("brokertest: declare %s: %w", name, err)
+	}
+	if q := s.home.queues[name]; q != nil {
+		if err := q.equivalent(d); err != nil {
+			return fmt.Errorf("brokertest: declare %s: %w", name, err)
+		}
+		return nil
+	}
+	newQueue(s.home, name, d, limits)
+	return nil
+}
+
+// Publish puts persistent messages into a queue of the first virtual host, without a connection. It fails
+// if there is no such queue, and at the first message that a full queue refuses.
+func (s *Server) Publish(queue string, bodies ...string) error {
+	s.mu.Lock()
+	defer s.unlock()
+	q := s.home.queues[queue]
+	if q == nil {
+		return fmt.Errorf("brokertest: publish: %w", s.home.missing("queue", queue))
+	}
+	for _, body := range bodies {
+		if !q.publish(&message{key: queue, properties: wire.Properties{DeliveryMode: 2}, body: []byte(body), ttl: noTTL}) {
+			return fmt.Errorf("brokertest: publish: queue '%s' is full", queue)
+		}
+	}
+	return nil
+}
+
+// forget leaves what outlives a restart.
+func (h *virtualHost) forget() {
+	for _, q := range h.queues {
+		if !q.durable {
+			q.delete()
+			continue
+		}
+		q.merge()
+		kept := list.New()
+		for e := q.ready.Front(); e != nil; e = e.Next() {
+			if q.quorum || e.Value.(*entry).persistent() {
+				kept.PushBack(e.Value)
+			}
+		}
+		q.ready = kept
+	}
+	for name, x := range h.exchanges {
+		if !x.durable {
+			delete(h.exchanges, name)
+		}
+	}
+}
+
+// close stops the timers.
+func (h *virtualHost) close() {
+	for _, q := range h.queues {
+		q.delete()
+	}
+}

@@ -1,0 +1,172 @@
+package brokertest
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"strings"
+
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+// declaration is what a queue was declared with.
+type declaration struct {
+	durable, autoDelete bool
+	owner               *connection // of an exclusive queue
+	arguments           wire.Table
+}
+
+// access finds a queue that this connection may use; "" stands for the one declared last.
+func (ch *channel) access(name string) (*queue, error) {
+	name, err := ch.named(name)
+	if err != nil {
+		return nil, err
+	}
+	return ch.queue(name)
+}
+
+func (ch *channel) named(name string) (string, error) {
+	if name != "" {
+		return name, nil
+	}
+	if ch.lastQueue == "" {
+		return "", refuse(404, "no previously declared queue")
+	}
+	return ch.lastQueue, nil
+}
+
+func (ch *channel) queue(name string) (*queue, error) {
+	q := ch.host().queues[name]
+	switch {
+	case q == nil:
+		return nil, ch.host().missing("queue", name)
+	case q.owner != nil && q.owner != ch.connection:
+		return nil, q.locked()
+	}
+	return q, nil
+}
+
+func (q *queue) locked() error {
+	return refuse(405, "cannot obtain exclusive access to locked queue '%s' in vhost '%s'. It could be originally "+
+		"declared on another connection or the exclusive property value does not match that of the original declaration.",
+		q.name, q.host.name)
+}
+
+func (ch *channel) declareQueue(m *wire.QueueDeclare) error {
+	q, err := ch.declared(m)
+	if err != nil {
+		return err
+	}
+	ch.lastQueue = q.name
+	ch.answer(m.NoWait, &wire.QueueDeclareOK{
+		Queue: q.name, MessageCount: uint32(q.ready.Len()), ConsumerCount: uint32(len(q.consumers)),
+	})
+	return nil
+}
+
+// declared finds the queue, or makes it.
+func (ch *channel) declared(m *wire.QueueDeclare) (*queue, error) {
+	if m.Passive {
+		return ch.queue(m.Queue)
+	}
+	host := ch.host()
+	d := declaration{durable: m.Durable, autoDelete: m.AutoDelete, arguments: m.Arguments}
+	if m.Exclusive {
+		d.owner = ch.connection
+	}
+	there := host.queues[m.Queue]
+	switch {
+	case there != nil && there.owner != d.owner:
+		return nil, there.locked()
+	case m.Queue == "":
+		m.Queue = "amq.gen-" + random()
+	case strings.HasPrefix(m.Queue, "amq."):
+		return nil, refuse(403, "queue name '%s' contains reserved prefix 'amq.*'", m.Queue)
+	}
+	l, err := host.readArguments(m.Queue, d)
+	if err != nil {
+		return nil, err
+	}
+	if there != nil {
+		return there, there.equivalent(d)
+	}
+	return newQueue(host, m.Queue, d, l), nil
+}
+
+// random is the end of a name that the broker makes.
+func random() string {
+	var bytes [16]byte
+	_, _ = rand.Read(bytes[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(bytes[:])
+}
+
+// equivalent tells how d differs from what the queue was declared with.
+func (q *queue) equivalent(d declaration) error {
+	differs := func(argument, format string, args ...any) error {
+		return refuse(406, "inequivalent arg '%s' for queue '%s' in vhost '%s': "+format,
+			append([]any{argument, q.name, q.host.name}, args...)...)
+	}
+	switch {
+	case q.durable != d.durable:
+		return differs("durable", "received '%v' but current is '%v'", d.durable, q.durable)
+	case q.autoDelete != d.autoDelete:
+		return differs("auto_delete", "received '%v' but current is '%v'", d.autoDelete, q.autoDelete)
+	}
+	for _, a := range arguments {
+		received, current := a.value(d.arguments), a.value(q.declaration.arguments)
+		switch {
+		case sameValue(received, current):
+		case current == nil:
+			return differs(a.name, "received the value '%v' of type '%s' but current is none", received, typeName(received))
+		case received == nil:
+			return differs(a.name, "received none but current is the value '%v' of type '%s'", current, typeName(current))
+		default:
+			return differs(a.name, "received '%v' but current is '%v'", received, current)
+		}
+	}
+	return nil
+}
+
+func (ch *channel) purgeQueue(m *wire.QueuePurge) error {
+	q, err := ch.access(m.Queue)
+	if err != nil {
+		return err
+	}
+	count := uint32(q.ready.Len())
+	q.ready.Init()
+	q.touch()
+	ch.answer(m.NoWait, &wire.QueuePurgeOK{MessageCount: count})
+	return nil
+}
+
+// deleteQueue is content with a queue that is not there.
+func (ch *channel) deleteQueue(m *wire.QueueDelete) error {
+	name, err := ch.named(m.Queue)
+	if err != nil {
+		return err
+	}
+	count := uint32(0)
+	if ch.host().queues[name] != nil {
+		q, err := ch.queue(name)
+		switch {
+		case err != nil:
+			return err
+		case m.IfUnused && len(q.consumers) > 0:
+			return refuse(406, "queue '%s' in vhost '%s' in use", q.name, q.host.name)
+		case m.IfEmpty && q.ready.Len() > 0:
+			return refuse(406, "queue '%s' in vhost '%s' not empty", q.name, q.host.name)
+		}
+		count = uint32(q.ready.Len())
+		q.delete()
+	}
+	ch.answer(m.NoWait, &wire.QueueDeleteOK{MessageCount: count})
+	return nil
+}
+
+// disconnected deletes what was exclusive to a connection.
+func (h *virtualHost) disconnected(c *connection) {
+	for _, q := range h.queues {
+		if q.owner == c {
+			q.delete()
+		}
+	}
+}

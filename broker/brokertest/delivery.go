@@ -1,0 +1,138 @@
+package brokertest
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+// delivery is an entry that was sent to a client and not settled yet.
+type delivery struct {
+	tag      uint64
+	entry    *entry
+	queue    *queue
+	consumer *consumer // nil if the client asked with basic.get
+}
+
+// deliveries are what a channel has not settled, by delivery tag.
+type deliveries struct {
+	open     []*delivery // ascending by tag
+	tag      uint64      // of the last delivery
+	consumed int         // how many of open went to consumers
+}
+
+// hold gives an entry a delivery tag, and keeps it until it is settled.
+func (ch *channel) hold(e *entry, q *queue, c *consumer, noAck bool) *delivery {
+	ch.unacked.tag++
+	d := &delivery{tag: ch.unacked.tag, entry: e, queue: q, consumer: c}
+	if noAck {
+		return d
+	}
+	ch.unacked.open = append(ch.unacked.open, d)
+	q.unacked++
+	if c != nil {
+		ch.unacked.consumed++
+		c.unacked++
+	}
+	return d
+}
+
+// takeOut removes the delivery with a tag, or all up to it; tag 0 stands for the last one.
+func (ds *deliveries) takeOut(tag uint64, multiple bool) ([]*delivery, bool) {
+	if multiple && tag == 0 {
+		return ds.takeAll(), true
+	}
+	at := sort.Search(len(ds.open), func(i int) bool { return ds.open[i].tag >= tag })
+	if at == len(ds.open) || ds.open[at].tag != tag {
+		return nil, false
+	}
+	from := at
+	if multiple {
+		from = 0
+	}
+	taken := slices.Clone(ds.open[from : at+1])
+	if from == 0 {
+		ds.open = ds.open[at+1:]
+	} else {
+		ds.open = slices.Delete(ds.open, from, at+1)
+	}
+	ds.closed(taken)
+	return taken, true
+}
+
+func (ds *deliveries) takeAll() []*delivery {
+	taken := ds.open
+	ds.open = nil
+	ds.closed(taken)
+	return taken
+}
+
+// closed counts what is no longer open.
+func (ds *deliveries) closed(taken []*delivery) {
+	for _, d := range taken {
+		d.queue.unacked--
+		if d.consumer != nil {
+			ds.consumed--
+			d.consumer.unacked--
+		}
+	}
+}
+
+// settle does with the deliveries what the client asks for.
+func (ch *channel) settle(m wire.Method, tag uint64, multiple, requeue bool, outcome func(*delivery)) error {
+	taken, known := ch.unacked.takeOut(tag, multiple)
+	if !known {
+		return refuse(406, "unknown delivery tag %d", tag)
+	}
+	ch.connection.server.seen.settled(ch, m, multiple, requeue, taken)
+	for _, d := range taken {
+		outcome(d)
+	}
+	ch.feed()
+	return nil
+}
+
+// requeue gives the entry back. A quorum queue counts how often that happens, gives a message up that
+// came back too often, and without a limit puts it behind the others if the client wanted it so; every
+// other way leads to its old place.
+func (d *delivery) requeue(wanted bool) {
+	q := d.queue
+	if q.deleted {
+		return
+	}
+	d.entry.redelivered = true
+	d.entry.returns++
+	if q.quorum && q.deliveryLimit != unlimited && d.entry.returns > q.deliveryLimit {
+		q.deadLetter(d.entry, "delivery_limit")
+		return
+	}
+	q.putBack(d.entry, wanted && q.quorum && q.deliveryLimit == unlimited)
+}
+
+// reject is the end of a delivery that the client does not want.
+func (ch *channel) reject(m wire.Method, tag uint64, multiple, requeue bool) error {
+	return ch.settle(m, tag, multiple, requeue, func(d *delivery) {
+		switch {
+		case requeue:
+			d.requeue(true)
+		case !d.queue.deleted:
+			d.queue.deadLetter(d.entry, "rejected")
+		}
+	})
+}
+
+// recover redelivers everything that the channel has not settled.
+func (ch *channel) recover(requeue bool, answer wire.Method) error {
+	if !requeue {
+		return refuse(540, "requeue=false")
+	}
+	for _, d := range ch.unacked.takeAll() {
+		d.requeue(true)
+	}
+	if answer != nil {
+		ch.send(answer)
+	}
+	ch.feed()
+	return nil
+}

@@ -1,0 +1,47 @@
+// Package brokertest is to RabbitMQ what net/http/httptest is to HTTP: an AMQP 0-9-1 broker in the
+// test's own process. It starts in less than a millisecond, needs nothing but Go, behaves as RabbitMQ
+// does where a client can see it, and misbehaves on command.
+//
+//	          loopback port, or Dial (in memory)
+//	client ◄────────────────────────────────────► Server
+//	                  ▲                            ├─ Publish, DeclareQueue, DeleteQueue, SetPassword
+//	                  │                            ├─ StopApp, StartApp, Alarm, RefuseConnections
+//	   Inject(Moment, Fault)                       └─ Queue, Connections, Settlements, Count, Await
+//
+// A [Fault] is what goes wrong on a connection: [Reset], [Freeze], [CloseChannel] and others. A [Moment]
+// is when: [Now], or [OnMethod] and its siblings, so that a fault comes at an exact place of the
+// conversation, with no sleep in the test.
+//
+//	server := brokertest.NewServer(t)
+//	server.Inject(brokertest.OnMethod("basic.ack", 3), brokertest.Reset())
+//	// ... a client of server.URL() loses its connection with its third acknowledgement
+//
+// # Synthetic time
+//
+// [NewInMemoryServer] has no port; clients connect with its Dial. Client and server then run inside a
+// testing/synctest bubble: minutes of heartbeats and outages pass in milliseconds, and happen the same
+// way each time.
+//
+// # What the caller must do
+//
+//  1. Close a server that [Start] returned. NewServer and NewInMemoryServer close theirs with the test.
+//  2. Make a server inside the bubble that it is used in.
+//
+// # What differs from RabbitMQ
+//
+// It shows the behaviour of RabbitMQ 3.10, and one suite of tests runs against both. These differences
+// are meant:
+//
+//   - Arguments of queue.declare, exchange.declare and basic.consume that it does not know are refused
+//     with 540, and so are CC and BCC headers; RabbitMQ ignores what it does not know. A test that sets
+//     one expects something to come of it. Known are x-queue-type (classic, quorum), x-message-ttl,
+//     x-dead-letter-exchange, x-dead-letter-routing-key, x-max-length, x-overflow (drop-head,
+//     reject-publish), x-single-active-consumer, x-delivery-limit; and x-priority for consumers.
+//   - Not there, and refused with 540: transactions, exchange-to-exchange bindings, streams, direct
+//     reply-to, alternate exchanges. There are no permissions and no TLS.
+//   - Everything is in memory. A publisher confirm says that the message was routed, and each message is
+//     confirmed with a frame of its own.
+//   - It says of itself that it is brokertest, not RabbitMQ.
+//
+// It is a broker for tests. It listens on 127.0.0.1 only.
+package brokertest

@@ -1,0 +1,181 @@
+package brokertest
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+// virtualHost holds exchanges and queues. Everything in it is guarded by the server's mu.
+type virtualHost struct {
+	server    *Server
+	name      string
+	exchanges map[string]*exchange
+	queues    map[string]*queue
+}
+
+func newVirtualHost(s *Server, name string) *virtualHost {
+	h := &virtualHost{server: s, name: name, exchanges: make(map[string]*exchange), queues: make(map[string]*queue)}
+	for name, kind := range map[string]string{
+		"": "direct", "amq.direct": "direct", "amq.fanout": "fanout", "amq.topic": "topic",
+		"amq.headers": "headers", "amq.match": "headers",
+	} {
+		h.exchanges[name] = &exchange{host: h, name: name, kind: kind, durable: true}
+	}
+	return h
+}
+
+func (h *virtualHost) exchange(name string) (*exchange, error) {
+	if x := h.exchanges[name]; x != nil {
+		return x, nil
+	}
+	return nil, h.missing("exchange", name)
+}
+
+// exchange routes messages to queues.
+type exchange struct {
+	host                          *virtualHost
+	name, kind                    string
+	durable, autoDelete, internal bool
+	bindings                      []*binding
+}
+
+type binding struct {
+	queue     *queue
+	key       string
+	arguments wire.Table
+}
+
+func (b *binding) equal(other *binding) bool {
+	return b.queue == other.queue && b.key == other.key &&
+		(len(b.arguments) == 0 && len(other.arguments) == 0 || reflect.DeepEqual(b.arguments, other.arguments))
+}
+
+// unbind removes the bindings that match. An auto-delete exchange goes with its last one.
+func (x *exchange) unbind(match func(*binding) bool) {
+	before := len(x.bindings)
+	x.bindings = slices.DeleteFunc(x.bindings, match)
+	if x.autoDelete && before > 0 && len(x.bindings) == 0 {
+		delete(x.host.exchanges, x.name)
+	}
+}
+
+var notOnDefault = refuse(403, "operation not permitted on the default exchange")
+
+func (ch *channel) declareExchange(m *wire.ExchangeDeclare) error {
+	host := ch.host()
+	x := host.exchanges[m.Exchange]
+	switch {
+	case m.Exchange == "":
+		return notOnDefault
+	case m.Passive && x == nil:
+		return host.missing("exchange", m.Exchange)
+	case !m.Passive:
+		if !slices.Contains([]string{"direct", "fanout", "topic", "headers"}, m.Type) {
+			return refuse(503, "invalid exchange type '%s'", m.Type)
+		}
+		for name := range m.Arguments {
+			return refuse(540, "brokertest knows no argument '%s' of exchange.declare", name)
+		}
+		if x == nil && strings.HasPrefix(m.Exchange, "amq.") {
+			return refuse(403, "exchange name '%s' contains reserved prefix 'amq.*'", m.Exchange)
+		}
+		declared := &exchange{
+			host: host, name: m.Exchange, kind: m.Type,
+			durable: m.Durable, autoDelete: m.AutoDelete, internal: m.Internal,
+		}
+		if x == nil {
+			host.exchanges[m.Exchange] = declared
+		} else if err := declared.equivalent(x); err != nil {
+			return err
+		}
+	}
+	ch.answer(m.NoWait, &wire.ExchangeDeclareOK{})
+	return nil
+}
+
+// equivalent tells how x differs from what is there already.
+func (x *exchange) equivalent(there *exchange) error {
+	differs := func(argument string, received, current any) error {
+		return refuse(406, "inequivalent arg '%s' for exchange '%s' in vhost '%s': received '%v' but current is '%v'",
+			argument, x.name, x.host.name, received, current)
+	}
+	switch {
+	case x.kind != there.kind:
+		return differs("type", x.kind, there.kind)
+	case x.durable != there.durable:
+		return differs("durable", x.durable, there.durable)
+	case x.autoDelete != there.autoDelete:
+		return differs("auto_delete", x.autoDelete, there.autoDelete)
+	case x.internal != there.internal:
+		return differs("internal", x.internal, there.internal)
+	}
+	return nil
+}
+
+func (ch *channel) deleteExchange(m *wire.ExchangeDelete) error {
+	host := ch.host()
+	x := host.exchanges[m.Exchange]
+	switch {
+	case m.Exchange == "":
+		return notOnDefault
+	case strings.HasPrefix(m.Exchange, "amq."):
+		return refuse(403, "deletion of system exchange '%s' in vhost '%s' not allowed", m.Exchange, host.name)
+	case x != nil && m.IfUnused && len(x.bindings) > 0:
+		return refuse(406, "exchange '%s' in vhost '%s' in use", m.Exchange, host.name)
+	}
+	delete(host.exchanges, m.Exchange)
+	ch.answer(m.NoWait, &wire.ExchangeDeleteOK{})
+	return nil
+}
+
+func (ch *channel) bindQueue(m *wire.QueueBind) error {
+	host := ch.host()
+	name, err := ch.named(m.Queue)
+	if err != nil {
+		return err
+	}
+	if m.Exchange == "" {
+		return notOnDefault
+	}
+	x, err := host.exchange(m.Exchange)
+	if err != nil {
+		return err
+	}
+	q, err := ch.queue(name)
+	if err != nil {
+		return err
+	}
+	if x.kind == "headers" {
+		if err := checkMatch(m.Arguments); err != nil {
+			return err
+		}
+	}
+	b := &binding{queue: q, key: m.RoutingKey, arguments: m.Arguments}
+	if m.Queue == "" && m.RoutingKey == "" {
+		b.key = name
+	}
+	if !slices.ContainsFunc(x.bindings, b.equal) {
+		x.bindings = append(x.bindings, b)
+	}
+	ch.answer(m.NoWait, &wire.QueueBindOK{})
+	return nil
+}
+
+// unbindQueue is content with a queue, an exchange or a binding that is not there.
+func (ch *channel) unbindQueue(m *wire.QueueUnbind) error {
+	name, err := ch.named(m.Queue)
+	if err != nil {
+		return err
+	}
+	if m.Exchange == "" {
+		return notOnDefault
+	}
+	if x, q := ch.host().exchanges[m.Exchange], ch.host().queues[name]; x != nil && q != nil {
+		x.unbind((&binding{queue: q, key: m.RoutingKey, arguments: m.Arguments}).equal)
+	}
+	ch.send(&wire.QueueUnbindOK{})
+	return nil
+}

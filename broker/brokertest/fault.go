@@ -1,0 +1,185 @@
+package brokertest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Fault is something that goes wrong on a connection, or with the broker. Make it with one of the
+// functions of this package, and have it played with Server.Inject.
+type Fault struct {
+	name string
+	// connection is called with the server's mu held, and channel 0 unless a method or a frame of a channel
+	// was the moment. It returns true if what was under way then is not to be done any more.
+	connection func(c *connection, channel uint16) (instead bool)
+	// broker is there instead if no one connection is meant.
+	broker func(*Server)
+}
+
+func (f Fault) play(c *connection, channel uint16) (instead bool) {
+	if f.broker != nil {
+		f.broker(c.server)
+		return false
+	}
+	return f.connection(c, channel)
+}
+
+// String is the fault's name, for logs and the names of tests.
+func (f Fault) String() string { return f.name }
+
+// Direction is a way on a connection.
+type Direction uint8
+
+// The ways on a connection.
+const (
+	ToClient Direction = 1 << iota
+	FromClient
+	Both = ToClient | FromClient
+)
+
+// Reset ends the connection with RST, as a network or a killed process does: the client reads
+// ECONNRESET. What was under way is not done.
+func Reset() Fault {
+	return Fault{name: "Reset", connection: func(c *connection, _ uint16) bool {
+		c.reset()
+		return true
+	}}
+}
+
+// HangUp ends the connection with FIN and without a word, as a load balancer does: the client reads
+// the end of the stream. What was under way is not done.
+func HangUp() Fault {
+	return Fault{name: "HangUp", connection: func(c *connection, _ uint16) bool {
+		c.hangUp()
+		return true
+	}}
+}
+
+// CloseConnection sends connection.close, such as 320 when an operator wants it so or 501 when the
+// broker takes offence. The text is given its name, as in "CONNECTION_FORCED - text". What was under
+// way is not done.
+func CloseConnection(code uint16, text string) Fault {
+	return Fault{name: fmt.Sprintf("CloseConnection(%d)", code), connection: func(c *connection, _ uint16) bool {
+		c.close(refuse(code, "%s", text), 0, 0)
+		return true
+	}}
+}
+
+// CloseChannel sends channel.close on the channel of the method or frame that was its moment, which is not
+// handled; at another moment on all channels with a consumer. A 404 answers a passive declare of a queue
+// that went away, a 406 a declare that differs.
+func CloseChannel(code uint16, text string) Fault {
+	return closeChannel(fmt.Sprintf("CloseChannel(%d)", code), func(*channel) *reply { return refuse(code, "%s", text) })
+}
+
+// ConsumerTimeout closes channels as CloseChannel does, in the words that RabbitMQ has for a delivery
+// that was not acknowledged in time.
+func ConsumerTimeout() Fault {
+	return closeChannel("ConsumerTimeout", func(ch *channel) *reply {
+		return refuse(406, "delivery acknowledgement on channel %d timed out. Timeout value used: 1800000 ms. "+
+			"This timeout value can be configured, see consumers doc guide to learn more", ch.id)
+	})
+}
+
+func closeChannel(name string, why func(*channel) *reply) Fault {
+	return Fault{name: name, connection: func(c *connection, channel uint16) bool {
+		for _, ch := range c.affected(channel) {
+			ch.close(why(ch), 0, 0)
+		}
+		return true
+	}}
+}
+
+// CancelConsumers ends all consumers of the connection with a basic.cancel from the broker, as when their
+// queue's node went away. Connection and channels stay. A client that did not announce
+// consumer_cancel_notify is not told.
+func CancelConsumers() Fault {
+	return Fault{name: "CancelConsumers", connection: func(c *connection, _ uint16) bool {
+		for _, ch := range c.channelsInOrder() {
+			for _, consumer := range ch.consumersInOrder() {
+				consumer.cancelled()
+			}
+		}
+		return false
+	}}
+}
+
+// Freeze holds back, until Thaw, what goes one way or both, the end of the connection included: as when a
+// cable is cut. To the broker a frozen client is silent, and it drops it after its time; the client
+// learns of that with Thaw.
+func Freeze(d Direction) Fault {
+	name := map[Direction]string{ToClient: "ToClient", FromClient: "FromClient", Both: "Both"}[d]
+	return Fault{name: "Freeze(" + name + ")", connection: func(c *connection, _ uint16) bool {
+		c.socket.freeze(d)
+		return false
+	}}
+}
+
+// Thaw ends Freeze: what was held back arrives.
+func Thaw() Fault {
+	return Fault{name: "Thaw", connection: func(c *connection, _ uint16) bool {
+		c.socket.thaw()
+		return false
+	}}
+}
+
+// StopHeartbeats sends no more heartbeats. Everything else goes on.
+func StopHeartbeats() Fault {
+	return Fault{name: "StopHeartbeats", connection: func(c *connection, _ uint16) bool {
+		c.mute = true
+		return false
+	}}
+}
+
+// Delay sends everything later, by d or, what comes while something is on its way, by up to twice as much;
+// Delay(0) ends Delay and Drip.
+func Delay(d time.Duration) Fault {
+	return Fault{name: fmt.Sprintf("Delay(%v)", d), connection: func(c *connection, _ uint16) bool {
+		c.socket.slow(d, nil)
+		return false
+	}}
+}
+
+// Drip sends one byte at a time, each after a pause.
+func Drip(pause time.Duration) Fault {
+	return Fault{name: fmt.Sprintf("Drip(%v)", pause), connection: func(c *connection, _ uint16) bool {
+		c.socket.slow(0, &pause)
+		return false
+	}}
+}
+
+// Block sends connection.blocked and stops reading from the client until Unblock, whether or not it has
+// ever published. Server.Alarm does it as RabbitMQ does.
+func Block(reason string) Fault {
+	return Fault{name: "Block", connection: func(c *connection, _ uint16) bool {
+		c.block(reason)
+		return false
+	}}
+}
+
+// Unblock ends Block with connection.unblocked.
+func Unblock() Fault {
+	return Fault{name: "Unblock", connection: func(c *connection, _ uint16) bool {
+		c.unblock()
+		return false
+	}}
+}
+
+// Drop loses the frame, or the method with the content that goes with it. It needs OnFrame or OnMethod. The
+// frame of a basic.publish does not take its content along: the broker finds that unexpected.
+func Drop() Fault {
+	return Fault{name: "Drop", connection: func(*connection, uint16) bool { return true }}
+}
+
+// affected are the channels that a fault is about: the given one, which may be just about to be opened, or
+// with 0 all that have a consumer.
+func (c *connection) affected(id uint16) []*channel {
+	if id == 0 {
+		return slices.DeleteFunc(c.channelsInOrder(), func(ch *channel) bool { return len(ch.consumers) == 0 })
+	}
+	if c.channels[id] == nil {
+		c.channels[id] = newChannel(c, id)
+	}
+	return []*channel{c.channels[id]}
+}

@@ -1,0 +1,207 @@
+package brokertest
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+// QueueState is what a queue holds.
+type QueueState struct {
+	VirtualHost, Name string
+	Ready             int // messages that wait for a consumer
+	Unacknowledged    int // messages that were delivered and not settled yet
+	Consumers         int
+}
+
+// ConnectionState is what is known of a client.
+type ConnectionState struct {
+	ID               int // counts from 1 over the server's life
+	User             string
+	VirtualHost      string
+	ClientProperties map[string]any
+	Heartbeat        time.Duration // as negotiated
+	Channels         int
+	Consumers        int
+	Blocked          bool
+}
+
+// Queue is the state of a queue in the first virtual host; false if there is none of that name.
+func (s *Server) Queue(name string) (QueueState, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q := s.home.queues[name]; q != nil {
+		return q.state(), true
+	}
+	return QueueState{}, false
+}
+
+// Queues are all queues, by virtual host and name.
+func (s *Server) Queues() []QueueState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var states []QueueState
+	for _, host := range s.hosts {
+		for _, q := range host.queues {
+			states = append(states, q.state())
+		}
+	}
+	slices.SortFunc(states, func(a, b QueueState) int {
+		return cmp.Or(cmp.Compare(a.VirtualHost, b.VirtualHost), cmp.Compare(a.Name, b.Name))
+	})
+	return states
+}
+
+func (q *queue) state() QueueState {
+	return QueueState{
+		VirtualHost: q.host.name, Name: q.name,
+		Ready: q.ready.Len(), Unacknowledged: q.unacked, Consumers: len(q.consumers),
+	}
+}
+
+// Connections are the clients connected now, in the order in which they came.
+func (s *Server) Connections() []ConnectionState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	states := make([]ConnectionState, 0, len(s.connections))
+	for _, c := range s.connectionsInOrder() {
+		if c.stage == ended {
+			continue
+		}
+		state := ConnectionState{
+			ID: c.id, User: c.user, ClientProperties: plain(c.client), Heartbeat: c.heartbeat,
+			Channels: len(c.channels), Blocked: c.unblocked != nil,
+		}
+		if c.host != nil {
+			state.VirtualHost = c.host.name
+		}
+		for _, ch := range c.channels {
+			state.Consumers += len(ch.consumers)
+		}
+		states = append(states, state)
+	}
+	return states
+}
+
+// plain is a table of maps and slices only, and nobody else's.
+func plain(t wire.Table) map[string]any {
+	if t == nil {
+		return nil
+	}
+	m := make(map[string]any, len(t))
+	for name, value := range t {
+		m[name] = plainValue(value)
+	}
+	return m
+}
+
+func plainValue(v any) any {
+	switch v := v.(type) {
+	case wire.Table:
+		return plain(v)
+	case []any:
+		values := make([]any, len(v))
+		for i := range v {
+			values[i] = plainValue(v[i])
+		}
+		return values
+	}
+	return v
+}
+
+// Method is one that a client sent, or that was sent to it.
+type Method struct {
+	Time       time.Time
+	Connection int // its ID
+	Channel    uint16
+	Name       string // as in "basic.consume-ok"
+	ToClient   bool
+}
+
+// Settlement is a message that was acknowledged or rejected.
+type Settlement struct {
+	Time       time.Time
+	Connection int // its ID
+	Channel    uint16
+	Method     string // basic.ack, basic.nack, basic.reject
+	Frame      uint64 // settlements of one frame, sent with multiple, share its number
+	Multiple   bool
+	Requeue    bool
+	Queue      string
+	Tag        uint64 // delivery tag
+	MessageID  string
+	Body       []byte // its first 256 bytes
+}
+
+// remembered is how many methods and settlements are kept; older ones are forgotten.
+const remembered = 1 << 14
+
+// history is what was seen. It is guarded by the server's mu.
+type history struct {
+	counts  map[string]int
+	frames  uint64
+	methods recent[Method]
+	settles recent[Settlement]
+}
+
+func newHistory() history { return history{counts: make(map[string]int)} }
+
+// Count is how often a method was seen since the server was started, either way. An acknowledgement of
+// many messages counts once.
+func (s *Server) Count(method string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen.counts[method]
+}
+
+// Methods are the last 16384 methods seen, the oldest one first.
+func (s *Server) Methods() []Method {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen.methods.list()
+}
+
+// Settlements are the last 16384 messages that were acknowledged or rejected, the oldest one first.
+func (s *Server) Settlements() []Settlement {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen.settles.list()
+}
+
+func (h *history) method(c *connection, channel uint16, m wire.Method, toClient bool) {
+	name := wire.Name(m)
+	h.counts[name]++
+	h.methods.add(Method{Time: time.Now(), Connection: c.id, Channel: channel, Name: name, ToClient: toClient})
+}
+
+func (h *history) settled(ch *channel, m wire.Method, multiple, requeue bool, taken []*delivery) {
+	h.frames++
+	for _, d := range taken {
+		h.settles.add(Settlement{
+			Time: time.Now(), Connection: ch.connection.id, Channel: ch.id,
+			Method: wire.Name(m), Frame: h.frames, Multiple: multiple, Requeue: requeue,
+			Queue: d.queue.name, Tag: d.tag,
+			MessageID: d.entry.properties.MessageID,
+			Body:      slices.Clone(d.entry.body[:min(len(d.entry.body), 256)]),
+		})
+	}
+}
+
+// recent keeps the last of many.
+type recent[T any] struct {
+	kept []T
+	next int // where the oldest is, once all room is taken
+}
+
+func (r *recent[T]) add(item T) {
+	if len(r.kept) < remembered {
+		r.kept = append(r.kept, item)
+		return
+	}
+	r.kept[r.next] = item
+	r.next = (r.next + 1) % remembered
+}
+
+func (r *recent[T]) list() []T { return slices.Concat(r.kept[r.next:], r.kept[:r.next]) }

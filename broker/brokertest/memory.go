@@ -1,0 +1,59 @@
+package brokertest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+)
+
+// Dial connects to the server within the process, without a port, whatever address it is asked for: give
+// it to the client as its dial function. The connection is a net.Pipe, so client and server can live in
+// a testing/synctest bubble. While the server refuses connections, the error is ECONNREFUSED.
+func (s *Server) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	near, far := net.Pipe()
+	broken := new(atomic.Bool)
+	if !s.accept(&memoryConn{far, broken}) {
+		near.Close()
+		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	}
+	return &memoryConn{near, broken}, nil
+}
+
+// memoryConn is one end of a connection within the process. net.Pipe knows one way to end; here a
+// reset can be told from a hang-up, as on TCP.
+type memoryConn struct {
+	net.Conn
+	broken *atomic.Bool
+}
+
+func (c *memoryConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	return n, c.explain("read", err)
+}
+
+func (c *memoryConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	return n, c.explain("write", err)
+}
+
+func (c *memoryConn) explain(op string, err error) error {
+	closed := errors.Is(err, io.ErrClosedPipe)
+	switch {
+	case c.broken.Load() && (closed || errors.Is(err, io.EOF)):
+		err = os.NewSyscallError(op, syscall.ECONNRESET)
+	case closed && op == "write":
+		err = os.NewSyscallError(op, syscall.EPIPE)
+	case closed:
+		err = net.ErrClosed
+	default:
+		return err
+	}
+	return &net.OpError{Op: op, Net: "pipe", Err: err}
+}

@@ -1,0 +1,211 @@
+package brokertest
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+func TestNow(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		if played := s.Inject(Now, Reset()); pending(played) {
+			t.Error("not played without a connection")
+		}
+		one, two := join(t, s), join(t, s)
+		if played := s.Inject(Now, CloseConnection(320, "")); pending(played) {
+			t.Error("not played at once")
+		}
+		want[*wire.ConnectionClose](one)
+		want[*wire.ConnectionClose](two)
+		join(t, s) // a later one is not concerned
+	})
+}
+
+func TestOnConnect(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		join(t, s)
+		played := s.Inject(OnConnect(2), Reset())
+		join(t, s)
+		if !pending(played) {
+			t.Error("played too early")
+		}
+		p := meet(t, s)
+		happens(t, s, "the fault", played)
+		if _, err := p.Conn.Read(make([]byte, 1)); err == nil {
+			t.Error("connection.start came")
+		}
+		join(t, s)
+	})
+}
+
+func TestOnConnectPlaysBeforeAnythingIsRead(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		s.Inject(OnConnect(1), CloseConnection(320, "first"))
+		p := meet(t, s)
+		if got := want[*wire.ConnectionClose](p); got.ReplyText != "CONNECTION_FORCED - first" {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestOnMethod(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		p := join(t, s)
+		p.sync(1) // what was before does not count
+		in := s.Inject(OnMethod("basic.qos", 2), HangUp())
+		p.sync(1)
+		if !pending(in) {
+			t.Error("played at the first")
+		}
+		p.send(1, &wire.BasicQos{})
+		p.wantEnd(io.EOF)
+
+		p = join(t, s)
+		out := s.Inject(OnMethod("basic.qos-ok", 2), HangUp())
+		p.sync(1)
+		if !pending(out) {
+			t.Error("played at the first")
+		}
+		p.send(1, &wire.BasicQos{})
+		p.wantEnd(io.EOF)
+		if played := s.Count("basic.qos"); played != 5 {
+			t.Errorf("%d were seen, want 5", played)
+		}
+	})
+}
+
+func TestOnMethodOfNoSuchName(t *testing.T) {
+	for _, name := range []string{"", "basic.publsh", "Basic.Ack", "frame"} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if got, want := fmt.Sprint(recover()), fmt.Sprintf("brokertest: AMQP 0-9-1 has no method %q", name); got != want {
+					t.Errorf("panicked with %s, want %s", got, want)
+				}
+			}()
+			OnMethod(name, 1)
+		})
+	}
+	for _, name := range wire.Names() {
+		OnMethod(name, 0)
+	}
+}
+
+// Frames of a message, and heartbeats, count.
+func TestOnFrame(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		ok(t, s.DeclareQueue("q", nil))
+		p := join(t, s)
+		played := s.Inject(OnFrame(5), Reset())
+		p.publish(1, "q", "1") // 3 frames
+		p.write(wire.AppendFrame(nil, wire.Frame{Type: wire.FrameHeartbeat}))
+		await(t, s, "the message", func() bool { return stateOf(t, s, "q").Ready == 1 })
+		if !pending(played) {
+			t.Error("played too early")
+		}
+		p.send(1, &wire.BasicQos{})
+		p.wantEnd(syscall.ECONNRESET)
+		if pending(played) || s.Count("basic.qos") != 0 {
+			t.Error("the frame was handled")
+		}
+	})
+}
+
+func TestOf(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		a, b := dial(t, s, "a"), dial(t, s, "b")
+		cha, chb := openChannel(t, a), openChannel(t, b)
+		now := s.Inject(Now.Of("nobody"), HangUp())
+		later := s.Inject(OnMethod("basic.qos", 2).Of("b"), Drop())
+		connect := s.Inject(OnConnect(1).Of("b"), HangUp())
+		for range 3 { // those of others do not count
+			ok(t, cha.Qos(1, 0, false))
+		}
+		ok(t, chb.Qos(1, 0, false))
+		dial(t, s, "b")
+		if pending(now) || !pending(later) || !pending(connect) {
+			t.Error("played on another connection")
+		}
+		go func() { _ = chb.Qos(1, 0, false) }()
+		happens(t, s, "the fault", later)
+		s.Inject(Now.Of("a"), HangUp())
+		await(t, s, "a is gone", func() bool {
+			names := []any{}
+			for _, c := range s.Connections() {
+				names = append(names, c.ClientProperties["connection_name"])
+			}
+			return slices.Equal(names, []any{"b", "b"})
+		})
+		s.Inject(Now, Reset()) // so that the dropped call returns
+	})
+}
+
+// Faults that wait for one moment are played in the order in which they were injected, each once.
+func TestFaultsOfOneMoment(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		p := join(t, s)
+		first := s.Inject(OnMethod("basic.qos", 1), Block("a"))
+		second := s.Inject(OnMethod("basic.qos", 1), Unblock())
+		third := s.Inject(OnMethod("basic.qos", 1), CloseChannel(406, "b"))
+		p.send(1, &wire.BasicQos{})
+		for _, played := range []<-chan struct{}{first, second, third} {
+			happens(t, s, "the fault", played)
+		}
+		want[*wire.ConnectionBlocked](p)
+		want[*wire.ConnectionUnblocked](p)
+		want[*wire.ChannelClose](p)
+		p.send(1, &wire.ChannelCloseOK{})
+		p.channel(1)
+		p.sync(1)
+		if len(s.injections.waiting) > 0 {
+			t.Error("some wait for another time")
+		}
+	})
+}
+
+// A fault may bring about the moment of another, or its own: it is played once.
+func TestFaultWithinFault(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		p := join(t, s)
+		outer := s.Inject(OnMethod("basic.qos", 1), Block(""))
+		inner := s.Inject(OnMethod("connection.blocked", 1), Unblock())
+		s.Inject(OnMethod("connection.unblocked", 1), StopApp())
+		p.send(1, &wire.BasicQos{})
+		happens(t, s, "the fault", outer)
+		happens(t, s, "the fault in it", inner)
+		if got := want[*wire.ConnectionClose](p); got.ReplyCode != 320 {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestFaultOfTheBrokerAtAMoment(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		ok(t, s.DeclareQueue("q", nil))
+		p := join(t, s)
+		s.Inject(OnMethod("basic.consume", 1), DeleteQueue("q"))
+		p.send(1, &wire.BasicConsume{Queue: "q"})
+		if got := want[*wire.ChannelClose](p); got.ReplyCode != 404 {
+			t.Errorf("got %+v", got)
+		}
+		s.Inject(OnMethod("channel.close-ok", 1), RefuseConnections())
+		p.send(1, &wire.ChannelCloseOK{})
+		await(t, s, "refusing", func() bool { _, err := s.connectTo(); return err != nil })
+	})
+}
+
+// A fault whose moment never comes costs nothing, and its channel stays open.
+func TestMomentThatNeverComes(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		played := s.Inject(OnMethod("tx.rollback-ok", 1), Reset())
+		p := join(t, s)
+		p.sync(1)
+		s.Close()
+		if !pending(played) {
+			t.Error("played")
+		}
+	})
+}

@@ -1,0 +1,133 @@
+package brokertest
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+// incoming is a message of which not all frames have come.
+type incoming struct {
+	publish *wire.BasicPublish
+	header  *wire.Header
+	body    []byte
+}
+
+// unexpected is what any other frame is now.
+func (in *incoming) unexpected() error {
+	if in.header == nil {
+		return refuse(505, "expected content header for class 60, got non content header frame instead")
+	}
+	return refuse(505, "expected content body, got non content body frame instead")
+}
+
+// content takes a content header or a content body.
+func (ch *channel) content(f wire.Frame) error {
+	in := ch.incoming
+	switch {
+	case ch.closing:
+		return nil
+	case in.header == nil && f.Type != wire.FrameHeader, in.header != nil && f.Type != wire.FrameBody:
+		return in.unexpected()
+	case in.header == nil && !bytes.HasPrefix(f.Payload, []byte{0, 60}):
+		return refuse(505, "expected content header for class 60, got one for another instead")
+	case in.header == nil:
+		header, err := wire.ParseHeader(f.Payload)
+		if err != nil {
+			return unreadable(err)
+		}
+		if header.BodySize > maxMessage {
+			return refuse(406, "message size %d is larger than configured max size %d", header.BodySize, maxMessage)
+		}
+		in.header = &header
+	case uint64(len(in.body)+len(f.Payload)) > in.header.BodySize:
+		return refuse(501, "the body is longer than its header says, %d bytes", in.header.BodySize)
+	case len(in.body) == 0:
+		in.body = f.Payload
+	default:
+		in.body = append(in.body, f.Payload...)
+	}
+	if uint64(len(in.body)) < in.header.BodySize {
+		return nil
+	}
+	ch.incoming = nil
+	return ch.publish(&message{
+		exchange:   in.publish.Exchange,
+		key:        in.publish.RoutingKey,
+		properties: in.header.Properties,
+		body:       in.body,
+	}, in.publish)
+}
+
+// publish routes a message, and says what became of it.
+func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
+	c := ch.connection
+	if m.Immediate {
+		return refuse(540, "immediate=true")
+	}
+	host := ch.host()
+	x, err := host.exchange(m.Exchange)
+	if err != nil {
+		return err
+	}
+	if x.internal {
+		return refuse(403, "cannot publish to internal exchange '%s' in vhost '%s'", x.name, host.name)
+	}
+	if user := msg.properties.UserID; user != "" && user != c.user {
+		return refuse(406, "user_id property set to '%s' but authenticated user was '%s'", user, c.user)
+	}
+	for _, header := range []string{"CC", "BCC"} {
+		if _, given := msg.properties.Headers[header]; given {
+			return refuse(540, "brokertest does not send copies as the header %s wants", header)
+		}
+	}
+	if msg.ttl, err = expiration(msg.properties.Expiration); err != nil {
+		return err
+	}
+	queues := x.route(msg)
+	if len(queues) == 0 && m.Mandatory {
+		c.sendContent(ch.id, &wire.BasicReturn{
+			ReplyCode: 312, ReplyText: "NO_ROUTE", Exchange: m.Exchange, RoutingKey: m.RoutingKey,
+		}, msg, msg.properties)
+	}
+	accepted := true
+	for _, q := range queues {
+		accepted = q.publish(msg) && accepted
+	}
+	if ch.confirming {
+		ch.published++
+		if accepted {
+			ch.send(&wire.BasicAck{DeliveryTag: ch.published})
+		} else {
+			ch.send(&wire.BasicNack{DeliveryTag: ch.published})
+		}
+	}
+	return nil
+}
+
+const noTTL = time.Duration(-1)
+
+// expiration reads a message's own time to live, as strictly as RabbitMQ.
+func expiration(text string) (time.Duration, error) {
+	const most = 10 * 365 * 24 * time.Hour
+	if text == "" {
+		return noTTL, nil
+	}
+	digits := strings.TrimPrefix(strings.TrimPrefix(text, "+"), "-")
+	end := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' })
+	milliseconds, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case end == 0 || digits == "":
+		return 0, refuse(406, "invalid expiration '%s': no_integer", text)
+	case end > 0:
+		return 0, refuse(406, "invalid expiration '%s': {leftover_string,%q}", text, digits[end:])
+	case err != nil || milliseconds > most.Milliseconds():
+		return 0, refuse(406, "invalid expiration '%s': {value_too_large,%s}", text, text)
+	case milliseconds < 0:
+		return 0, refuse(406, "invalid expiration '%s': {value_negative,%d}", text, milliseconds)
+	}
+	return time.Duration(milliseconds) * time.Millisecond, nil
+}

@@ -1,0 +1,244 @@
+package brokertest
+
+import (
+	"cmp"
+	"container/list"
+	"slices"
+	"time"
+
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+// message is what was published. It does not change after that.
+type message struct {
+	exchange, key string
+	properties    wire.Properties
+	body          []byte
+	ttl           time.Duration // its own; noTTL if it has none
+}
+
+func (m *message) persistent() bool { return m.properties.DeliveryMode == 2 }
+
+// entry is a message in one queue.
+type entry struct {
+	*message
+	position    uint64    // its place, to which it returns
+	expires     time.Time // zero for never
+	redelivered bool
+	returns     int // how often it came back, as quorum queues count it
+}
+
+// queue keeps entries in order until consumers have room for them.
+type queue struct {
+	host *virtualHost
+	name string
+	declaration
+	limits
+
+	ready     *list.List // of *entry, by position
+	returning []*entry   // to be put among the ready ones
+	last      uint64     // position of the newest
+	returns   uint64     // position of the last that returned to the head
+	unacked   int
+	consumers []*consumer // in the order of their turns
+	active    *consumer   // the single active one
+	used      bool        // had a consumer: an auto-delete queue goes with the last one
+	deleted   bool
+	touched   bool
+	now       time.Time   // when it was touched
+	expiry    *time.Timer // for the entry at the head
+}
+
+// firstPosition leaves room for those that return to the head of a quorum queue.
+const firstPosition = 1 << 32
+
+func newQueue(h *virtualHost, name string, d declaration, l limits) *queue {
+	q := &queue{host: h, name: name, declaration: d, limits: l, ready: list.New(), last: firstPosition}
+	h.queues[name] = q
+	return q
+}
+
+// touch has the queue look for what it can deliver, once everything else is done.
+func (q *queue) touch() {
+	if !q.touched && !q.deleted {
+		q.touched, q.now = true, time.Now()
+		q.host.server.touched = append(q.host.server.touched, q)
+	}
+}
+
+// publish takes a message in, unless the queue is full and refuses more.
+func (q *queue) publish(m *message) (accepted bool) {
+	if q.rejectPublish && q.maxLength != unlimited && q.ready.Len() >= q.maxLength {
+		return false
+	}
+	q.touch()
+	q.last++
+	e := &entry{message: m, position: q.last}
+	if ttl := q.timeToLive(m); ttl != noTTL {
+		e.expires = q.now.Add(ttl)
+	}
+	q.ready.PushBack(e)
+	return true
+}
+
+func (q *queue) timeToLive(m *message) time.Duration {
+	switch {
+	case m.ttl == noTTL:
+		return q.ttl
+	case q.ttl == noTTL:
+		return m.ttl
+	}
+	return min(m.ttl, q.ttl)
+}
+
+// putBack returns an entry: a classic queue to its old place; a quorum queue behind all others or, if what
+// was published is to come after it, behind what returned before.
+func (q *queue) putBack(e *entry, behind bool) {
+	switch {
+	case !q.quorum:
+	case behind:
+		q.last++
+		e.position = q.last
+	default:
+		q.returns++
+		e.position = q.returns
+	}
+	q.returning = append(q.returning, e)
+	q.touch()
+}
+
+// merge puts what returns among the ready.
+func (q *queue) merge() {
+	if len(q.returning) == 0 {
+		return
+	}
+	slices.SortFunc(q.returning, func(a, b *entry) int { return cmp.Compare(a.position, b.position) })
+	at := q.ready.Front()
+	for _, e := range q.returning {
+		for at != nil && at.Value.(*entry).position < e.position {
+			at = at.Next()
+		}
+		if at == nil {
+			q.ready.PushBack(e)
+		} else {
+			q.ready.InsertBefore(e, at)
+		}
+	}
+	q.returning = nil
+}
+
+func (q *queue) take() *entry { return q.ready.Remove(q.ready.Front()).(*entry) }
+
+// dispatch delivers what the consumers have room for, in turn, and drops what is too old or too much.
+func (q *queue) dispatch() {
+	if q.deleted {
+		return
+	}
+	for {
+		q.merge()                                                       // a fault that met a delivery may have put it back
+		q.expire(func(e *entry) bool { return q.now.After(e.expires) }) // with no time to live, this is its chance
+		if q.ready.Len() == 0 {
+			break
+		}
+		c := q.next()
+		if c == nil {
+			break
+		}
+		c.deliver(q.take())
+	}
+	q.expire(func(e *entry) bool { return !q.now.Before(e.expires) })
+	for q.maxLength != unlimited && !q.rejectPublish && q.ready.Len() > q.maxLength {
+		q.deadLetter(q.take(), "maxlen")
+	}
+	q.schedule()
+}
+
+// expire drops entries from the head, which is where RabbitMQ looks too: one that is too old behind
+// one that is not stays.
+func (q *queue) expire(tooOld func(*entry) bool) {
+	for q.ready.Len() > 0 {
+		e := q.ready.Front().Value.(*entry)
+		if e.expires.IsZero() || !tooOld(e) {
+			return
+		}
+		q.deadLetter(q.take(), "expired")
+	}
+}
+
+// schedule wakes the queue when its head expires.
+func (q *queue) schedule() {
+	if q.expiry != nil {
+		q.expiry.Stop()
+		q.expiry = nil
+	}
+	if q.ready.Len() == 0 {
+		return
+	}
+	if at := q.ready.Front().Value.(*entry).expires; !at.IsZero() {
+		server := q.host.server
+		q.expiry = time.AfterFunc(time.Until(at), func() {
+			server.mu.Lock()
+			defer server.unlock()
+			q.touch()
+		})
+	}
+}
+
+// next is the consumer whose turn it is: of those with room, one of the highest priority, and among
+// these the one that has waited longest. A queue with a single active consumer stays with that.
+func (q *queue) next() *consumer {
+	if q.singleActive {
+		if q.active == nil && len(q.consumers) > 0 {
+			q.active = q.best(func(c *consumer) bool { return true })
+		}
+		if q.active == nil || !q.active.hasRoom() {
+			return nil
+		}
+		return q.active
+	}
+	c := q.best((*consumer).hasRoom)
+	if c != nil { // its next turn comes after everybody else's
+		at := slices.Index(q.consumers, c)
+		q.consumers = append(slices.Delete(q.consumers, at, at+1), c)
+	}
+	return c
+}
+
+func (q *queue) best(fit func(*consumer) bool) (best *consumer) {
+	for _, c := range q.consumers {
+		if (best == nil || c.priority > best.priority && !(q.quorum && q.singleActive)) && fit(c) {
+			best = c
+		}
+	}
+	return best
+}
+
+// remove takes a consumer away.
+func (q *queue) remove(c *consumer) {
+	q.consumers = slices.DeleteFunc(q.consumers, func(other *consumer) bool { return other == c })
+	if q.active == c {
+		q.active = nil
+	}
+	q.touch()
+	if q.autoDelete && q.used && len(q.consumers) == 0 {
+		q.delete()
+	}
+}
+
+// delete ends the queue: its messages are lost, and its consumers told.
+func (q *queue) delete() {
+	if q.deleted {
+		return
+	}
+	q.deleted = true
+	q.ready.Init()
+	q.returning = nil
+	q.schedule()
+	delete(q.host.queues, q.name)
+	for _, c := range slices.Clone(q.consumers) {
+		c.cancelled()
+	}
+	for _, x := range q.host.exchanges {
+		x.unbind(func(b *binding) bool { return b.queue == q })
+	}
+}

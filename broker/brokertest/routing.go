@@ -1,0 +1,161 @@
+package brokertest
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+// route returns the queues that a message goes to, each once.
+func (x *exchange) route(msg *message) []*queue {
+	if x.name == "" { // the default exchange: each queue is bound under its name
+		if q := x.host.queues[msg.key]; q != nil {
+			return []*queue{q}
+		}
+		return nil
+	}
+	var queues []*queue
+	for _, b := range x.bindings {
+		if !slices.Contains(queues, b.queue) && x.matches(b, msg) {
+			queues = append(queues, b.queue)
+		}
+	}
+	return queues
+}
+
+func (x *exchange) matches(b *binding, msg *message) bool {
+	switch x.kind {
+	case "fanout":
+		return true
+	case "topic":
+		return matchTopic(words(b.key), words(msg.key))
+	case "headers":
+		return matchHeaders(b.arguments, msg.properties.Headers)
+	}
+	return b.key == msg.key
+}
+
+func words(key string) []string {
+	if key == "" {
+		return nil
+	}
+	return strings.Split(key, ".")
+}
+
+// matchTopic: * stands for one word, # for any number of them. Only the last # that was met may have to
+// take one word more, so that no pattern takes longer than its length times that of the key.
+func matchTopic(pattern, words []string) bool {
+	p, w := 0, 0
+	hash, taken := -1, 0 // the last #, and where the words after it begin
+	for w < len(words) {
+		switch {
+		case p < len(pattern) && pattern[p] == "#":
+			hash, taken = p, w
+			p++
+		case p < len(pattern) && (pattern[p] == "*" || pattern[p] == words[w]):
+			p++
+			w++
+		case hash >= 0:
+			taken++
+			p, w = hash+1, taken
+		default:
+			return false
+		}
+	}
+	for p < len(pattern) && pattern[p] == "#" {
+		p++
+	}
+	return p == len(pattern)
+}
+
+// checkMatch refuses what x-match cannot be.
+func checkMatch(arguments wire.Table) error {
+	switch mode := arguments["x-match"].(type) {
+	case nil:
+	case string:
+		switch mode {
+		case "all", "any", "all-with-x", "any-with-x":
+		default:
+			return refuse(406, "Invalid x-match field value %q; expected all, any, all-with-x, or any-with-x", mode)
+		}
+	default:
+		return refuse(406, "Invalid x-match field type %s (value %v); expected longstr", typeName(mode), mode)
+	}
+	return nil
+}
+
+// matchHeaders compares the binding's arguments with the message's headers: all of them, or any. Those
+// that begin with x- count only where x-match says so; an argument without a value wants the header to
+// be there, whatever it is.
+func matchHeaders(arguments, headers wire.Table) bool {
+	mode, _ := arguments["x-match"].(string)
+	any := strings.HasPrefix(mode, "any")
+	for name, want := range arguments {
+		if name == "x-match" || strings.HasPrefix(name, "x-") && !strings.HasSuffix(mode, "-with-x") {
+			continue
+		}
+		have, there := headers[name]
+		if match := there && (want == nil || sameValue(have, want)); match == any {
+			return any
+		}
+	}
+	return !any
+}
+
+// sameValue compares two values of a table. Integers are equal whatever their width.
+func sameValue(a, b any) bool {
+	if x, ok := integer(a); ok {
+		y, ok := integer(b)
+		return ok && x == y
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func integer(v any) (int64, bool) {
+	switch value := reflect.ValueOf(v); value.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return value.Int(), true
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		return int64(value.Uint()), true
+	}
+	return 0, false
+}
+
+// typeName is what RabbitMQ calls the type of a value in its reply texts.
+func typeName(v any) string {
+	switch v.(type) {
+	case bool:
+		return "bool"
+	case int8:
+		return "byte"
+	case uint8:
+		return "unsignedbyte"
+	case int16:
+		return "short"
+	case uint16:
+		return "unsignedshort"
+	case int32:
+		return "signedint"
+	case uint32:
+		return "unsignedint"
+	case int64, int:
+		return "long"
+	case float32:
+		return "float"
+	case float64:
+		return "double"
+	case string:
+		return "longstr"
+	case []byte:
+		return "binary"
+	case []any:
+		return "array"
+	case wire.Table:
+		return "table"
+	case nil:
+		return "void"
+	}
+	return "timestamp"
+}

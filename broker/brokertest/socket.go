@@ -1,0 +1,291 @@
+package brokertest
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// receiveBuffer is how many bytes of a client are taken in before somebody asks for them, as a kernel
+	// does: a client that the broker does not listen to can write on for a while.
+	receiveBuffer = 64 << 10
+	// lingerTimeout is how long a client may go on sending after the broker has hung up. A kernel answers
+	// what comes after the end with RST, and that overtakes what the client has yet to read.
+	lingerTimeout = 3 * time.Second
+)
+
+// socket is the broker's end of a connection, and the network faults on it. One goroutine takes in,
+// one reads, one writes and leaves; everything else may be called from anywhere.
+type socket struct {
+	conn           net.Conn
+	received, sent atomic.Uint64                     // bytes, as the broker sees them
+	onReceive      func(total uint64) (until uint64) // plays what is due after so many bytes; tells when more is
+	onSend         func(total uint64) (until uint64)
+	done           chan struct{} // closed by Close
+
+	mu      sync.Mutex
+	changed sync.Cond
+	frozen  Direction
+	inbound []byte // taken in and not read yet
+	ended   error  // nothing more will be taken in
+	delay   time.Duration
+	drip    *time.Duration
+	closed  bool // the broker is done with it
+	late    bool // closed while the client could not see it: what was sent before is still sent
+	abort   bool // ends with RST
+}
+
+func newSocket(conn net.Conn) *socket {
+	s := &socket{conn: conn, done: make(chan struct{})}
+	s.changed.L = &s.mu
+	return s
+}
+
+// takeIn runs until the connection has ended. What comes after Close is thrown away.
+func (s *socket) takeIn() {
+	chunk := make([]byte, receiveBuffer/2)
+	for {
+		n, err := s.conn.Read(chunk)
+		s.mu.Lock()
+		if s.closed {
+			n, s.inbound = 0, nil
+		}
+		s.inbound = append(s.inbound, chunk[:n]...)
+		s.ended = err
+		s.changed.Broadcast()
+		for len(s.inbound) >= receiveBuffer/2 && !s.closed {
+			s.changed.Wait()
+		}
+		s.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Read gives what the client sent, unless that way is frozen, and no byte more than a fault waits for.
+func (s *socket) Read(p []byte) (int, error) {
+	s.onReceive(s.received.Load())
+	for {
+		if err := s.awaitInbound(); err != nil {
+			return 0, err
+		}
+		room := s.clip(len(p), s.received.Load(), s.onReceive) // a fault may have been injected meanwhile
+		if n := s.takeOut(p[:room]); n > 0 {
+			return n, nil
+		}
+	}
+}
+
+// awaitInbound returns nil when there is something to read.
+func (s *socket) awaitInbound() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for (s.frozen&FromClient != 0 || len(s.inbound) == 0 && s.ended == nil) && !s.closed {
+		s.changed.Wait()
+	}
+	switch {
+	case s.closed:
+		return net.ErrClosed
+	case len(s.inbound) == 0:
+		return s.ended
+	}
+	return nil
+}
+
+func (s *socket) takeOut(p []byte) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.frozen&FromClient != 0 || s.closed {
+		return 0
+	}
+	n := copy(p, s.inbound)
+	s.inbound = s.inbound[n:]
+	if len(s.inbound) == 0 {
+		s.inbound = nil // or it would grow at its end for ever
+	}
+	s.changed.Broadcast()
+	s.received.Add(uint64(n))
+	return n
+}
+
+// clip shortens n so that it ends where a fault wants to be told. until is 0 if none does.
+func (s *socket) clip(n int, total uint64, ask func(uint64) uint64) int {
+	if until := ask(total); until > total {
+		n = int(min(uint64(n), until-total))
+	}
+	return n
+}
+
+// Write sends to the client: late, in drips, or not before the thaw, as the faults want it.
+func (s *socket) Write(p []byte) (int, error) {
+	written := 0
+	for written < len(p) {
+		drip, err := s.waitForTurn()
+		if err != nil {
+			return written, err
+		}
+		part := p[written:]
+		if drip {
+			part = part[:1]
+		}
+		part = part[:s.clip(len(part), s.sent.Load(), s.onSend)]
+		if s.isFrozen(ToClient) {
+			continue // since just now
+		}
+		n, err := s.conn.Write(part)
+		written += n
+		s.onSend(s.sent.Add(uint64(n)))
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+// waitForTurn waits until the way to the client is open, and as long as the faults want.
+func (s *socket) waitForTurn() (drip bool, err error) {
+	delay, drip, err := s.pass()
+	if err != nil || delay == 0 {
+		return drip, err
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.done:
+	}
+	_, _, err = s.pass() // frozen meanwhile?
+	return drip, err
+}
+
+// pass waits until the way to the client is open.
+func (s *socket) pass() (delay time.Duration, drip bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.frozen&ToClient != 0 && !s.over() {
+		s.changed.Wait()
+	}
+	if s.over() {
+		return 0, false, net.ErrClosed
+	}
+	if s.drip != nil {
+		return s.delay + *s.drip, true, nil
+	}
+	return s.delay, false, nil
+}
+
+// over tells that nothing more is to be sent. Callers hold mu.
+func (s *socket) over() bool { return s.closed && (!s.late || s.abort || s.ended != nil) }
+
+// waitUntilThawed returns when the client is heard, or there is nobody left to hear it.
+func (s *socket) waitUntilThawed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.frozen&FromClient != 0 && !s.closed {
+		s.changed.Wait()
+	}
+}
+
+func (s *socket) isFrozen(d Direction) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.frozen&d != 0
+}
+
+func (s *socket) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+func (s *socket) freeze(d Direction) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frozen |= d
+}
+
+func (s *socket) thaw() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frozen = 0
+	if s.closed && s.late {
+		_ = s.conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
+	}
+	s.changed.Broadcast()
+}
+
+// slow makes each write late by delay, and with drip one byte long, that long apart.
+func (s *socket) slow(delay time.Duration, drip *time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.delay, s.drip = delay, drip
+}
+
+// Close ends reading and writing, unless the way to the client is frozen: then what was sent before is
+// still sent, after the thaw. The client learns of the end from leave.
+func (s *socket) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed, s.late = true, s.frozen&ToClient != 0
+	close(s.done)
+	s.changed.Broadcast()
+	if !s.late {
+		_ = s.conn.SetWriteDeadline(time.Unix(1, 0)) // a client that does not read holds nobody up
+	}
+}
+
+// leave hangs up, as soon as the client can see it: it reads what was written, and then the end.
+func (s *socket) leave() {
+	s.Close()
+	s.mu.Lock()
+	for s.frozen&ToClient != 0 && s.late && s.ended == nil {
+		s.changed.Wait()
+	}
+	abort := s.abort
+	s.mu.Unlock()
+	tcp, ok := s.conn.(*net.TCPConn)
+	if abort || !ok || tcp.CloseWrite() != nil {
+		s.drop(abort)
+		return
+	}
+	_ = tcp.SetReadDeadline(time.Now().Add(lingerTimeout)) // takeIn waits for the client's end
+}
+
+// reset hangs up with RST, as soon as the client can see it: it reads ECONNRESET. Nothing more is sent.
+func (s *socket) reset() {
+	s.mu.Lock()
+	s.abort = true
+	s.mu.Unlock()
+	s.Close()
+	if !s.isFrozen(ToClient) {
+		s.drop(true)
+	}
+}
+
+// cut ends everything now, frozen or not.
+func (s *socket) cut() {
+	s.Close()
+	s.mu.Lock()
+	s.late = false
+	s.changed.Broadcast()
+	s.mu.Unlock()
+	s.drop(false)
+}
+
+func (s *socket) drop(reset bool) {
+	if reset {
+		switch conn := s.conn.(type) {
+		case *net.TCPConn:
+			_ = conn.SetLinger(0)
+		case *memoryConn:
+			conn.broken.Store(true)
+		}
+	}
+	_ = s.conn.Close()
+}
