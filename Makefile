@@ -4,6 +4,10 @@ GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
+.PHONY: demo
+demo: ## See a consumer survive four faults; needs nothing but Go
+	go run ./cmd/everhop demo
+
 .PHONY: try
 try: prepare bin/everhop ## Send three messages through a private RabbitMQ and consume them
 	@PATH="$(CURDIR)/bin:$$PATH" go run ./broker/rabbittest/rabbitnode sh -c '\
@@ -13,6 +17,10 @@ try: prepare bin/everhop ## Send three messages through a private RabbitMQ and c
 .PHONY: test
 test: prepare ## Run all tests with the race detector, against a private RabbitMQ
 	EVERHOP_TEST_REQUIRE=1 go test -race -parallel 8 -timeout 8m ./...
+
+.PHONY: matrix
+matrix: ## Play every fault at every place, in synthetic time, and say how many
+	@go test -count=1 -v -run '^TestFaultMatrix$$' ./consumer | grep -v -e '^=== ' -e '--- PASS'
 
 .PHONY: check
 check: ## Check formatting, go vet, the linters and the import rules, go.mod
@@ -33,7 +41,7 @@ bench: ## Measure the engine
 golden: ## Write the golden files anew
 	go test ./fsm -run Golden -update
 	go test ./consumer -run Lifecycle -update
-	go test ./cmd/everhop -run Help -update
+	go test ./cmd/everhop -run 'Help|Demo' -update
 
 .PHONY: prepare
 prepare:

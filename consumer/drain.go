@@ -74,6 +74,15 @@ func (s *supervisor) finish() error {
 			limit = cutGrace
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		if !s.cut {
+			go func() { // the caller's patience may end now, too
+				select {
+				case <-s.hard:
+					cancel()
+				case <-ctx.Done():
+				}
+			}()
+		}
 		_ = s.session.Close(ctx)
 		cancel()
 	}

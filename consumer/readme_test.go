@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ func TestReadme(t *testing.T) {
 	program := read(t, "example_test.go")
 	begin := strings.Index(program, "func Example() {\n") + len("func Example() {\n")
 	program = program[begin : begin+strings.Index(program[begin:], "\n}\n")+1]
+	program = strings.Replace(program, "{url}", fmt.Sprintf("{%q}", url), 1)
 	for what, want := range map[string]string{
 		"the drawing in testdata/lifecycle.mmd": read(t, testdata+"/lifecycle.mmd"),
 		"the table in testdata/lifecycle.md":    read(t, testdata+"/lifecycle.md"),

@@ -7,8 +7,10 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
@@ -103,6 +105,26 @@ func TestStopWhileReviving(t *testing.T) {
 
 // The context's end is a soft stop: what is in flight is finished and acknowledged, what is only
 // prefetched goes back to the queue.
+// Nothing is left to do but to say goodbye, and the broker does not answer: the caller's patience counts,
+// not the broker's.
+func TestStopIsCutShortInTheFarewell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.start()
+		s.settled(consumer.Consuming)
+		s.server.Inject(brokertest.Now, brokertest.Freeze(brokertest.Both))
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := s.c.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Stop: %v, want DeadlineExceeded", err)
+		}
+		if took := time.Since(begin); took > 100*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestContextEndDrains(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -1,0 +1,95 @@
+package consumer_test
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+const matrixFile = "../testdata/fault-matrix.txt"
+
+// TestFaultMatrix plays every fault at every place: in every state of the lifecycle, and at every step
+// of connecting and reviving. Client and broker run in one bubble of synthetic time, so that outages
+// of minutes pass in milliseconds and the same transitions come each time. What they are to be, and
+// which pairs cannot occur and why, is in testdata/fault-matrix.txt.
+func TestFaultMatrix(t *testing.T) {
+	matrix := readMatrix(t)
+	var played, impossible int
+	for _, f := range matrixFaults {
+		for _, p := range matrixPlaces {
+			name := f.name + " " + p.name
+			want := matrix.find(f.name, p.name)
+			switch {
+			case want == "":
+				t.Errorf("%s: is not in %s", name, matrixFile)
+				continue
+			case strings.HasPrefix(want, never):
+				impossible++
+				continue
+			}
+			played++
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					if got := newStage(t).play(f, p); !slices.Contains(strings.Split(want, " or "), got) {
+						t.Errorf("got %s\nwant %s", got, want)
+					}
+				})
+			})
+		}
+	}
+	t.Logf("%d faults at %d places: %d pairs, of which %d were played and %d cannot occur",
+		len(matrixFaults), len(matrixPlaces), played+impossible, played, impossible)
+}
+
+// never begins the outcome of a pair that cannot occur; the reason follows.
+const never = "never: "
+
+// matrix is the file, see there. Of several lines for a pair the last one counts.
+type matrix []line
+
+type line struct {
+	faults, states, steps []string
+	outcome               string
+}
+
+func (m matrix) find(fault, place string) string {
+	state, step, _ := strings.Cut(place, "/")
+	names := func(list []string, name string) bool { return list[0] == "*" || slices.Contains(list, name) }
+	for _, l := range slices.Backward(m) {
+		if names(l.faults, fault) && names(l.states, state) && names(l.steps, step) {
+			return l.outcome
+		}
+	}
+	return ""
+}
+
+func readMatrix(t *testing.T) (m matrix) {
+	content, err := os.ReadFile(matrixFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(content))
+	for n := 1; lines.Scan(); n++ {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		fields := strings.Fields(text)
+		if len(fields) == 0 {
+			continue
+		}
+		var place []string
+		if len(fields) > 2 {
+			place = strings.Split(fields[1], "/")
+		}
+		if len(place) != 2 {
+			t.Fatalf("%s:%d: want faults, states/steps and an outcome", matrixFile, n)
+		}
+		m = append(m, line{
+			strings.Split(fields[0], ","), strings.Split(place[0], ","), strings.Split(place[1], ","),
+			strings.Join(fields[2:], " "),
+		})
+	}
+	return m
+}

@@ -1,0 +1,246 @@
+package consumer_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm"
+)
+
+const stageQueue = "work"
+
+// stage is a consumer and its broker in one bubble of synthetic time.
+type stage struct {
+	*testing.T
+	server  *brokertest.Server
+	c       *consumer.Consumer
+	journal *fsm.Ring
+	ended   chan struct{}
+	err     error // of Run, once ended is closed
+	since   int   // events before the fault
+
+	mu        sync.Mutex
+	published int
+	handled   map[string]int // bodies, and how often
+	lost      bool           // a fault took messages away with their queue
+}
+
+func newStage(t *testing.T) *stage {
+	s := &stage{
+		T: t, server: brokertest.NewInMemoryServer(t), journal: fsm.NewRing(1 << 16),
+		ended: make(chan struct{}), handled: map[string]int{},
+	}
+	c, err := consumer.New(consumer.Config{
+		URLs:    []string{s.server.URL()},
+		Dial:    s.server.Dial,
+		Name:    "stage",
+		Journal: s.journal,
+		Subscriptions: []consumer.Subscription{{
+			Queue:     stageQueue,
+			Declare:   &broker.QueueOptions{Durable: true},
+			Exchanges: []broker.Exchange{{Name: "events", Kind: "topic", Durable: true}},
+			Bindings:  []broker.Binding{{Exchange: "events", RoutingKey: "work.#"}},
+			Handler:   s.handle,
+			Prefetch:  4,
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.c = c
+	t.Cleanup(func() {
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = c.Stop(over)
+	})
+	if err := s.server.DeclareQueue(stageQueue, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.publish()
+	return s
+}
+
+// handle takes a moment, so that a fault finds deliveries in flight.
+func (s *stage) handle(ctx context.Context, d *consumer.Delivery) error {
+	select {
+	case <-time.After(20 * time.Millisecond):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handled[string(d.Body)]++
+	return nil
+}
+
+func (s *stage) publish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for range 10 {
+		s.published++
+		if err := s.server.Publish(stageQueue, fmt.Sprintf("message %d", s.published)); err != nil {
+			s.lost = true
+		}
+	}
+}
+
+func (s *stage) start() {
+	go func() {
+		s.err = s.c.Run(context.Background())
+		close(s.ended)
+	}()
+}
+
+func (s *stage) stop() {
+	go func() { _ = s.c.Stop(context.Background()) }()
+}
+
+func (s *stage) sleep(d time.Duration) { <-time.After(d) }
+
+func (s *stage) hasEnded() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// settled waits until the consumer is in the state and has nothing left to do, or Run has returned.
+func (s *stage) settled(want fsm.State) {
+	s.Helper()
+	for range 6000 {
+		q, _ := s.server.Queue(stageQueue)
+		if s.hasEnded() || s.c.State() == want && q.Consumers == 1 && q.Ready+q.Unacknowledged == 0 {
+			return
+		}
+		s.sleep(100 * time.Millisecond)
+	}
+	s.Fatalf("after 10 minutes the consumer is %s, and the broker says %+v", s.c.State(), s.server.Queues())
+}
+
+// play brings the consumer to the place, plays the fault there and returns what came of it, in the
+// form of the matrix.
+func (s *stage) play(f matrixFault, p matrixPlace) string {
+	if p.reach != nil {
+		p.reach(s)
+	}
+	s.since = len(s.journal.Events())
+	var played <-chan struct{}
+	for _, fault := range f.faults {
+		played = s.server.Inject(p.when, fault)
+	}
+	s.lost = s.lost || f.name == "queue-deleted"
+	if p.then != nil {
+		p.then(s)
+	}
+	s.until("the moment of the fault", played)
+	struck := time.Now()
+	s.sleep(f.lasts)
+	if f.heal != nil {
+		f.heal(s.server)
+	}
+	stopping := strings.HasPrefix(p.name, "stopping")
+	if stopping {
+		s.until("the end of Run", s.ended)
+	} else {
+		s.settled(consumer.Consuming)
+	}
+	if !s.hasEnded() {
+		s.publish() // is it really there?
+		s.settled(consumer.Consuming)
+	}
+	happened := s.outcome()
+	if f.silent > 0 && !stopping {
+		s.noticed(struck, f.silent)
+	}
+	if !s.hasEnded() {
+		if err := s.c.Stop(context.Background()); err != nil {
+			s.Errorf("Stop: %v", err)
+		}
+		<-s.ended
+		if s.err != nil {
+			s.Errorf("Run: %v", s.err)
+		}
+	}
+	s.account()
+	return happened
+}
+
+func (s *stage) until(what string, done <-chan struct{}) {
+	s.Helper()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Minute):
+		s.Fatalf("after 10 minutes, still waiting for %s", what)
+	}
+}
+
+func (s *stage) outcome() string {
+	events := s.journal.Events()[s.since:]
+	var transitions []fsm.Event
+	for _, e := range events {
+		if e.Kind == fsm.KindTransition {
+			transitions = append(transitions, e)
+		}
+	}
+	names := triggers(transitions)
+	if len(names) == 0 {
+		names = []string{"-"}
+	}
+	if s.hasEnded() && s.err != nil {
+		names = append(names, "error")
+	}
+	return strings.Join(names, " ")
+}
+
+// noticed checks that the peer's silence was found out in time, whatever was under way. Where no event
+// tells of it, another connection was quicker.
+func (s *stage) noticed(struck time.Time, within time.Duration) {
+	s.Helper()
+	for _, e := range s.journal.Events()[s.since:] {
+		switch e.Trigger {
+		case consumer.HeartbeatFailed, consumer.ConnectionError, consumer.ReviveFailed:
+			if after := e.Time.Sub(struck); after > within {
+				s.Errorf("%s came after %v, and %v is promised", e.Trigger, after, within)
+			}
+		}
+	}
+}
+
+// account checks that every message is where it belongs: acknowledged, and then handled before, or in
+// its queue.
+func (s *stage) account() {
+	s.Helper()
+	s.sleep(time.Minute) // the broker's heartbeat ends what was cut without a word
+	if n := len(s.server.Connections()); n > 0 {
+		s.Errorf("%d connections are left", n)
+	}
+	if _, err := fsm.Replay(consumer.Lifecycle(), slices.Values(s.journal.Events())); err != nil {
+		s.Errorf("the journal does not replay: %v", err)
+	}
+	acknowledged := map[string]bool{}
+	for _, one := range s.server.Settlements() {
+		if one.Method == "basic.ack" {
+			acknowledged[string(one.Body)] = true
+			if s.handled[string(one.Body)] == 0 {
+				s.Errorf("%q was acknowledged and not handled", one.Body)
+			}
+		}
+	}
+	q, _ := s.server.Queue(stageQueue)
+	if q.Unacknowledged > 0 || q.Consumers > 0 {
+		s.Errorf("left at the broker: %+v", q)
+	}
+	if !s.lost && len(acknowledged)+q.Ready != s.published {
+		s.Errorf("%d published, but %d acknowledged and %d in the queue", s.published, len(acknowledged), q.Ready)
+	}
+}
