@@ -4,6 +4,7 @@
 //	everhop consume ── messages ──► standard output, or the standard input of a command
 //	                ── events ────► standard error, one line for each transition
 //	everhop publish ◄── lines ───── standard input
+//	everhop demo                    a consumer that survives, to watch
 //	everhop graph                   the states of a consumer, to draw
 //	everhop version
 //

@@ -17,7 +17,8 @@ func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 		Long: `everhop consumes from RabbitMQ through whatever happens to the connection, and publishes with confirms.
 
 Exit status: 0 done, 1 failed, 2 wrong command line.`,
-		Example: `  everhop consume --url amqp://guest:guest@localhost/ --queue orders
+		Example: `  everhop demo
+  everhop consume --url amqp://guest:guest@localhost/ --queue orders
   seq 1000 | everhop publish --queue orders
   everhop graph | dot -Tsvg > lifecycle.svg`,
 		Version:                    version(),
@@ -34,7 +35,7 @@ Exit status: 0 done, 1 failed, 2 wrong command line.`,
 	// Cobra's usage has a line "everhop" before "everhop [command]", which is not true.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUsage(cmd, flagError(cmd, err)) })
-	root.AddCommand(newConsumption().command(), newPublish(), newGraph(), newVersion())
+	root.AddCommand(newConsumption().command(), newPublish(), newDemo(), newGraph(), newVersion())
 	addCobras(root)
 	return root
 }

@@ -57,6 +57,8 @@ func TestUsageErrors(t *testing.T) {
 		{"publish twice", "publish --url amqp://h --queue q --exchange x", "--queue and --exchange: only one of them; see 'everhop publish --help'"},
 		{"publish empty queue", "publish --url amqp://h --queue=", "--queue: empty; see 'everhop publish --help'"},
 		{"publish queue and key", "publish --url amqp://h --queue q --routing-key k", "--routing-key: with --queue, it is the queue's name; see 'everhop publish --help'"},
+		{"demo graph empty", "demo --dot=", "--dot: empty; see 'everhop demo --help'"},
+		{"demo argument", "demo amqp://u:pw@h/", `unexpected argument "amqp://***@h/"; see 'everhop demo --help'`},
 		{"graph format", "graph --format svg", `--format: "svg": expected dot, mermaid or markdown; see 'everhop graph --help'`},
 		{"version argument", "version 2", `unexpected argument "2"; see 'everhop version --help'`},
 	}

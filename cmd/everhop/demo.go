@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm"
+)
+
+func newDemo() *cobra.Command {
+	var graph string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Watch a consumer come through four faults; no broker needed",
+		Long: fmt.Sprintf(`Shows in about 20 s what Everhop does when something breaks. Nothing is needed but this program: it
+starts a broker of its own in this process, on a free port of 127.0.0.1, publishes %d numbered messages
+a second with confirms, and consumes them with the library, %d at once, each of which takes %v.
+
+Meanwhile that broker plays four faults, one after another: it resets the consumer's connection, goes
+silent on it, restarts (which the publisher must come through too), and cancels the consumer. Each
+transition of the consumer's state machine is told, with its cause and how long the former state had
+lasted. On a terminal the machine and the counters are shown below, live; NO_COLOR is honoured.
+
+All times and numbers are measured. A message is lost when the broker has confirmed it, no handler has
+had it, and the broker does not hold it any more. What was handled more than once is counted too.
+
+The consumer has the default settings but for the number of handlers and the heartbeat, which is %v
+instead of %v: so what was on its way when the network went silent comes back within the demo.
+
+SIGINT or SIGTERM at any time ends the demo, with the summary of what has happened; a second one ends
+it without waiting for messages.
+
+Exit status: 0 when no message was lost, 1 when one was or the demo could not go on, 2 wrong command line.`,
+			demoRate, demoHandlers, demoWork, demoHeartbeat, broker.DefaultHeartbeat),
+		Example: `  everhop demo
+  everhop demo --dot run.dot && dot -Tsvg run.dot > run.svg
+  NO_COLOR=1 everhop demo
+  everhop demo | cat                       # no terminal: only lines, no drawing`,
+		Args: noArguments,
+	}
+	cmd.Flags().StringVar(&graph, "dot", "", "write the graph of the states with the counts of what happened to `FILE`")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("dot") && graph == "" {
+			return wrongUsage(cmd, errors.New("--dot: empty"))
+		}
+		return runDemo(cmd, graph)
+	}
+	return cmd
+}
+
+func runDemo(cmd *cobra.Command, graph string) (err error) {
+	var file *os.File
+	if graph != "" { // first of all: nobody wants to hear after 20 s that it cannot be written
+		if file, err = os.Create(graph); err != nil {
+			return fmt.Errorf("--dot: %w", err)
+		}
+		defer file.Close()
+	}
+	ctx, stop := context.WithCancel(cmd.Context())
+	defer stop()
+	screen := newScreen(cmd.OutOrStdout(), stop)
+	soft, hard, release := interruptible(ctx, func(cause error) {
+		screen.say("", fmt.Sprintf("%v: ending; a second signal ends at once", cause))
+	})
+	defer release()
+
+	r, err := newDemonstration(screen).run(soft, hard)
+	screen.say(summary(r.outcomes, r.tally, screen.ink)...)
+	if file != nil {
+		err = errors.Join(err, writeGraph(file, r.events))
+	}
+	if err == nil {
+		screen.say(whereToGo(graph, screen.ink)...)
+	}
+	return errors.Join(screen.failure(), err)
+}
+
+func writeGraph(file *os.File, events []fsm.Event) error {
+	_, err := file.WriteString(consumer.Lifecycle().DOTCounts(events))
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("--dot: %w", err)
+	}
+	return nil
+}
