@@ -18,8 +18,6 @@ const (
 	// comes, and leave room to catch up.
 	demoHandlers = 8
 	demoWork     = 20 * time.Millisecond
-	// demoHurry is how long messages may still be handled once the user wants to stop.
-	demoHurry = time.Second
 )
 
 // demonstration is a broker, a publisher and a consumer in this process, and the faults between them.
@@ -35,6 +33,7 @@ type demonstration struct {
 	faults   []fault
 	pause    time.Duration // of calm before each fault, and after the last one
 	patience time.Duration // how long a fault may have consequences
+	hurry    time.Duration // how long messages may still be handled once the user wants to stop
 
 	ledger    *ledger
 	server    *brokertest.Server
@@ -48,6 +47,7 @@ func newDemonstration(screen *screen) *demonstration {
 		faults:   demoFaults(),
 		pause:    1500 * time.Millisecond,
 		patience: 20 * time.Second,
+		hurry:    time.Second,
 		ledger:   newLedger(),
 	}
 }
@@ -138,7 +138,7 @@ func (d *demonstration) handle(ctx context.Context, m *consumer.Delivery) error 
 func (d *demonstration) finish(hard context.Context, interrupted bool, c *consumer.Consumer) {
 	patience := d.patience
 	if interrupted {
-		patience = demoHurry
+		patience = d.hurry
 	}
 	ctx, cancel := context.WithTimeout(hard, patience)
 	defer cancel()
