@@ -11,12 +11,17 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/brokertest"
 )
 
 // said is what amqp091-go makes of a connection.close or channel.close.
@@ -156,6 +161,37 @@ func TestClassify(t *testing.T) {
 		})
 	}
 }
+
+// TestClassifyReplies has a broker say what the table only quotes: what a code closes, and the code and
+// the phrase that decide, come through the protocol as they are.
+func TestClassifyReplies(t *testing.T) {
+	for _, test := range classifyTests {
+		var reply *amqp.Error
+		if !errors.As(test.err, &reply) || !reply.Server {
+			continue
+		}
+		text, scope, closing := reply.Reason, ScopeConnection, brokertest.CloseConnection
+		if slices.Contains(channelCodes, reply.Code) {
+			scope, closing = ScopeChannel, brokertest.CloseChannel
+		}
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, plan := serve(t, Subscription{Queue: "q", Declare: &QueueOptions{}, Prefetch: 1})
+				s := begin(t, plan)
+				subscribe(t, s, 0)
+				server.Inject(brokertest.Now, closing(uint16(reply.Code), text))
+				l := <-s.Losses()
+				wantError(t, l.Err, test.want, scope)
+				if l.Err.Code != test.code || !strings.Contains(l.Err.Reason(), text) {
+					t.Errorf("got code %d, %q", l.Err.Code, l.Err.Reason())
+				}
+			})
+		})
+	}
+}
+
+// channelCodes are the reply codes that end a channel; the others end the connection.
+var channelCodes = []int{311, 312, 313, 403, 404, 405, 406}
 
 // TestClassifyTLS judges the errors of real handshakes.
 func TestClassifyTLS(t *testing.T) {

@@ -4,40 +4,52 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/everhop/everhop/broker/brokertest"
 )
 
-// network is several endpoints, a, b, c, and a record of who was dialed when.
+// network is several hosts, a, b, c, and a record of who was dialed when.
 type network struct {
-	endpoints map[string]func(ctx context.Context, network, address string) (net.Conn, error)
+	hosts map[string]dialer
 
 	mu    sync.Mutex
 	begin time.Time
 	dials []string // "a:1@300ms"
 }
 
-func newNetwork() *network {
-	return &network{begin: time.Now(), endpoints: map[string]func(context.Context, string, string) (net.Conn, error){}}
+func newNetwork() *network { return &network{begin: time.Now(), hosts: map[string]dialer{}} }
+
+// put makes a host on which a broker runs, with the given troubles.
+func (n *network) put(t *testing.T, host string, troubles ...trouble) *brokertest.Server {
+	t.Helper()
+	server := brokertest.NewInMemoryServer(t)
+	for _, trouble := range troubles {
+		trouble(server)
+	}
+	n.hosts[host] = server.Dial
+	return server
 }
 
 func (n *network) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	n.mu.Lock()
 	n.dials = append(n.dials, fmt.Sprintf("%s@%v", address, time.Since(n.begin)))
 	n.mu.Unlock()
-	return n.endpoints[address](ctx, network, address)
+	return n.hosts[strings.TrimSuffix(address, ":1")](ctx, network, address)
 }
 
 func (n *network) plan(hosts ...string) Plan {
 	plan := Plan{Dial: n.dial}
 	for _, host := range hosts {
-		plan.Endpoints = append(plan.Endpoints, Endpoint{host: host, port: 1, vhost: "/"})
+		plan.Endpoints = append(plan.Endpoints, Endpoint{host: host, port: 1, vhost: "/", credentials: Credentials{"guest", "guest"}})
 	}
 	return plan.withDefaults()
 }
@@ -51,31 +63,76 @@ func (n *network) expect(t *testing.T, dials ...string) {
 	}
 }
 
-// How an endpoint can be, apart from a fake broker.
-func noAnswer(ctx context.Context, _, _ string) (net.Conn, error) {
+// trouble is what is wrong with a broker that is being connected to.
+type trouble = func(*brokertest.Server)
+
+func at(method string, fault brokertest.Fault) trouble {
+	return func(s *brokertest.Server) { s.Inject(brokertest.OnMethod(method, 1), fault) }
+}
+
+// mute takes connections and says nothing on them.
+func mute(s *brokertest.Server) {
+	for nth := range 10 {
+		s.Inject(brokertest.OnConnect(nth+1), brokertest.Freeze(brokertest.ToClient))
+	}
+}
+
+func refusing(s *brokertest.Server)      { s.RefuseConnections() }
+func wrongPassword(s *brokertest.Server) { s.SetPassword("guest", "another") }
+
+var (
+	noVirtualHost = at("connection.open", brokertest.CloseConnection(530, "vhost x not found"))
+	stopping      = at("connection.open", brokertest.StopApp())
+)
+
+// lost is a host that packets do not reach.
+func lost(ctx context.Context, _, _ string) (net.Conn, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
-func refused(context.Context, string, string) (net.Conn, error) {
-	return nil, syscallError("connect", syscall.ECONNREFUSED)
+
+// web is a host that speaks something else.
+func web(context.Context, string, string) (net.Conn, error) {
+	near, far := net.Pipe()
+	go func() {
+		io.ReadFull(far, make([]byte, 8)) // the protocol header
+		io.WriteString(far, "HTTP/1.1 400 Bad Request\r\n\r\n")
+		io.Copy(io.Discard, far)
+	}()
+	return near, nil
 }
 
-func healthy() *fake { return &fake{} }
-func silent() *fake  { return &fake{on: map[method]func(*peer){header: ignore}} }
-func refusing(code uint16, text string) *fake {
-	return &fake{on: map[method]func(*peer){startOK: refuse(code, text)}}
+// wantConnected tells which of the servers have a connection.
+func wantConnected(t *testing.T, want bool, servers ...*brokertest.Server) {
+	t.Helper()
+	synctest.Wait()
+	for _, server := range servers {
+		if c := server.Connections(); (len(c) > 0) != want {
+			t.Errorf("connections: %+v", c)
+		}
+	}
 }
 
 func TestConnectStartsTheNextBesideASilentOne(t *testing.T) {
-	for name, first := range map[string]func(context.Context, string, string) (net.Conn, error){
-		"the dial does not return":     noAnswer,
-		"the handshake does not begin": silent().dial,
-		"the handshake stops midway":   (&fake{on: map[method]func(*peer){startOK: ignore}}).dial,
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // which fails if a goroutine is left over
+	tests := []struct {
+		name string
+		host func(*testing.T, *network)
+	}{
+		{"the dial does not return", func(_ *testing.T, n *network) { n.hosts["a"] = lost }},
+		{"the handshake does not begin", func(t *testing.T, n *network) { n.put(t, "a", mute) }},
+		{"no start", func(t *testing.T, n *network) { n.put(t, "a", at("connection.start", brokertest.Drop())) }},
+		{"no tune", func(t *testing.T, n *network) { n.put(t, "a", at("connection.tune", brokertest.Drop())) }},
+		{"no open-ok", func(t *testing.T, n *network) { n.put(t, "a", at("connection.open-ok", brokertest.Drop())) }},
+		{"a byte now and then", func(t *testing.T, n *network) {
+			n.put(t, "a").Inject(brokertest.OnConnect(1), brokertest.Drip(100*time.Millisecond))
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				n := newNetwork()
-				n.endpoints["a:1"], n.endpoints["b:1"] = first, healthy().dial
+				test.host(t, n)
+				b := n.put(t, "b")
 				plan := n.plan("a", "b")
 				link, err := plan.connect(t.Context(), 0)
 				if err != nil {
@@ -86,6 +143,7 @@ func TestConnectStartsTheNextBesideASilentOne(t *testing.T) {
 					t.Errorf("%s won", link.endpoint)
 				}
 				n.expect(t, "a:1@0s", "b:1@300ms")
+				wantConnected(t, true, b)
 			})
 		})
 	}
@@ -93,43 +151,57 @@ func TestConnectStartsTheNextBesideASilentOne(t *testing.T) {
 
 func TestConnectAbortsTheLoser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, slow := newNetwork(), &fake{on: map[method]func(*peer){connectionOpen: after(time.Second, answers[connectionOpen])}}
-		n.endpoints["a:1"], n.endpoints["b:1"] = slow.dial, healthy().dial
+		n := newNetwork()
+		slow, fast := n.put(t, "a", at("connection.open", brokertest.Delay(time.Second))), n.put(t, "b")
 		plan := n.plan("a", "b")
 		link, err := plan.connect(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer link.abort()
-		synctest.Wait()
-		if _, err := slow.peers[0].Write([]byte{0}); err == nil {
-			t.Error("the loser's connection is open")
-		}
+		wantConnected(t, false, slow)
 		time.Sleep(time.Hour)
+		wantConnected(t, false, slow)
+		wantConnected(t, true, fast)
 		n.expect(t, "a:1@0s", "b:1@300ms")
 	})
 }
 
+// Both finish in the same moment; who of the two sees the other win is up to the scheduler.
 func TestConnectAbortsALoserThatFinishedToo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // which fails if a connection is left over
-		finishing := func(d time.Duration) *fake {
-			return &fake{on: map[method]func(*peer){connectionOpen: after(d, answers[connectionOpen])}}
-		}
-		n := newNetwork()
-		n.endpoints["a:1"], n.endpoints["b:1"] = finishing(time.Second).dial, finishing(700*time.Millisecond).dial
-		plan := n.plan("a", "b")
-		link, err := plan.connect(t.Context(), 0)
-		if err != nil {
+	for range 20 {
+		synctest.Test(t, testALoserThatFinishedToo)
+	}
+}
+
+func testALoserThatFinishedToo(t *testing.T) {
+	n := newNetwork()
+	a := n.put(t, "a", at("connection.open", brokertest.Delay(time.Second)))
+	b := n.put(t, "b", at("connection.open", brokertest.Delay(700*time.Millisecond)))
+	plan := n.plan("a", "b")
+	var link *link
+	if d := took(func() {
+		var err error
+		if link, err = plan.connect(t.Context(), 0); err != nil {
 			t.Fatal(err)
 		}
-		link.abort()
-	})
+	}); d != time.Second {
+		t.Errorf("connected after %v, so nobody finished at the same time", d)
+	}
+	synctest.Wait()
+	if total := len(a.Connections()) + len(b.Connections()); total != 1 {
+		t.Errorf("%d connections are left", total)
+	}
+	link.abort()
+	wantConnected(t, false, a, b)
 }
 
 func TestConnectGoesOnAtOnceAfterAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
-		n.endpoints["a:1"], n.endpoints["b:1"], n.endpoints["c:1"] = refused, refusing(403, "ACCESS_REFUSED").dial, healthy().dial
+		n.put(t, "a", refusing)
+		n.put(t, "b", wrongPassword)
+		n.put(t, "c")
 		plan := n.plan("a", "b", "c")
 		link, err := plan.connect(t.Context(), 0)
 		if err != nil {
@@ -143,7 +215,9 @@ func TestConnectGoesOnAtOnceAfterAFailure(t *testing.T) {
 func TestConnectBeginsWithTheGivenEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
-		n.endpoints["a:1"], n.endpoints["b:1"], n.endpoints["c:1"] = refused, refused, refused
+		for _, host := range []string{"a", "b", "c"} {
+			n.put(t, host, refusing)
+		}
 		plan := n.plan("a", "b", "c")
 		if _, err := plan.connect(t.Context(), 5); err == nil {
 			t.Fatal("connected to nobody")
@@ -153,22 +227,22 @@ func TestConnectBeginsWithTheGivenEndpoint(t *testing.T) {
 }
 
 func TestConnectReportsTheFailureThatCanHeal(t *testing.T) {
-	auth, down := refusing(403, "ACCESS_REFUSED").dial, refusing(320, "CONNECTION_FORCED").dial
 	tests := []struct {
 		name string
-		a, b func(context.Context, string, string) (net.Conn, error)
+		a, b trouble
 		want Class
 	}{
-		{"both fatal", auth, refusing(530, "NOT_ALLOWED - vhost x not found").dial, Auth},
-		{"the first", refused, auth, Network},
-		{"the second", auth, refused, Network},
-		{"the first of two", down, refused, BrokerShutdown},
+		{"both fatal", wrongPassword, noVirtualHost, Auth},
+		{"the first", refusing, wrongPassword, Network},
+		{"the second", wrongPassword, refusing, Network},
+		{"the first of two", stopping, refusing, BrokerShutdown},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNetwork()
-				n.endpoints["a:1"], n.endpoints["b:1"] = test.a, test.b
+				n.put(t, "a", test.a)
+				n.put(t, "b", test.b)
 				plan := n.plan("a", "b")
 				_, err := plan.connect(t.Context(), 0)
 				if class, _ := Classify(err); class != test.want {
@@ -182,7 +256,7 @@ func TestConnectReportsTheFailureThatCanHeal(t *testing.T) {
 func TestConnectRedialsASilentEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
-		n.endpoints["a:1"] = silent().dial
+		server := n.put(t, "a", mute)
 		plan := n.plan("a")
 		var err error
 		if d := took(func() { _, err = plan.connect(t.Context(), 0) }); d != DefaultConnectTimeout {
@@ -192,13 +266,15 @@ func TestConnectRedialsASilentEndpoint(t *testing.T) {
 			t.Errorf("class %s: %v", class, err)
 		}
 		n.expect(t, "a:1@0s", "a:1@1s", "a:1@3s")
+		wantConnected(t, false, server)
 	})
 }
 
 func TestConnectEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
-		n.endpoints["a:1"], n.endpoints["b:1"] = noAnswer, silent().dial
+		n.hosts["a"] = lost
+		b := n.put(t, "b", mute)
 		plan := n.plan("a", "b")
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(700*time.Millisecond, cancel)
@@ -209,15 +285,40 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
+		wantConnected(t, false, b)
+	})
+}
+
+// What the caller provides need not heed its context: nobody waits for it.
+func TestConnectEndsThoughADialGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		server, late := brokertest.NewInMemoryServer(t), new(atomic.Int32)
+		n.hosts["a"] = func(_ context.Context, network, address string) (net.Conn, error) {
+			time.Sleep(time.Minute)
+			late.Add(1)
+			return server.Dial(context.Background(), network, address)
+		}
+		plan := n.plan("a")
+		var err error
+		if d := took(func() { _, err = plan.connect(t.Context(), 0) }); d != DefaultConnectTimeout || !errors.Is(err, errConnectTimeout) {
+			t.Errorf("ended after %v with %v", d, err)
+		}
+		time.Sleep(2 * time.Minute)
+		wantConnected(t, false, server)
+		if late.Load() == 0 {
+			t.Error("nobody came late, so this tests nothing")
+		}
 	})
 }
 
 func TestConnectAsksTheCallerForEachDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, asked := newNetwork(), 0
-		n.endpoints["a:1"], n.endpoints["b:1"] = refused, healthy().dial
+		n.put(t, "a", refusing)
+		n.put(t, "b")
 		plan := n.plan("a", "b")
-		plan.Credentials = func(context.Context) (Credentials, error) { asked++; return Credentials{}, nil }
+		plan.Credentials = func(context.Context) (Credentials, error) { asked++; return Credentials{"guest", "guest"}, nil }
 		link, err := plan.connect(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)
@@ -237,26 +338,28 @@ func TestConnectAsksTheCallerForEachDial(t *testing.T) {
 }
 
 func TestHandshakeFailures(t *testing.T) {
-	at := func(m method, act func(*peer)) *fake { return &fake{on: map[method]func(*peer){m: act}} }
-	http := func(p *peer) { p.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) }
 	tests := []struct {
 		name string
-		fake *fake
+		a    func(*testing.T, *network)
 		want Class
 		code int
 	}{
-		{"closed at once", at(header, hangUp), Network, 0},
-		{"closed after the login: not known to be the password", at(startOK, hangUp), Network, 0},
-		{"closed after connection.open: not known to be the vhost", at(connectionOpen, hangUp), Network, 0},
-		{"login refused", at(startOK, refuse(403, "ACCESS_REFUSED - Login was refused")), Auth, 403},
-		{"vhost unknown", at(connectionOpen, refuse(530, "NOT_ALLOWED - vhost x not found")), VHost, 530},
-		{"shutting down", at(connectionOpen, refuse(320, "CONNECTION_FORCED")), BrokerShutdown, 320},
-		{"not AMQP", at(header, http), Protocol, 0},
+		{"closed at once", hangsUp(brokertest.OnConnect(1)), Network, 0},
+		{"closed after the login: not known to be the password", hangsUp(brokertest.OnMethod("connection.start-ok", 1)), Network, 0},
+		{"closed instead of connection.open-ok: not known to be the vhost", hangsUp(brokertest.OnMethod("connection.open", 1)), Network, 0},
+		{"closed amid a frame", hangsUp(brokertest.AfterSent(20)), Network, 0},
+		{"login refused", broker(wrongPassword), Auth, 403},
+		{"vhost unknown", broker(noVirtualHost), VHost, 530},
+		{"shutting down", broker(stopping), BrokerShutdown, 320},
+		{"not there", broker(refusing), Network, 0},
+		{"not AMQP", func(_ *testing.T, n *network) { n.hosts["a"] = web }, Protocol, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				_, err := Open(t.Context(), test.fake.plan(), 1, 0)
+				n := newNetwork()
+				test.a(t, n)
+				_, err := Open(t.Context(), n.plan("a"), 1, 0)
 				var e *Error
 				if !errors.As(err, &e) {
 					t.Fatalf("got %v, want an *Error", err)
@@ -270,4 +373,12 @@ func TestHandshakeFailures(t *testing.T) {
 			})
 		})
 	}
+}
+
+func broker(trouble trouble) func(*testing.T, *network) {
+	return func(t *testing.T, n *network) { n.put(t, "a", trouble) }
+}
+
+func hangsUp(when brokertest.Moment) func(*testing.T, *network) {
+	return broker(func(s *brokertest.Server) { s.Inject(when, brokertest.HangUp()) })
 }

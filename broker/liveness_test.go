@@ -6,90 +6,36 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/everhop/everhop/broker/brokertest"
 )
 
 // patience is how long a dead peer may go unnoticed.
 const patience = DefaultDrainTimeout + DefaultProbeTimeout
 
-func wantError(t *testing.T, err error, class Class, scope Scope) {
-	t.Helper()
-	var e *Error
-	if !errors.As(err, &e) || e.Class != class || e.Scope != scope {
-		t.Errorf("got %v (%+v), want class %s, scope %s", err, e, class, scope)
-	}
-}
-
-func TestOpenNoticesAPeerThatFreezesAfterTheHandshake(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fake{on: map[method]func(*peer){connectionOpen: openThenFreeze}}
-		var err error
-		if d := took(func() { _, err = Open(t.Context(), f.plan(), 1, 0) }); d > patience {
-			t.Errorf("noticed after %v", d)
-		}
-		wantError(t, err, Heartbeat, ScopeConnection)
-	})
-}
-
-func TestOpenWaitsForASlowPeer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fake{on: map[method]func(*peer){channelOpen: func(p *peer) {
-			go beats(p)
-			after(20*time.Second, answers[channelOpen])(p)
-		}}}
-		if d := took(func() { f.open(t) }); d != 20*time.Second {
-			t.Errorf("took %v", d)
-		}
-	})
-}
-
-func TestOpenBoundsAnAnswerThatNeverComes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fake{on: map[method]func(*peer){channelOpen: beats}}
-		var err error
-		if d := took(func() { _, err = Open(t.Context(), f.plan(), 1, 0) }); d != DefaultCallTimeout {
-			t.Errorf("gave up after %v", d)
-		}
-		wantError(t, err, Heartbeat, ScopeConnection)
-		if !errors.Is(err, errCallTimeout) {
-			t.Errorf("got %v", err)
-		}
-	})
-}
-
-func TestOpenEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fake{on: map[method]func(*peer){channelOpen: ignore}}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		var err error
-		if d := took(func() { _, err = Open(ctx, f.plan(), 1, 0) }); d != time.Second || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("ended after %v with %v", d, err)
-		}
-	})
-}
-
-func TestOpenChecksThePlan(t *testing.T) {
-	if _, err := Open(t.Context(), Plan{}, 1, 0); err == nil {
-		t.Error("opened an empty plan")
-	}
-}
-
 func TestProbe(t *testing.T) {
 	tests := []struct {
-		name string
-		qos  func(*peer)
-		took time.Duration
-		dead bool
+		name  string
+		fault brokertest.Fault // where the broker is asked
+		took  time.Duration
+		dead  bool
 	}{
-		{"the answer", answers[qos], 0, false},
-		{"a heartbeat, and no answer", after(1900*time.Millisecond, (*peer).beat), 1900 * time.Millisecond, false},
-		{"no byte", ignore, DefaultProbeTimeout, true},
+		{"the answer", brokertest.Delay(0), 0, false},
+		{"a late answer", brokertest.Delay(1999 * time.Millisecond), 1999 * time.Millisecond, false},
+		{"a byte of the answer", brokertest.Drip(time.Second), time.Second, false},
+		{"a heartbeat, and no answer", brokertest.Drop(), 1900 * time.Millisecond, false},
+		{"an answer that is too late", brokertest.Delay(2001 * time.Millisecond), DefaultProbeTimeout, true},
+		{"no byte", brokertest.Freeze(brokertest.ToClient), DefaultProbeTimeout, true},
+		{"not asked, since nothing arrives", brokertest.Freeze(brokertest.Both), DefaultProbeTimeout, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, _ := (&fake{on: map[method]func(*peer){qos: test.qos}}).open(t)
-				time.Sleep(time.Second)
+				server, plan := serve(t)
+				plan.Heartbeat = 4 * time.Second // the broker sends one after as long without a byte
+				s := begin(t, plan)
+				time.Sleep(2100 * time.Millisecond)
+				server.Inject(brokertest.OnMethod("basic.qos", 1), test.fault)
 				var err error
 				if d := took(func() { err = s.Probe(t.Context()) }); d != test.took {
 					t.Errorf("answered after %v, want %v", d, test.took)
@@ -109,11 +55,13 @@ func TestProbe(t *testing.T) {
 
 func TestProbeAsksOnceAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, p := (&fake{on: map[method]func(*peer){qos: ignore}}).open(t)
+		server, plan := serve(t)
+		s := begin(t, plan)
+		server.Inject(brokertest.OnMethod("basic.qos", 1), brokertest.Drop())
 		for range 3 {
 			wantError(t, s.Probe(t.Context()), Heartbeat, ScopeConnection)
 		}
-		if asked := p.saw(qos); asked != 1 {
+		if asked := server.Count("basic.qos"); asked != 1 {
 			t.Errorf("%d round trips under way at once", asked)
 		}
 	})
@@ -121,7 +69,9 @@ func TestProbeAsksOnceAtATime(t *testing.T) {
 
 func TestProbeReturnsEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, _ := (&fake{on: map[method]func(*peer){qos: ignore}}).open(t)
+		server, plan := serve(t)
+		s := begin(t, plan)
+		server.Inject(brokertest.OnMethod("basic.qos", 1), brokertest.Drop())
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		if d := took(func() {
@@ -142,152 +92,98 @@ func TestProbeReturnsEarly(t *testing.T) {
 	})
 }
 
+// suspended is a context whose user stands still for a while when it first looks whether it ended, as a
+// process does that gets SIGSTOP.
+type suspended struct {
+	context.Context
+	time time.Duration
+}
+
+func (s *suspended) Done() <-chan struct{} {
+	time.Sleep(s.time)
+	s.time = 0
+	return s.Context.Done()
+}
+
+// What the broker sent while this process did not run is in the socket, and its reader needs a moment:
+// time that nobody could have spent reading does not make the broker dead.
+func TestProbeOfASuspendedProcess(t *testing.T) {
+	const asleep = 20 * time.Second
+	tests := []struct {
+		name          string
+		answer, after time.Duration
+		dead          bool
+	}{
+		{"read soon after", 300 * time.Millisecond, 300 * time.Millisecond, false},
+		{"nothing there to read", 5 * time.Second, DefaultProbeTimeout * 3 / 4, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, plan := serve(t)
+				plan.Heartbeat = time.Minute // none comes meanwhile, and none is missed
+				s := begin(t, plan)
+				server.Inject(brokertest.OnMethod("basic.qos", 1), brokertest.Delay(asleep+test.answer))
+				var err error
+				d := took(func() { err = s.Probe(&suspended{t.Context(), asleep}) })
+				if d != asleep+test.after || (err != nil) != test.dead {
+					t.Errorf("%v after %v, want dead %t after %v", err, d, test.dead, asleep+test.after)
+				}
+			})
+		})
+	}
+}
+
 func TestSilenceIsSinceTheLastByte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, p := new(fake).open(t)
+		_, plan := serve(t)
+		plan.Heartbeat = 4 * time.Second
+		s := begin(t, plan)
 		time.Sleep(3 * time.Second)
 		if s.Silence() != 3*time.Second {
 			t.Errorf("silence %v", s.Silence())
 		}
-		p.beat()
-		synctest.Wait()
-		if s.Silence() != 0 {
-			t.Errorf("silence %v after a heartbeat", s.Silence())
+		time.Sleep(2 * time.Second) // the heartbeat came at 4s
+		if s.Silence() != time.Second {
+			t.Errorf("silence %v, 1s after a heartbeat", s.Silence())
+		}
+		if err := s.Probe(t.Context()); err != nil || s.Silence() != 0 {
+			t.Errorf("silence %v after an answer, %v", s.Silence(), err)
 		}
 	})
 }
 
+// A broker under an alarm answers nothing, and its heartbeats are too rare to go by.
 func TestBlockedSuspendsTheGuard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, p := (&fake{on: map[method]func(*peer){qos: ignore,
-			// more than patience, less than the heartbeats that may be missed
-			closing: after(12*time.Second, answers[closing]),
-		}}).open(t)
-		p.send(blocked, 0, []byte("\x03why"))
+		server, plan := serve(t)
+		s := begin(t, plan)
+		server.Inject(brokertest.Now, brokertest.StopHeartbeats())
+		server.Inject(brokertest.Now, brokertest.Block("why"))
 		if b := <-s.BlockedChanges(); b != (Blocked{Generation: 7, Active: true, Reason: "why"}) || !s.Blocked() {
 			t.Errorf("got %+v, Blocked() %t", b, s.Blocked())
 		}
-		if err := s.Close(t.Context()); err != nil {
-			t.Errorf("a blocked broker was given up: %v", err)
+		const alarm = 12 * time.Second // more than patience, less than the heartbeats that may be missed
+		time.AfterFunc(alarm, func() { server.Inject(brokertest.Now, brokertest.Unblock()) })
+		if d := took(func() {
+			if err := s.Close(t.Context()); err != nil {
+				t.Errorf("a blocked broker was given up: %v", err)
+			}
+		}); d != alarm {
+			t.Errorf("closed after %v, blocked for %v", d, alarm)
 		}
 	})
 }
 
 func TestBlockedChangesKeepsTheLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, p := new(fake).open(t)
-		p.send(blocked, 0, []byte("\x03why"))
-		p.send(unblocked, 0, nil)
+		server, plan := serve(t)
+		s := begin(t, plan)
+		server.Inject(brokertest.Now, brokertest.Block("why"))
+		server.Inject(brokertest.Now, brokertest.Unblock())
 		synctest.Wait()
 		if b := <-s.BlockedChanges(); b.Active || s.Blocked() {
 			t.Errorf("got %+v, Blocked() %t", b, s.Blocked())
-		}
-	})
-}
-
-func TestLoss(t *testing.T) {
-	tests := []struct {
-		name string
-		act  func(*peer)
-		want Class
-	}{
-		{"the broker hangs up", hangUp, Network},
-		{"the broker shuts down", refuse(320, "CONNECTION_FORCED"), BrokerShutdown},
-		{"the broker shuts down in a hurry", func(p *peer) { refuse(320, "CONNECTION_FORCED")(p); p.Close() }, BrokerShutdown},
-		{"the broker goes silent", freeze, Heartbeat}, // three heartbeats missed
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s, p := new(fake).open(t)
-				p.beat() // amqp091-go starts its own deadline with the first frame
-				test.act(p)
-				l := <-s.Losses()
-				if l.Generation != 7 || l.Consumer != nil || !s.Lost() {
-					t.Errorf("got %+v, Lost() %t", l, s.Lost())
-				}
-				wantError(t, l.Err, test.want, ScopeConnection)
-				synctest.Wait()
-				select {
-				case l := <-s.Losses():
-					t.Errorf("a second loss: %v", l.Err)
-				default:
-				}
-			})
-		})
-	}
-}
-
-func TestAbortNeedsNobodyToReceiveLosses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, p := new(fake).open(t)
-		hangUp(p)
-		synctest.Wait() // the loss waits for a receiver
-		s.Abort()
-	})
-}
-
-func TestSessionEndsOnce(t *testing.T) {
-	abort := func(s *Session) error { s.Abort(); return nil }
-	closing := func(s *Session) error { return s.Close(context.Background()) }
-	for name, steps := range map[string][]func(*Session) error{
-		"Abort, Abort": {abort, abort},
-		"Close, Abort": {closing, abort},
-		"Close, Close": {closing, closing},
-		"Abort, Close": {abort, closing},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s, _ := new(fake).open(t)
-				for i, step := range steps {
-					if err := step(s); err != nil {
-						t.Errorf("step %d: %v", i+1, err)
-					}
-				}
-				if !s.Lost() {
-					t.Error("it does not know that it ended")
-				}
-				select {
-				case l := <-s.Losses():
-					t.Errorf("what was asked for was reported as a loss: %v", l.Err)
-				default:
-				}
-			})
-		})
-	}
-}
-
-// A session that was quiet for longer than the drain timeout is closed like any other: the broker is
-// told, and what was written before, acknowledgements above all, is not thrown away.
-func TestCloseOfAQuietSessionIsGraceful(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		slow := after(100*time.Millisecond, answers[closing])
-		s, p := (&fake{on: map[method]func(*peer){closing: slow}}).open(t)
-		time.Sleep(DefaultDrainTimeout + time.Second)
-		if err := s.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if p.saw(closing) != 1 {
-			t.Error("the broker was not told")
-		}
-	})
-}
-
-func TestCloseIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, _ := (&fake{on: map[method]func(*peer){closing: ignore}}).open(t)
-		var err error
-		if d := took(func() { err = s.Close(t.Context()) }); d > patience {
-			t.Errorf("a silent peer held Close for %v", d)
-		}
-		wantError(t, err, Heartbeat, ScopeConnection)
-	})
-	synctest.Test(t, func(t *testing.T) {
-		s, _ := (&fake{on: map[method]func(*peer){closing: ignore}}).open(t)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if d := took(func() { s.Close(ctx) }); d != time.Second {
-			t.Errorf("Close took %v, its context had 1s", d)
 		}
 	})
 }

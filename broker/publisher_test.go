@@ -239,7 +239,13 @@ func TestPublishWaitsForAnAlarmToClear(t *testing.T) {
 	rabbittest.NeedsControl(t)
 	node := rabbittest.Shared(t)
 	queue, _ := declare(t, nil)
-	p := publisher(t, node.URL())
+	plan := planFor(t, node.URL())
+	plan.DrainTimeout, plan.ProbeTimeout = time.Second/2, time.Second/2
+	p, err := broker.OpenPublisher(within(t), plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close(within(t)) })
 	if err := node.MemoryAlarm(within(t), true); err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +281,7 @@ func TestPublishWaitsForAnAlarmToClear(t *testing.T) {
 	select {
 	case err := <-published:
 		t.Fatalf("Publish did not wait: %v", err)
-	case <-time.After(broker.DefaultDrainTimeout + broker.DefaultProbeTimeout + time.Second):
+	case <-time.After(2 * (plan.DrainTimeout + plan.ProbeTimeout)):
 	}
 	if err := node.MemoryAlarm(within(t), false); err != nil {
 		t.Fatal(err)

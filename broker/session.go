@@ -149,10 +149,15 @@ func (s *Session) watchBlocked(changes <-chan amqp.Blocking) {
 func (s *Session) newError(op string, scope Scope, queue string, err error) *Error {
 	var reply *amqp.Error
 	fromBroker := errors.As(err, &reply) && reply.Server
-	if broken := s.link.conn.firstError(); broken != nil && !fromBroker {
+	broken := s.link.conn.firstError()
+	cause, aborted := s.cause.Load().(error)
+	switch {
+	case broken != nil && !fromBroker:
 		err, scope = broken, ScopeConnection
-	} else if cause, ok := s.cause.Load().(error); ok && !fromBroker {
+	case aborted && !fromBroker:
 		err, scope = cause, ScopeConnection
+	case s.link.amqp.IsClosed(): // by the broker, while something was asked of a channel
+		scope = ScopeConnection
 	}
 	return newError(op, scope, s.link.endpoint, queue, err)
 }

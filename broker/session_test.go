@@ -225,9 +225,7 @@ func TestTheConnectionIsNotRevivedBehindOurBack(t *testing.T) {
 		t.Errorf("Ack after the loss: %v", err)
 	}
 	s.Abort()
-	if n := proxy.Connections(); n != 0 {
-		t.Errorf("%d connections after the reset", n)
-	}
+	rabbittest.Eventually(t, moment, "no connection is left", func() bool { return proxy.Connections() == 0 })
 }
 
 func TestConsumeAndAbortAtOnce(t *testing.T) {
