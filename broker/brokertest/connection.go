@@ -182,8 +182,8 @@ func (c *connection) hangUp() {
 // reset ends the connection at once, with RST.
 func (c *connection) reset() {
 	c.over()
+	c.socket.reset() // before the writer wakes, who would hang up
 	c.out.close()
-	c.socket.reset()
 }
 
 // over ends what the connection has, and with it the connection as far as anybody can see.

@@ -62,14 +62,14 @@ func (x *exchange) unbind(match func(*binding) bool) {
 	}
 }
 
-var notOnDefault = refuse(403, "operation not permitted on the default exchange")
+var errNotOnDefault = refuse(403, "operation not permitted on the default exchange")
 
 func (ch *channel) declareExchange(m *wire.ExchangeDeclare) error {
 	host := ch.host()
 	x := host.exchanges[m.Exchange]
 	switch {
 	case m.Exchange == "":
-		return notOnDefault
+		return errNotOnDefault
 	case m.Passive && x == nil:
 		return host.missing("exchange", m.Exchange)
 	case !m.Passive:
@@ -120,7 +120,7 @@ func (ch *channel) deleteExchange(m *wire.ExchangeDelete) error {
 	x := host.exchanges[m.Exchange]
 	switch {
 	case m.Exchange == "":
-		return notOnDefault
+		return errNotOnDefault
 	case strings.HasPrefix(m.Exchange, "amq."):
 		return refuse(403, "deletion of system exchange '%s' in vhost '%s' not allowed", m.Exchange, host.name)
 	case x != nil && m.IfUnused && len(x.bindings) > 0:
@@ -138,7 +138,7 @@ func (ch *channel) bindQueue(m *wire.QueueBind) error {
 		return err
 	}
 	if m.Exchange == "" {
-		return notOnDefault
+		return errNotOnDefault
 	}
 	x, err := host.exchange(m.Exchange)
 	if err != nil {
@@ -171,7 +171,7 @@ func (ch *channel) unbindQueue(m *wire.QueueUnbind) error {
 		return err
 	}
 	if m.Exchange == "" {
-		return notOnDefault
+		return errNotOnDefault
 	}
 	if x, q := ch.host().exchanges[m.Exchange], ch.host().queues[name]; x != nil && q != nil {
 		x.unbind((&binding{queue: q, key: m.RoutingKey, arguments: m.Arguments}).equal)

@@ -107,7 +107,7 @@ func CancelConsumers() Fault {
 
 // Freeze holds back, until Thaw, what goes one way or both, the end of the connection included: as when a
 // cable is cut. To the broker a frozen client is silent, and it drops it after its time; the client
-// learns of that with Thaw.
+// learns of that with Thaw, or with ECONNRESET after 15 minutes.
 func Freeze(d Direction) Fault {
 	name := map[Direction]string{ToClient: "ToClient", FromClient: "FromClient", Both: "Both"}[d]
 	return Fault{name: "Freeze(" + name + ")", connection: func(c *connection, _ uint16) bool {

@@ -9,6 +9,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/rabbittest"
 )
 
 func TestEndOfConnection(t *testing.T) {
@@ -44,23 +45,22 @@ func TestEndOfConnection(t *testing.T) {
 	}
 }
 
-// A kernel answers with RST what comes in after a socket was closed: a client that has not stopped sending
-// must read the end all the same.
+// A kernel sends RST instead of FIN when a socket is closed on what was not read yet: a client that is not
+// listened to must read the end all the same.
 func TestHangUpIsNoResetForAClientThatSends(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
-		ok(t, s.DeclareQueue("q", nil))
-		played := s.Inject(OnMethod("basic.publish", 3), HangUp())
-		go func() {
-			for {
-				if _, err := p.Conn.Write(content(1, &wire.BasicPublish{RoutingKey: "q"}, strings.Repeat("x", 1000))); err != nil {
-					return
-				}
-			}
-		}()
-		happens(t, s, "the fault", played)
+		c := only(s)
+		s.Inject(Now, Freeze(FromClient))
+		go func() { _, _ = p.Write(make([]byte, 1<<20)) }()
+		rabbittest.Eventually(t, s.limit(), "the broker's buffer is full", func() bool {
+			c.socket.mu.Lock()
+			defer c.socket.mu.Unlock()
+			return len(c.socket.inbound) >= receiveBuffer/2
+		})
+		s.Inject(Now, HangUp())
 		p.wantEnd(io.EOF)
-		p.Conn.Close()
+		p.Close()
 	})
 }
 
@@ -148,6 +148,23 @@ func TestConsumerTimeout(t *testing.T) {
 			t.Errorf("the message is not back: %+v", q)
 		}
 	})
+}
+
+// A channel may be refused instead of opened.
+func TestCloseChannelInsteadOfOpening(t *testing.T) {
+	for _, moment := range []string{"channel.open", "channel.open-ok"} {
+		t.Run(moment, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, s *Server) {
+				p := greet(t, s, 0, able)
+				s.Inject(OnMethod(moment, 1), CloseChannel(404, ""))
+				p.send(1, &wire.ChannelOpen{})
+				want[*wire.ChannelClose](p)
+				p.send(1, &wire.ChannelCloseOK{})
+				p.channel(1)
+				p.sync(1)
+			})
+		})
+	}
 }
 
 // Both sides close the channel at once: each answers the other, and the channel's number is free again.

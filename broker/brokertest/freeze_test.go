@@ -101,7 +101,7 @@ func TestFreezeNowIsAtOnce(t *testing.T) {
 		p := join(t, s)
 		go func() {
 			for {
-				if _, err := p.Conn.Write(content(1, &wire.BasicPublish{RoutingKey: "q"}, "1")); err != nil {
+				if _, err := p.Write(content(1, &wire.BasicPublish{RoutingKey: "q"}, "1")); err != nil {
 					return
 				}
 			}
@@ -120,7 +120,7 @@ func TestFreezeNowIsAtOnce(t *testing.T) {
 			s.mu.Unlock()
 			s.Inject(Now, Thaw())
 		}
-		p.Conn.Close()
+		p.Close()
 	})
 }
 
@@ -150,7 +150,7 @@ func TestFreezeHoldsTheEnd(t *testing.T) {
 				s.Inject(Now, test.end)
 				await(t, s, "the broker is done with it", func() bool { return len(s.Connections()) == 0 })
 				ok(t, p.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
-				if _, err := p.Conn.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+				if _, err := p.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 					t.Fatalf("the client saw %v while it was frozen", err)
 				}
 				ok(t, p.SetReadDeadline(time.Now().Add(s.limit())))
@@ -169,7 +169,7 @@ func TestFreezeHoldsTheClientsEnd(t *testing.T) {
 		p.send(1, &wire.BasicConsume{Queue: "q"})
 		want[*wire.BasicConsumeOK](p)
 		s.Inject(Now, Freeze(FromClient))
-		p.Conn.Close()
+		p.Close()
 		ok(t, s.Publish("q", "1"))
 		await(t, s, "it is delivered to nobody", func() bool { return stateOf(t, s, "q").Unacknowledged == 1 })
 		if len(s.Connections()) != 1 {
@@ -198,7 +198,7 @@ func TestFrozenClientIsDropped(t *testing.T) {
 				var heartbeats sync.WaitGroup
 				heartbeats.Go(func() {
 					for ; ; time.Sleep(5 * time.Second) {
-						if _, err := p.Conn.Write(wire.AppendFrame(nil, wire.Frame{Type: wire.FrameHeartbeat})); err != nil {
+						if _, err := p.Write(wire.AppendFrame(nil, wire.Frame{Type: wire.FrameHeartbeat})); err != nil {
 							return
 						}
 					}
@@ -220,7 +220,7 @@ func TestFrozenClientIsDropped(t *testing.T) {
 				if direction == Both {
 					p.wantEnd(syscall.ECONNRESET)
 				}
-				p.Conn.Close()
+				p.Close()
 				heartbeats.Wait()
 			})
 		})
@@ -241,7 +241,7 @@ func TestReceiveBuffer(t *testing.T) {
 				written := 0
 				for _, frame := 0, content(1, &wire.BasicPublish{RoutingKey: "q"}, string(make([]byte, 1000))); ; {
 					ok(t, p.SetWriteDeadline(time.Now().Add(time.Hour)))
-					n, err := p.Conn.Write(frame)
+					n, err := p.Write(frame)
 					written += n
 					if err != nil {
 						break
@@ -264,11 +264,28 @@ func TestFrozenAndGone(t *testing.T) {
 		p := join(t, s)
 		s.Inject(Now, Freeze(Both))
 		s.Inject(Now, HangUp())
-		p.Conn.Close()
+		p.Close()
 		await(t, s, "nothing is left", func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return len(s.connections) == 0
 		})
+	})
+}
+
+// The end of a frozen connection is not held for ever.
+func TestFrozenForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewInMemoryServer(t)
+		p := join(t, s)
+		s.Inject(Now, Freeze(ToClient))
+		p.send(1, &wire.BasicQos{})
+		await(t, s, "an answer is held", func() bool { return s.Count("basic.qos-ok") == 1 })
+		began := time.Now()
+		s.Inject(Now, HangUp())
+		p.wantEnd(syscall.ECONNRESET)
+		if took := time.Since(began); took != freezeTimeout {
+			t.Errorf("after %v", took)
+		}
 	})
 }

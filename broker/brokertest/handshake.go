@@ -42,10 +42,10 @@ func (c *connection) handle(m wire.Method) error {
 		c.wait(closeTimeout) // the socket is the client's to close
 		return nil
 	}
-	switch {
-	case c.stage == closing:
+	switch c.stage {
+	case closing:
 		return nil
-	case c.stage == opened:
+	case opened:
 		return c.administer(m)
 	}
 	switch m := m.(type) {

@@ -19,18 +19,24 @@ func (s *Server) Dial(ctx context.Context, network, address string) (net.Conn, e
 	}
 	near, far := net.Pipe()
 	broken := new(atomic.Bool)
-	if !s.accept(&memoryConn{far, broken}) {
+	if !s.accept(&memoryConn{Conn: far, broken: broken}) {
 		near.Close()
 		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
-	return &memoryConn{near, broken}, nil
+	return &memoryConn{Conn: near, broken: broken}, nil
 }
 
 // memoryConn is one end of a connection within the process. net.Pipe knows one way to end; here a
-// reset can be told from a hang-up, as on TCP.
+// reset can be told from a hang-up, and either from a Close of one's own, as on TCP.
 type memoryConn struct {
 	net.Conn
-	broken *atomic.Bool
+	broken *atomic.Bool // reset by one end
+	closed atomic.Bool  // by this end
+}
+
+func (c *memoryConn) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
 }
 
 func (c *memoryConn) Read(p []byte) (int, error) {
@@ -44,14 +50,14 @@ func (c *memoryConn) Write(p []byte) (int, error) {
 }
 
 func (c *memoryConn) explain(op string, err error) error {
-	closed := errors.Is(err, io.ErrClosedPipe)
+	ended := errors.Is(err, io.ErrClosedPipe)
 	switch {
-	case c.broken.Load() && (closed || errors.Is(err, io.EOF)):
-		err = os.NewSyscallError(op, syscall.ECONNRESET)
-	case closed && op == "write":
-		err = os.NewSyscallError(op, syscall.EPIPE)
-	case closed:
+	case ended && c.closed.Load():
 		err = net.ErrClosed
+	case c.broken.Load() && (ended || errors.Is(err, io.EOF)):
+		err = os.NewSyscallError(op, syscall.ECONNRESET)
+	case ended:
+		err = os.NewSyscallError(op, syscall.EPIPE)
 	default:
 		return err
 	}

@@ -31,7 +31,8 @@ const (
 // Now is at once; a fault of connections is played on every one that there is.
 var Now Moment
 
-// OnConnect is when the nth connection from now on is accepted, before anything was read from it.
+// OnConnect is when the nth connection from now on is accepted, before anything was read from it. Over TCP
+// the client may still be connecting then, so that Reset makes its dial fail.
 func OnConnect(nth int) Moment { return Moment{on: connecting, n: uint64(max(nth, 1))} }
 
 // OnFrame is when the nth frame from now on came in, on whatever connection, before it is handled.

@@ -28,16 +28,14 @@ func TestNow(t *testing.T) {
 func TestOnConnect(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		join(t, s)
-		played := s.Inject(OnConnect(2), Reset())
+		played := s.Inject(OnConnect(2), HangUp())
 		join(t, s)
 		if !pending(played) {
 			t.Error("played too early")
 		}
 		p := meet(t, s)
 		happens(t, s, "the fault", played)
-		if _, err := p.Conn.Read(make([]byte, 1)); err == nil {
-			t.Error("connection.start came")
-		}
+		p.wantEnd(io.EOF)
 		join(t, s)
 	})
 }

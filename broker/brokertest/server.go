@@ -113,6 +113,7 @@ func Start(config Config) (*Server, error) {
 		if err := s.listen(); err != nil {
 			return nil, err
 		}
+		s.name = s.listener.Addr().String() // for good: it is read without mu
 	}
 	return s, nil
 }
@@ -141,14 +142,13 @@ func (s *Server) Close() {
 	s.routines.Wait()
 }
 
-// listen opens the port, the same one again after the first time. Callers hold mu, or are alone.
+// listen opens the port that the name says. Callers hold mu, or are alone.
 func (s *Server) listen() error {
 	listener, err := net.Listen("tcp", s.name)
 	if err != nil {
 		return fmt.Errorf("brokertest: %w", err)
 	}
 	s.listener = listener
-	s.name = listener.Addr().String()
 	s.routines.Go(func() {
 		for {
 			conn, err := listener.Accept()

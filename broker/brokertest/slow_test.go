@@ -32,7 +32,7 @@ func TestDrip(t *testing.T) {
 		p.send(1, &wire.BasicQos{})
 		one := make([]byte, 100)
 		for n := range answer {
-			read, err := p.Conn.Read(one)
+			read, err := p.Read(one)
 			ok(t, err)
 			if took := time.Since(began); read != 1 || took != time.Duration(n+1)*time.Second {
 				t.Errorf("%d bytes came after %v, want byte %d", read, took, n+1)

@@ -14,6 +14,9 @@ const (
 	// lingerTimeout is how long a client may go on sending after the broker has hung up. A kernel answers
 	// what comes after the end with RST, and that overtakes what the client has yet to read.
 	lingerTimeout = 3 * time.Second
+	// freezeTimeout is how long the end of a frozen connection is held: about as long as a kernel goes on
+	// sending what nobody acknowledges.
+	freezeTimeout = 15 * time.Minute
 )
 
 // socket is the broker's end of a connection, and the network faults on it. One goroutine takes in,
@@ -32,9 +35,10 @@ type socket struct {
 	ended   error  // nothing more will be taken in
 	delay   time.Duration
 	drip    *time.Duration
-	closed  bool // the broker is done with it
-	late    bool // closed while the client could not see it: what was sent before is still sent
-	abort   bool // ends with RST
+	closed  bool        // the broker is done with it
+	late    bool        // closed while the client could not see it: what was sent before is still sent
+	giveUp  *time.Timer // on the thaw that late waits for
+	abort   bool        // ends with RST
 }
 
 func newSocket(conn net.Conn) *socket {
@@ -235,7 +239,9 @@ func (s *socket) Close() {
 	s.closed, s.late = true, s.frozen&ToClient != 0
 	close(s.done)
 	s.changed.Broadcast()
-	if !s.late {
+	if s.late {
+		s.giveUp = time.AfterFunc(freezeTimeout, s.reveal)
+	} else {
 		_ = s.conn.SetWriteDeadline(time.Unix(1, 0)) // a client that does not read holds nobody up
 	}
 }
@@ -246,6 +252,9 @@ func (s *socket) leave() {
 	s.mu.Lock()
 	for s.frozen&ToClient != 0 && s.late && s.ended == nil {
 		s.changed.Wait()
+	}
+	if s.giveUp != nil {
+		s.giveUp.Stop()
 	}
 	abort := s.abort
 	s.mu.Unlock()
@@ -266,6 +275,14 @@ func (s *socket) reset() {
 	if !s.isFrozen(ToClient) {
 		s.drop(true)
 	}
+}
+
+// reveal gives up on a thaw.
+func (s *socket) reveal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.late, s.abort = false, true
+	s.changed.Broadcast()
 }
 
 // cut ends everything now, frozen or not.

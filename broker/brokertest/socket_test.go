@@ -83,22 +83,25 @@ func TestAfterSent(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, s *Server) {
 				p := join(t, s)
+				await(t, s, "all is sent", func() bool { return inFlight(s) == 0 })
 				before := int(only(s).socket.sent.Load())
+				frozen := make(map[int]<-chan struct{})
 				for _, n := range test.bytes {
-					s.Inject(AfterSent(before+n), Freeze(ToClient))
+					frozen[n] = s.Inject(AfterSent(before+n), Freeze(ToClient))
 				}
 				slices.Sort(test.bytes)
 				p.write(slices.Concat(methodFrame(1, &wire.BasicQos{}), methodFrame(1, &wire.BasicQos{})))
 				got := 0
 				for n, want := range test.bytes {
 					for got < want {
-						read, err := p.Conn.Read(make([]byte, 100))
+						read, err := p.Read(make([]byte, 100))
 						ok(t, err)
 						got += read
 					}
 					if got != want {
 						t.Fatalf("got %d bytes, want %d", got, want)
 					}
+					happens(t, s, "the fault", frozen[want])
 					if n+1 < len(test.bytes) && test.bytes[n+1] > want {
 						s.Inject(Now, Thaw())
 					}
@@ -182,7 +185,7 @@ func TestSocketClosedTwice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			near, far := net.Pipe()
-			s := newSocket(&memoryConn{far, new(atomic.Bool)})
+			s := newSocket(&memoryConn{Conn: far, broken: new(atomic.Bool)})
 			s.onReceive, s.onSend = func(uint64) uint64 { return 0 }, func(uint64) uint64 { return 0 }
 			end(s)
 			if _, err := s.Write([]byte("x")); err == nil {
