@@ -20,7 +20,9 @@
 //
 // [NewInMemoryServer] has no port; clients connect with its Dial. Client and server then run inside a
 // testing/synctest bubble: minutes of heartbeats and outages pass in milliseconds, and happen the same
-// way each time.
+// way each time. One limit comes from the bubble: a goroutine that waits for a mutex stops its clock, and
+// amqp091-go holds one while it writes. So let no client write more than 64 KiB to a broker that does not
+// listen.
 //
 // # What the caller must do
 //
@@ -41,6 +43,8 @@
 //     reply-to, alternate exchanges. There are no permissions and no TLS.
 //   - Everything is in memory. A publisher confirm says that the message was routed, and each message is
 //     confirmed with a frame of its own.
+//   - Of frames that no client library sends it speaks in its own words, and closes with 501 where
+//     RabbitMQ hangs up. The reply codes are RabbitMQ's.
 //   - It says of itself that it is brokertest, not RabbitMQ.
 //
 // # Memory
