@@ -75,13 +75,13 @@ func (s *supervisor) finish() error {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		if !s.cut {
-			go func() { // the caller's patience may end now, too
+			s.background.Go(func() { // the caller's patience may end now, too
 				select {
 				case <-s.hard:
 					cancel()
 				case <-ctx.Done():
 				}
-			}()
+			})
 		}
 		_ = s.session.Close(ctx)
 		cancel()

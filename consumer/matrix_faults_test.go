@@ -98,8 +98,9 @@ var matrixPlaces = places()
 
 func places() []matrixPlace {
 	idle := func(s *stage) { s.start(); s.settled(consumer.Consuming) }
-	lose := func(f brokertest.Fault) func(*stage) {
-		return func(s *stage) { s.server.Inject(brokertest.Now, f) }
+	busy := func(s *stage) { idle(s); s.publishLong() }
+	lose := func(f brokertest.Fault) func(*stage) { // with deliveries in flight
+		return func(s *stage) { s.publish(); s.sleep(10 * time.Millisecond); s.server.Inject(brokertest.Now, f) }
 	}
 	places := []matrixPlace{{name: "disconnected/before-run", when: brokertest.Now, then: (*stage).start}}
 	for _, step := range steps {
@@ -111,6 +112,8 @@ func places() []matrixPlace {
 		matrixPlace{name: "consuming/idle", reach: idle, when: brokertest.Now},
 		matrixPlace{name: "consuming/deliver", reach: idle, when: brokertest.OnMethod("basic.deliver", 3), then: (*stage).publish},
 		matrixPlace{name: "consuming/ack", reach: idle, when: brokertest.OnMethod("basic.ack", 3), then: (*stage).publish},
+		matrixPlace{name: "consuming/busy", reach: busy, when: brokertest.Now},
+		matrixPlace{name: "check/busy", reach: busy, when: brokertest.OnMethod("basic.qos", 1)},
 		matrixPlace{name: "check/probe", reach: idle, when: brokertest.OnMethod("basic.qos", 1)},
 		matrixPlace{name: "check/answer", reach: idle, when: brokertest.OnMethod("basic.qos-ok", 1)},
 	)

@@ -18,16 +18,18 @@ const matrixFile = "../testdata/fault-matrix.txt"
 // which pairs cannot occur and why, is in testdata/fault-matrix.txt.
 func TestFaultMatrix(t *testing.T) {
 	matrix := readMatrix(t)
+	matrix.check(t)
 	var played, impossible int
 	for _, f := range matrixFaults {
 		for _, p := range matrixPlaces {
 			name := f.name + " " + p.name
-			want := matrix.find(f.name, p.name)
-			switch {
-			case want == "":
+			line := matrix.find(f.name, p.name)
+			if line < 0 {
 				t.Errorf("%s: is not in %s", name, matrixFile)
 				continue
-			case strings.HasPrefix(want, never):
+			}
+			want := matrix[line].outcome
+			if strings.HasPrefix(want, never) {
 				impossible++
 				continue
 			}
@@ -52,19 +54,44 @@ const never = "never: "
 type matrix []line
 
 type line struct {
+	number                int
 	faults, states, steps []string
 	outcome               string
 }
 
-func (m matrix) find(fault, place string) string {
+// find returns the index of the line for a pair, -1 if there is none.
+func (m matrix) find(fault, place string) int {
 	state, step, _ := strings.Cut(place, "/")
 	names := func(list []string, name string) bool { return list[0] == "*" || slices.Contains(list, name) }
-	for _, l := range slices.Backward(m) {
+	for i, l := range slices.Backward(m) {
 		if names(l.faults, fault) && names(l.states, state) && names(l.steps, step) {
-			return l.outcome
+			return i
 		}
 	}
-	return ""
+	return -1
+}
+
+// check finds names that nothing has, and lines that never count.
+func (m matrix) check(t *testing.T) {
+	counts := make(map[int]bool)
+	known := map[string]bool{"*": true}
+	for _, f := range matrixFaults {
+		for _, p := range matrixPlaces {
+			state, step, _ := strings.Cut(p.name, "/")
+			known[f.name], known[state], known[step] = true, true, true
+			counts[m.find(f.name, p.name)] = true
+		}
+	}
+	for i, l := range m {
+		for _, name := range slices.Concat(l.faults, l.states, l.steps) {
+			if !known[name] {
+				t.Errorf("%s:%d: there is no %q", matrixFile, l.number, name)
+			}
+		}
+		if !counts[i] {
+			t.Errorf("%s:%d: counts for no pair", matrixFile, l.number)
+		}
+	}
 }
 
 func readMatrix(t *testing.T) (m matrix) {
@@ -87,7 +114,7 @@ func readMatrix(t *testing.T) (m matrix) {
 			t.Fatalf("%s:%d: want faults, states/steps and an outcome", matrixFile, n)
 		}
 		m = append(m, line{
-			strings.Split(fields[0], ","), strings.Split(place[0], ","), strings.Split(place[1], ","),
+			n, strings.Split(fields[0], ","), strings.Split(place[0], ","), strings.Split(place[1], ","),
 			strings.Join(fields[2:], " "),
 		})
 	}

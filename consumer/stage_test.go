@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,19 +25,22 @@ type stage struct {
 	c       *consumer.Consumer
 	journal *fsm.Ring
 	ended   chan struct{}
-	err     error // of Run, once ended is closed
-	since   int   // events before the fault
+	err     error     // of Run, once ended is closed
+	stopped time.Time // Stop was called
+	over    time.Time // Run returned
+	since   int       // events before the fault
 
 	mu        sync.Mutex
 	published int
-	handled   map[string]int // bodies, and how often
-	lost      bool           // a fault took messages away with their queue
+	handled   map[string]time.Time // bodies, and when a handler returned nil for the first time
+	failed    bool                 // a handler has returned an error
+	lost      bool                 // a fault took messages away with their queue
 }
 
 func newStage(t *testing.T) *stage {
 	s := &stage{
 		T: t, server: brokertest.NewInMemoryServer(t), journal: fsm.NewRing(1 << 16),
-		ended: make(chan struct{}), handled: map[string]int{},
+		ended: make(chan struct{}), handled: map[string]time.Time{},
 	}
 	c, err := consumer.New(consumer.Config{
 		URLs:    []string{s.server.URL()},
@@ -68,38 +72,65 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// handle takes a moment, so that a fault finds deliveries in flight.
+// handle takes a moment, so that a fault finds deliveries in flight, and for some longer than the broker
+// may be silent. The first time it is given the third message it fails.
 func (s *stage) handle(ctx context.Context, d *consumer.Delivery) error {
+	work := 20 * time.Millisecond
+	if strings.HasPrefix(string(d.Body), long) {
+		work = 5 * time.Second
+	}
 	select {
-	case <-time.After(20 * time.Millisecond):
+	case <-time.After(work):
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handled[string(d.Body)]++
+	if string(d.Body) == "message 3" && !s.failed {
+		s.failed = true
+		return errors.New("not yet")
+	}
+	if _, again := s.handled[string(d.Body)]; !again {
+		s.handled[string(d.Body)] = time.Now()
+	}
 	return nil
 }
 
+// long begins the bodies of messages that take their handler long.
+const long = "long"
+
+// publish adds ten messages.
 func (s *stage) publish() {
+	for range 10 {
+		s.send("message")
+	}
+}
+
+// publishLong adds one that keeps its handler busy beyond a silence, and waits until the handler has it.
+func (s *stage) publishLong() {
+	s.send(long)
+	s.sleep(time.Second)
+}
+
+func (s *stage) send(kind string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for range 10 {
-		s.published++
-		if err := s.server.Publish(stageQueue, fmt.Sprintf("message %d", s.published)); err != nil {
-			s.lost = true
-		}
+	s.published++
+	if err := s.server.Publish(stageQueue, fmt.Sprintf("%s %d", kind, s.published)); err != nil {
+		s.lost = true
 	}
 }
 
 func (s *stage) start() {
 	go func() {
 		s.err = s.c.Run(context.Background())
+		s.over = time.Now()
 		close(s.ended)
 	}()
 }
 
 func (s *stage) stop() {
+	s.stopped = time.Now()
 	go func() { _ = s.c.Stop(context.Background()) }()
 }
 
@@ -149,16 +180,21 @@ func (s *stage) play(f matrixFault, p matrixPlace) string {
 		f.heal(s.server)
 	}
 	stopping := strings.HasPrefix(p.name, "stopping")
+	healed := time.Now()
 	if stopping {
 		s.until("the end of Run", s.ended)
 	} else {
 		s.settled(consumer.Consuming)
 	}
+	s.inTime(f, time.Since(healed))
 	if !s.hasEnded() {
 		s.publish() // is it really there?
 		s.settled(consumer.Consuming)
 	}
 	happened := s.outcome()
+	if strings.HasPrefix(happened, "ChannelError") && !strings.Contains(happened, "Failed") {
+		s.sameConnection()
+	}
 	if f.silent > 0 && !stopping {
 		s.noticed(struck, f.silent)
 	}
@@ -202,6 +238,32 @@ func (s *stage) outcome() string {
 	return strings.Join(names, " ")
 }
 
+// inTime checks how long it took, after the fault had ended, until everything was handled or Run had
+// returned.
+func (s *stage) inTime(f matrixFault, took time.Duration) {
+	s.Helper()
+	limit := 12 * time.Second // what is long may have to be handled twice
+	if f.silent > 0 {
+		limit += 3 * broker.DefaultHeartbeat // until the broker gives back what it had sent
+	}
+	if took > limit {
+		s.Errorf("over after %v, and %v is the limit", took, limit)
+	}
+	if !s.stopped.IsZero() {
+		if took := s.over.Sub(s.stopped); took > 6*time.Second { // the farewell takes 5 s at most
+			s.Errorf("it took %v to stop", took)
+		}
+	}
+}
+
+// sameConnection checks that the connection was left alone.
+func (s *stage) sameConnection() {
+	s.Helper()
+	if all := s.server.Connections(); len(all) > 0 && all[0].ID != 1 {
+		s.Errorf("only a channel was lost, and this is connection number %d", all[0].ID)
+	}
+}
+
 // noticed checks that the peer's silence was found out in time, whatever was under way. Where no event
 // tells of it, another connection was quicker.
 func (s *stage) noticed(struck time.Time, within time.Duration) {
@@ -231,8 +293,8 @@ func (s *stage) account() {
 	for _, one := range s.server.Settlements() {
 		if one.Method == "basic.ack" {
 			acknowledged[string(one.Body)] = true
-			if s.handled[string(one.Body)] == 0 {
-				s.Errorf("%q was acknowledged and not handled", one.Body)
+			if at, ok := s.handled[string(one.Body)]; !ok || at.After(one.Time) {
+				s.Errorf("%q was acknowledged at %v, handled at %v", one.Body, one.Time, at)
 			}
 		}
 	}

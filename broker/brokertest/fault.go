@@ -70,24 +70,26 @@ func CloseConnection(code uint16, text string) Fault {
 // handled; at another moment on all channels with a consumer. A 404 answers a passive declare of a queue
 // that went away, a 406 a declare that differs.
 func CloseChannel(code uint16, text string) Fault {
-	return closeChannel(fmt.Sprintf("CloseChannel(%d)", code), func(*channel) *reply { return refuse(code, "%s", text) })
-}
-
-// ConsumerTimeout closes channels as CloseChannel does, in the words that RabbitMQ has for a delivery
-// that was not acknowledged in time.
-func ConsumerTimeout() Fault {
-	return closeChannel("ConsumerTimeout", func(ch *channel) *reply {
-		return refuse(406, "delivery acknowledgement on channel %d timed out. Timeout value used: 1800000 ms. "+
-			"This timeout value can be configured, see consumers doc guide to learn more", ch.id)
-	})
-}
-
-func closeChannel(name string, why func(*channel) *reply) Fault {
-	return Fault{name: name, connection: func(c *connection, channel uint16) bool {
+	return Fault{name: fmt.Sprintf("CloseChannel(%d)", code), connection: func(c *connection, channel uint16) bool {
 		for _, ch := range c.affected(channel) {
-			ch.close(why(ch), 0, 0)
+			ch.close(refuse(code, "%s", text), 0, 0)
 		}
 		return true
+	}}
+}
+
+// ConsumerTimeout closes, with 406, the channels that hold deliveries, in the words that RabbitMQ has for
+// one that was not acknowledged in time. What was under way goes on, unless it was on such a channel.
+func ConsumerTimeout() Fault {
+	return Fault{name: "ConsumerTimeout", connection: func(c *connection, channel uint16) (instead bool) {
+		for _, ch := range c.channelsInOrder() {
+			if len(ch.unacked.open) > 0 {
+				ch.close(refuse(406, "delivery acknowledgement on channel %d timed out. Timeout value used: 1800000 ms. "+
+					"This timeout value can be configured, see consumers doc guide to learn more", ch.id), 0, 0)
+				instead = instead || ch.id == channel
+			}
+		}
+		return instead
 	}}
 }
 
