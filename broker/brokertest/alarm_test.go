@@ -95,6 +95,7 @@ func TestAlarm(t *testing.T) {
 
 // A connection that ends while it is blocked ends at once.
 func TestEndWhileBlocked(t *testing.T) {
+	t.Parallel()
 	for _, end := range []Fault{Reset(), HangUp(), CloseConnection(320, "")} {
 		t.Run(end.String(), func(t *testing.T) {
 			onBoth(t, func(t *testing.T, s *Server) {

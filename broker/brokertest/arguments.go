@@ -28,9 +28,8 @@ type limits struct {
 type argument struct {
 	name string
 	// read takes the value over, or says what is wrong with it in RabbitMQ's words.
-	read func(l *limits, value any) (problem string)
-	// types of queues that have it; nil for all.
-	quorumOnly bool
+	read       func(l *limits, value any) (problem string)
+	quorumOnly bool // a classic queue cannot be declared with it
 }
 
 // arguments in the order in which RabbitMQ compares them. Those that are not here are refused: a test

@@ -88,7 +88,7 @@ func (ch *channel) take(m wire.Method) error {
 	case *wire.BasicGet:
 		return ch.get(m)
 	case *wire.BasicAck:
-		return ch.settle(m, m.DeliveryTag, m.Multiple, false, func(*delivery) {})
+		return ch.settle(m, m.DeliveryTag, m.Multiple, false, func(d *delivery) { d.queue.acknowledged++ })
 	case *wire.BasicNack:
 		return ch.reject(m, m.DeliveryTag, m.Multiple, m.Requeue)
 	case *wire.BasicReject:

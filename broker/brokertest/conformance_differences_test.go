@@ -1,17 +1,77 @@
 package brokertest_test
 
-import amqp "github.com/rabbitmq/amqp091-go"
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
 
-// difference is something that a Server does otherwise than RabbitMQ 3.10, on purpose.
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// difference is something that a Server does otherwise than RabbitMQ 3.10, on purpose. The package's
+// documentation says it in these words.
 type difference string
 
 const (
 	namesItself     difference = "its server properties say that it is a test broker"
-	strictArguments difference = "it refuses with 540 an argument that it does not know; RabbitMQ ignores it"
+	strictArguments difference = "it refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not know; RabbitMQ ignores it"
 	ownWords        difference = "of frames that no client library sends it speaks in its own words, and closes with 501 where RabbitMQ hangs up"
 	noCarbonCopy    difference = "it refuses with 540 CC and BCC headers"
 	lacksFeatures   difference = "it refuses with 540 transactions, bindings between exchanges, streams and direct reply-to"
 )
+
+// unshown are those of which RabbitMQ's side is not the same each time, or breaks the queue: no scenario
+// shows them.
+var unshown = []difference{
+	"when the single active consumer of a classic queue with a backlog is cancelled, the next one gets it; RabbitMQ 3.10 loses track of such a queue",
+	"x-max-length and reject-publish are exact, on quorum queues too; there RabbitMQ enforces them with slack",
+	"when a channel with several consumers closes, a quorum queue gets its messages back in the order of their delivery tags; from RabbitMQ consumer by consumer",
+}
+
+func TestDifferencesAreDocumented(t *testing.T) {
+	source, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := func(text string) string { return strings.ToLower(strings.Join(strings.Fields(text), " ")) }
+	doc := words(strings.ReplaceAll(string(source), "\n//", "\n"))
+	for _, d := range slices.Concat(shown(t), unshown) {
+		if !strings.Contains(doc, words(string(d))) {
+			t.Errorf("doc.go does not say: %s", d)
+		}
+	}
+}
+
+// shown are the constants above.
+func shown(t *testing.T) (all []difference) {
+	file, err := parser.ParseFile(token.NewFileSet(), "conformance_differences_test.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if typ, ok := spec.Type.(*ast.Ident); ok && typ.Name == "difference" {
+			text, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, difference(text))
+		}
+		return true
+	})
+	if len(all) < 5 {
+		t.Fatalf("found only %q", all)
+	}
+	return all
+}
 
 // differs tells a scenario that it must expect the difference.
 func (c *client) differs(d difference) bool {

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
@@ -30,7 +33,11 @@ func TestConformance(t *testing.T) {
 		name  string
 		start func(*testing.T) server
 	}{
-		{"rabbitmq", func(t *testing.T) server { return rabbit{rabbittest.Shared(t)} }},
+		{"rabbitmq", func(t *testing.T) server {
+			node := rabbittest.Shared(t)
+			needsDescribed(t, node.URL())
+			return rabbit{node}
+		}},
 		{"brokertest", func(t *testing.T) server { return double{brokertest.NewServer(t)} }},
 	} {
 		t.Run(target.name, func(t *testing.T) {
@@ -49,6 +56,34 @@ func TestConformance(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// needsDescribed skips the test if the suite does not describe the RabbitMQ at the URL.
+func needsDescribed(t *testing.T, url string) {
+	t.Helper()
+	conn, err := amqp.DialConfig(url, amqp.Config{Dial: amqp.DefaultDial(moment)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if version := fmt.Sprint(conn.Properties["version"]); !isDescribed(version) {
+		t.Skipf("the suite describes RabbitMQ %s.x, and this is %s", described, version)
+	}
+}
+
+const described = "3.10"
+
+func isDescribed(version string) bool { return strings.HasPrefix(version+".", described+".") }
+
+func TestIsDescribed(t *testing.T) {
+	for version, want := range map[string]bool{
+		"3.10": true, "3.10.0": true, "3.10.25": true,
+		"3.9.10": false, "3.1.0": false, "3.100.1": false, "3.11.0": false, "4.0.3": false, "13.10.1": false, "<nil>": false,
+	} {
+		if got := isDescribed(version); got != want {
+			t.Errorf("%s: %t", version, got)
+		}
 	}
 }
 

@@ -217,6 +217,9 @@ func (c *connection) channelsInOrder() []*channel {
 func (c *connection) greet(header [8]byte) (more bool) {
 	c.server.mu.Lock()
 	defer c.server.unlock()
+	if c.stage != waitHeader { // a fault came first: at most close-ok is wanted
+		return c.stage == closing
+	}
 	if header != [8]byte{'A', 'M', 'Q', 'P', 0, 0, 9, 1} {
 		c.out.add(func(b []byte) []byte { return append(b, "AMQP\x00\x00\x09\x01"...) })
 		c.out.finish()
@@ -229,7 +232,7 @@ func (c *connection) greet(header [8]byte) (more bool) {
 		Mechanisms:       []byte("PLAIN AMQPLAIN"),
 		Locales:          []byte("en_US"),
 	})
-	return true
+	return c.stage != ended
 }
 
 // take handles one frame, once the client is listened to. It returns false when no more are wanted.
@@ -238,8 +241,8 @@ func (c *connection) take(f wire.Frame) (more bool) {
 	if !c.listen(f) {
 		return false
 	}
-	if c.server.injections.frame(c, f.Channel) {
-		return true // lost
+	if c.server.injections.frame(c, f.Channel) || c.stage == ended {
+		return c.stage != ended // the frame is lost
 	}
 	if f.Type == wire.FrameHeartbeat {
 		switch {
@@ -271,7 +274,7 @@ func (c *connection) take(f wire.Frame) (more bool) {
 		_, publish := m.(*wire.BasicPublish)
 		ch.dropping = instead && publish // its content is still to come
 	}
-	if instead {
+	if instead || c.stage == ended {
 		return c.stage != ended
 	}
 	if f.Channel == 0 {

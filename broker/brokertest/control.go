@@ -38,8 +38,8 @@ func (s *Server) AcceptConnections() error {
 }
 
 // StopApp is `rabbitmqctl stop_app`, or a broker that is shut down: connections are closed with 320
-// CONNECTION_FORCED, new ones refused. Durable queues and the persistent messages in them stay, other
-// queues and messages are lost.
+// CONNECTION_FORCED, those that are not open yet without a word, and new ones are refused. Durable queues
+// and the persistent messages in them stay, other queues and messages are lost.
 func (s *Server) StopApp() { s.do(StopApp()) }
 
 // StopApp is the fault that Server.StopApp brings about.
@@ -51,7 +51,11 @@ func StopApp() Fault {
 		s.stopped = true
 		s.refuse()
 		for _, c := range s.connectionsInOrder() {
-			c.close(refuse(320, "broker forced connection closure with reason 'shutdown'"), 0, 0)
+			if c.stage < opened {
+				c.hangUp()
+			} else {
+				c.close(refuse(320, "broker forced connection closure with reason 'shutdown'"), 0, 0)
+			}
 		}
 		for _, host := range s.hosts {
 			host.forget()
@@ -91,41 +95,23 @@ func DeleteQueue(name string) Fault {
 }
 
 // DeclareQueue makes a durable queue in the first virtual host, if it is not there already. It fails where
-// RabbitMQ would refuse, and when the server is closed.
+// RabbitMQ would refuse, without a name, with an argument of a type that AMQP does not have (uint64 and
+// time.Duration are such), and when the server is closed.
 func (s *Server) DeclareQueue(name string, arguments map[string]any) error {
+	if name == "" || len(name) > 255 {
+		return fmt.Errorf("brokertest: declare: a queue's name has 1 to 255 bytes, and this %d", len(name))
+	}
+	table := wire.Table(arguments)
+	if err := table.Validate(); err != nil {
+		return fmt.Errorf("brokertest: declare %s: %w", name, err)
+	}
 	s.mu.Lock()
 	defer s.unlock()
 	if s.closed {
-		return errClosed
+		return ErrClosed
 	}
-	d := declaration{durable: true, arguments: wire.Table(arguments).Clone()}
-	limits, err := s.home.readArguments(name, d)
-	if err != nil {
+	if _, err := s.home.declare(name, declaration{durable: true, arguments: table.Clone()}); err != nil {
 		return fmt.Errorf("brokertest: declare %s: %w", name, err)
-	}
-	if q := s.home.queues[name]; q != nil {
-		if err := q.equivalent(d); err != nil {
-			return fmt.Errorf("brokertest: declare %s: %w", name, err)
-		}
-		return nil
-	}
-	newQueue(s.home, name, d, limits)
-	return nil
-}
-
-// Publish puts persistent messages into a queue of the first virtual host, without a connection. It fails
-// if there is no such queue, and at the first message that a full queue refuses.
-func (s *Server) Publish(queue string, bodies ...string) error {
-	s.mu.Lock()
-	defer s.unlock()
-	q := s.home.queues[queue]
-	if q == nil {
-		return fmt.Errorf("brokertest: publish: %w", s.home.missing("queue", queue))
-	}
-	for _, body := range bodies {
-		if !q.publish(&message{key: queue, properties: wire.Properties{DeliveryMode: 2}, body: []byte(body), ttl: noTTL}) {
-			return fmt.Errorf("brokertest: publish: queue '%s' is full", queue)
-		}
 	}
 	return nil
 }

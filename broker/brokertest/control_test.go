@@ -2,7 +2,10 @@ package brokertest
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -112,6 +115,99 @@ func TestStopApp(t *testing.T) {
 	})
 }
 
+// Who has come only halfway when the app is stopped comes no further.
+func TestStopAppDuringTheHandshake(t *testing.T) {
+	steps := []struct {
+		name string
+		take func(*peer)
+	}{
+		{"accepted", func(*peer) {}},
+		{"greeted", func(p *peer) {
+			p.write([]byte("AMQP\x00\x00\x09\x01"))
+			want[*wire.ConnectionStart](p)
+		}},
+		{"logged in", func(p *peer) {
+			p.send(0, &wire.ConnectionStartOK{ClientProperties: able, Mechanism: "PLAIN", Response: []byte("\x00guest\x00guest")})
+			want[*wire.ConnectionTune](p)
+		}},
+		{"tuned", func(p *peer) {
+			p.send(0, &wire.ConnectionTuneOK{ChannelMax: maxChannels, FrameMax: maxFrame})
+			await(p.T, p.server, "tune-ok", func() bool { return p.server.Count("connection.tune-ok") == 1 })
+		}},
+	}
+	for last, step := range steps {
+		t.Run(step.name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, s *Server) {
+				p := meet(t, s)
+				await(t, s, "it is accepted", func() bool { return len(s.Connections()) == 1 })
+				for _, step := range steps[:last+1] {
+					step.take(p)
+				}
+				s.StopApp()
+				if got := s.Connections(); len(got) != 0 {
+					t.Errorf("still there: %+v", got)
+				}
+				go func() { _, _ = p.Write([]byte("AMQP\x00\x00\x09\x01")) }() // too late
+				p.wantEnd(io.EOF)
+				p.Close()
+				ok(t, s.StartApp())
+				join(t, s)
+			})
+		})
+	}
+}
+
+// The same when a step of the handshake is what stops the app.
+func TestStopAppAtTheHandshake(t *testing.T) {
+	for _, moment := range []Moment{
+		OnConnect(1), OnFrame(1), AfterReceived(8), AfterReceived(20), OnMethod("connection.start", 1), OnMethod("connection.start-ok", 1),
+		OnMethod("connection.tune", 1), OnMethod("connection.tune-ok", 1), OnMethod("connection.open", 1), OnMethod("connection.open-ok", 1),
+	} {
+		t.Run(fmt.Sprint(moment), func(t *testing.T) {
+			onBoth(t, func(t *testing.T, s *Server) {
+				played := s.Inject(moment, StopApp())
+				conn, err := s.connectTo()
+				ok(t, err)
+				connected, err := amqp.Open(conn, amqp.Config{Vhost: "/", SASL: []amqp.Authentication{&amqp.PlainAuth{Username: "guest", Password: "guest"}}})
+				if err == nil {
+					connected.Close()
+					t.Error("connected to a broker that is stopped")
+				}
+				conn.Close()
+				happens(t, s, "the fault", played)
+				await(t, s, "it is gone", func() bool { return len(s.Connections()) == 0 })
+			})
+		})
+	}
+}
+
+// A broker that is stopped by what a client says does not answer that.
+func TestStopAppInsteadOfAnAnswer(t *testing.T) {
+	for _, test := range []struct {
+		moment  Moment
+		unheard []string
+	}{
+		{OnFrame(1), []string{"connection.close", "connection.close-ok"}},
+		{OnMethod("connection.close", 1), []string{"connection.close-ok"}},
+	} {
+		t.Run(test.unheard[0], func(t *testing.T) {
+			onBoth(t, func(t *testing.T, s *Server) {
+				p := meet(t, s)
+				p.write([]byte("AMQP\x00\x00\x09\x01"))
+				want[*wire.ConnectionStart](p)
+				s.Inject(test.moment, StopApp())
+				p.send(0, &wire.ConnectionClose{})
+				p.wantEnd(io.EOF)
+				for _, method := range test.unheard {
+					if n := s.Count(method); n > 0 {
+						t.Errorf("%s was seen", method)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestSetPassword(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
@@ -153,6 +249,7 @@ func TestDeleteQueue(t *testing.T) {
 }
 
 func TestDeclareQueue(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Server) {
 		arguments := map[string]any{"x-message-ttl": 1000, "x-max-length": 1, "x-overflow": "reject-publish"}
 		ok(t, s.DeclareQueue("q", arguments))
@@ -173,4 +270,62 @@ func TestDeclareQueue(t *testing.T) {
 			t.Errorf("expired after %v", took)
 		}
 	})
+}
+
+func TestDeclareQueueRefuses(t *testing.T) {
+	type number int
+	type text string
+	for _, test := range []struct {
+		name, queue, argument string
+		value                 any
+		want                  string
+	}{
+		{name: "no name", want: "brokertest: declare: a queue's name has 1 to 255 bytes, and this 0"},
+		{name: "a long name", queue: strings.Repeat("x", 256), want: "brokertest: declare: a queue's name has 1 to 255 bytes, and this 256"},
+		{name: "a reserved name", queue: "amq.q", want: "brokertest: declare amq.q: 403 ACCESS_REFUSED - queue name 'amq.q' contains reserved prefix 'amq.*'"},
+		{"a duration", "q", "x-message-ttl", time.Second, `brokertest: declare q: wire: a table cannot hold a time.Duration, at "x-message-ttl"`},
+		{"a uint64", "q", "x-max-length", uint64(1), `brokertest: declare q: wire: a table cannot hold a uint64, at "x-max-length"`},
+		{"a uint", "q", "x-max-length", uint(1), `brokertest: declare q: wire: a table cannot hold a uint, at "x-max-length"`},
+		{"a number of its own", "q", "x-max-length", number(1), `brokertest: declare q: wire: a table cannot hold a brokertest.number, at "x-max-length"`},
+		{"a text of its own", "q", "x-overflow", text("drop-head"), `brokertest: declare q: wire: a table cannot hold a brokertest.text, at "x-overflow"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, s *Server) {
+				var arguments map[string]any
+				if test.argument != "" {
+					arguments = map[string]any{test.argument: test.value}
+				}
+				if err := s.DeclareQueue(test.queue, arguments); err == nil || err.Error() != test.want {
+					t.Errorf("got %v, want %s", err, test.want)
+				}
+				if got := s.Queues(); len(got) > 0 {
+					t.Errorf("got %+v", got)
+				}
+			})
+		})
+	}
+}
+
+// A queue of a connection's own, which no other may declare.
+func TestDeclareQueueThatIsExclusive(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		_, err := openChannel(t, dial(t, s, "c")).QueueDeclare("q", true, false, true, false, nil)
+		ok(t, err)
+		if err := s.DeclareQueue("q", nil); err == nil || !strings.Contains(err.Error(), "405 RESOURCE_LOCKED") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestInteger(t *testing.T) {
+	for _, v := range []any{7, int8(7), int16(7), int32(7), int64(7), uint8(7), uint16(7), uint32(7)} {
+		if got, is := integer(v); got != 7 || !is {
+			t.Errorf("%T: %d, %t", v, got, is)
+		}
+	}
+	for _, v := range []any{nil, "7", 7.0, true, uint(7), uint64(7), time.Duration(7), Direction(7)} {
+		if got, is := integer(v); got != 0 || is {
+			t.Errorf("%T: %d, %t", v, got, is)
+		}
+	}
 }

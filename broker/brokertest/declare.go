@@ -73,23 +73,32 @@ func (ch *channel) declared(m *wire.QueueDeclare) (*queue, error) {
 	if m.Exclusive {
 		d.owner = ch.connection
 	}
-	there := host.queues[m.Queue]
-	switch {
-	case there != nil && there.owner != d.owner:
-		return nil, there.locked()
-	case m.Queue == "":
-		m.Queue = "amq.gen-" + random()
-	case strings.HasPrefix(m.Queue, "amq."):
-		return nil, refuse(403, "queue name '%s' contains reserved prefix 'amq.*'", m.Queue)
+	if m.Queue == "" {
+		return host.obtain("amq.gen-"+random(), d)
 	}
-	l, err := host.readArguments(m.Queue, d)
+	return host.declare(m.Queue, d)
+}
+
+// declare finds the queue, or makes it, under a name that somebody chose.
+func (h *virtualHost) declare(name string, d declaration) (*queue, error) {
+	if there := h.queues[name]; there != nil && there.owner != d.owner {
+		return nil, there.locked()
+	}
+	if strings.HasPrefix(name, "amq.") {
+		return nil, refuse(403, "queue name '%s' contains reserved prefix 'amq.*'", name)
+	}
+	return h.obtain(name, d)
+}
+
+func (h *virtualHost) obtain(name string, d declaration) (*queue, error) {
+	l, err := h.readArguments(name, d)
 	if err != nil {
 		return nil, err
 	}
-	if there != nil {
+	if there := h.queues[name]; there != nil {
 		return there, there.equivalent(d)
 	}
-	return newQueue(host, m.Queue, d, l), nil
+	return newQueue(h, name, d, l), nil
 }
 
 // random is the end of a name that the broker makes.

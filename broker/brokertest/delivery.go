@@ -27,6 +27,7 @@ func (ch *channel) hold(e *entry, q *queue, c *consumer, noAck bool) *delivery {
 	ch.unacked.tag++
 	d := &delivery{tag: ch.unacked.tag, entry: e, queue: q, consumer: c}
 	if noAck {
+		q.acknowledged++
 		return d
 	}
 	ch.unacked.open = append(ch.unacked.open, d)
@@ -117,6 +118,7 @@ func (ch *channel) reject(m wire.Method, tag uint64, multiple, requeue bool) err
 		case requeue:
 			d.requeue(true)
 		case !d.queue.deleted:
+			d.queue.rejected++
 			d.queue.deadLetter(d.entry, "rejected")
 		}
 	})

@@ -4,9 +4,9 @@
 //
 //	          loopback port, or Dial (in memory)
 //	client ◄────────────────────────────────────► Server
-//	                  ▲                            ├─ Publish, DeclareQueue, DeleteQueue, SetPassword
+//	                  ▲                            ├─ Publish, PublishMessage, DeclareQueue, DeleteQueue, SetPassword
 //	                  │                            ├─ StopApp, StartApp, Alarm, RefuseConnections
-//	   Inject(Moment, Fault)                       └─ Queue, Connections, Settlements, Count, Await
+//	   Inject(Moment, Fault)                       └─ Queue, Messages, Connections, Settlements, Count, Await
 //
 // A [Fault] is what goes wrong on a connection: [Reset], [Freeze], [CloseChannel] and others. A [Moment]
 // is when: [Now], or [OnMethod] and its siblings, so that a fault comes at an exact place of the
@@ -34,18 +34,25 @@
 // It shows the behaviour of RabbitMQ 3.10, and one suite of tests runs against both. These differences
 // are meant:
 //
-//   - Arguments of queue.declare, exchange.declare and basic.consume that it does not know are refused
-//     with 540, and so are CC and BCC headers; RabbitMQ ignores what it does not know. A test that sets
-//     one expects something to come of it. Known are x-queue-type (classic, quorum), x-message-ttl,
-//     x-dead-letter-exchange, x-dead-letter-routing-key, x-max-length, x-overflow (drop-head,
-//     reject-publish), x-single-active-consumer, x-delivery-limit; and x-priority for consumers.
-//   - Not there, and refused with 540: transactions, exchange-to-exchange bindings, streams, direct
-//     reply-to, alternate exchanges. There are no permissions and no TLS.
+//   - It refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not
+//     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Known are
+//     x-queue-type (classic, quorum), x-message-ttl, x-dead-letter-exchange, x-dead-letter-routing-key,
+//     x-max-length, x-overflow (drop-head, reject-publish), x-single-active-consumer, x-delivery-limit; and
+//     x-priority for consumers.
+//   - It refuses with 540 transactions, bindings between exchanges, streams and direct reply-to. There are
+//     no alternate exchanges, no permissions and no TLS.
+//   - It refuses with 540 CC and BCC headers.
 //   - Everything is in memory. A publisher confirm says that the message was routed, and each message is
 //     confirmed with a frame of its own.
-//   - Of frames that no client library sends it speaks in its own words, and closes with 501 where
-//     RabbitMQ hangs up. The reply codes are RabbitMQ's.
-//   - It says of itself that it is brokertest, not RabbitMQ.
+//   - When the single active consumer of a classic queue with a backlog is cancelled, the next one gets it;
+//     RabbitMQ 3.10 loses track of such a queue.
+//   - x-max-length and reject-publish are exact, on quorum queues too; there RabbitMQ enforces them with
+//     slack.
+//   - When a channel with several consumers closes, a quorum queue gets its messages back in the order of
+//     their delivery tags; from RabbitMQ consumer by consumer.
+//   - Of frames that no client library sends it speaks in its own words, and closes with 501 where RabbitMQ
+//     hangs up. The reply codes are RabbitMQ's.
+//   - Its server properties say that it is a test broker.
 //
 // # Memory
 //

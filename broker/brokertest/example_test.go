@@ -45,7 +45,10 @@ func Example() {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	_ = server.Await(ctx, func() bool { return len(server.Settlements()) == 3 })
+	_ = server.Await(ctx, func() bool {
+		q, _ := server.Queue("orders")
+		return q.Acknowledged+q.Rejected == 3
+	})
 	for _, s := range server.Settlements() {
 		fmt.Printf("%s %s\n", s.Method, s.Body)
 	}

@@ -7,7 +7,8 @@ import (
 )
 
 // Fault is something that goes wrong on a connection, or with the broker. Make it with one of the
-// functions of this package, and have it played with Server.Inject.
+// functions of this package, and have it played with Server.Inject. In the zero Fault nothing goes wrong:
+// it only tells that its moment has come.
 type Fault struct {
 	name string
 	// connection is called with the server's mu held, and channel 0 unless a method or a frame of a channel
@@ -22,7 +23,7 @@ func (f Fault) play(c *connection, channel uint16) (instead bool) {
 		f.broker(c.server)
 		return false
 	}
-	return f.connection(c, channel)
+	return f.connection != nil && f.connection(c, channel)
 }
 
 // String is the fault's name, for logs and the names of tests.
@@ -108,8 +109,8 @@ func CancelConsumers() Fault {
 }
 
 // Freeze holds back, until Thaw, what goes one way or both, the end of the connection included: as when a
-// cable is cut. To the broker a frozen client is silent, and it drops it after its time; the client
-// learns of that with Thaw, or with ECONNRESET after 15 minutes.
+// cable is cut. A client that the broker does not hear is silent to it, and dropped after its time; where
+// the way to the client is frozen too, that learns of it with Thaw, or with ECONNRESET after 15 minutes.
 func Freeze(d Direction) Fault {
 	name := map[Direction]string{ToClient: "ToClient", FromClient: "FromClient", Both: "Both"}[d]
 	return Fault{name: "Freeze(" + name + ")", connection: func(c *connection, _ uint16) bool {

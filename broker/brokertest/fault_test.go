@@ -92,6 +92,7 @@ func TestCloseConnection(t *testing.T) {
 
 // A client that does not answer connection.close is hung up on after 3 s.
 func TestCloseConnectionUnanswered(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
 		s.Inject(Now, CloseConnection(320, ""))

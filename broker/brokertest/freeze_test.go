@@ -126,6 +126,7 @@ func TestFreezeNowIsAtOnce(t *testing.T) {
 
 // The end of the connection is held back like everything else, after what was sent before it.
 func TestFreezeHoldsTheEnd(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		end  Fault
@@ -141,6 +142,7 @@ func TestFreezeHoldsTheEnd(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			onBoth(t, func(t *testing.T, s *Server) {
 				p := join(t, s)
 				s.Inject(Now, Freeze(ToClient))

@@ -14,6 +14,10 @@ type QueueState struct {
 	Ready             int // messages that wait for a consumer
 	Unacknowledged    int // messages that were delivered and not settled yet
 	Consumers         int
+
+	// What has left it since it was declared: messages that were settled with basic.ack or delivered with
+	// no-ack, and messages that were settled with basic.nack or basic.reject and not requeued.
+	Acknowledged, Rejected int
 }
 
 // ConnectionState is what is known of a client.
@@ -58,6 +62,7 @@ func (q *queue) state() QueueState {
 	return QueueState{
 		VirtualHost: q.host.name, Name: q.name,
 		Ready: q.ready.Len(), Unacknowledged: q.unacked, Consumers: len(q.consumers),
+		Acknowledged: q.acknowledged, Rejected: q.rejected,
 	}
 }
 
@@ -163,7 +168,8 @@ func (s *Server) Methods() []Method {
 	return s.seen.methods.list()
 }
 
-// Settlements are the last 16384 messages that were acknowledged or rejected, the oldest one first.
+// Settlements are the last 16384 messages that were acknowledged or rejected, the oldest one first. Their
+// number grows no further than that: to count, ask Queue.
 func (s *Server) Settlements() []Settlement {
 	s.mu.Lock()
 	defer s.mu.Unlock()

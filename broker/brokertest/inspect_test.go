@@ -1,11 +1,13 @@
 package brokertest
 
 import (
+	"io"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -30,6 +32,73 @@ func TestQueueState(t *testing.T) {
 		}
 		if got, found := s.Queue("other"); found || got != (QueueState{}) {
 			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// What has left a queue is counted, however much it is, whoever took it.
+func TestQueueStateCountsWhatWasSettled(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		bodies := make([]string, remembered+100)
+		for _, queue := range []string{"q", "free"} {
+			ok(t, s.DeclareQueue(queue, nil))
+			ok(t, s.Publish(queue, bodies...))
+		}
+		greedy := join(t, s)
+		greedy.send(1, &wire.BasicConsume{Queue: "free", NoAck: true, NoWait: true})
+		go func() { _, _ = io.Copy(io.Discard, greedy) }()
+		await(t, s, "all are delivered", func() bool { return stateOf(t, s, "free").Acknowledged == len(bodies) })
+
+		p := join(t, s)
+		take := func(noAck bool) {
+			p.send(1, &wire.BasicGet{Queue: "q", NoAck: noAck})
+			want[*wire.BasicGetOK](p)
+			p.body()
+		}
+		for range 10 {
+			take(false)
+		}
+		p.send(1, &wire.BasicAck{DeliveryTag: 1})
+		p.send(1, &wire.BasicNack{DeliveryTag: 3, Multiple: true})
+		p.send(1, &wire.BasicReject{DeliveryTag: 4})
+		p.send(1, &wire.BasicNack{DeliveryTag: 5, Requeue: true})
+		p.send(1, &wire.BasicReject{DeliveryTag: 6, Requeue: true})
+		p.send(1, &wire.BasicAck{DeliveryTag: 9, Multiple: true})
+		take(true)
+		p.sync(1)
+		want := QueueState{VirtualHost: "/", Name: "q", Ready: len(bodies) - 9, Unacknowledged: 1, Acknowledged: 5, Rejected: 3}
+		if got := stateOf(t, s, "q"); got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		s.StopApp()
+		ok(t, s.StartApp())
+		if got := stateOf(t, s, "q"); got.Acknowledged != 5 || got.Rejected != 3 {
+			t.Errorf("after a restart: %+v", got)
+		}
+		s.DeleteQueue("q")
+		ok(t, s.DeclareQueue("q", nil))
+		if got := stateOf(t, s, "q"); got != (QueueState{VirtualHost: "/", Name: "q"}) {
+			t.Errorf("another queue: %+v", got)
+		}
+	})
+}
+
+func TestQueueStateCountsBeyondWhatIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewInMemoryServer(t)
+		ok(t, s.DeclareQueue("q", nil))
+		const messages = remembered + 100
+		ok(t, s.Publish("q", make([]string, messages)...))
+		ch := openChannel(t, dial(t, s, "c"))
+		deliveries := consume(t, ch, "q")
+		for range messages - 1 {
+			<-deliveries
+		}
+		last := <-deliveries
+		ok(t, last.Ack(true))
+		await(t, s, "all are acknowledged", func() bool { return stateOf(t, s, "q").Acknowledged == messages })
+		if got := len(s.Settlements()); got != remembered {
+			t.Errorf("%d settlements, want %d", got, remembered)
 		}
 	})
 }

@@ -81,7 +81,8 @@ type injection struct {
 	played chan struct{}
 }
 
-// Inject plays a fault at a moment, once. The channel it returns is closed when that is done.
+// Inject plays a fault at a moment, once. The channel it returns is closed when that is done; if the moment
+// does not come before the server is closed, it never is.
 func (s *Server) Inject(when Moment, what Fault) <-chan struct{} {
 	s.mu.Lock()
 	defer s.unlock()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/everhop/everhop/broker/brokertest/internal/wire"
 )
@@ -37,6 +38,44 @@ func TestOnConnect(t *testing.T) {
 		happens(t, s, "the fault", played)
 		p.wantEnd(io.EOF)
 		join(t, s)
+	})
+}
+
+// The zero Fault is one in which nothing goes wrong: it only tells of its moment.
+func TestZeroFault(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		p := join(t, s)
+		if played := s.Inject(Now, Fault{}); pending(played) {
+			t.Error("not played at once")
+		}
+		in, out := s.Inject(OnMethod("basic.qos", 1), Fault{}), s.Inject(OnMethod("basic.qos-ok", 1), Fault{})
+		frame, received, sent := s.Inject(OnFrame(1), Fault{}), s.Inject(AfterReceived(1), Fault{}), s.Inject(AfterSent(1), Fault{})
+		p.sync(1)
+		for _, played := range []<-chan struct{}{in, out, frame, received, sent} {
+			happens(t, s, "the moment", played)
+		}
+		connected := s.Inject(OnConnect(1), Fault{})
+		join(t, s)
+		happens(t, s, "the moment", connected)
+	})
+}
+
+// A client that was refused before it said anything may answer that as any other.
+func TestCloseConnectionOnConnect(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		s.Inject(OnConnect(1), CloseConnection(320, "first"))
+		p := meet(t, s)
+		want[*wire.ConnectionClose](p)
+		began := time.Now()
+		p.write([]byte("AMQP\x00\x00\x09\x01"))
+		p.send(0, &wire.ConnectionCloseOK{})
+		p.wantEnd(io.EOF)
+		if took := time.Since(began); took >= closeTimeout {
+			t.Errorf("its answer was not read: %v", took)
+		}
+		if got := s.Count("connection.start"); got != 0 {
+			t.Error("it was greeted")
+		}
 	})
 }
 

@@ -108,8 +108,10 @@ func flood(p *peer, unit []byte) error {
 // goes, all that it had comes back.
 func TestGreedyClient(t *testing.T) {
 	const messages, size = 200, 100 << 10
+	t.Parallel()
 	for _, test := range greedy {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			onBoth(t, func(t *testing.T, s *Server) {
 				ok(t, s.DeclareQueue("q", nil))
 				ok(t, s.DeclareQueue("other", nil))

@@ -47,6 +47,8 @@ type queue struct {
 	touched   bool
 	now       time.Time   // when it was touched
 	expiry    *time.Timer // for the entry at the head
+
+	acknowledged, rejected int // since it was declared
 }
 
 // firstPosition leaves room for those that return to the head of a quorum queue.

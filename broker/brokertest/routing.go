@@ -113,12 +113,26 @@ func sameValue(a, b any) bool {
 	return reflect.DeepEqual(a, b)
 }
 
+// integer reads the integers of a table. Types made of them are not among these: a time.Duration would
+// pass for a number of who knows what.
 func integer(v any) (int64, bool) {
-	switch value := reflect.ValueOf(v); value.Kind() {
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return value.Int(), true
-	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
-		return int64(value.Uint()), true
+	switch v := v.(type) {
+	case int:
+		return int64(v), true
+	case int8:
+		return int64(v), true
+	case int16:
+		return int64(v), true
+	case int32:
+		return int64(v), true
+	case int64:
+		return v, true
+	case uint8:
+		return int64(v), true
+	case uint16:
+		return int64(v), true
+	case uint32:
+		return int64(v), true
 	}
 	return 0, false
 }

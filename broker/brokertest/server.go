@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math"
 	"net"
+	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,16 +21,19 @@ type Config struct {
 	Users map[string]string
 	// VirtualHosts that exist. Defaults to "/".
 	VirtualHosts []string
-	// Heartbeat is what the server asks for; the client's wish wins where it is shorter. Whole seconds.
-	// Defaults to 60 s.
+	// Heartbeat is what the server proposes; the client decides. Most take the shorter one of that and
+	// their own wish, but whatever they answer counts, and 0 is no heartbeats. Whole seconds. Defaults to
+	// 60 s.
 	Heartbeat time.Duration
 }
 
-var errClosed = errors.New("brokertest: the server is closed")
+// ErrClosed is what a closed server answers where it cannot do, or will never have, what is asked for.
+var ErrClosed = errors.New("brokertest: the server is closed")
 
 // Server is an AMQP 0-9-1 broker in this process. All methods may be called from any goroutine.
 type Server struct {
 	name       string // host:port
+	url        string
 	heartbeat  time.Duration
 	routines   sync.WaitGroup
 	injections injections
@@ -115,17 +120,36 @@ func Start(config Config) (*Server, error) {
 		}
 		s.name = s.listener.Addr().String() // for good: it is read without mu
 	}
+	s.url = clientURL(s.name, config)
 	return s, nil
+}
+
+// clientURL is where a client gets to the first virtual host.
+func clientURL(host string, config Config) string {
+	u := url.URL{Scheme: "amqp", Host: host, Path: "/"}
+	name := "guest"
+	if _, there := config.Users[name]; !there && len(config.Users) > 0 {
+		name = slices.Min(slices.Collect(maps.Keys(config.Users)))
+	}
+	if password, there := config.Users[name]; there {
+		u.User = url.UserPassword(name, password)
+	}
+	if first := config.VirtualHosts[0]; first != "/" { // which is the one of a path without a name
+		u.Path += first
+		u.RawPath = "/" + url.PathEscape(first)
+	}
+	return u.String()
 }
 
 // Addr is host:port. In memory it names no host that exists.
 func (s *Server) Addr() string { return s.name }
 
-// URL is where clients connect, as guest and to the virtual host /.
-func (s *Server) URL() string { return "amqp://guest:guest@" + s.name + "/" }
+// URL is where clients connect, to the first virtual host: as guest if there is such a user, else as the
+// first by name. The password is the one in Config, whatever SetPassword did since.
+func (s *Server) URL() string { return s.url }
 
-// Close ends everything at once and waits until nothing is left: no goroutine, no socket, no timer.
-// Idempotent.
+// Close ends everything at once and waits until nothing is left: no goroutine, no socket, no timer. Await
+// returns ErrClosed then. Idempotent.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -149,18 +173,26 @@ func (s *Server) listen() error {
 		return fmt.Errorf("brokertest: %w", err)
 	}
 	s.listener = listener
-	s.routines.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			if !s.accept(conn) {
-				newSocket(conn).reset()
-			}
-		}
-	})
+	s.routines.Go(func() { s.acceptAll(listener) })
 	return nil
+}
+
+// acceptPause is how long a listener that failed is left alone.
+const acceptPause = 5 * time.Millisecond
+
+// acceptAll runs until the listener is closed. Whatever else goes wrong, such as too many open files, passes.
+func (s *Server) acceptAll(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			time.Sleep(acceptPause)
+		case !s.accept(conn):
+			newSocket(conn).reset()
+		}
+	}
 }
 
 // accept takes a connection over, unless connections are refused.
@@ -187,7 +219,7 @@ func (s *Server) refuse() {
 func (s *Server) allow() error {
 	switch {
 	case s.closed:
-		return errClosed
+		return ErrClosed
 	case s.inMemory, s.listener != nil, s.stopped, s.refusing:
 		return nil
 	}
@@ -212,17 +244,21 @@ func (s *Server) unlock() {
 }
 
 // Await returns nil as soon as condition holds, which may ask the server anything. It is tried now and
-// after each change; when ctx ends first, Await returns ctx's error.
+// after each change. When ctx ends first, Await returns ctx's error; when the server is closed and the
+// condition does not hold then, ErrClosed.
 func (s *Server) Await(ctx context.Context, condition func() bool) error {
 	for {
 		s.mu.Lock()
 		if s.changed == nil {
 			s.changed = make(chan struct{})
 		}
-		changed := s.changed
+		changed, closed := s.changed, s.closed
 		s.mu.Unlock()
-		if condition() {
+		switch {
+		case condition():
 			return nil
+		case closed:
+			return ErrClosed
 		}
 		select {
 		case <-changed:

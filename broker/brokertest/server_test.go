@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -95,6 +96,89 @@ func testConfig(t *testing.T) {
 	if got := s.Queues()[0]; got.VirtualHost != "first" {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// The URL leads to what Config describes.
+func TestURL(t *testing.T) {
+	type users = map[string]string
+	for _, test := range []struct {
+		name       string
+		config     Config
+		want       string // {addr} is the server's
+		user, host string
+	}{
+		{"defaults", Config{}, "amqp://guest:guest@{addr}/", "guest", "/"},
+		{"guest among others", Config{Users: users{"a": "b", "guest": "secret"}}, "amqp://guest:secret@{addr}/", "guest", "/"},
+		{"no guest", Config{Users: users{"v": "q", "u": "p"}}, "amqp://u:p@{addr}/", "u", "/"},
+		{"no password", Config{Users: users{"u": ""}}, "amqp://u:@{addr}/", "u", "/"},
+		{"strange characters", Config{Users: users{"u @:/": "p#?/%@: ä"}}, "amqp://u%20%40%3A%2F:p%23%3F%2F%25%40%3A%20%C3%A4@{addr}/", "u @:/", "/"},
+		{"host", Config{VirtualHosts: []string{"first", "/"}}, "amqp://guest:guest@{addr}/first", "guest", "first"},
+		{"host with a slash", Config{VirtualHosts: []string{"/first/x"}}, "amqp://guest:guest@{addr}/%2Ffirst%2Fx", "guest", "/first/x"},
+		{"strange host", Config{VirtualHosts: []string{"a b%?#ä"}}, "amqp://guest:guest@{addr}/a%20b%25%3F%23%C3%A4", "guest", "a b%?#ä"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, inMemory := range []bool{false, true} {
+				test.config.InMemory = inMemory
+				s, err := Start(test.config)
+				ok(t, err)
+				defer s.Close()
+				if got, want := s.URL(), strings.ReplaceAll(test.want, "{addr}", s.Addr()); got != want {
+					t.Errorf("got %s, want %s", got, want)
+				}
+				s.SetPassword("a", "new")
+				dial(t, s, "c")
+				if got := s.Connections()[0]; got.User != test.user || got.VirtualHost != test.host {
+					t.Errorf("got %+v", got)
+				}
+			}
+		})
+	}
+}
+
+// A client's answer is what counts, whether it asks for more or for less.
+func TestHeartbeatIsTheClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Start(Config{InMemory: true, Heartbeat: 10 * time.Second})
+		ok(t, err)
+		defer s.Close()
+		for i, heartbeat := range []time.Duration{time.Second, time.Hour, 0} {
+			greet(t, s, heartbeat, able)
+			if got := s.Connections()[i].Heartbeat; got != heartbeat {
+				t.Errorf("got %v, want %v", got, heartbeat)
+			}
+		}
+	})
+}
+
+// failing is a listener for which there are too many open files at first.
+type failing struct {
+	net.Listener
+	failures int
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	if f.failures > 0 {
+		f.failures--
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: syscall.EMFILE}
+	}
+	return f.Listener.Accept()
+}
+
+func TestAcceptFailsForAWhile(t *testing.T) {
+	s := NewServer(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ok(t, err)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.acceptAll(&failing{listener, 3})
+	}()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	ok(t, err)
+	defer conn.Close()
+	await(t, s, "it is accepted", func() bool { return len(s.Connections()) == 1 })
+	listener.Close()
+	happens(t, s, "the loop's end", ended)
 }
 
 // closings are what Close may find.
@@ -260,6 +344,35 @@ func TestAwait(t *testing.T) {
 		}()
 		ok(t, s.DeclareQueue("q", nil))
 		ok(t, happens(t, s, "Await returns", done))
+	})
+}
+
+// Nobody waits for what a closed server will never do.
+func TestAwaitOfAClosedServer(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		done := make(chan error, 1)
+		looked := make(chan struct{}, 10)
+		go func() {
+			done <- s.Await(context.Background(), func() bool { looked <- struct{}{}; return false })
+		}()
+		happens(t, s, "Await looks", looked)
+		s.Close()
+		if err := happens(t, s, "Await returns", done); !errors.Is(err, ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+		if err := s.Await(context.Background(), func() bool { return false }); !errors.Is(err, ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+		if err := s.Await(context.Background(), func() bool { return len(s.Connections()) == 0 }); err != nil {
+			t.Errorf("the condition holds: %v", err)
+		}
+		for name, err := range map[string]error{
+			"DeclareQueue": s.DeclareQueue("q", nil), "Publish": s.Publish("q"), "StartApp": s.StartApp(), "AcceptConnections": s.AcceptConnections(),
+		} {
+			if !errors.Is(err, ErrClosed) {
+				t.Errorf("%s: got %v", name, err)
+			}
+		}
 	})
 }
 

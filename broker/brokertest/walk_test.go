@@ -28,6 +28,7 @@ type walk struct {
 
 // Every message that was confirmed is acknowledged once, or in its queue once, whatever happens.
 func TestRandomWalk(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Server) {
 		seed := uint64(time.Now().UnixNano())
 		if s.inMemory {

@@ -1,0 +1,123 @@
+package brokertest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+// Message is one in a queue: its body, and its properties under their names in AMQP.
+type Message struct {
+	Body    []byte
+	Headers map[string]any // with nested maps and slices as map[string]any and []any
+
+	ContentType, ContentEncoding                  string
+	CorrelationID, ReplyTo, Expiration, MessageID string
+	Type, UserID, AppID                           string
+	Priority                                      uint8
+	Timestamp                                     time.Time
+	Transient                                     bool   // lost when the broker restarts, unless a quorum queue holds it
+	Exchange, RoutingKey                          string // what it was published with; only Messages tells
+	Redelivered                                   bool   // it was delivered before; only Messages tells
+}
+
+// PublishMessage puts a message into a queue of the first virtual host, as Publish does, through the
+// default exchange. It also fails when a header is of a type that AMQP does not have, and when Expiration
+// is not a number of milliseconds.
+func (s *Server) PublishMessage(queue string, m Message) error {
+	headers, _ := table(m.Headers).(wire.Table)
+	if err := headers.Validate(); err != nil {
+		return fmt.Errorf("brokertest: publish: headers: %w", err)
+	}
+	ttl, err := expiration(m.Expiration)
+	if err != nil {
+		return fmt.Errorf("brokertest: publish: %w", err)
+	}
+	properties := wire.Properties{
+		Headers: headers, DeliveryMode: 2, Priority: m.Priority, Timestamp: m.Timestamp,
+		ContentType: m.ContentType, ContentEncoding: m.ContentEncoding,
+		CorrelationID: m.CorrelationID, ReplyTo: m.ReplyTo, Expiration: m.Expiration, MessageID: m.MessageID,
+		Type: m.Type, UserID: m.UserID, AppID: m.AppID,
+	}
+	if m.Transient {
+		properties.DeliveryMode = 1
+	}
+	return s.put(queue, &message{key: queue, properties: properties, body: slices.Clone(m.Body), ttl: ttl})
+}
+
+// Publish puts persistent messages into a queue of the first virtual host, without a connection. It fails
+// if there is no such queue, at the first message that a full queue refuses, and when the server is closed.
+func (s *Server) Publish(queue string, bodies ...string) error {
+	messages := make([]*message, len(bodies))
+	for i, body := range bodies {
+		messages[i] = &message{key: queue, properties: wire.Properties{DeliveryMode: 2}, body: []byte(body), ttl: noTTL}
+	}
+	return s.put(queue, messages...)
+}
+
+func (s *Server) put(queue string, messages ...*message) error {
+	s.mu.Lock()
+	defer s.unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	q := s.home.queues[queue]
+	if q == nil {
+		return fmt.Errorf("brokertest: publish: %w", s.home.missing("queue", queue))
+	}
+	for _, m := range messages {
+		if !q.publish(m) {
+			return fmt.Errorf("brokertest: publish: queue '%s' is full", queue)
+		}
+	}
+	return nil
+}
+
+// Messages are those in a queue of the first virtual host that wait for a consumer, in their order; what a
+// dead letter's headers say, say. They stay where they are. There are none in a queue that does not exist.
+func (s *Server) Messages(queue string) []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.home.queues[queue]
+	if q == nil {
+		return nil
+	}
+	messages := make([]Message, 0, q.ready.Len())
+	for at := q.ready.Front(); at != nil; at = at.Next() {
+		e := at.Value.(*entry)
+		p := e.properties
+		messages = append(messages, Message{
+			Body: slices.Clone(e.body), Headers: plain(p.Headers),
+			ContentType: p.ContentType, ContentEncoding: p.ContentEncoding,
+			CorrelationID: p.CorrelationID, ReplyTo: p.ReplyTo, Expiration: p.Expiration, MessageID: p.MessageID,
+			Type: p.Type, UserID: p.UserID, AppID: p.AppID,
+			Priority: p.Priority, Timestamp: p.Timestamp, Transient: !e.persistent(),
+			Exchange: e.exchange, RoutingKey: e.key, Redelivered: e.redelivered,
+		})
+	}
+	return messages
+}
+
+// table makes tables of maps, and is the opposite of plain.
+func table(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		if v == nil {
+			return wire.Table(nil)
+		}
+		t := make(wire.Table, len(v))
+		for name, value := range v {
+			t[name] = table(value)
+		}
+		return t
+	case []any:
+		values := make([]any, len(v))
+		for i := range v {
+			values[i] = table(v[i])
+		}
+		return values
+	}
+	return v
+}
