@@ -41,7 +41,8 @@ bench: ## Measure the engine
 golden: ## Write the golden files anew
 	go test ./fsm -run Golden -update
 	go test ./consumer -run Lifecycle -update
-	go test ./cmd/everhop -run 'Help|Demo' -update
+	go test ./cmd/everhop -run Help -update
+	go test ./cmd/everhop/internal/demo -update
 
 .PHONY: prepare
 prepare:

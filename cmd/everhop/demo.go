@@ -1,16 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker"
-	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/cmd/everhop/internal/demo"
 )
 
 func newDemo() *cobra.Command {
@@ -37,7 +36,7 @@ SIGINT or SIGTERM at any time ends the demo, with the summary of what has happen
 it without waiting for messages.
 
 Exit status: 0 when no message was lost, 1 when one was or the demo could not go on, 2 wrong command line.`,
-			demoRate, demoHandlers, demoWork, demoHeartbeat, broker.DefaultHeartbeat),
+			demo.Rate, demo.Handlers, demo.Work, demo.Heartbeat, broker.DefaultHeartbeat),
 		Example: `  everhop demo
   everhop demo --dot run.dot && dot -Tsvg run.dot > run.svg
   NO_COLOR=1 everhop demo
@@ -55,36 +54,26 @@ Exit status: 0 when no message was lost, 1 when one was or the demo could not go
 }
 
 func runDemo(cmd *cobra.Command, graph string) (err error) {
-	var file *os.File
+	out := cmd.OutOrStdout()
+	options := demo.Options{Terminal: isTerminal(out)}
 	if graph != "" { // first of all: nobody wants to hear after 20 s that it cannot be written
-		if file, err = os.Create(graph); err != nil {
+		if options.Graph, err = os.Create(graph); err != nil {
 			return fmt.Errorf("--dot: %w", err)
 		}
-		defer file.Close()
+		defer func() { err = errors.Join(err, options.Graph.Close()) }()
 	}
-	ctx, stop := context.WithCancel(cmd.Context())
-	defer stop()
-	screen := newScreen(cmd.OutOrStdout(), stop)
-	soft, hard, release := interruptible(ctx, func(cause error) {
-		screen.say("", fmt.Sprintf("%v: ending; a second signal ends at once", cause))
-	})
+	soft, hard, release := interruptible(cmd.Context(), func(error) {})
 	defer release()
-
-	r, err := newDemonstration(screen).run(soft, hard)
-	screen.say(summary(r.outcomes, r.tally, screen.ink)...)
-	if file != nil {
-		err = errors.Join(err, writeGraph(file, r.events))
-	}
-	if err == nil {
-		screen.say(whereToGo(graph, screen.ink)...)
-	}
-	return errors.Join(screen.failure(), err)
+	return demo.Run(soft, hard, standardOutput{out}, options)
 }
 
-func writeGraph(file *os.File, events []fsm.Event) error {
-	_, err := file.WriteString(consumer.Lifecycle().DOTCounts(events))
-	if err = errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("--dot: %w", err)
+// standardOutput marks its errors.
+type standardOutput struct{ io.Writer }
+
+func (w standardOutput) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err != nil {
+		err = &outputError{err}
 	}
-	return nil
+	return n, err
 }

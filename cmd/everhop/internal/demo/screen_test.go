@@ -1,8 +1,9 @@
-package main
+package demo
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,13 +24,12 @@ type vt struct {
 	lines         []string // all that were ever shown; the last rows of them are the screen
 	row, column   int      // the cursor, with row among lines
 	hidden        bool     // the cursor
+	cut           bool     // lines, instead of wrapping them
 }
 
 func newVT(t *testing.T, columns, rows int) *vt {
 	return &vt{t: t, columns: columns, rows: rows, lines: []string{""}}
 }
-
-func (v *vt) size() (columns, rows int) { return v.columns, v.rows }
 
 func (v *vt) Write(p []byte) (int, error) {
 	v.mu.Lock()
@@ -59,6 +59,8 @@ func (v *vt) print(r rune) {
 		return
 	case r < ' ':
 		v.t.Errorf("unexpected %q", r)
+	case v.column == v.columns && v.cut:
+		v.column--
 	case v.column == v.columns:
 		v.column = 0
 		v.down()
@@ -95,31 +97,17 @@ func (v *vt) control(parameter string, final byte) {
 		}
 	case 'm':
 	case 'l', 'h':
-		if parameter != "?25" {
+		switch parameter {
+		case "?25":
+			v.hidden = final == 'l'
+		case "?7":
+			v.cut = final == 'l'
+		default:
 			v.t.Errorf("unexpected mode %q", parameter)
 		}
-		v.hidden = final == 'l'
 	default:
 		v.t.Errorf("unexpected control sequence ESC[%s%c", parameter, final)
 	}
-}
-
-// narrow is a window that its user makes narrower: lines that were longer are wrapped.
-func (v *vt) narrow(columns int) {
-	v.columns = columns
-	var lines []string
-	for i, line := range v.lines {
-		if i == v.row {
-			v.row = len(lines)
-		}
-		for chunk := range slices.Chunk([]rune(line+" "), columns) {
-			lines = append(lines, strings.TrimRight(string(chunk), " "))
-		}
-		if len(line) > 0 && len([]rune(line))%columns == 0 {
-			lines = lines[:len(lines)-1] // the blank was one too many
-		}
-	}
-	v.lines = lines
 }
 
 func (v *vt) text() string {
@@ -128,17 +116,17 @@ func (v *vt) text() string {
 	return strings.TrimRight(strings.Join(v.lines, "\n"), "\n")
 }
 
-// atRest tells whether the cursor is to be seen where the next line begins.
+// atRest tells whether the cursor is to be seen, where the next line begins.
 func (v *vt) atRest() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return !v.hidden && v.column == 0
+	return !v.hidden && !v.cut && v.column == 0
 }
 
 // counting is a region whose lines count how often they were drawn.
-func counting(lines, length int) func(int) []string {
+func counting(lines, length int) func() []string {
 	drawn := 0
-	return func(int) []string {
+	return func() []string {
 		drawn++
 		var region []string
 		for i := range lines {
@@ -149,9 +137,9 @@ func counting(lines, length int) func(int) []string {
 }
 
 // After the lines comes the region, once, whatever was there before; and nothing of it stays.
-func TestDemoScreen(t *testing.T) {
+func TestScreen(t *testing.T) {
 	v := newVT(t, 20, 10)
-	s := &screen{w: v, live: true, size: v.size, broken: func() {}}
+	s := &screen{w: v, live: true, broken: func(error) {}}
 	var said []string
 	say := func(line string, shown ...string) {
 		t.Helper()
@@ -169,7 +157,7 @@ func TestDemoScreen(t *testing.T) {
 	s.region = counting(3, 4)
 	say("one", "one")
 	check("0:1====", "1:1====", "2:1====")
-	say("two words and some more", "two words and some", "more")
+	say("two words and some more", "two words and some m", "ore")
 	check("0:2====", "1:2====", "2:2====")
 	say(strings.Repeat("endless", 5), strings.Repeat("endless", 5)[:20], strings.Repeat("endless", 5)[20:])
 	for i := range 20 {
@@ -177,25 +165,20 @@ func TestDemoScreen(t *testing.T) {
 	}
 	s.region = counting(2, 100)
 	say("long", "long")
-	check("0:1================", "1:1================") // all but the last column
+	check("0:1=================", "1:1=================")
 	s.region = counting(1, 0)
 	say("short", "short")
 	check("0:1")
-	s.region = counting(30, 0)
-	say("high", "high")
-	if shown := strings.Count(v.text(), ":1\n"); shown > 9 {
-		t.Errorf("a region of %d lines in a window of 10", shown)
-	}
 	s.region = nil
 	say("after", "after")
 	check()
 }
 
 // The region is drawn by itself, without a cursor in it, and goes without a trace.
-func TestDemoScreenAnimated(t *testing.T) {
+func TestScreenAnimated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVT(t, 20, 10)
-		s := &screen{w: v, live: true, size: v.size, broken: func() {}}
+		s := &screen{w: v, live: true, broken: func(error) {}}
 		stop := s.animate(counting(1, 0))
 		if v.atRest() || v.text() != "0:1" {
 			t.Errorf("at once: cursor at rest %v, %q", v.atRest(), v.text())
@@ -213,25 +196,11 @@ func TestDemoScreenAnimated(t *testing.T) {
 	})
 }
 
-func TestDemoScreenNarrower(t *testing.T) {
-	v := newVT(t, 20, 10)
-	s := &screen{w: v, live: true, size: v.size, broken: func() {}}
-	s.say("above")
-	s.region = counting(3, 100)
-	s.say()
-	v.narrow(7)
-	s.say()
-	want := "above\n0:2===\n1:2===\n2:2==="
-	if diff := cmp.Diff(want, v.text()); diff != "" {
-		t.Error(diff)
-	}
-}
-
 // What is no terminal gets lines as they are.
-func TestDemoScreenPlain(t *testing.T) {
+func TestScreenPlain(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	var out strings.Builder
-	s := newScreen(&out, func() {})
+	s := newScreen(&out, false)
 	stop := s.animate(counting(3, 4))
 	long := strings.Repeat("very long ", 20)
 	s.say("one", long)
@@ -241,13 +210,22 @@ func TestDemoScreenPlain(t *testing.T) {
 	}
 }
 
-func TestDemoScreenBroken(t *testing.T) {
+func TestScreenBroken(t *testing.T) {
+	read, write := io.Pipe()
 	full := errors.New("full")
-	told := 0
-	s := newScreen(writerFunc(func([]byte) (int, error) { return 0, full }), func() { told++ })
+	read.CloseWithError(full)
+	var told []error
+	s := newScreen(write, true)
+	s.broken = func(err error) { told = append(told, err) }
 	s.say("one")
 	s.say("two")
-	if told != 1 || !errors.Is(s.failure(), full) {
-		t.Errorf("told %d times; %v", told, s.failure())
+	if !slices.Equal(told, []error{full}) || s.failure() != full {
+		t.Errorf("told %v; %v", told, s.failure())
+	}
+}
+
+func TestInkless(t *testing.T) {
+	if got := ink(false).paint("text", bold, red); got != "text" {
+		t.Errorf("without ink: %q", got)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -18,7 +18,7 @@ func transition(at time.Duration, from, to fsm.State, trigger fsm.Trigger) event
 	return event{fsm.Event{Kind: fsm.KindTransition, From: from, To: to, Trigger: trigger}, at}
 }
 
-func TestDemoOutcome(t *testing.T) {
+func TestOutcome(t *testing.T) {
 	silence := []event{
 		transition(10*ms, consumer.Connecting, consumer.Consuming, consumer.Connected),
 		transition(2100*ms, consumer.Consuming, consumer.HeartbeatCheck, consumer.DrainTimeout),
@@ -26,53 +26,51 @@ func TestDemoOutcome(t *testing.T) {
 		transition(4200*ms, consumer.Reviving, consumer.Reviving, consumer.ReviveFailed),
 		transition(4300*ms, consumer.Reviving, consumer.Consuming, consumer.Revived),
 	}
+	again := []call{{4300 * ms, false}, {4400 * ms, false}}
 	tests := []struct {
-		name   string
-		events []event
-		calls  []call
-		want   outcome
+		name                       string
+		events                     []event
+		calls                      []call
+		messages                   []message
+		noticed, handled, caughtUp time.Duration
+		redelivered                int
 	}{
-		{"nothing yet", nil, nil, outcome{noticed: absent, handled: absent}},
-		{"suspected", silence[:2], nil, outcome{noticed: absent, handled: absent}},
-		{"noticed", silence[:4], nil, outcome{noticed: 4000 * ms, handled: absent}},
-		{"revived", silence, nil, outcome{noticed: 4000 * ms, handled: absent}},
-		{"handled", silence, []call{{4300 * ms, false}, {4400 * ms, false}}, outcome{noticed: 4000 * ms, handled: 4200 * ms}},
-		{"what is still handled does not count", silence, []call{{150 * ms, false}, {4299 * ms, true}}, outcome{noticed: 4000 * ms, handled: absent, redelivered: 1}},
-		{"redelivered", silence, []call{{99 * ms, true}, {4400 * ms, true}, {9999 * ms, true}, {10000 * ms, true}}, outcome{noticed: 4000 * ms, handled: 4300 * ms, redelivered: 2}},
+		{"nothing yet", nil, nil, nil, absent, absent, absent, 0},
+		{"suspected", silence[:2], nil, nil, absent, absent, absent, 0},
+		{"noticed", silence[:4], nil, nil, 4000 * ms, absent, absent, 0},
+		{"revived", silence, nil, nil, 4000 * ms, absent, absent, 0},
+		{"what is still handled does not count", silence, []call{{150 * ms, false}, {4299 * ms, true}}, nil, 4000 * ms, absent, absent, 1},
+		{"handled, and nothing waited", silence, again, []message{{50 * ms, 60 * ms, 1}, {4300 * ms, absent, 0}}, 4000 * ms, 4200 * ms, 4200 * ms, 0},
+		{"in flight", silence, again, []message{{50 * ms, absent, 0}, {60 * ms, 4500 * ms, 1}}, 4000 * ms, 4200 * ms, absent, 0},
+		{"published meanwhile", silence, again, []message{{50 * ms, 60 * ms, 1}, {4000 * ms, absent, 0}}, 4000 * ms, 4200 * ms, absent, 0},
+		{"caught up", silence, again, []message{{absent, absent, 0}, {60 * ms, 7800 * ms, 2}, {4000 * ms, 7700 * ms, 1}, {5000 * ms, 9000 * ms, 1}}, 4000 * ms, 4200 * ms, 7700 * ms, 0},
+		{"caught up too late", silence, again, []message{{60 * ms, 10000 * ms, 1}}, 4000 * ms, 4200 * ms, absent, 0},
+		{"redelivered", silence, []call{{99 * ms, true}, {4400 * ms, true}, {9999 * ms, true}, {10000 * ms, true}}, nil, 4000 * ms, 4300 * ms, 4300 * ms, 2},
 		{"of the fault before", []event{
 			transition(50*ms, consumer.Consuming, consumer.Reviving, consumer.ConnectionError),
 			transition(60*ms, consumer.Reviving, consumer.Consuming, consumer.Revived),
-		}, []call{{70 * ms, false}, {200 * ms, false}}, outcome{noticed: absent, handled: absent}},
+		}, []call{{70 * ms, false}, {200 * ms, false}}, nil, absent, absent, absent, 0},
 		{"of the fault after", []event{
 			transition(10000*ms, consumer.Consuming, consumer.Reviving, consumer.ConnectionError),
 			transition(10001*ms, consumer.Reviving, consumer.Consuming, consumer.Revived),
-		}, []call{{10002 * ms, false}}, outcome{noticed: absent, handled: absent}},
+		}, []call{{10002 * ms, false}}, nil, absent, absent, absent, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			first := incident{fault: "first", began: 100 * ms, ended: absent}
-			next := incident{fault: "next", began: 10000 * ms, ended: absent}
-			tt.want.incident = first
-			h := history{events: tt.events, calls: tt.calls}
-			if diff := cmp.Diff(tt.want, h.outcomes([]incident{first, next})[0], cmp.AllowUnexported(outcome{}, incident{})); diff != "" {
-				t.Error(diff)
+			played := outcome{fault: "first", began: 100 * ms, until: 10000 * ms, returned: absent}
+			want := played
+			want.noticed, want.handled, want.caughtUp, want.redelivered = tt.noticed, tt.handled, tt.caughtUp, tt.redelivered
+			h := history{events: tt.events, calls: tt.calls, messages: tt.messages}
+			if got := h.measure(played); got != want {
+				t.Errorf("%+v, want %+v", got, want)
 			}
 		})
 	}
 }
 
-func TestDemoSinceReturn(t *testing.T) {
-	restart := incident{began: 10 * time.Second, ended: 12 * time.Second}
-	for handled, want := range map[time.Duration]time.Duration{absent: absent, 2500 * ms: 500 * ms, 1900 * ms: 0} {
-		if got := (outcome{incident: restart, handled: handled}).sinceReturn(); got != want {
-			t.Errorf("%v: %v, want %v", handled, got, want)
-		}
-	}
-}
-
 // The one number that matters must be able to be another one than 0.
-func TestDemoTally(t *testing.T) {
-	l := newLedger()
+func TestTally(t *testing.T) {
+	l := newLedger(func(fsm.Event) {})
 	for number := range 6 {
 		l.confirmed(number)
 	}
@@ -100,8 +98,8 @@ func TestDemoTally(t *testing.T) {
 	}
 }
 
-func TestDemoLedger(t *testing.T) {
-	l := newLedger()
+func TestLedger(t *testing.T) {
+	l := newLedger(func(fsm.Event) {})
 	if _, ok := l.Last(); ok {
 		t.Error("it begins with an event")
 	}
@@ -121,13 +119,12 @@ func TestDemoLedger(t *testing.T) {
 		if state, since := h.state(); state != consumer.Reviving || since != h.events[2].at {
 			t.Errorf("%s since %v: a failed attempt is no new state", state, since)
 		}
-		if h.allShown() {
-			t.Error("who has seen that?")
-		}
 	})
 	awaited := make(chan error, 1)
-	go func() { awaited <- l.await(t.Context(), (*history).allShown) }()
-	l.shown(machine.Last())
+	go func() {
+		awaited <- l.await(t.Context(), func(h *history) bool { return h.handledUntil(forever) == absent })
+	}()
+	l.confirmed(0)
 	if err := <-awaited; err != nil {
 		t.Error(err)
 	}

@@ -1,0 +1,170 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shortDemonstration plays other faults, and in less time.
+func shortDemonstration(out io.Writer, faults ...fault) *demonstration {
+	d := newDemonstration(newScreen(out, false))
+	d.faults = faults
+	d.pause = 100 * time.Millisecond
+	d.hurry = d.patience // a busy machine may need longer than a user would wait
+	return d
+}
+
+func restart(outage time.Duration) fault {
+	f := brokerRestart
+	f.outage = outage
+	return f
+}
+
+func TestShort(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	r, err := shortDemonstration(&out, connectionReset, restart(200*time.Millisecond), consumerCancel).run(t.Context(), t.Context())
+	if err != nil || r.tally.published == 0 || r.tally.handled != r.tally.published || r.tally.lost != 0 || len(r.outcomes) != 3 {
+		t.Errorf("%v, %+v\n%s", err, r, out.String())
+	}
+	for _, o := range r.outcomes {
+		if !o.overcome || o.noticed == absent || o.handled < o.noticed || o.caughtUp < o.handled {
+			t.Errorf("%s: %+v", o.fault, o)
+		}
+	}
+	if o := r.outcomes[1]; o.returned-o.began < 200*time.Millisecond || o.handled < 200*time.Millisecond {
+		t.Errorf("the broker was away for less than it should: %+v", o)
+	}
+}
+
+// Whenever somebody wants to stop, it is done at once, and in order.
+func TestInterrupted(t *testing.T) {
+	in := func(state fsm.State) func(*history) bool { // or just past it: some states last for less than a look
+		return func(h *history) bool {
+			return slices.ContainsFunc(h.events, func(e event) bool { return e.To == state })
+		}
+	}
+	tests := []struct {
+		name  string
+		fault fault
+		when  func(*history) bool
+	}{
+		{"at once", connectionReset, func(*history) bool { return true }},
+		{"connecting", connectionReset, in(consumer.Connecting)},
+		{"before the fault", connectionReset, func(h *history) bool { return len(h.messages) > 2 }},
+		{"reset", connectionReset, in(consumer.Reviving)},
+		{"silent", networkSilent, in(consumer.HeartbeatCheck)},
+		{"silent, revived", networkSilent, func(h *history) bool {
+			return h.measure(outcome{until: forever}).handled != absent
+		}},
+		{"restarting", restart(time.Hour), in(consumer.Reviving)},
+		{"cancelled", consumerCancel, in(consumer.Reviving)},
+	}
+	for _, tt := range tests {
+		for _, twice := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/twice %v", tt.name, twice), func(t *testing.T) {
+				t.Parallel()
+				var out strings.Builder
+				d := shortDemonstration(&out, tt.fault)
+				soft, stop := context.WithCancel(t.Context())
+				hard, kill := context.WithCancel(t.Context())
+				defer kill()
+				var stopped time.Time
+				go func() {
+					defer stop()
+					d.ledger.await(t.Context(), tt.when)
+					stopped = time.Now()
+					if twice {
+						kill()
+					}
+				}()
+				r, err := d.run(soft, hard)
+				<-soft.Done()
+				if took := time.Since(stopped); err != nil || took > d.patience || r.tally.lost > 0 {
+					t.Errorf("%v after %v: %+v\n%s", err, took, r.tally, out.String())
+				}
+				if !twice && r.tally.waiting > 0 {
+					t.Errorf("%d messages were left behind\n%s", r.tally.waiting, out.String())
+				}
+				for _, o := range r.outcomes {
+					if o.overcome || !r.interrupted {
+						t.Errorf("not interrupted: %+v", o)
+					}
+				}
+				thaws := tt.fault.name == networkSilent.name
+				if got := strings.Count(out.String(), "The network passes bytes again"); thaws && got != 1 || !thaws && got != 0 {
+					t.Errorf("thawed %d times\n%s", got, out.String())
+				}
+				if state := r.events[len(r.events)-1].To; state != consumer.Disconnected {
+					t.Errorf("it ends in %s", state)
+				}
+			})
+		}
+	}
+}
+
+// What goes wrong beyond what was planned is told, and no success.
+func TestFails(t *testing.T) {
+	away := fault{
+		name: "away", words: []string{"the consumer is kept away."},
+		strike: func(s *brokertest.Server) {
+			s.RefuseConnections()
+			s.Inject(brokertest.Now.Of(name), brokertest.Reset())
+		},
+	}
+	emptied := away
+	emptied.outage, emptied.mend = 300*time.Millisecond, func(s *brokertest.Server) error {
+		s.DeleteQueue(queue)
+		return s.AcceptConnections()
+	}
+	forbidden := away
+	forbidden.strike = func(s *brokertest.Server) {
+		s.SetPassword("guest", "another one")
+		s.Inject(brokertest.Now.Of(name), brokertest.Reset())
+	}
+	broken := away
+	broken.outage, broken.mend = 100*time.Millisecond, func(*brokertest.Server) error { return os.ErrPermission }
+	tests := []struct {
+		name  string
+		fault fault
+		want  []string
+		lost  bool
+	}{
+		{"not overcome", away, []string{`^away: not overcome within 1s\n`, `\nmessages not handled, and still in the queue: \d+$`}, false},
+		{"messages lost", emptied, []string{`\nmessages lost: \d+$`}, true},
+		{"consumer gives up", forbidden, []string{`ACCESS_REFUSED`}, false},
+		{"broker stays away", broken, []string{`^permission denied`}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var out strings.Builder
+			d := shortDemonstration(&out, tt.fault)
+			d.patience = time.Second
+			r, err := d.run(t.Context(), t.Context())
+			for _, want := range tt.want {
+				if !regexp.MustCompile(want).MatchString(fmt.Sprint(err)) {
+					t.Errorf("the error is %q, want %s", err, want)
+				}
+			}
+			if (r.tally.lost > 0) != tt.lost {
+				t.Errorf("%+v", r.tally)
+			}
+		})
+	}
+}

@@ -1,0 +1,113 @@
+package demo
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm"
+)
+
+var update = flag.Bool("update", false, "write the golden files in testdata")
+
+var coloured = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// The golden files in testdata are what a terminal of 60 columns shows.
+func TestView(t *testing.T) {
+	busy := tally{published: 1012, handled: 900, waiting: 112, redelivered: 66, repeated: 5}
+	var states, announcements []string
+	for _, state := range consumer.Lifecycle().States() {
+		states = append(states, region(state, 3456*ms, busy, false)...)
+	}
+	for i, f := range newDemonstration(nil).faults {
+		announcements = append(announcements, announcement(i+1, 4, f, false)...)
+	}
+	second := outcome{fault: networkSilent.name, noticed: absent, handled: absent, caughtUp: absent, returned: absent}
+	outcomes := []outcome{
+		{fault: connectionReset.name, returned: absent, overcome: true, handled: 3 * ms, caughtUp: 23 * ms, redelivered: 2},
+		{fault: networkSilent.name, returned: absent, overcome: true, noticed: 4 * time.Second, handled: 4003 * ms, caughtUp: 7.7e3 * ms, redelivered: 64},
+		{fault: brokerRestart.name, began: 12 * time.Second, returned: 14 * time.Second, overcome: true, noticed: 2 * ms, handled: 2629 * ms, caughtUp: 3100 * ms, redelivered: 1},
+		{fault: consumerCancel.name, returned: absent, overcome: true, noticed: 994 * ms, handled: 995 * ms, caughtUp: 12345 * ms, redelivered: 1000},
+	}
+	noticed := second
+	noticed.noticed = 4 * time.Second
+	for name, lines := range map[string][]string{
+		"states":              states,
+		"lost":                region(consumer.Consuming, 0, tally{published: 912, handled: 900, waiting: 2, lost: 10}, true),
+		"announcements":       announcements,
+		"events":              told(false),
+		"events-coloured":     told(true),
+		"summary":             summary(outcomes, tally{published: 1276, handled: 1276, redelivered: 70, repeated: 7}, false, false),
+		"summary-at-once":     summary(nil, tally{}, true, false),
+		"summary-interrupted": summary([]outcome{outcomes[0], second}, tally{published: 3, handled: 2, waiting: 1}, true, false),
+		"summary-failed":      summary([]outcome{noticed}, tally{published: 100, handled: 97, waiting: 2, lost: 1}, false, true),
+		"next":                whereToGo("dot -Tsvg run.dot > run.svg", false),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, line := range lines {
+				if n := len(coloured.ReplaceAllString(line, "")); n > 60 && !strings.Contains(line, "CONNECTION_FORCED") {
+					t.Errorf("%d columns: %q", n, line)
+				}
+				if strings.HasSuffix(line, " ") && !strings.Contains(line, "HeartbeatCheck ") {
+					t.Errorf("ends with a blank: %q", line)
+				}
+			}
+			golden(t, name, lines)
+		})
+	}
+}
+
+// told is what a run is told with.
+func told(ink ink) (lines []string) {
+	at := int64(0)
+	tell := func(from, to fsm.State, trigger fsm.Trigger, lasted time.Duration, why fsm.Evidence) {
+		at += int64(lasted)
+		lines = append(lines, describe(fsm.Event{
+			Kind: fsm.KindTransition, From: from, To: to, Trigger: trigger,
+			MonoNS: at, InStateMS: lasted.Milliseconds(), Evidence: why,
+		}, ink)...)
+	}
+	tell(consumer.Disconnected, consumer.Connecting, consumer.Connect, 0, fsm.Evidence{})
+	tell(consumer.Connecting, consumer.Consuming, consumer.Connected, 4*ms, fsm.Evidence{})
+	tell(consumer.Consuming, consumer.HeartbeatCheck, consumer.DrainTimeout, 3510*ms, fsm.Evidence{})
+	tell(consumer.HeartbeatCheck, consumer.Consuming, consumer.HeartbeatOK, 994*ms, fsm.Evidence{})
+	tell(consumer.Consuming, consumer.HeartbeatCheck, consumer.DrainTimeout, 2000*ms, fsm.Evidence{})
+	tell(consumer.HeartbeatCheck, consumer.Reviving, consumer.HeartbeatFailed, 2003*ms,
+		fsm.Evidence{Error: "probe: the peer went silent: no byte came in for 4s"})
+	tell(consumer.Reviving, consumer.Consuming, consumer.Revived, 0, fsm.Evidence{Attempt: 1})
+	tell(consumer.Consuming, consumer.Reviving, consumer.ConnectionError, 999*ms,
+		fsm.Evidence{Error: "connection: 320 CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"})
+	for attempt := 1; attempt <= 9; attempt++ {
+		tell(consumer.Reviving, consumer.Reviving, consumer.ReviveFailed, time.Duration(attempt)*50*ms,
+			fsm.Evidence{Attempt: attempt, Error: "dial: connect: connection refused"})
+	}
+	return append(lines, describe(fsm.Event{Kind: fsm.KindStale}, ink)...)
+}
+
+func golden(t *testing.T, name string, lines []string) {
+	t.Helper()
+	got := strings.ReplaceAll(strings.Join(lines, "\n")+"\n", "\x1b", "ESC")
+	path := filepath.Join("testdata", name+".txt")
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; go test ./cmd/everhop/internal/demo -update writes it", err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got); go test ./cmd/everhop/internal/demo -update writes it\n%s", path, diff)
+	}
+}
