@@ -82,7 +82,7 @@ func wrongPassword(s *brokertest.Server) { s.SetPassword("guest", "another") }
 
 var (
 	noVirtualHost = at("connection.open", brokertest.CloseConnection(530, "vhost x not found"))
-	stopping      = at("connection.open", brokertest.StopApp())
+	stopping      = at("connection.open", brokertest.CloseConnection(320, "broker forced connection closure with reason 'shutdown'"))
 )
 
 // lost is a host that packets do not reach.
