@@ -64,6 +64,10 @@ func (ch *channel) take(m wire.Method) error {
 		return ch.declareExchange(m)
 	case *wire.ExchangeDelete:
 		return ch.deleteExchange(m)
+	case *wire.ExchangeBind:
+		return ch.bindExchange(m)
+	case *wire.ExchangeUnbind:
+		return ch.unbindExchange(m)
 	case *wire.QueueDeclare:
 		return ch.declareQueue(m)
 	case *wire.QueueBind:
@@ -104,7 +108,7 @@ func (ch *channel) take(m wire.Method) error {
 	case *wire.AccessRequest:
 		ch.send(&wire.AccessRequestOK{Ticket: 1})
 		return nil
-	case *wire.TxSelect, *wire.TxCommit, *wire.TxRollback, *wire.ExchangeBind, *wire.ExchangeUnbind:
+	case *wire.TxSelect, *wire.TxCommit, *wire.TxRollback:
 		return refuse(540, "brokertest has no %s", wire.Name(m))
 	}
 	return refuse(503, "unimplemented method")

@@ -115,7 +115,7 @@ func capabilities(c *client) {
 	}
 	if c.differs(lacksFeatures) {
 		want = slices.DeleteFunc(want, func(name string) bool {
-			return name == "direct_reply_to" || name == "exchange_exchange_bindings"
+			return name == "direct_reply_to"
 		})
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -22,7 +22,7 @@ const (
 	strictArguments difference = "it refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not know; RabbitMQ ignores it"
 	ownWords        difference = "of frames that no client library sends it speaks in its own words, and closes with 501 where RabbitMQ hangs up"
 	noCarbonCopy    difference = "it refuses with 540 CC and BCC headers"
-	lacksFeatures   difference = "it refuses with 540 transactions, bindings between exchanges, streams and direct reply-to"
+	lacksFeatures   difference = "it refuses with 540 transactions, streams and direct reply-to"
 )
 
 // unshown are those of which RabbitMQ's side is not the same each time, or breaks the queue: no scenario

@@ -69,6 +69,7 @@ var routingScenarios = slices.Concat(
 		{"predeclared exchanges", predeclared},
 		{"CC and BCC", carbonCopy},
 		{"exchange to exchange", exchangeToExchange},
+		{"an exchange goes with the bindings to it", exchangeBoundGoes},
 		{"alternate exchange", alternateExchange},
 		{"direct reply-to", directReplyTo},
 	},
@@ -193,19 +194,30 @@ func carbonCopy(c *client) {
 func exchangeToExchange(c *client) {
 	ch := c.channel()
 	ch.exchange("topic")
-	if c.differs(lacksFeatures) {
-		ch.ExchangeBind("amq.fanout", "a.*", c.name, false, nil)
-		ch.wantRefused()
-		return
-	}
 	ch.exchangeNamed(c.other("next"), "direct")
 	c.ok(ch.ExchangeBind(c.other("next"), "a.*", c.name, false, nil))
+	c.ok(ch.ExchangeBind(c.name, "a.b", c.other("next"), false, nil)) // and back
 	ch.queue()
 	ch.bind(c.name, "a.b", c.other("next"))
 	for _, key := range []string{"b.b", "a.c", "a.b"} {
 		ch.send(c.name, key, amqp.Publishing{Body: []byte(key)})
 	}
 	ch.wantQueue(c.name, "a.b")
+	c.ok(ch.ExchangeUnbind(c.other("next"), "a.*", c.name, false, nil))
+	c.ok(ch.ExchangeUnbind(c.other("next"), "a.*", c.name, false, nil)) // it is not there any more
+	ch.send(c.name, "a.b", amqp.Publishing{Body: []byte("unbound")})
+	ch.wantQueue(c.name)
+}
+
+// exchangeBoundGoes: what leads to an exchange goes with it, and an auto-delete exchange with the last binding.
+func exchangeBoundGoes(c *client) {
+	ch := c.channel()
+	ch.exchangeNamed(c.other("next"), "fanout")
+	c.ok(ch.ExchangeDeclare(c.name, "fanout", false, true, false, false, nil))
+	c.ok(ch.ExchangeBind(c.other("next"), "", c.name, false, nil))
+	c.ok(ch.ExchangeDelete(c.other("next"), false, false))
+	ch.ExchangeDeclarePassive(c.name, "fanout", false, true, false, false, nil)
+	ch.wantClosed(404, "NOT_FOUND - no exchange '"+c.name+"' in vhost '/'")
 }
 
 func alternateExchange(c *client) {

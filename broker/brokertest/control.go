@@ -132,9 +132,9 @@ func (h *virtualHost) forget() {
 		}
 		q.ready = kept
 	}
-	for name, x := range h.exchanges {
+	for _, x := range h.exchanges {
 		if !x.durable {
-			delete(h.exchanges, name)
+			x.delete()
 		}
 	}
 }

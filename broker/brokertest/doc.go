@@ -39,7 +39,7 @@
 //     x-queue-type (classic, quorum), x-message-ttl, x-dead-letter-exchange, x-dead-letter-routing-key,
 //     x-max-length, x-overflow (drop-head, reject-publish), x-single-active-consumer, x-delivery-limit; and
 //     x-priority for consumers.
-//   - It refuses with 540 transactions, bindings between exchanges, streams and direct reply-to. There are
+//   - It refuses with 540 transactions, streams and direct reply-to. There are
 //     no alternate exchanges, no permissions and no TLS.
 //   - It refuses with 540 CC and BCC headers.
 //   - Everything is in memory. A publisher confirm says that the message was routed, and each message is

@@ -1,7 +1,6 @@
 package brokertest
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 
@@ -42,23 +41,11 @@ type exchange struct {
 	bindings                      []*binding
 }
 
-type binding struct {
-	queue     *queue
-	key       string
-	arguments wire.Table
-}
-
-func (b *binding) equal(other *binding) bool {
-	return b.queue == other.queue && b.key == other.key &&
-		(len(b.arguments) == 0 && len(other.arguments) == 0 || reflect.DeepEqual(b.arguments, other.arguments))
-}
-
-// unbind removes the bindings that match. An auto-delete exchange goes with its last one.
-func (x *exchange) unbind(match func(*binding) bool) {
-	before := len(x.bindings)
-	x.bindings = slices.DeleteFunc(x.bindings, match)
-	if x.autoDelete && before > 0 && len(x.bindings) == 0 {
-		delete(x.host.exchanges, x.name)
+// delete ends the exchange, and the bindings from others to it.
+func (x *exchange) delete() {
+	delete(x.host.exchanges, x.name)
+	for _, other := range x.host.exchanges {
+		other.unbind(func(b *binding) bool { return b.exchange == x })
 	}
 }
 
@@ -126,56 +113,9 @@ func (ch *channel) deleteExchange(m *wire.ExchangeDelete) error {
 	case x != nil && m.IfUnused && len(x.bindings) > 0:
 		return refuse(406, "exchange '%s' in vhost '%s' in use", m.Exchange, host.name)
 	}
-	delete(host.exchanges, m.Exchange)
+	if x != nil {
+		x.delete()
+	}
 	ch.answer(m.NoWait, &wire.ExchangeDeleteOK{})
-	return nil
-}
-
-func (ch *channel) bindQueue(m *wire.QueueBind) error {
-	host := ch.host()
-	name, err := ch.named(m.Queue)
-	if err != nil {
-		return err
-	}
-	if m.Exchange == "" {
-		return errNotOnDefault
-	}
-	x, err := host.exchange(m.Exchange)
-	if err != nil {
-		return err
-	}
-	q, err := ch.queue(name)
-	if err != nil {
-		return err
-	}
-	if x.kind == "headers" {
-		if err := checkMatch(m.Arguments); err != nil {
-			return err
-		}
-	}
-	b := &binding{queue: q, key: m.RoutingKey, arguments: m.Arguments}
-	if m.Queue == "" && m.RoutingKey == "" {
-		b.key = name
-	}
-	if !slices.ContainsFunc(x.bindings, b.equal) {
-		x.bindings = append(x.bindings, b)
-	}
-	ch.answer(m.NoWait, &wire.QueueBindOK{})
-	return nil
-}
-
-// unbindQueue is content with a queue, an exchange or a binding that is not there.
-func (ch *channel) unbindQueue(m *wire.QueueUnbind) error {
-	name, err := ch.named(m.Queue)
-	if err != nil {
-		return err
-	}
-	if m.Exchange == "" {
-		return errNotOnDefault
-	}
-	if x, q := ch.host().exchanges[m.Exchange], ch.host().queues[name]; x != nil && q != nil {
-		x.unbind((&binding{queue: q, key: m.RoutingKey, arguments: m.Arguments}).equal)
-	}
-	ch.send(&wire.QueueUnbindOK{})
 	return nil
 }

@@ -20,6 +20,7 @@ func serverProperties() wire.Table {
 			"connection.blocked":           true,
 			"consumer_cancel_notify":       true,
 			"consumer_priorities":          true,
+			"exchange_exchange_bindings":   true,
 			"per_consumer_qos":             true,
 			"publisher_confirms":           true,
 		},

@@ -8,18 +8,24 @@ import (
 	"github.com/everhop/everhop/broker/brokertest/internal/wire"
 )
 
-// route returns the queues that a message goes to, each once.
-func (x *exchange) route(msg *message) []*queue {
+// route returns the queues that a message goes to, each once, however many ways lead there.
+func (x *exchange) route(msg *message) (queues []*queue) {
 	if x.name == "" { // the default exchange: each queue is bound under its name
 		if q := x.host.queues[msg.key]; q != nil {
-			return []*queue{q}
+			queues = append(queues, q)
 		}
-		return nil
+		return queues
 	}
-	var queues []*queue
-	for _, b := range x.bindings {
-		if !slices.Contains(queues, b.queue) && x.matches(b, msg) {
-			queues = append(queues, b.queue)
+	exchanges := []*exchange{x}
+	for i := 0; i < len(exchanges); i++ { // it grows on the way
+		for _, b := range exchanges[i].bindings {
+			switch {
+			case !exchanges[i].matches(b, msg):
+			case b.exchange != nil && !slices.Contains(exchanges, b.exchange):
+				exchanges = append(exchanges, b.exchange)
+			case b.queue != nil && !slices.Contains(queues, b.queue):
+				queues = append(queues, b.queue)
+			}
 		}
 	}
 	return queues

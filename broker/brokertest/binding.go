@@ -1,0 +1,119 @@
+package brokertest
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+)
+
+// binding leads from an exchange to a queue, or to another exchange.
+type binding struct {
+	queue     *queue
+	exchange  *exchange
+	key       string
+	arguments wire.Table
+}
+
+func (b *binding) equal(other *binding) bool {
+	return b.queue == other.queue && b.exchange == other.exchange && b.key == other.key &&
+		(len(b.arguments) == 0 && len(other.arguments) == 0 || reflect.DeepEqual(b.arguments, other.arguments))
+}
+
+// bind adds a binding, unless it is there already.
+func (x *exchange) bind(b *binding) error {
+	if x.kind == "headers" {
+		if err := checkMatch(b.arguments); err != nil {
+			return err
+		}
+	}
+	if !slices.ContainsFunc(x.bindings, b.equal) {
+		x.bindings = append(x.bindings, b)
+	}
+	return nil
+}
+
+// unbind removes the bindings that match. An auto-delete exchange goes with its last one.
+func (x *exchange) unbind(match func(*binding) bool) {
+	before := len(x.bindings)
+	x.bindings = slices.DeleteFunc(x.bindings, match)
+	if x.autoDelete && before > 0 && len(x.bindings) == 0 {
+		x.delete()
+	}
+}
+
+func (ch *channel) bindQueue(m *wire.QueueBind) error {
+	host := ch.host()
+	name, err := ch.named(m.Queue)
+	if err != nil {
+		return err
+	}
+	if m.Exchange == "" {
+		return errNotOnDefault
+	}
+	x, err := host.exchange(m.Exchange)
+	if err != nil {
+		return err
+	}
+	q, err := ch.queue(name)
+	if err != nil {
+		return err
+	}
+	b := &binding{queue: q, key: m.RoutingKey, arguments: m.Arguments}
+	if m.Queue == "" && m.RoutingKey == "" {
+		b.key = name
+	}
+	if err := x.bind(b); err != nil {
+		return err
+	}
+	ch.answer(m.NoWait, &wire.QueueBindOK{})
+	return nil
+}
+
+// unbindQueue is content with a queue, an exchange or a binding that is not there.
+func (ch *channel) unbindQueue(m *wire.QueueUnbind) error {
+	name, err := ch.named(m.Queue)
+	if err != nil {
+		return err
+	}
+	if m.Exchange == "" {
+		return errNotOnDefault
+	}
+	if x, q := ch.host().exchanges[m.Exchange], ch.host().queues[name]; x != nil && q != nil {
+		x.unbind((&binding{queue: q, key: m.RoutingKey, arguments: m.Arguments}).equal)
+	}
+	ch.send(&wire.QueueUnbindOK{})
+	return nil
+}
+
+func (ch *channel) bindExchange(m *wire.ExchangeBind) error {
+	if m.Source == "" || m.Destination == "" {
+		return errNotOnDefault
+	}
+	source, err := ch.host().exchange(m.Source)
+	if err != nil {
+		return err
+	}
+	destination, err := ch.host().exchange(m.Destination)
+	if err != nil {
+		return err
+	}
+	if err := source.bind(&binding{exchange: destination, key: m.RoutingKey, arguments: m.Arguments}); err != nil {
+		return err
+	}
+	ch.answer(m.NoWait, &wire.ExchangeBindOK{})
+	return nil
+}
+
+// unbindExchange is content with an exchange or a binding that is not there.
+func (ch *channel) unbindExchange(m *wire.ExchangeUnbind) error {
+	if m.Source == "" || m.Destination == "" {
+		return errNotOnDefault
+	}
+	source, destination := ch.host().exchanges[m.Source], ch.host().exchanges[m.Destination]
+	if source != nil && destination != nil {
+		source.unbind((&binding{exchange: destination, key: m.RoutingKey, arguments: m.Arguments}).equal)
+	}
+	ch.answer(m.NoWait, &wire.ExchangeUnbindOK{})
+	return nil
+}
