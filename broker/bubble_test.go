@@ -45,7 +45,7 @@ func begin(t *testing.T, plan Plan) *Session {
 
 func subscribe(t *testing.T, s *Session, i int) *Consumer {
 	t.Helper()
-	c, err := s.Consume(t.Context(), i)
+	c, err := s.Consume(t.Context(), i, Intake{})
 	if err != nil {
 		t.Fatal(err)
 	}

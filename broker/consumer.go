@@ -4,24 +4,31 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Consumer is one subscription that is being consumed on a channel of its own. Deliveries can be
-// acknowledged through it as long as that channel is open, and through no other: delivery tags
-// restart at 1 on each channel, so a tag on the wrong one would settle somebody else's message.
+// Consumer is one of the plan's subscriptions on a channel of its own. It is subscribed until Cancel,
+// and again from Resume on, as often as one likes: delivery tags go on, and what was delivered before
+// can still be acknowledged. Deliveries can be acknowledged through it as long as that channel is open,
+// and through no other: delivery tags restart at 1 on each channel, so a tag on the wrong one would
+// settle somebody else's message.
 //
-// All methods may be called from any goroutine.
+// All methods may be called from any goroutine, but Cancel and Resume only by one at a time.
 type Consumer struct {
 	session *Session
 	index   int
 	queue   string
-	tag     string
 	channel *amqp.Channel
-	inbox   <-chan amqp.Delivery
 	lost    chan struct{} // closed when nothing more will come
 	once    sync.Once
+
+	turn     chan struct{}         // held by the one call that may wait for an answer on the channel
+	tag      string                // guarded by turn: of the current basic.consume; "" while there is none
+	consumes int                   // guarded by turn: how many there have been
+	last     *inbox                // guarded by turn: of the current or the last one
+	front    atomic.Pointer[inbox] // where Receive takes from: last, or one before it that is not empty
 
 	// fence: acknowledgements hold it shared while they write, closing holds it alone. Otherwise
 	//   1. Close releases the channel's number and is about to mark the channel closed,
@@ -32,17 +39,21 @@ type Consumer struct {
 }
 
 // Consume opens a channel for the plan's subscription i, sets its prefetch, declares its topology and
-// subscribes. When it returns without an error, the broker has confirmed the consumer (consume-ok).
-// Different subscriptions may be consumed at once, the same one only after the last Consumer is lost.
-// A failed step leaves no channel behind; its error is an *Error of ScopeChannel, or of
-// ScopeConnection if the connection broke.
-func (s *Session) Consume(ctx context.Context, i int) (*Consumer, error) {
+// subscribes. When it returns without an error, the broker has confirmed the consumer (consume-ok), or
+// with Paused the topology. Different subscriptions may be consumed at once, the same one only after
+// the last Consumer is lost. A failed step leaves no channel behind; its error is an *Error of
+// ScopeChannel, or of ScopeConnection if the connection broke. An index or Intake that cannot be is
+// refused with an error of another type, and nothing is sent.
+func (s *Session) Consume(ctx context.Context, i int, in Intake) (*Consumer, error) {
 	if i < 0 || i >= len(s.plan.Subscriptions) {
 		return nil, fmt.Errorf("broker: Consume: there is no subscription %d in the plan, which has %d", i, len(s.plan.Subscriptions))
 	}
+	if err := in.validate(); err != nil {
+		return nil, fmt.Errorf("broker: Consume: %w", err)
+	}
 	var c *Consumer
 	err := s.guarded(ctx, func() (err error) {
-		c, err = s.consume(i)
+		c, err = s.consume(i, in)
 		return err
 	})
 	if err != nil {
@@ -51,7 +62,7 @@ func (s *Session) Consume(ctx context.Context, i int) (*Consumer, error) {
 	return c, nil
 }
 
-func (s *Session) consume(i int) (*Consumer, error) {
+func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 	spec := s.plan.Subscriptions[i]
 	channel, err := s.link.amqp.Channel()
 	if err != nil {
@@ -64,8 +75,10 @@ func (s *Session) consume(i int) (*Consumer, error) {
 		_ = channel.Close()
 		return nil, failure
 	}
-	if err := channel.Qos(spec.Prefetch, 0, false); err != nil {
-		return fail("qos", err)
+	if !in.Paused {
+		if err := channel.Qos(in.prefetch(spec), 0, false); err != nil {
+			return fail("qos", err)
+		}
 	}
 	queue, op, err := spec.declare(channel, s.names[i])
 	if err != nil {
@@ -75,17 +88,23 @@ func (s *Session) consume(i int) (*Consumer, error) {
 	if spec.Queue == "" {
 		s.names[i] = queue
 	}
-	tag := spec.ConsumerTag
-	if tag == "" {
-		tag = fmt.Sprintf("%.200s#%d", s.plan.Name, i)
+	c := newConsumer(s, i, queue, channel)
+	if !in.Paused {
+		if err := c.subscribe(in); err != nil {
+			return fail("consume", err)
+		}
 	}
-	inbox, err := channel.Consume(queue, tag, false, spec.Exclusive, false, false, table(spec.Arguments))
-	if err != nil {
-		return fail("consume", err)
-	}
-	c := &Consumer{session: s, index: i, queue: queue, tag: tag, channel: channel, inbox: inbox, lost: make(chan struct{})}
 	s.watches.Go(func() { c.watch(closed, cancelled) })
 	return c, nil
+}
+
+func newConsumer(s *Session, i int, queue string, channel *amqp.Channel) *Consumer {
+	c := &Consumer{
+		session: s, index: i, queue: queue, channel: channel,
+		lost: make(chan struct{}), turn: make(chan struct{}, 1), last: emptyInbox(),
+	}
+	c.front.Store(c.last)
+	return c
 }
 
 // watch turns the end of the consumer into a Loss, unless it was asked for or came with the end of
@@ -125,30 +144,28 @@ func (c *Consumer) Index() int { return c.index }
 // Queue is the queue's name, as the broker gave it.
 func (c *Consumer) Queue() string { return c.queue }
 
-// Lost is closed when no more deliveries will come.
+// Lost is closed when no more deliveries will come, and Resume cannot change that.
 func (c *Consumer) Lost() <-chan struct{} { return c.lost }
 
-// Receive waits for the next delivery. It returns false when the consumer is lost, cancelled or
-// closed, or when stop is closed. What the broker had sent but nobody received is not lost: it is
-// unacknowledged, and goes back to the queue when the channel ends.
+// Receive waits for the next delivery. It returns false when the consumer is lost or closed, when stop
+// is closed, and while it is not subscribed and everything that was delivered before has been received.
+// What the broker had sent but nobody received is not lost: it is unacknowledged, and goes back to the
+// queue when the channel ends.
 func (c *Consumer) Receive(stop <-chan struct{}) (*Delivery, bool) {
-	select { // first of all, so that nothing more comes after a loss
-	case <-c.lost:
-		return nil, false
-	case <-stop:
-		return nil, false
-	default:
-	}
-	select {
-	case d, open := <-c.inbox:
-		if !open {
+	for {
+		from := c.front.Load()
+		d, open, ended := from.take(c.lost, stop)
+		switch {
+		case open:
+			return newDelivery(&d, c.queue, c.session.generation), true
+		case ended:
 			return nil, false
 		}
-		return newDelivery(&d, c.queue, c.session.generation), true
-	case <-c.lost:
-		return nil, false
-	case <-stop:
-		return nil, false
+		next := from.next.Load()
+		if next == nil {
+			return nil, false
+		}
+		c.front.CompareAndSwap(from, next)
 	}
 }
 
@@ -158,13 +175,32 @@ func (c *Consumer) Ack(deliveryTag uint64) error {
 	return c.settle(func() error { return c.channel.Ack(deliveryTag, false) })
 }
 
+// AckUpTo acknowledges, with one frame, every outstanding delivery up to and including this one; errors
+// are those of Ack. The delivery itself must be outstanding, others below it need not be. Otherwise
+// RabbitMQ closes the channel, which is a Loss, and none of them is acknowledged. 0 means all that are
+// outstanding, also if there are none.
+func (c *Consumer) AckUpTo(deliveryTag uint64) error {
+	return c.settle(func() error { return c.channel.Ack(deliveryTag, true) })
+}
+
 // Reject gives one delivery back: to the queue with requeue, else to the dead-letter exchange, if the
 // queue has one. It is basic.reject rather than basic.nack, since from RabbitMQ 4.3 on only the former
-// counts towards a quorum queue's delivery limit.
+// counts towards a quorum queue's delivery limit. Errors are those of Ack. What a stream delivered can
+// only be acknowledged: RabbitMQ answers this with 540, which ends the whole connection.
 func (c *Consumer) Reject(deliveryTag uint64, requeue bool) error {
 	return c.settle(func() error { return c.channel.Reject(deliveryTag, requeue) })
 }
 
+// Nack gives one delivery back to the queue that nobody began to handle. It is basic.nack with requeue,
+// which from RabbitMQ 4.3 on does not count towards a quorum queue's delivery limit, as Reject does. A
+// classic queue puts the message back in its place; a quorum queue appends it if it has no delivery limit,
+// else puts it first, in the order in which messages are given back. Errors are those of Ack, and a
+// stream takes it no better than Reject.
+func (c *Consumer) Nack(deliveryTag uint64) error {
+	return c.settle(func() error { return c.channel.Nack(deliveryTag, false, true) })
+}
+
+// settle allocates nothing: send does not escape.
 func (c *Consumer) settle(send func() error) error {
 	c.fence.RLock()
 	defer c.fence.RUnlock()
@@ -177,22 +213,13 @@ func (c *Consumer) settle(send func() error) error {
 	return nil
 }
 
-// Cancel asks the broker to send no more (basic.cancel). What was delivered can still be acknowledged.
-func (c *Consumer) Cancel(ctx context.Context) error {
-	return c.session.guarded(ctx, func() error {
-		if err := c.channel.Cancel(c.tag, false); err != nil {
-			return c.session.newError("cancel", ScopeChannel, c.queue, err)
-		}
-		return nil
-	})
-}
-
 // Close closes the channel. What was delivered and not acknowledged goes back to the queue, and from
 // here on acknowledging it returns ErrStale.
 func (c *Consumer) Close(ctx context.Context) error {
 	return c.session.guarded(ctx, func() error {
 		c.setClosed() // waits for an acknowledgement that is being written
 		c.setLost()
+		defer c.takeTurn()()
 		if err := c.channel.Close(); err != nil {
 			return c.session.newError("close channel", ScopeChannel, c.queue, err)
 		}

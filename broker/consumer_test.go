@@ -38,6 +38,7 @@ func TestDelivery(t *testing.T) {
 			"list":  []any{map[string]any{"n": int64(2)}, []any{map[string]any{}}},
 		},
 	}
+	want.ReceivedAt = got.ReceivedAt
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -155,7 +156,7 @@ func TestConsumeRefused(t *testing.T) {
 	s := open(t, plan)
 	for i, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := s.Consume(within(t), i+1)
+			_, err := s.Consume(within(t), i+1, broker.Intake{})
 			want(t, err, test.class, test.code, broker.ScopeChannel)
 			var e *broker.Error
 			if errors.As(err, &e); e.Op != test.op || e.Queue != test.subscription.Queue {

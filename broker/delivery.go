@@ -24,6 +24,9 @@ type Delivery struct {
 	Redelivered bool
 	// Generation is the connection that delivered it.
 	Generation uint64
+	// ReceivedAt is when Receive returned it, by the clock of this process; it has a monotonic reading.
+	// Before that it may have waited in memory, while nobody called Receive.
+	ReceivedAt time.Time
 
 	ContentType     string
 	ContentEncoding string
@@ -53,6 +56,7 @@ func newDelivery(d *amqp.Delivery, queue string, generation uint64) *Delivery {
 		DeliveryTag:     d.DeliveryTag,
 		Redelivered:     d.Redelivered,
 		Generation:      generation,
+		ReceivedAt:      time.Now(),
 		ContentType:     d.ContentType,
 		ContentEncoding: d.ContentEncoding,
 		DeliveryMode:    d.DeliveryMode,

@@ -66,7 +66,7 @@ func ExampleSession() {
 		log.Fatal(err)
 	}
 	defer s.Abort()
-	c, err := s.Consume(ctx, 0)
+	c, err := s.Consume(ctx, 0, broker.Intake{})
 	if err != nil {
 		log.Fatal(err)
 	}

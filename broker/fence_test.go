@@ -12,6 +12,8 @@ import (
 func TestNothingIsSettledWhileTheChannelCloses(t *testing.T) {
 	settling := map[string]func(*Consumer, uint64) error{
 		"Ack":     (*Consumer).Ack,
+		"AckUpTo": (*Consumer).AckUpTo,
+		"Nack":    (*Consumer).Nack,
 		"Reject":  func(c *Consumer, tag uint64) error { return c.Reject(tag, false) },
 		"requeue": func(c *Consumer, tag uint64) error { return c.Reject(tag, true) },
 	}

@@ -26,10 +26,17 @@ var steps = []call{
 }
 
 func consuming(t *testing.T, s *Session) func() error {
-	return func() error { _, err := s.Consume(t.Context(), 0); return err }
+	return func() error { _, err := s.Consume(t.Context(), 0, Intake{}); return err }
+}
+
+func resuming(t *testing.T, s *Session) func() error {
+	c := prepare(t, s, Intake{Paused: true})
+	return func() error { return c.Resume(t.Context(), Intake{}) }
 }
 
 var ofAConsumer = []call{
+	{"basic.qos", "qos", resuming},
+	{"basic.consume", "consume", resuming},
 	{"basic.cancel", "cancel", func(t *testing.T, s *Session) func() error {
 		c := subscribe(t, s, 0)
 		return func() error { return c.Cancel(t.Context()) }
@@ -90,7 +97,7 @@ func TestARefusedCallCostsItsChannel(t *testing.T) {
 				server, plan := serve(t, topology)
 				s := begin(t, plan)
 				server.Inject(brokertest.OnMethod(step.method, 1), brokertest.CloseChannel(406, "as told"))
-				_, err := s.Consume(t.Context(), 0)
+				_, err := s.Consume(t.Context(), 0, Intake{})
 				wantError(t, err, Precondition, ScopeChannel)
 				var e *Error
 				if errors.As(err, &e) && (e.Op != step.op || e.Queue != "q" || e.Code != 406 || e.Reason() != "406 PRECONDITION_FAILED - as told") {

@@ -20,17 +20,82 @@ var (
 	ErrRefused = errors.New("broker: the broker refused the message")
 )
 
-// Message is what is published: always persistent and mandatory. Body and Headers are read until
-// Publish has returned, and not changed.
+// Message is what is published: always persistent and mandatory. The names are RabbitMQ's, as those of
+// [Delivery]; texts have at most 255 bytes each. Body and Headers are read until Publish has returned, and
+// not changed.
 type Message struct {
 	Exchange   string
 	RoutingKey string
 	Body       []byte
 	Headers    map[string]any
 	// ContentType, e.g. application/json.
-	ContentType string
+	ContentType     string
+	ContentEncoding string
+	Priority        uint8
+	CorrelationID   string
+	ReplyTo         string
+	// Expiration is the message's TTL in milliseconds, as text.
+	Expiration string
 	// MessageID defaults to one that is unique. It tells a returned message from the others.
 	MessageID string
+	// Timestamp has seconds only. Defaults to now.
+	Timestamp time.Time
+	// NoTimestamp leaves the timestamp out, as a message that is published again needs when it came
+	// without one.
+	NoTimestamp bool
+	Type        string
+	// UserID must be the user of the connection, or empty; else the broker closes the channel.
+	UserID string
+	AppID  string
+}
+
+// problem is what would break the connection if amqp091-go found it, amid a frame.
+func (m *Message) problem() error {
+	for _, f := range []struct{ field, value string }{
+		{"Exchange", m.Exchange}, {"RoutingKey", m.RoutingKey}, {"ContentType", m.ContentType},
+		{"ContentEncoding", m.ContentEncoding}, {"CorrelationID", m.CorrelationID}, {"ReplyTo", m.ReplyTo},
+		{"Expiration", m.Expiration}, {"MessageID", m.MessageID}, {"Type", m.Type}, {"UserID", m.UserID}, {"AppID", m.AppID},
+	} {
+		if err := fits(f.value); err != nil {
+			return fmt.Errorf("broker: publish: %s: %w", f.field, err)
+		}
+	}
+	return nil
+}
+
+// fits tells whether the text is a short string of AMQP 0-9-1.
+func fits(text string) error {
+	if len(text) > 255 {
+		return fmt.Errorf("%d bytes, and 255 is the most", len(text))
+	}
+	return nil
+}
+
+// publishing is the message as amqp091-go takes it.
+func (m *Message) publishing(headers amqp.Table) amqp.Publishing {
+	timestamp := m.Timestamp
+	switch {
+	case m.NoTimestamp:
+		timestamp = time.Time{}
+	case timestamp.IsZero():
+		timestamp = time.Now()
+	}
+	return amqp.Publishing{
+		Headers:         headers,
+		ContentType:     m.ContentType,
+		ContentEncoding: m.ContentEncoding,
+		DeliveryMode:    amqp.Persistent,
+		Priority:        m.Priority,
+		CorrelationId:   m.CorrelationID,
+		ReplyTo:         m.ReplyTo,
+		Expiration:      m.Expiration,
+		MessageId:       m.MessageID,
+		Timestamp:       timestamp,
+		Type:            m.Type,
+		UserId:          m.UserID,
+		AppId:           m.AppID,
+		Body:            m.Body,
+	}
 }
 
 // Publisher publishes with publisher confirms over a connection of its own: RabbitMQ stops reading
@@ -108,6 +173,9 @@ func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := m.problem(); err != nil {
+		return nil, err
+	}
 	headers := table(m.Headers)
 	if err := headers.Validate(); err != nil {
 		return nil, fmt.Errorf("broker: publish: Headers: %w", err)
@@ -132,14 +200,7 @@ func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 
 	stop := context.AfterFunc(ctx, func() { p.session.abort(context.Cause(ctx)) })
 	defer stop()
-	deferred, err := p.channel.PublishWithDeferredConfirm(m.Exchange, m.RoutingKey, true, false, amqp.Publishing{
-		Headers:      headers,
-		ContentType:  m.ContentType,
-		DeliveryMode: amqp.Persistent,
-		MessageId:    m.MessageID,
-		Timestamp:    time.Now(),
-		Body:         m.Body,
-	})
+	deferred, err := p.channel.PublishWithDeferredConfirm(m.Exchange, m.RoutingKey, true, false, m.publishing(headers))
 	if err != nil {
 		c.unroutable() // releases the id
 		<-p.window
@@ -162,7 +223,11 @@ func (p *Publisher) claim(ctx context.Context, c *Confirm) error {
 		if earlier == nil {
 			return nil
 		}
-		<-earlier.sent
+		select {
+		case <-earlier.sent:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		if earlier.deferred != nil {
 			if _, err := earlier.deferred.WaitContext(ctx); err != nil {
 				return err
@@ -238,6 +303,56 @@ func (p *Publisher) failure(err error) error {
 	}
 	return p.reason
 }
+
+// DeclareQueue creates the queue where it is missing, and renews the lease of one that expires unused
+// (x-expires). It uses a channel of its own, as a refusal closes the channel and would take unconfirmed
+// messages along. But when ctx ends before the broker has answered, the connection is aborted, with all of
+// them: there is no other way to end the call.
+//
+// The error is an *Error: of ScopeChannel and class Precondition if the queue exists with other properties,
+// Exclusive if another connection holds it, Auth if the user may not or the name begins with "amq.",
+// Resource beyond a limit; of ScopeConnection if the connection broke. A name or an argument that AMQP
+// cannot carry is refused before anything is sent.
+func (p *Publisher) DeclareQueue(ctx context.Context, name string, o QueueOptions) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if name == "" {
+		return errors.New("broker: declare queue: a name is needed")
+	}
+	if err := fits(name); err != nil {
+		return fmt.Errorf("broker: declare queue: name: %w", err)
+	}
+	arguments := table(o.Arguments)
+	if err := arguments.Validate(); err != nil {
+		return fmt.Errorf("broker: declare queue %s: Arguments: %w", name, err)
+	}
+	s := p.session
+	return s.guarded(ctx, func() error {
+		channel, err := s.link.amqp.Channel()
+		if err != nil {
+			return s.newError("open channel", ScopeChannel, name, err)
+		}
+		if _, err := channel.QueueDeclare(name, o.Durable, o.AutoDelete, o.Exclusive, false, arguments); err != nil {
+			failure := s.newError("declare queue", ScopeChannel, name, err)
+			_ = channel.Close()
+			return failure
+		}
+		_ = channel.Close() // the queue is there, whatever becomes of the channel
+		return nil
+	})
+}
+
+// Lost tells whether the connection or the channel is known to be gone: then nothing can be published any
+// more, and the owner opens another Publisher. It is true before a message's error tells of a loss.
+func (p *Publisher) Lost() bool {
+	s := p.session
+	// amqp091-go notices a moment after the socket broke.
+	return s.Lost() || s.cause.Load() != nil || s.link.conn.firstError() != nil || p.channel.IsClosed()
+}
+
+// Blocked tells whether the broker has stopped reading because of an alarm: what is published now waits.
+func (p *Publisher) Blocked() bool { return p.session.Blocked() }
 
 // BlockedChanges tells when the broker stops and starts accepting messages because of an alarm.
 func (p *Publisher) BlockedChanges() <-chan Blocked { return p.session.BlockedChanges() }

@@ -50,7 +50,7 @@ func open(t *testing.T, plan broker.Plan) *broker.Session {
 
 func consume(t *testing.T, s *broker.Session, i int) *broker.Consumer {
 	t.Helper()
-	c, err := s.Consume(within(t), i)
+	c, err := s.Consume(within(t), i, broker.Intake{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestConsumeAndAbortAtOnce(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			s.Consume(context.Background(), 0) // either outcome is right
+			s.Consume(context.Background(), 0, broker.Intake{}) // either outcome is right
 		}()
 		if i%2 == 0 {
 			s.Probe(within(t))

@@ -1,20 +1,21 @@
 package consumer
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
 
-// Backoff spaces the attempts to revive: the first is immediate; the delay before the next ones is
-// random between zero and a bound that starts at Initial and doubles up to Max ("full jitter"), so
-// that a thousand consumers do not come back in step.
+// Backoff spaces attempts: the delay before the next one is random between zero and a bound that
+// starts at Initial and doubles up to Max ("full jitter"), so that a thousand consumers do not come
+// back in step. The first attempt to revive is immediate.
 //
-// Max is the most that a consumer adds to an outage when its attempts fail at once, as they do where
+// When reviving, Max is the most that a consumer adds to an outage when its attempts fail at once, as they do where
 // connections are refused or a queue is missing. That is why it is low.
 type Backoff struct {
-	// Initial defaults to 100 ms.
+	// Initial defaults to 100 ms, in Retry to 200 ms.
 	Initial time.Duration
-	// Max defaults to 1 s, or Initial if that is more.
+	// Max defaults to 1 s, in Retry to 5 s, or Initial if that is more.
 	Max time.Duration
 }
 
@@ -23,6 +24,23 @@ const (
 	DefaultBackoffInitial = 100 * time.Millisecond
 	DefaultBackoffMax     = time.Second
 )
+
+func (b Backoff) problems() (problems []string) {
+	report := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if b.Initial < 0 {
+		report("Initial: %v is negative", b.Initial)
+	}
+	if b.Max < 0 {
+		report("Max: %v is negative", b.Max)
+	}
+	if b.Max > 24*time.Hour {
+		report("Max: %v is more than a day", b.Max)
+	}
+	if b.Max < b.Initial {
+		report("Max: %v is less than Initial, %v", b.Max, b.Initial)
+	}
+	return problems
+}
 
 // delay before the next attempt, after so many failures in a row.
 func (b Backoff) delay(failures int) time.Duration {

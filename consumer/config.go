@@ -63,6 +63,15 @@ type Config struct {
 	// cancelled. Defaults to 20 s, well within the 30 s that orchestrators allow.
 	GracePeriod time.Duration
 
+	// ConsumerTimeout is the broker's consumer_timeout: past it RabbitMQ closes the channel of a
+	// delivery that was not acknowledged. A warning is logged when a handler has taken four fifths of
+	// it. Defaults to RabbitMQ's 30 minutes.
+	ConsumerTimeout time.Duration
+
+	// OnStale is told of each delivery whose outcome could not be sent, because its channel was gone.
+	// It is called by the goroutine that handled the delivery, or one of the consumer's, and should
+	// not take long.
+	OnStale func(Stale)
 	// Logger gets one line per event, and one per delivery whose handler failed, from several
 	// goroutines: its writer must allow that, as files do (see zerolog.SyncWriter). Defaults to silence.
 	Logger zerolog.Logger
@@ -86,9 +95,38 @@ type Subscription struct {
 	// less keeps slow handlers from hoarding messages, each of which must be acknowledged within the
 	// broker's consumer_timeout (30 minutes by default). Defaults to 64, or Concurrency if that is more.
 	Prefetch int
-	// RequeuePause is how long a delivery whose handler failed is kept before it goes back to the
-	// queue; it occupies one of the Concurrency. Defaults to 1 s.
+	// Key, if set, keeps the order of the deliveries for which it returns the same: they are handled
+	// one after another, others meanwhile. It is called once for each, by one goroutine at a time,
+	// and should be quick; while one waits for its predecessor, it fills a place in the prefetch.
+	Key func(*Delivery) string
+	// HandlerTimeout ends the context of a handler that takes longer. Defaults to 0: no limit.
+	HandlerTimeout time.Duration
+
+	// Retry is what happens when the handler fails.
+	Retry Retry
+	// RequeuePause is how long a delivery is kept before it is put back into the queue, so that it
+	// does not come again at once; it occupies one of the Concurrency. Defaults to 1 s.
 	RequeuePause time.Duration
+	// Breaker pauses the subscription after a run of failures.
+	Breaker Breaker
+	// Suppress is how many ids of handled messages are remembered, to acknowledge a redelivery of
+	// one without calling the handler. It should be several times the prefetch. It covers what this
+	// process has handled, and nothing across a restart. Defaults to 0: no suppression.
+	Suppress int
+	// ID names a message for Suppress; messages with an empty ID are never suppressed. Defaults to
+	// Delivery.MessageID.
+	ID func(*Delivery) string
+
+	// AckEach acknowledges each delivery by a frame of its own as soon as it was handled. By default
+	// acknowledgements wait for a few milliseconds and share frames: much faster, and after a lost
+	// connection a few deliveries more come again.
+	AckEach bool
+	// Commit, if set, is called before acknowledgements are sent, for all that was handled up to
+	// then: a handler may gather its effects, and Commit make them last, e.g. flush a buffer or end a
+	// transaction. Never twice at once, but handlers may be running. When it fails, nothing is
+	// acknowledged, and it is called again after RequeuePause and when the consumer stops. Its ctx
+	// is the handlers'. It must not wait for the consumer to stop.
+	Commit func(ctx context.Context) error
 
 	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it.
 	Declare *broker.QueueOptions
@@ -105,9 +143,10 @@ type Subscription struct {
 
 // Defaults of Config and Subscription.
 const (
-	DefaultGracePeriod  = 20 * time.Second
-	DefaultPrefetch     = 64
-	DefaultRequeuePause = time.Second
+	DefaultGracePeriod     = 20 * time.Second
+	DefaultConsumerTimeout = 30 * time.Minute
+	DefaultPrefetch        = 64
+	DefaultRequeuePause    = time.Second
 )
 
 // withDefaults fills a copy.
@@ -119,6 +158,7 @@ func (c Config) withDefaults() Config {
 	c.ProbeTimeout = or(c.ProbeTimeout, broker.DefaultProbeTimeout)
 	c.ConnectTimeout = or(c.ConnectTimeout, broker.DefaultConnectTimeout)
 	c.GracePeriod = or(c.GracePeriod, DefaultGracePeriod)
+	c.ConsumerTimeout = or(c.ConsumerTimeout, DefaultConsumerTimeout)
 	c.Backoff.Initial = or(c.Backoff.Initial, DefaultBackoffInitial)
 	c.Backoff.Max = or(c.Backoff.Max, max(DefaultBackoffMax, c.Backoff.Initial))
 	subscriptions := make([]Subscription, len(c.Subscriptions))
@@ -126,6 +166,11 @@ func (c Config) withDefaults() Config {
 		s.Concurrency = or(s.Concurrency, 1)
 		s.Prefetch = or(s.Prefetch, max(DefaultPrefetch, min(s.Concurrency, 65535)))
 		s.RequeuePause = or(s.RequeuePause, DefaultRequeuePause)
+		s.Breaker.Pause = or(s.Breaker.Pause, DefaultBreakerPause)
+		s.Retry = s.Retry.withDefaults(s)
+		if s.ID == nil {
+			s.ID = func(d *Delivery) string { return d.MessageID }
+		}
 		subscriptions[i] = s
 	}
 	c.Subscriptions = subscriptions
@@ -156,33 +201,55 @@ func (c Config) validate() error {
 		field string
 		value time.Duration
 	}{
-		{"GracePeriod", c.GracePeriod}, {"Backoff.Initial", c.Backoff.Initial}, {"Backoff.Max", c.Backoff.Max},
+		{"GracePeriod", c.GracePeriod}, {"ConsumerTimeout", c.ConsumerTimeout},
 	} {
 		if d.value < 0 {
 			report("%s: %v is negative", d.field, d.value)
 		}
 	}
-	if c.Backoff.Max > 24*time.Hour {
-		report("Backoff.Max: %v is more than a day", c.Backoff.Max)
-	}
-	if c.Backoff.Max < c.Backoff.Initial {
-		report("Backoff.Max: %v is less than Initial, %v", c.Backoff.Max, c.Backoff.Initial)
+	for _, problem := range c.Backoff.problems() {
+		report("Backoff.%s", problem)
 	}
 	if c.RetryBudget < 0 {
 		report("RetryBudget: %d is negative", c.RetryBudget)
 	}
 	for i, s := range c.Subscriptions {
-		if s.Handler == nil {
-			report("Subscriptions[%d].Handler: missing", i)
-		}
-		if s.Concurrency < 1 {
-			report("Subscriptions[%d].Concurrency: %d is not positive", i, s.Concurrency)
-		}
-		if s.RequeuePause < 0 {
-			report("Subscriptions[%d].RequeuePause: %v is negative", i, s.RequeuePause)
+		for _, problem := range s.problems() {
+			report("Subscriptions[%d].%s", i, problem)
 		}
 	}
 	return errors.Join(problems...)
+}
+
+func (s Subscription) problems() (problems []string) {
+	report := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if s.Handler == nil {
+		report("Handler: missing")
+	}
+	if s.Concurrency < 1 {
+		report("Concurrency: %d is not positive", s.Concurrency)
+	}
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"RequeuePause", s.RequeuePause}, {"HandlerTimeout", s.HandlerTimeout},
+		{"Breaker.Pause", s.Breaker.Pause}, {"Retry.InPlace", s.Retry.InPlace},
+	} {
+		if d.value < 0 {
+			report("%s: %v is negative", d.field, d.value)
+		}
+	}
+	if s.Breaker.Failures < 0 {
+		report("Breaker.Failures: %d is negative", s.Breaker.Failures)
+	}
+	if s.Suppress < 0 {
+		report("Suppress: %d is negative", s.Suppress)
+	}
+	for _, problem := range s.Retry.problems() {
+		report("Retry.%s", problem)
+	}
+	return problems
 }
 
 // plan is the broker's part of the configuration.

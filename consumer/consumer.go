@@ -20,6 +20,7 @@ type Consumer struct {
 	watch   *observers
 	counts  counts
 
+	inbox    chan observation // the supervisor's
 	started  atomic.Bool
 	softOnce sync.Once
 	hardOnce sync.Once
@@ -48,6 +49,7 @@ func New(config Config) (*Consumer, error) {
 		plan:    plan,
 		machine: machine,
 		watch:   observe(machine, config.Logger, append([]func(fsm.Event){logEvents(config.Logger)}, config.Observers...)),
+		inbox:   make(chan observation),
 		soft:    make(chan struct{}),
 		hard:    make(chan struct{}),
 		done:    make(chan struct{}),
@@ -118,22 +120,44 @@ func (c *Consumer) State() fsm.State { return c.machine.State() }
 
 // Stats are counted since New.
 func (c *Consumer) Stats() Stats {
+	n := &c.counts
 	return Stats{
-		Handled: c.counts.handled.Load(),
-		Failed:  c.counts.failed.Load(),
-		Stale:   c.counts.stale.Load(),
+		Handled:    n.handled.Load(),
+		Failed:     n.failed.Load(),
+		Requeued:   n.requeued.Load(),
+		Rejected:   n.rejected.Load(),
+		Delayed:    n.delayed.Load(),
+		Parked:     n.parked.Load(),
+		Suppressed: n.suppressed.Load(),
+		Returned:   n.returned.Load(),
+		Stale:      n.stale.Load(),
 	}
 }
 
-// Stats count deliveries.
+// Stats count deliveries over all subscriptions, but for Failed each in one place only.
 type Stats struct {
 	// Handled: the handler returned nil and the acknowledgement was sent.
 	Handled uint64
-	// Failed: the handler returned an error or panicked.
+	// Failed: calls of a handler that ended with an error, other than an outcome, or a panic.
 	Failed uint64
+	// Requeued: put back into the queue, by the handler's wish or because it failed.
+	Requeued uint64
+	// Rejected: given to the dead-letter exchange.
+	Rejected uint64
+	// Delayed: published into a delay queue.
+	Delayed uint64
+	// Parked: published into the parking queue.
+	Parked uint64
+	// Suppressed: redelivered after it had been handled, and acknowledged without calling the handler.
+	Suppressed uint64
+	// Returned: given back because the subscription paused or the consumer stopped before a handler
+	// began with it.
+	Returned uint64
 	// Stale: the handler finished after its delivery's channel was gone. Nothing was sent; the
 	// broker delivers the message again.
 	Stale uint64
 }
 
-type counts struct{ handled, failed, stale atomic.Uint64 }
+type counts struct {
+	handled, failed, requeued, rejected, delayed, parked, suppressed, returned, stale atomic.Uint64
+}

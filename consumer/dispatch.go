@@ -2,11 +2,8 @@ package consumer
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 
@@ -17,127 +14,239 @@ import (
 // Delivery is one message as the broker delivered it.
 type Delivery = broker.Delivery
 
-// Handler handles one delivery. A nil error acknowledges it; any other error, and a panic, puts it
-// back into the queue after a pause, and is logged unless it is [Requeue]. The context lives as long
-// as the handler may: it is cancelled when the grace period of a stop is over, not when the
-// connection is lost.
+// Handler handles one delivery. A nil error acknowledges it. [Requeue], [Reject] and [RetryAfter] are
+// outcomes of their own; any other error, and a panic, is dealt with as Subscription.Retry says. ctx
+// lives as long as the handler may: it is cancelled when the grace period of a stop is over and after
+// Subscription.HandlerTimeout, not when the connection is lost.
 //
 // A message can be delivered more than once: when the connection is lost before its acknowledgement
 // arrived at the broker, it comes again. Handlers must be idempotent.
 type Handler func(ctx context.Context, d *Delivery) error
 
-// dispatcher hands the deliveries of one subscription to its workers, and settles what they return.
-// The workers live as long as the consumer runs, so that a revival never makes more of them.
+// dispatcher hands the deliveries of one subscription to its workers. They live as long as the consumer
+// runs, so that a revival never makes more of them, and receive from whatever channel is in view:
+//
+//	broker.Consumer -> a worker -> the handler -> its outcome -> the acknowledger of that channel
+//
+// What no worker has received stays in amqp091-go's buffer, and goes back to the queue with its channel.
 type dispatcher struct {
+	shared
 	spec    Subscription
+	view    atomic.Pointer[view]
+	workers sync.WaitGroup
+	turn    chan struct{} // held while receiving, to keep the order per key
+	lanes   lanes[job]
+	recent  *recent // nil without Subscription.Suppress
+	breaker breaker
+
+	position int64 // in a stream, of the channel in view; the supervisor's
+
+	mu      sync.Mutex // guards changes of view, and:
+	running int        // workers
+}
+
+// shared is what all subscriptions of a consumer have in common.
+type shared struct {
 	counts  *counts
 	logger  zerolog.Logger
-	intake  <-chan struct{}    // closed: take no more
-	stale   func(fsm.Evidence) // reports an acknowledgement that could not be sent
-	jobs    chan job           // unbuffered: what no worker takes stays at the broker
-	workers sync.WaitGroup
+	work    context.Context // of the handlers
+	again   *republisher
+	onStale func(Stale)
+	// dropped and tripped tell the supervisor.
+	dropped func(fsm.Evidence)
+	tripped func()
+}
+
+// view is what the workers go by; a change replaces it.
+type view struct {
+	acks        *acknowledger // of the channel to receive from; nil while there is none
+	paused      bool          // receive nothing, give back what was not begun
+	over        bool          // and end
+	concurrency int
+	changed     chan struct{} // closed when this is not the view any more
 }
 
 type job struct {
-	delivery *Delivery
-	consumer *broker.Consumer // the only one it can be settled through
+	*Delivery
+	acks *acknowledger // the only one it can be settled through
+	key  string        // with Subscription.Key
 }
 
-func (d *dispatcher) start(ctx context.Context) {
-	for range d.spec.Concurrency {
-		d.workers.Go(func() { d.work(ctx) })
+func newDispatcher(spec Subscription, s shared) *dispatcher {
+	d := &dispatcher{spec: spec, shared: s, turn: make(chan struct{}, 1)}
+	d.breaker.limit = int64(spec.Breaker.Failures)
+	if spec.Suppress > 0 {
+		d.recent = newRecent(spec.Suppress)
+	}
+	d.view.Store(&view{concurrency: spec.Concurrency, changed: make(chan struct{})})
+	return d
+}
+
+func (d *dispatcher) start() { d.change(func(*view) {}) }
+
+// change replaces the view, and starts the workers that it asks for.
+func (d *dispatcher) change(edit func(*view)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := d.view.Load()
+	v := *old
+	v.changed = make(chan struct{})
+	edit(&v)
+	d.view.Store(&v)
+	close(old.changed)
+	for ; !v.over && d.running < v.concurrency; d.running++ {
+		d.workers.Go(func() { d.run(job{}) })
 	}
 }
 
-// pump moves deliveries from one consumer to the workers until it is lost or intake ends.
-func (d *dispatcher) pump(c *broker.Consumer) {
+// attach puts a channel that the broker has confirmed in view, paused.
+func (d *dispatcher) attach(s source, prefetch int) {
+	a := newAcknowledger(s, &d.spec, prefetch)
+	a.acked = func(n int) { d.counts.handled.Add(uint64(n)) }
+	a.stale = d.staleOutcomes
+	if d.spec.Commit != nil {
+		a.commit = d.commit
+	}
+	d.position = d.offset()
+	d.change(func(v *view) { v.acks, v.paused = a, true })
+}
+
+// stop ends the workers once their handlers have returned.
+func (d *dispatcher) stop() { d.change(func(v *view) { v.over = true }) }
+
+// flush sends all acknowledgements that are waiting.
+func (d *dispatcher) flush() {
+	if a := d.view.Load().acks; a != nil {
+		a.flush(true)
+	}
+}
+
+// offset is where to go on with a stream: after everything that was handled up to. 0: from where
+// the subscription says. It is called by the supervisor.
+func (d *dispatcher) offset() int64 {
+	if a := d.view.Load().acks; a != nil {
+		if last := a.handledUpTo(); last != nil {
+			if offset, ok := last.Headers["x-stream-offset"].(int64); ok {
+				return offset + 1
+			}
+		}
+	}
+	return d.position
+}
+
+// stream tells whether the subscription is known to consume a stream.
+func (d *dispatcher) stream() bool {
+	_, asked := d.spec.Arguments["x-stream-offset"]
+	return asked || d.offset() > 0
+}
+
+// giveBackRest returns to the queue what the broker has sent and no worker has received, and tells how
+// much that was. The consumer must have been cancelled, and the view paused or over.
+func (d *dispatcher) giveBackRest(a *acknowledger) (deliveries int) {
 	for {
-		delivery, ok := c.Receive(d.intake)
+		delivery, ok := a.receive(nil)
 		if !ok {
-			return
+			return deliveries
 		}
-		select {
-		case d.jobs <- job{delivery, c}:
-		case <-c.Lost():
-			return
-		case <-d.intake:
-			return
+		if d.giveBack(a, delivery) {
+			deliveries++
 		}
 	}
 }
 
-func (d *dispatcher) work(ctx context.Context) {
+// giveBack returns to its queue what no handler has begun with.
+func (d *dispatcher) giveBack(a *acknowledger, delivery *Delivery) bool {
+	if isStream(delivery) || a.settle(delivery, a.source.Nack) != nil {
+		return false
+	}
+	d.counts.returned.Add(1)
+	return true
+}
+
+// run is a worker. The last job is the one that ended the worker before it, if one did.
+func (d *dispatcher) run(last job) {
 	over := false
 	defer func() {
 		if !over { // the handler ended this goroutine (runtime.Goexit): another one takes its place
-			d.workers.Go(func() { d.work(ctx) })
+			d.workers.Go(func() { d.run(last) })
 		}
 	}()
+	var v *view
 	for {
+		if last = d.following(last); last.acks == nil {
+			if d.view.Load() != v {
+				if v = d.stay(); v == nil {
+					over = true
+					return
+				}
+			}
+			var ok bool
+			if last, ok = d.receive(v); !ok {
+				last = job{}
+				<-v.changed
+				continue
+			}
+		}
+		d.handle(last)
+	}
+}
+
+// stay gives a worker the current view, or nil if it is not needed any more.
+func (d *dispatcher) stay() *view {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v := d.view.Load()
+	if v.over || d.running > v.concurrency {
+		d.running--
+		return nil
+	}
+	return v
+}
+
+// receive waits for a delivery that may be handled now, as long as the view lasts.
+func (d *dispatcher) receive(v *view) (job, bool) {
+	if v.acks == nil || v.paused {
+		return job{}, false
+	}
+	if d.spec.Key == nil {
+		delivery, ok := v.acks.receive(v.changed)
+		return job{Delivery: delivery, acks: v.acks}, ok
+	}
+	for { // one worker at a time receives, so that the lanes fill in the queue's order
 		select {
-		case <-d.intake:
-			over = true
-			return
-		case j := <-d.jobs:
-			d.handle(ctx, j)
+		case d.turn <- struct{}{}:
+		case <-v.changed:
+			return job{}, false
+		}
+		delivery, ok := v.acks.receive(v.changed)
+		j := job{Delivery: delivery, acks: v.acks}
+		mine := false
+		if ok {
+			j.key = d.nameOf(d.spec.Key, delivery)
+			mine = d.lanes.begin(j.key, j)
+		}
+		<-d.turn
+		if !ok || mine {
+			return j, ok
 		}
 	}
 }
 
-func (d *dispatcher) handle(ctx context.Context, j job) {
-	err := errGoexit
-	defer func() { d.settle(j, err) }()
-	err = d.call(ctx, j.delivery)
+// following is the next job of the same key, which waited for this one.
+func (d *dispatcher) following(j job) job {
+	if j.acks == nil || d.spec.Key == nil {
+		return job{}
+	}
+	next, _ := d.lanes.next(j.key)
+	return next
 }
 
-// call turns a panic into an error.
-func (d *dispatcher) call(ctx context.Context, delivery *Delivery) (err error) {
+// nameOf calls a function of the caller's; if it panics, the name is empty.
+func (d *dispatcher) nameOf(name func(*Delivery) string, delivery *Delivery) string {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack())
+			d.about(d.logger.Error(), delivery).Msgf("Key or ID panicked: %v", r)
 		}
 	}()
-	return d.spec.Handler(ctx, delivery)
-}
-
-func (d *dispatcher) settle(j job, err error) {
-	if err == nil {
-		if err := j.consumer.Ack(j.delivery.DeliveryTag); err != nil {
-			d.reportStale(j, "acknowledgement", err)
-			return
-		}
-		d.counts.handled.Add(1)
-		return
-	}
-	if !errors.Is(err, Requeue) {
-		d.reportFailure(j, err)
-	}
-	pause := time.NewTimer(d.spec.RequeuePause)
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-	case <-j.consumer.Lost():
-	case <-d.intake:
-	}
-	if err := j.consumer.Reject(j.delivery.DeliveryTag, true); err != nil {
-		d.reportStale(j, "requeue", err)
-	}
-}
-
-func (d *dispatcher) reportFailure(j job, err error) {
-	d.counts.failed.Add(1)
-	d.logger.Warn().Err(err).
-		Str(fsm.FieldQueue, j.delivery.Queue).Uint64(fsm.FieldGeneration, j.delivery.Generation).
-		Uint64("delivery_tag", j.delivery.DeliveryTag).Str("message_id", j.delivery.MessageID).
-		Msgf("handler failed; the message goes back to the queue in %v", d.spec.RequeuePause)
-}
-
-func (d *dispatcher) reportStale(j job, what string, err error) {
-	d.counts.stale.Add(1)
-	d.stale(fsm.Evidence{
-		Generation: j.delivery.Generation,
-		Queue:      j.delivery.Queue,
-		Error:      err.Error(),
-		Note:       fmt.Sprintf("%s of delivery tag %d dropped", what, j.delivery.DeliveryTag),
-	})
+	return name(delivery)
 }

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/everhop/everhop/fsm"
@@ -20,20 +21,28 @@ const (
 // may finish. Observations are answered as before, but nothing is revived any more.
 func (s *supervisor) drain() {
 	s.draining = true
-	close(s.intake)
 	// An attempt that opens a connection of its own is cancelled; one that works on the connection
 	// over which handlers will acknowledge is left alone, since cancelling it would cut that.
 	if s.cancelAttempt != nil && s.session == nil {
 		s.cancelAttempt()
 	}
 	for _, sub := range s.subscriptions {
-		if c := sub.live; c != nil { // so that others get what comes now
-			s.background.Go(func() { _ = c.Cancel(context.Background()) })
+		acks := sub.view.Load().acks
+		sub.stop()
+		if c := sub.live; c != nil { // others shall get what has come and what comes now
+			s.background.Go(func() {
+				if c.Cancel(context.Background()) == nil {
+					sub.giveBackRest(acks)
+				}
+			})
 		}
 	}
 	s.deadline = time.After(s.config.GracePeriod)
 	go func() { // nobody's, because a handler that never returns must not keep Run
 		s.waitWorkers()
+		for _, sub := range s.subscriptions {
+			sub.flush()
+		}
 		s.post(drained{})
 	}()
 }
@@ -87,17 +96,32 @@ func (s *supervisor) finish() error {
 		cancel()
 	}
 	if s.machine.State() != Disconnected {
-		if err := s.fire(Stop, fsm.Evidence{}); err != nil && s.result == nil {
+		if err := s.fire(Stop, fsm.Evidence{Note: s.leftovers()}); err != nil && s.result == nil {
 			s.result = err
 		}
 	}
 	return errDone
 }
 
+// leftovers tells what goes back to the queues because it could not be finished.
+func (s *supervisor) leftovers() string {
+	unfinished := 0
+	for _, sub := range s.subscriptions {
+		if sub.live != nil {
+			unfinished += sub.view.Load().acks.unfinished()
+		}
+	}
+	if unfinished == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d deliveries were not finished; they go back to their queues", unfinished)
+}
+
 // end leaves nothing behind but functions of the caller's that do not return.
 func (s *supervisor) end() {
 	close(s.gone)
 	s.timer.Stop()
+	s.overdue.Stop()
 	s.cancelWork()
 	if s.cancelAttempt != nil {
 		s.cancelAttempt()
@@ -108,6 +132,7 @@ func (s *supervisor) end() {
 		if !s.abandoned {
 			s.waitWorkers()
 		}
+		s.again.close(context.Background())
 		close(over)
 	}()
 	select {

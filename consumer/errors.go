@@ -16,11 +16,12 @@ var (
 	ErrUndrained = errors.New("consumer: stopped before every handler had finished; its messages go back to the queue")
 	// ErrAlreadyRun means that Run was called twice. A Consumer runs once.
 	ErrAlreadyRun = errors.New("consumer: Run was called before; a Consumer runs once")
-	// Requeue is what a handler returns, wrapped or not, to put a message back on purpose: after the
-	// pause, as with any error, but it is neither logged nor counted as a failure.
-	Requeue = errors.New("consumer: put back on purpose") //nolint:errname,staticcheck // an outcome, not a failure
 	// ErrPanic means that a handler panicked. The text holds the value and the stack.
 	ErrPanic = errors.New("consumer: the handler panicked")
+	// ErrHandlerTimeout is the cause of the handler's context when Subscription.HandlerTimeout is over (see context.Cause).
+	ErrHandlerTimeout = errors.New("consumer: the handler timeout is over")
+	// ErrNotRunning means that a subscription was to be changed while Run was not at work.
+	ErrNotRunning = errors.New("consumer: not running")
 
 	errGoexit = errors.New("consumer: the handler ended its goroutine instead of returning")
 )

@@ -216,7 +216,7 @@ func TestHandlerThatEndsItsGoroutine(t *testing.T) {
 	r.publish(2)
 	r.awaitHandled()
 	r.stop()
-	if s := r.c.Stats(); s != (consumer.Stats{Handled: 2, Failed: 2}) {
+	if s := r.c.Stats(); s != (consumer.Stats{Handled: 2, Failed: 2, Requeued: 2}) {
 		t.Errorf("%+v, want two handled and two failed", s)
 	}
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
-// outcome is how an attempt to connect or to revive ended.
-type outcome struct {
+// attempted is what came of an attempt to connect or to revive.
+type attempted struct {
 	session   *broker.Session // opened by the attempt, or the healthy one that it worked on
 	opened    bool
 	consumers []*broker.Consumer // those that the broker confirmed
+	intakes   []broker.Intake    // how, by subscription
 	failures  []error            // in the order of the configuration
 }
 
@@ -30,18 +31,23 @@ func (s *supervisor) begin() {
 	plan, generation, first := s.plan, s.generation, s.first
 	plan.ConnectTimeout = s.schedule.connectTimeout(s.config.ConnectTimeout)
 	var wanted []int
-	var retired []*broker.Consumer
+	var retired []func()
+	intakes := make([]broker.Intake, len(s.subscriptions))
 	for i, sub := range s.subscriptions {
 		if sub.live == nil {
 			wanted = append(wanted, i)
+			intakes[i] = sub.intake()
 		}
-		if sub.retired != nil {
-			retired = append(retired, sub.retired)
+		if c := sub.retired; c != nil {
 			sub.retired = nil
+			retired = append(retired, func() {
+				sub.flush()
+				_ = c.Close(ctx)
+			})
 		}
 	}
 	s.background.Go(func() {
-		o := outcome{session: session}
+		o := attempted{session: session, intakes: intakes}
 		if session == nil {
 			opened, err := broker.Open(ctx, plan, generation, first)
 			if err != nil {
@@ -52,10 +58,10 @@ func (s *supervisor) begin() {
 		}
 		if o.session != nil {
 			// A cancelled consumer leaves its channel open, and with it what was not acknowledged.
-			for _, c := range retired {
-				_ = c.Close(ctx)
+			for _, retire := range retired {
+				retire()
 			}
-			o.consumers, o.failures = consume(ctx, o.session, wanted)
+			o.consumers, o.failures = consume(ctx, o.session, wanted, intakes)
 		}
 		if !s.post(o) && o.opened {
 			o.session.Abort()
@@ -65,7 +71,7 @@ func (s *supervisor) begin() {
 
 // consume subscribes to the wanted, several at once, and returns those that the broker confirmed, and
 // the failures of the others, both in the order of the configuration.
-func consume(ctx context.Context, session *broker.Session, wanted []int) ([]*broker.Consumer, []error) {
+func consume(ctx context.Context, session *broker.Session, wanted []int, intakes []broker.Intake) ([]*broker.Consumer, []error) {
 	const parallel = 16
 	consumers := make([]*broker.Consumer, len(wanted))
 	failures := make([]error, len(wanted))
@@ -74,7 +80,7 @@ func consume(ctx context.Context, session *broker.Session, wanted []int) ([]*bro
 	for range min(parallel, len(wanted)) {
 		group.Go(func() {
 			for k := range next {
-				consumers[k], failures[k] = session.Consume(ctx, wanted[k])
+				consumers[k], failures[k] = session.Consume(ctx, wanted[k], intakes[wanted[k]])
 			}
 		})
 	}
@@ -88,7 +94,7 @@ func consume(ctx context.Context, session *broker.Session, wanted []int) ([]*bro
 }
 
 // apply takes over what an attempt has built, and decides how to go on with the rest.
-func (o outcome) apply(s *supervisor) error {
+func (o attempted) apply(s *supervisor) error {
 	s.cancelAttempt()
 	s.cancelAttempt = nil
 	defer s.arm()
@@ -101,14 +107,16 @@ func (o outcome) apply(s *supervisor) error {
 		return err
 	}
 	for _, c := range confirmed { // the event comes first, then the deliveries
-		s.background.Go(func() { s.subscriptions[c.Index()].pump(c) })
+		sub := s.subscriptions[c.Index()]
+		sub.change(func(v *view) { v.paused = sub.applied.Paused })
+		s.steer(sub) // it may have been changed meanwhile
 	}
 	return nil
 }
 
 // adopt puts the session and the confirmed consumers in their places. Whatever broke again before
 // this is seen here: its Loss has no place to arrive at yet.
-func (s *supervisor) adopt(o outcome) (confirmed []*broker.Consumer) {
+func (s *supervisor) adopt(o attempted) (confirmed []*broker.Consumer) {
 	if o.opened {
 		s.session, s.since = o.session, time.Now()
 		s.first = slices.Index(s.plan.Endpoints, o.session.Endpoint())
@@ -125,7 +133,7 @@ func (s *supervisor) adopt(o outcome) (confirmed []*broker.Consumer) {
 			sub.retired = c
 			continue
 		}
-		sub.live, sub.since = c, time.Now()
+		sub.adopt(c, o.intakes[c.Index()])
 		confirmed = append(confirmed, c)
 	}
 	return confirmed
@@ -141,7 +149,7 @@ func isLost(c *broker.Consumer) bool {
 }
 
 // discard gives back what came too late to be used.
-func (s *supervisor) discard(o outcome) {
+func (s *supervisor) discard(o attempted) {
 	if o.opened {
 		s.background.Go(o.session.Abort)
 		return
@@ -152,7 +160,7 @@ func (s *supervisor) discard(o outcome) {
 }
 
 // judge commits what the attempt came to.
-func (s *supervisor) judge(o outcome) error {
+func (s *supervisor) judge(o attempted) error {
 	connecting := s.machine.State() == Connecting
 	switch {
 	case s.complete() && connecting:
@@ -173,7 +181,7 @@ func (s *supervisor) judge(o outcome) error {
 }
 
 // decisive picks the failure to go by: one to give up on, if there is one, else the first.
-func (s *supervisor) decisive(o outcome) *broker.Error {
+func (s *supervisor) decisive(o attempted) *broker.Error {
 	if len(o.failures) == 0 { // everything was confirmed, and something broke before it could be taken over
 		return &broker.Error{
 			Op: "consume", Scope: broker.ScopeConnection, Class: broker.Network,

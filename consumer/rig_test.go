@@ -231,7 +231,7 @@ func (r *rig) session(subscriptions ...broker.Subscription) {
 	}
 	defer s.Abort()
 	for i := range subscriptions {
-		c, err := s.Consume(r.Context(), i)
+		c, err := s.Consume(r.Context(), i, broker.Intake{})
 		if err != nil {
 			r.Fatal(err)
 		}

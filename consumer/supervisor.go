@@ -24,8 +24,11 @@ type supervisor struct {
 	machine       *fsm.Machine
 	subscriptions []*subscription
 
+	again *republisher
+
 	inbox      chan observation
 	timer      *time.Timer
+	overdue    *time.Ticker // looks at how long handlers have been at work
 	background sync.WaitGroup
 
 	session    *broker.Session
@@ -40,7 +43,6 @@ type supervisor struct {
 
 	// The end, in the order in which it comes.
 	soft       <-chan struct{} // the caller wants to stop
-	intake     chan struct{}   // closed: no more deliveries are taken
 	draining   bool
 	deadline   <-chan time.Time // of the handlers
 	hard       <-chan struct{}  // the caller wants to stop at once
@@ -59,6 +61,21 @@ type subscription struct {
 	live    *broker.Consumer // nil: to be revived
 	since   time.Time        // live is there
 	retired *broker.Consumer // lost, and its channel is still to be closed
+
+	// What it is to be, which holds over revivals, and what live is.
+	paused   bool // by the caller
+	tripped  bool // by its breaker
+	prefetch int
+	applied  broker.Intake
+	steered  bool   // live is being changed
+	warned   uint64 // the delivery tag of the last warning about consumer_timeout
+}
+
+// adopt takes over a consumer that the broker has confirmed. Its deliveries wait until that is
+// committed.
+func (sub *subscription) adopt(c *broker.Consumer, in broker.Intake) {
+	sub.live, sub.since, sub.applied = c, time.Now(), in
+	sub.attach(c, in.Prefetch)
 }
 
 // observation is what happened elsewhere; apply runs on the supervisor.
@@ -72,31 +89,35 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		config:   c.config,
 		plan:     c.plan,
 		machine:  c.machine,
-		inbox:    make(chan observation),
+		inbox:    c.inbox,
 		timer:    time.NewTimer(time.Hour),
+		overdue:  time.NewTicker(max(c.config.ConsumerTimeout/20, time.Millisecond)),
 		schedule: schedule{backoff: c.config.Backoff},
 		soft:     c.soft,
 		hard:     c.hard,
-		intake:   make(chan struct{}),
 		gone:     make(chan struct{}),
 	}
 	s.work, s.cancelWork = context.WithCancel(ctx)
+	s.again = newRepublisher(c.plan, c.config.Logger)
 	for _, spec := range c.config.Subscriptions {
-		s.subscriptions = append(s.subscriptions, &subscription{dispatcher: &dispatcher{
-			spec:   spec,
-			counts: &c.counts,
-			logger: c.config.Logger,
-			intake: s.intake,
-			stale:  func(e fsm.Evidence) { s.post(staleOutcome{e}) },
-			jobs:   make(chan job),
-		}})
+		sub := &subscription{prefetch: spec.Prefetch}
+		sub.dispatcher = newDispatcher(spec, shared{
+			counts:  &c.counts,
+			logger:  c.config.Logger,
+			work:    s.work,
+			again:   s.again,
+			onStale: c.config.OnStale,
+			dropped: func(e fsm.Evidence) { s.post(staleOutcome{e}) },
+			tripped: func() { s.post(tripped{sub}) },
+		})
+		s.subscriptions = append(s.subscriptions, sub)
 	}
 	return s
 }
 
 func (s *supervisor) run() error {
 	for _, sub := range s.subscriptions {
-		sub.start(s.work)
+		sub.start()
 	}
 	err := s.fire(Connect, fsm.Evidence{})
 	if err == nil {
@@ -139,6 +160,8 @@ func (s *supervisor) next() error {
 		s.noteBlocked(b)
 	case <-s.timer.C:
 		return s.tick()
+	case <-s.overdue.C:
+		s.warnOverdue()
 	case <-soft:
 		s.drain()
 	case <-hard:

@@ -39,8 +39,8 @@ func bare(t *testing.T, urls ...string) (*supervisor, *broker.Session) {
 	}
 	t.Cleanup(func() {
 		close(s.gone)
-		if !s.draining {
-			close(s.intake)
+		for _, sub := range s.subscriptions {
+			sub.stop()
 		}
 		session.Abort()
 		s.background.Wait()
@@ -54,7 +54,7 @@ func bare(t *testing.T, urls ...string) (*supervisor, *broker.Session) {
 
 func confirmed(t *testing.T, s *broker.Session) []*broker.Consumer {
 	t.Helper()
-	consumers, failures := consume(t.Context(), s, []int{0})
+	consumers, failures := consume(t.Context(), s, []int{0}, []broker.Intake{{Prefetch: 64}})
 	if len(failures) > 0 {
 		t.Fatal(failures)
 	}
@@ -76,7 +76,7 @@ func apply(t *testing.T, s *supervisor, o observation, want fsm.State) {
 
 func TestProbeFailsAfterRevival(t *testing.T) {
 	s, session := bare(t)
-	apply(t, s, outcome{session: session, opened: true, consumers: confirmed(t, session)}, Consuming)
+	apply(t, s, attempted{intakes: []broker.Intake{{Prefetch: 64}}, session: session, opened: true, consumers: confirmed(t, session)}, Consuming)
 	silent := &broker.Error{Op: "probe", Class: broker.Heartbeat, Err: errors.New("silent")}
 	apply(t, s, probed{session, silent, time.Now().Add(-time.Hour)}, Consuming) // bytes came in since
 	apply(t, s, probed{session, silent, time.Now()}, Reviving)
@@ -92,7 +92,7 @@ func TestStaleLossIsNotApplied(t *testing.T) {
 	if err := old[0].Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	apply(t, s, outcome{session: session, opened: true, consumers: confirmed(t, session)}, Consuming)
+	apply(t, s, attempted{intakes: []broker.Intake{{Prefetch: 64}}, session: session, opened: true, consumers: confirmed(t, session)}, Consuming)
 	err := s.lost(broker.Loss{Generation: 1, Consumer: old[0], Err: &broker.Error{Scope: broker.ScopeChannel, Err: errors.New("x")}})
 	if err != nil || s.machine.State() != Consuming || s.machine.Last().Kind != fsm.KindStale {
 		t.Errorf("%v, %s, %+v; want a stale event and nothing else", err, s.machine.State(), s.machine.Last())
@@ -105,7 +105,7 @@ func TestConsumerLostBeforeItIsAdopted(t *testing.T) {
 	if err := consumers[0].Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	apply(t, s, outcome{session: session, opened: true, consumers: consumers}, Reviving)
+	apply(t, s, attempted{intakes: []broker.Intake{{Prefetch: 64}}, session: session, opened: true, consumers: consumers}, Reviving)
 	if s.subscriptions[0].retired != consumers[0] {
 		t.Error("its channel stays open, and nobody will close it")
 	}
@@ -119,13 +119,13 @@ func TestLossesDuringAnAttemptCostNoBudget(t *testing.T) {
 	s, session := bare(t)
 	s.config.RetryBudget = 1
 	consumers := confirmed(t, session)
-	apply(t, s, outcome{session: session, opened: true, consumers: consumers}, Consuming)
+	apply(t, s, attempted{intakes: []broker.Intake{{Prefetch: 64}}, session: session, opened: true, consumers: consumers}, Consuming)
 	err := s.lost(broker.Loss{Generation: 1, Consumer: consumers[0], Err: &broker.Error{Scope: broker.ScopeChannel, Err: errors.New("x")}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.cancelAttempt = func() {}
-	apply(t, s, outcome{session: session}, Reviving) // which asked for something else
+	apply(t, s, attempted{intakes: []broker.Intake{{Prefetch: 64}}, session: session}, Reviving) // which asked for something else
 	if s.schedule.attempt != 1 || s.draining {
 		t.Errorf("attempt %d, draining %t; want 1 and false", s.schedule.attempt, s.draining)
 	}
@@ -136,12 +136,12 @@ func TestNextAttemptBeginsElsewhere(t *testing.T) {
 	url := rabbittest.Shared(t).URL()
 	s, session := bare(t, url, url+"?auth_mechanism=plain&auth_mechanism=external")
 	session.Abort()
-	apply(t, s, outcome{session: session, opened: true}, Reviving)
+	apply(t, s, attempted{intakes: []broker.Intake{{Prefetch: 64}}, session: session, opened: true}, Reviving)
 	if s.first%2 != 1 {
 		t.Errorf("the next attempt begins with endpoint %d, which was lost just now", s.first%2)
 	}
 	s.cancelAttempt = func() {}
-	apply(t, s, outcome{failures: []error{errors.New("refused")}}, Reviving)
+	apply(t, s, attempted{failures: []error{errors.New("refused")}}, Reviving)
 	if s.first%2 != 0 {
 		t.Errorf("the attempt after that begins with endpoint %d, which failed just now", s.first%2)
 	}
@@ -149,7 +149,7 @@ func TestNextAttemptBeginsElsewhere(t *testing.T) {
 
 func TestHopelessFailureDecides(t *testing.T) {
 	s, session := bare(t)
-	apply(t, s, outcome{session: session, opened: true, failures: []error{
+	apply(t, s, attempted{intakes: []broker.Intake{{Prefetch: 64}}, session: session, opened: true, failures: []error{
 		&broker.Error{Class: broker.NotFound, Err: errors.New("no queue")},
 		&broker.Error{Class: broker.Precondition, Err: errors.New("another declaration")},
 	}}, Disconnected)

@@ -133,7 +133,7 @@ func newQueue(t *testing.T, bodies ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := session.Consume(ctx, 0); err != nil {
+	if _, err := session.Consume(ctx, 0, broker.Intake{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := session.Close(ctx); err != nil {

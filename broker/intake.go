@@ -1,0 +1,207 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync/atomic"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Intake says how a subscription is consumed. The zero value means: at once, and as the plan says.
+type Intake struct {
+	// Prefetch is how many deliveries of this basic.consume may be unacknowledged at once: up to 65535.
+	// 0 means the plan's.
+	Prefetch int
+	// Paused only opens the channel and puts the topology in place: subscribe with Resume, which does
+	// not look at this.
+	Paused bool
+	// StreamOffset is where in a stream to begin, instead of at what x-stream-offset of the plan's
+	// Arguments says. 0 means as those say.
+	StreamOffset int64
+}
+
+func (in Intake) validate() error {
+	var problems []error
+	if in.Prefetch < 0 || in.Prefetch > 65535 {
+		problems = append(problems, fmt.Errorf("Intake.Prefetch: %d is not between 0 and 65535", in.Prefetch))
+	}
+	if in.StreamOffset < 0 {
+		problems = append(problems, fmt.Errorf("Intake.StreamOffset: %d is negative", in.StreamOffset))
+	}
+	return errors.Join(problems...)
+}
+
+func (in Intake) prefetch(spec Subscription) int {
+	if in.Prefetch != 0 {
+		return in.Prefetch
+	}
+	return spec.Prefetch
+}
+
+// arguments are those of basic.consume. The plan's own are the caller's, and stay as they are.
+func (in Intake) arguments(spec Subscription) map[string]any {
+	if in.StreamOffset == 0 {
+		return spec.Arguments
+	}
+	arguments := map[string]any{}
+	maps.Copy(arguments, spec.Arguments)
+	arguments["x-stream-offset"] = in.StreamOffset
+	return arguments
+}
+
+var errSubscribed = errors.New("broker: Resume: it is subscribed already; Cancel comes first")
+
+// Resume subscribes again after Cancel, or for the first time after Intake.Paused: basic.qos and
+// basic.consume on the same channel. When it returns nil, the broker has confirmed the consumer
+// (consume-ok), and Receive returns first what is left of before, then what is new. What is outstanding
+// of before does not count towards the new prefetch. The consumer tag is the plan's with /2, /3 and so on
+// behind it from the second time on, cut to make room if need be. The topology is not declared again: a
+// queue that does not outlive its last consumer (auto-delete) is gone by then.
+//
+// A call that fails is an *Error of ScopeChannel, or of ScopeConnection if the connection broke. Either
+// way the Consumer is lost, and that is reported as a Loss as well. On one that was lost before, Resume
+// returns an *Error and sends nothing. Resume of what is subscribed, and an Intake that cannot be, are
+// errors of another type that change nothing.
+func (c *Consumer) Resume(ctx context.Context, in Intake) error {
+	if err := in.validate(); err != nil {
+		return fmt.Errorf("broker: Resume: %w", err)
+	}
+	return c.session.guarded(ctx, func() error {
+		defer c.takeTurn()()
+		switch {
+		case c.isLost():
+			return c.lostError()
+		case c.tag != "":
+			return errSubscribed
+		}
+		fail := func(op string, err error) error {
+			c.setLost()
+			return c.session.newError(op, ScopeChannel, c.queue, err)
+		}
+		if err := c.channel.Qos(in.prefetch(c.spec()), 0, false); err != nil {
+			return fail("qos", err)
+		}
+		if err := c.subscribe(in); err != nil {
+			return fail("consume", err)
+		}
+		return nil
+	})
+}
+
+// Cancel asks the broker to send no more (basic.cancel). What was delivered can still be received, and
+// be acknowledged; Resume subscribes again. To cancel what is not subscribed is no error, and sends
+// nothing. A call that fails is an *Error of ScopeChannel, or of ScopeConnection if the connection broke.
+func (c *Consumer) Cancel(ctx context.Context) error {
+	return c.session.guarded(ctx, func() error {
+		defer c.takeTurn()()
+		if c.tag == "" {
+			return nil
+		}
+		if err := c.channel.Cancel(c.tag, false); err != nil {
+			return c.session.newError("cancel", ScopeChannel, c.queue, err)
+		}
+		c.tag = ""
+		return nil
+	})
+}
+
+// takeTurn waits until no other call awaits an answer on the channel: amqp091-go gives the answer to
+// anyone who waits for one. It has no limit, but the others have; they run guarded.
+func (c *Consumer) takeTurn() (pass func()) {
+	c.turn <- struct{}{}
+	return func() { <-c.turn }
+}
+
+// subscribe is called with the turn, or before anybody else has the Consumer.
+func (c *Consumer) subscribe(in Intake) error {
+	spec, tag := c.spec(), c.nextTag()
+	deliveries, err := c.channel.Consume(c.queue, tag, false, spec.Exclusive, false, false, table(in.arguments(spec)))
+	if err != nil {
+		return err
+	}
+	fresh := &inbox{deliveries: deliveries}
+	c.last.next.Store(fresh)
+	c.last, c.tag = fresh, tag
+	return nil
+}
+
+func (c *Consumer) spec() Subscription { return c.session.plan.Subscriptions[c.index] }
+
+// nextTag returns a consumer tag that was not in use on this channel. With one that was, a quorum queue
+// of RabbitMQ 3.10 mistakes the new consumer for the old one as long as anything of that is outstanding:
+// nothing is delivered, or the connection is closed with 541.
+func (c *Consumer) nextTag() string {
+	tag := c.spec().ConsumerTag
+	if tag == "" {
+		tag = fmt.Sprintf("%.200s#%d", c.session.plan.Name, c.index)
+	}
+	c.consumes++
+	if c.consumes > 1 {
+		tag = fmt.Sprintf("%.230s/%d", tag, c.consumes)
+	}
+	return tag
+}
+
+func (c *Consumer) isLost() bool {
+	select {
+	case <-c.lost:
+		return true
+	default:
+		return false
+	}
+}
+
+// lostError says why there is nothing to resume: the channel is closed, or it lives and the broker has
+// cancelled its consumer.
+func (c *Consumer) lostError() error {
+	if c.isClosed() || c.channel.IsClosed() {
+		return c.session.newError("consume", ScopeChannel, c.queue, amqp.ErrClosed)
+	}
+	return c.session.newError("consume", ScopeSubscription, c.queue, errCancelled)
+}
+
+// inbox is what came of one basic.consume. Each is emptied before the next one: what is left in it when
+// its consumer is cancelled would otherwise stay unacknowledged for as long as the channel is open.
+type inbox struct {
+	deliveries <-chan amqp.Delivery  // closed when it is cancelled and empty
+	next       atomic.Pointer[inbox] // set by Resume
+}
+
+// emptyInbox is that of a Consumer which is paused from the beginning.
+func emptyInbox() *inbox {
+	deliveries := make(chan amqp.Delivery)
+	close(deliveries)
+	return &inbox{deliveries: deliveries}
+}
+
+// take returns the next delivery, or open false when there are no more, or ended when lost or stop is
+// closed. Each channel is asked alone first, which Go compiles to something much cheaper than a select of
+// several, in the order of importance: nothing more comes after a loss.
+func (in *inbox) take(lost, stop <-chan struct{}) (d amqp.Delivery, open, ended bool) {
+	select {
+	case <-lost:
+		return d, false, true
+	default:
+	}
+	select {
+	case <-stop:
+		return d, false, true
+	default:
+	}
+	select {
+	case d, open = <-in.deliveries:
+		return d, open, false
+	default:
+	}
+	select {
+	case d, open = <-in.deliveries:
+		return d, open, false
+	case <-lost:
+		return d, false, true
+	case <-stop:
+		return d, false, true
+	}
+}

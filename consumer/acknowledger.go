@@ -1,0 +1,270 @@
+package consumer
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// mostPerAck bounds how many finished deliveries wait for one acknowledgement. More gain nothing
+	// that can be measured, and are delivered again if the connection is lost.
+	mostPerAck = 64
+	// idleAfter is how long nothing must have come in for the subscription to be idle: what is
+	// finished is acknowledged then.
+	idleAfter = time.Millisecond
+	// latestAfter is how many times idleAfter an acknowledgement waits at most.
+	latestAfter = 5
+)
+
+// source is a channel that is consumed: a *broker.Consumer, or a model of one in tests.
+type source interface {
+	Receive(stop <-chan struct{}) (*Delivery, bool)
+	Lost() <-chan struct{}
+	Ack(deliveryTag uint64) error
+	AckUpTo(deliveryTag uint64) error
+	Nack(deliveryTag uint64) error
+	Reject(deliveryTag uint64, requeue bool) error
+}
+
+// acknowledger settles the deliveries of one channel, and no others: whoever holds a delivery holds
+// the acknowledger that it must be settled through, and once the channel is gone nothing is sent any
+// more, because the tags of the next one start at 1 again.
+//
+// Acknowledgements are gathered. What is finished is sent
+//   - when mostPerAck, or a quarter of the prefetch, are finished,
+//   - when nothing has come in for a millisecond, and after five in any case,
+//   - when the consumer stops or pauses.
+//
+// Other outcomes are sent at once, and alone.
+type acknowledger struct {
+	source source
+	each   bool         // Subscription.AckEach
+	commit func() error // Subscription.Commit, or nil
+	pause  time.Duration
+	batch  int
+	acked  func(deliveries int)                    // they were acknowledged
+	stale  func(deliveries []*Delivery, why error) // their outcome could not be sent
+
+	// sending is held while acknowledgements are decided and sent, so that they leave in order:
+	// after "up to 9" RabbitMQ takes "up to 6" for a mistake, and closes the channel. Taken before mu.
+	sending sync.Mutex
+	strays  []*Delivery // reused; guarded by sending
+
+	mu        sync.Mutex
+	tracker   tracker
+	timer     *time.Timer
+	armed     bool
+	ticks     int    // of the timer, since the last acknowledgement
+	seen      uint64 // tracker.next at the last tick
+	stuck     uint64 // tracker.base at the last tick that sent
+	postponed bool   // commit failed; the timer tries again
+	gone      error  // why nothing can be sent any more
+}
+
+func newAcknowledger(s source, spec *Subscription, prefetch int) *acknowledger {
+	a := &acknowledger{
+		source:  s,
+		each:    spec.AckEach,
+		pause:   spec.RequeuePause,
+		batch:   max(1, min(mostPerAck, prefetch/4)),
+		tracker: newTracker(),
+	}
+	if a.each {
+		a.batch = 1
+	}
+	a.timer = time.AfterFunc(time.Hour, a.tick)
+	a.timer.Stop()
+	return a
+}
+
+// receive waits for the next delivery and takes charge of it.
+func (a *acknowledger) receive(stop <-chan struct{}) (*Delivery, bool) {
+	d, ok := a.source.Receive(stop)
+	if ok {
+		a.mu.Lock()
+		a.tracker.receive(d)
+		a.mu.Unlock()
+	}
+	return d, ok
+}
+
+// lost tells whether nothing more will come. What is with a handler may still be settled.
+func (a *acknowledger) lost() bool {
+	select {
+	case <-a.source.Lost():
+		return true
+	default:
+		return false
+	}
+}
+
+// finish acknowledges a delivery: now, or soon, together with others.
+func (a *acknowledger) finish(d *Delivery) {
+	a.mu.Lock()
+	if err := a.gone; err != nil {
+		a.tracker.settle(d.DeliveryTag)
+		a.mu.Unlock()
+		a.stale([]*Delivery{d}, err)
+		return
+	}
+	a.tracker.finish(d.DeliveryTag)
+	full := a.full()
+	if !full {
+		a.arm(idleAfter)
+	}
+	a.mu.Unlock()
+	for full && a.sending.TryLock() { // whoever is sending looks again when it is done
+		a.send(false)
+		a.mu.Lock()
+		full = a.full()
+		a.mu.Unlock()
+	}
+}
+
+// full is called with mu held.
+func (a *acknowledger) full() bool { return a.tracker.finished >= a.batch && !a.postponed }
+
+// arm is called with mu held.
+func (a *acknowledger) arm(after time.Duration) {
+	if !a.armed {
+		a.armed = true
+		a.seen = a.tracker.next
+		a.timer.Reset(after)
+	}
+}
+
+// tick sends what has waited for long enough.
+func (a *acknowledger) tick() {
+	a.mu.Lock()
+	idle := a.tracker.next == a.seen
+	a.seen = a.tracker.next
+	a.ticks++
+	if idle || a.ticks >= latestAfter {
+		stray := idle || a.stuck == a.tracker.base
+		a.stuck = a.tracker.base
+		a.postponed = false
+		a.mu.Unlock()
+		a.flush(stray)
+		a.mu.Lock()
+	}
+	a.armed = false
+	switch {
+	case a.postponed:
+		a.arm(a.pause)
+	case a.tracker.finished > 0:
+		a.arm(idleAfter)
+	}
+	a.mu.Unlock()
+}
+
+// flush sends what is finished, the strays only if it is told to.
+func (a *acknowledger) flush(strays bool) {
+	a.sending.Lock()
+	a.send(strays)
+}
+
+// send is called with sending held, and releases it.
+func (a *acknowledger) send(strays bool) {
+	dropped, err := a.acknowledge(strays)
+	a.sending.Unlock()
+	if len(dropped) > 0 {
+		a.stale(dropped, err)
+	}
+}
+
+// acknowledge sends one acknowledgement for the run, and one for each stray if there is no better way:
+// when the run is short because a slow handler is in the way, the prefetch must not fill up behind it.
+func (a *acknowledger) acknowledge(strays bool) (dropped []*Delivery, err error) {
+	a.mu.Lock()
+	a.ticks = 0
+	tag, n := a.tracker.upTo()
+	a.strays = a.strays[:0]
+	switch {
+	case a.each:
+		n = 0
+		a.strays = a.tracker.finishedFrom(a.tracker.base, a.strays)
+	case strays, a.tracker.finished >= a.batch && 2*n < a.batch:
+		a.strays = a.tracker.finishedFrom(a.tracker.run, a.strays)
+	}
+	a.mu.Unlock()
+	if n+len(a.strays) == 0 {
+		return nil, nil
+	}
+	if a.commit != nil {
+		if err := a.commit(); err != nil {
+			a.mu.Lock()
+			a.postponed = true
+			a.arm(a.pause)
+			a.mu.Unlock()
+			return nil, nil
+		}
+	}
+	if n > 0 {
+		err = a.source.AckUpTo(tag)
+		a.record(n, err, func() { a.tracker.settleUpTo(tag) })
+	}
+	for _, d := range a.strays {
+		if err == nil {
+			err = a.source.Ack(d.DeliveryTag)
+			a.record(1, err, func() { a.tracker.settle(d.DeliveryTag) })
+		}
+	}
+	clear(a.strays)
+	if err == nil {
+		return nil, nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.gone = err
+	return a.tracker.abandon(), err
+}
+
+// record takes note of what was sent.
+func (a *acknowledger) record(deliveries int, err error, settle func()) {
+	if err != nil {
+		return
+	}
+	a.acked(deliveries)
+	a.mu.Lock()
+	settle()
+	a.mu.Unlock()
+}
+
+// alone settles a delivery at once, by a method of its source, and counts it as stale if that could not
+// be sent.
+func (a *acknowledger) alone(d *Delivery, settle func(deliveryTag uint64) error) error {
+	err := a.settle(d, settle)
+	if err != nil {
+		a.stale([]*Delivery{d}, err)
+	}
+	return err
+}
+
+func (a *acknowledger) settle(d *Delivery, settle func(deliveryTag uint64) error) error {
+	err := settle(d.DeliveryTag)
+	a.mu.Lock() // it counts as settled only now, so that no acknowledgement has gone past it before
+	a.tracker.settle(d.DeliveryTag)
+	a.mu.Unlock()
+	return err
+}
+
+// oldest is the delivery that has been outstanding for longest, nil if none is.
+func (a *acknowledger) oldest() *Delivery {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker.oldest()
+}
+
+// unfinished is how many deliveries are with their handlers.
+func (a *acknowledger) unfinished() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker.held
+}
+
+// handledUpTo is the last delivery up to which all were finished, nil if there is none.
+func (a *acknowledger) handledUpTo() *Delivery {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker.last
+}

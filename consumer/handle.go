@@ -1,0 +1,264 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/fsm"
+)
+
+// handle takes one delivery from its handler to its outcome.
+func (d *dispatcher) handle(j job) {
+	if !d.wanted(j) {
+		return
+	}
+	id, first := d.remember(j)
+	if !first {
+		return
+	}
+	o := outcome{verdict: putBack, failure: failure{err: errGoexit, attempts: 1}}
+	defer func() {
+		if o.failure.err == errGoexit { //nolint:errorlint // it is the one above: attempt did not return
+			d.report(j, o)
+		}
+		if d.recent != nil {
+			d.recent.end(id, o.verdict == handled)
+		}
+		d.settle(j, o)
+	}()
+	o = d.attempt(j)
+}
+
+// wanted tells whether to begin with a delivery. Without its channel it could not be acknowledged, and
+// the broker delivers it again; when the consumer stops or pauses, it goes back.
+func (d *dispatcher) wanted(j job) bool {
+	if j.acks.lost() {
+		return false
+	}
+	if v := d.view.Load(); v.over || v.paused {
+		d.giveBack(j.acks, j.Delivery)
+		return false
+	}
+	return true
+}
+
+// remember tells whether this is the first time that the message gets this far. If it is one that was
+// handled before, it is acknowledged.
+func (d *dispatcher) remember(j job) (id string, first bool) {
+	if d.recent == nil {
+		return "", true
+	}
+	id = d.nameOf(d.spec.ID, j.Delivery)
+	handled, ok := d.recent.begin(id, j.Redelivered, j.acks.source.Lost())
+	if handled && j.acks.alone(j.Delivery, j.acks.source.Ack) == nil {
+		d.counts.suppressed.Add(1)
+	}
+	return id, ok && !handled
+}
+
+// attempt calls the handler, and again as long as its outcome is to be tried again in place.
+func (d *dispatcher) attempt(j job) outcome {
+	err := d.call(j.Delivery)
+	if err == nil {
+		d.breaker.succeeded()
+		return outcome{}
+	}
+	delivery := *j.Delivery
+	f := failure{attempts: Attempts(j.Delivery), first: time.Now()}
+	for ; err != nil; err = d.call(&delivery) {
+		f.err, f.last = err, time.Now()
+		f.attempts++
+		o := d.judge(&delivery, f)
+		d.report(j, o)
+		if o.verdict != again {
+			return o
+		}
+		if !d.wait(j, o.pause) {
+			return outcome{verdict: putBack, failure: f}
+		}
+		delivery.Headers = maps.Clone(delivery.Headers) // the handler may have kept the last ones
+		if delivery.Headers == nil {
+			delivery.Headers = map[string]any{}
+		}
+		delivery.Headers[HeaderAttempts] = int64(f.attempts)
+	}
+	d.breaker.succeeded()
+	return outcome{}
+}
+
+// call turns a panic into an error.
+func (d *dispatcher) call(delivery *Delivery) (err error) {
+	ctx := d.work
+	if d.spec.HandlerTimeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, d.spec.HandlerTimeout, ErrHandlerTimeout)
+		defer cancel()
+		ctx = limited
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack())
+		}
+	}()
+	return d.spec.Handler(ctx, delivery)
+}
+
+// wait keeps a delivery for a while. False: it is not worth it any more, because its channel is gone,
+// or the consumer stops or pauses.
+func (d *dispatcher) wait(j job, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		v := d.view.Load()
+		if v.over || v.paused || j.acks.lost() {
+			return false
+		}
+		select {
+		case <-timer.C:
+			return true
+		case <-j.acks.source.Lost():
+		case <-v.changed:
+		}
+	}
+}
+
+// settle tells the broker the outcome. Whatever cannot be carried out puts the message back.
+func (d *dispatcher) settle(j job, o outcome) {
+	alone := func(settle func(uint64) error, count *atomic.Uint64) {
+		if j.acks.alone(j.Delivery, settle) == nil {
+			count.Add(1)
+		}
+	}
+	reject := func(requeue bool) func(uint64) error {
+		return func(tag uint64) error { return j.acks.source.Reject(tag, requeue) }
+	}
+	switch o.verdict {
+	case handled:
+		j.acks.finish(j.Delivery)
+		return
+	case skipped:
+		alone(j.acks.source.Ack, &d.counts.rejected)
+		return
+	case rejected:
+		alone(reject(false), &d.counts.rejected)
+		return
+	case postponed, parked:
+		if err := d.republish(j, o); err == nil {
+			count := &d.counts.parked
+			if o.verdict == postponed {
+				count = &d.counts.delayed
+			}
+			alone(j.acks.source.Ack, count)
+			return
+		} else if !j.acks.lost() {
+			d.about(d.logger.Error(), j.Delivery).Err(err).
+				Msgf("the message could not be %s; it goes back to the queue in %v", o.verdict, d.spec.RequeuePause)
+		}
+	}
+	d.wait(j, d.spec.RequeuePause)
+	if !isStream(j.Delivery) { // a stream keeps it, and is read from there the next time
+		alone(reject(true), &d.counts.requeued)
+	}
+}
+
+// republishTimeout is how long the broker may take to confirm a message that is published again.
+const republishTimeout = 30 * time.Second
+
+func (d *dispatcher) republish(j job, o outcome) error {
+	ctx, cancel := context.WithTimeout(d.work, republishTimeout)
+	defer cancel()
+	if o.verdict == postponed {
+		return d.again.delay(ctx, j.Delivery, o.pause, o.failure)
+	}
+	return d.again.park(ctx, j.Delivery, d.spec.Retry.ParkingQueue, o.failure)
+}
+
+// report counts and logs a failure; an outcome that the handler chose is none.
+func (d *dispatcher) report(j job, o outcome) {
+	if o.chosen {
+		return
+	}
+	d.counts.failed.Add(1)
+	what := map[verdict]string{
+		again:    fmt.Sprintf("it is tried again in %v", o.pause.Round(time.Millisecond)),
+		rejected: "the message is dead-lettered",
+		parked:   "the message is parked in " + d.spec.Retry.ParkingQueue,
+		putBack:  fmt.Sprintf("the message goes back to the queue in %v", d.spec.RequeuePause),
+	}[o.verdict]
+	d.about(d.logger.Warn(), j.Delivery).Err(o.failure.err).Int(fsm.FieldAttempt, o.failure.attempts).
+		Msg("handler failed; " + what)
+	if o.tripped {
+		d.tripped()
+	}
+}
+
+// about adds to a line which delivery it is about.
+func (d *dispatcher) about(line *zerolog.Event, delivery *Delivery) *zerolog.Event {
+	return line.Str(fsm.FieldQueue, delivery.Queue).Uint64(fsm.FieldGeneration, delivery.Generation).
+		Uint64("delivery_tag", delivery.DeliveryTag).Str("message_id", delivery.MessageID)
+}
+
+// commit calls Subscription.Commit.
+func (d *dispatcher) commit() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack())
+		}
+		if err != nil {
+			d.logger.Error().Err(err).Str(fsm.FieldQueue, d.spec.Queue).
+				Msgf("commit failed; nothing is acknowledged, and it is tried again in %v", d.spec.RequeuePause)
+		}
+	}()
+	return d.spec.Commit(d.work)
+}
+
+// Stale is a delivery whose outcome was not sent, because the channel that delivered it was gone. If
+// it came from a queue that still holds it, the broker delivers it again.
+type Stale struct {
+	Queue       string
+	MessageID   string
+	DeliveryTag uint64
+	Generation  uint64
+	// Age is how long ago it was received.
+	Age time.Duration
+}
+
+// staleOutcomes counts what could not be sent, and tells the supervisor and the caller.
+func (d *dispatcher) staleOutcomes(deliveries []*Delivery, why error) {
+	d.counts.stale.Add(uint64(len(deliveries)))
+	first, last := deliveries[0], deliveries[len(deliveries)-1]
+	note := fmt.Sprintf("outcome of delivery tag %d dropped", first.DeliveryTag)
+	if len(deliveries) > 1 {
+		note = fmt.Sprintf("%d outcomes of delivery tags %d to %d dropped", len(deliveries), first.DeliveryTag, last.DeliveryTag)
+	}
+	d.dropped(fsm.Evidence{Generation: first.Generation, Queue: first.Queue, Error: why.Error(), Note: note})
+	if d.onStale == nil {
+		return
+	}
+	for _, delivery := range deliveries {
+		d.tellStale(delivery)
+	}
+}
+
+func (d *dispatcher) tellStale(delivery *Delivery) {
+	defer func() {
+		if r := recover(); r != nil {
+			d.about(d.logger.Error(), delivery).Msgf("OnStale panicked: %v", r)
+		}
+	}()
+	d.onStale(Stale{
+		Queue: delivery.Queue, MessageID: delivery.MessageID, DeliveryTag: delivery.DeliveryTag,
+		Generation: delivery.Generation, Age: time.Since(delivery.ReceivedAt),
+	})
+}
+
+// isStream tells whether a delivery comes from a stream, where nothing can be given back.
+func isStream(d *Delivery) bool {
+	_, ok := d.Headers["x-stream-offset"]
+	return ok
+}
