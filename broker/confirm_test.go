@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -199,6 +200,159 @@ func TestPublishGivenUpAmidAWrite(t *testing.T) {
 		wantError(t, err, Network, ScopeConnection)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestTimestampOfAMessage(t *testing.T) {
+	at := time.Unix(1234567890, 0)
+	tests := []struct {
+		name string
+		m    Message
+		want func(now time.Time) time.Time
+	}{
+		{"now", Message{}, func(now time.Time) time.Time { return now }},
+		{"given", Message{Timestamp: at}, func(time.Time) time.Time { return at }},
+		{"none", Message{NoTimestamp: true}, func(time.Time) time.Time { return time.Time{} }},
+		{"none, though given", Message{Timestamp: at, NoTimestamp: true}, func(time.Time) time.Time { return time.Time{} }},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		server, plan := serve(t)
+		p := publishing(t, server, plan)
+		for i, test := range tests {
+			time.Sleep(time.Minute)
+			test.m.RoutingKey = "q"
+			confirm, err := p.Publish(t.Context(), test.m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := confirm.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := server.Messages("q")[i].Timestamp, test.want(time.Now()); !got.Equal(want) {
+				t.Errorf("%s: %v, want %v", test.name, got, want)
+			}
+		}
+	})
+}
+
+func TestPublisherIsLost(t *testing.T) {
+	for name, fault := range map[string]brokertest.Fault{
+		"reset": brokertest.Reset(), "hung up": brokertest.HangUp(), "closed": brokertest.CloseConnection(320, ""),
+		"channel closed": brokertest.CloseChannel(406, ""), "silent": brokertest.Freeze(brokertest.Both),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, plan := serve(t)
+				p := publishing(t, server, plan)
+				if err := publish(t, p, "q").Wait(t.Context()); err != nil || p.Lost() {
+					t.Fatalf("%v, lost %t", err, p.Lost())
+				}
+				server.Inject(brokertest.OnMethod("basic.publish", 1), fault)
+				if err := publish(t, p, "q").Wait(t.Context()); err == nil || !p.Lost() {
+					t.Errorf("%v, lost %t", err, p.Lost())
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		server, plan := serve(t)
+		p := publishing(t, server, plan)
+		p.Close(t.Context())
+		if !p.Lost() {
+			t.Error("not lost after Close")
+		}
+	})
+}
+
+// A refusal closes a channel; messages whose confirms are still to come are on another one.
+func TestDeclareQueueLeavesTheUnconfirmedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, plan := serve(t)
+		p := publishing(t, server, plan)
+		server.Inject(brokertest.Now, brokertest.Delay(time.Second)) // so that the confirm is under way
+		confirm := publish(t, p, "q")
+		ttl := QueueOptions{Durable: true, Arguments: map[string]any{"x-message-ttl": int64(1000)}}
+		wantError(t, p.DeclareQueue(t.Context(), "q", ttl), Precondition, ScopeChannel)
+		if err := confirm.Wait(t.Context()); err != nil {
+			t.Errorf("the unconfirmed one: %v", err)
+		}
+		if err := p.DeclareQueue(t.Context(), "other", ttl); err != nil {
+			t.Error(err)
+		}
+		if c := server.Connections(); len(c) != 1 || c[0].Channels != 2 {
+			t.Errorf("channels are left open: %+v", c)
+		}
+	})
+}
+
+func TestDeclareQueueIsBounded(t *testing.T) {
+	tests := []struct {
+		name  string
+		fault brokertest.Fault
+		class Class
+		after time.Duration
+	}{
+		{"reset", brokertest.Reset(), Network, 0},
+		{"no answer", brokertest.Drop(), Network, 3 * time.Second}, // ctx ends
+		{"silent", brokertest.Freeze(brokertest.Both), Network, 3 * time.Second},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, plan := serve(t)
+				p := publishing(t, server, plan)
+				server.Inject(brokertest.OnMethod("queue.declare", 1), test.fault)
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				var err error
+				if d := took(func() { err = p.DeclareQueue(ctx, "other", QueueOptions{}) }); d != test.after {
+					t.Errorf("ended after %v, want %v", d, test.after)
+				}
+				wantError(t, err, test.class, ScopeConnection)
+				if !p.Lost() {
+					t.Error("the publisher is not lost")
+				}
+			})
+		})
+	}
+}
+
+func TestDeclareQueueRefusesWhatCannotBeSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, plan := serve(t)
+		p := publishing(t, server, plan)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		for name, err := range map[string]error{
+			"no name":     p.DeclareQueue(t.Context(), "", QueueOptions{}),
+			"a long name": p.DeclareQueue(t.Context(), strings.Repeat("n", 256), QueueOptions{}),
+			"a struct":    p.DeclareQueue(t.Context(), "n", QueueOptions{Arguments: map[string]any{"x": struct{}{}}}),
+			"too late":    p.DeclareQueue(ended, "n", QueueOptions{}),
+		} {
+			if err == nil {
+				t.Errorf("%s: declared", name)
+			}
+		}
+		if p.Lost() || server.Count("queue.declare") != 0 {
+			t.Errorf("lost %t, declares %d", p.Lost(), server.Count("queue.declare"))
+		}
+	})
+}
+
+func TestPublisherIsBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, plan := serve(t)
+		p := publishing(t, server, plan)
+		server.Inject(brokertest.Now, brokertest.Block("why"))
+		synctest.Wait()
+		if !p.Blocked() {
+			t.Error("not blocked")
+		}
+		server.Inject(brokertest.Now, brokertest.Unblock())
+		synctest.Wait()
+		if p.Blocked() {
+			t.Error("still blocked")
 		}
 	})
 }

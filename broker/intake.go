@@ -13,13 +13,14 @@ import (
 // Intake says how a subscription is consumed. The zero value means: at once, and as the plan says.
 type Intake struct {
 	// Prefetch is how many deliveries of this basic.consume may be unacknowledged at once: up to 65535.
-	// 0 means the plan's.
+	// 0 means the plan's. A stream delivers whole chunks, and may exceed it by one.
 	Prefetch int
 	// Paused only opens the channel and puts the topology in place: subscribe with Resume, which does
 	// not look at this.
 	Paused bool
 	// StreamOffset is where in a stream to begin, instead of at what x-stream-offset of the plan's
-	// Arguments says. 0 means as those say.
+	// Arguments says. 0 means as those say. It is the first that is delivered, and waited for if need
+	// be. A queue of another type refuses it (406).
 	StreamOffset int64
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -93,6 +95,42 @@ func TestPublishUnroutable(t *testing.T) {
 	}
 }
 
+// A delivery can be published again as it is.
+func TestPublishEveryProperty(t *testing.T) {
+	queue, channel := declare(t, nil)
+	p := publisher(t, rabbittest.Shared(t).URL())
+	m := broker.Message{
+		RoutingKey: queue, Body: []byte("x"), Headers: map[string]any{"a": "b", "in": map[string]any{"list": []any{int32(1)}}},
+		ContentType: "text/plain", ContentEncoding: "gzip", Priority: 7, CorrelationID: "correlation", ReplyTo: "answers",
+		Expiration: "60000", MessageID: "id", Timestamp: time.Unix(1234567890, 0), Type: "type", UserID: "guest", AppID: "app",
+	}
+	want := amqp.Delivery{
+		RoutingKey: queue, Body: m.Body, Headers: amqp.Table{"a": "b", "in": amqp.Table{"list": []any{int32(1)}}},
+		ContentType: "text/plain", ContentEncoding: "gzip", Priority: 7, CorrelationId: "correlation", ReplyTo: "answers",
+		Expiration: "60000", MessageId: "id", Timestamp: time.Unix(1234567890, 0), Type: "type", UserId: "guest", AppId: "app",
+		DeliveryMode: amqp.Persistent, DeliveryTag: 1,
+	}
+	if err := send(t, p, m); err != nil {
+		t.Fatal(err)
+	}
+	got, ok, err := channel.Get(queue, true)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if got.Acknowledger = nil; !reflect.DeepEqual(got, want) {
+		t.Errorf("stored as %+v, want %+v", got, want)
+	}
+}
+
+func TestPublishAsAnotherUser(t *testing.T) {
+	queue, _ := declare(t, nil)
+	p := publisher(t, rabbittest.Shared(t).URL())
+	want(t, send(t, p, broker.Message{RoutingKey: queue, UserID: "somebody"}), broker.Precondition, 406, broker.ScopeChannel)
+	if !p.Lost() {
+		t.Error("the channel is closed, and the publisher not lost")
+	}
+}
+
 // Message ids belong to the application and need not be unique: a message that is published to two
 // places has the same one in both.
 func TestPublishTellsMessagesOfOneIDApart(t *testing.T) {
@@ -153,11 +191,48 @@ func TestPublishWithAnEndedContext(t *testing.T) {
 func TestPublishWhatCannotBeEncoded(t *testing.T) {
 	queue, _ := declare(t, nil)
 	p := publisher(t, rabbittest.Shared(t).URL())
-	if err := send(t, p, broker.Message{RoutingKey: queue, Headers: map[string]any{"a": struct{}{}}}); err == nil {
-		t.Error("published a struct in a header")
+	for what, m := range map[string]broker.Message{
+		"a struct in a header": {RoutingKey: queue, Headers: map[string]any{"a": struct{}{}}},
+		"a long routing key":   {RoutingKey: strings.Repeat("k", 256)},
+		"a long app id":        {RoutingKey: queue, AppID: strings.Repeat("a", 256)},
+	} {
+		if err := send(t, p, m); err == nil {
+			t.Errorf("published %s", what)
+		}
 	}
 	if err := send(t, p, broker.Message{RoutingKey: queue}); err != nil {
 		t.Errorf("the next one: %v", err)
+	}
+}
+
+// What is refused closes a channel, and not that of the messages.
+func TestPublisherDeclaresAQueue(t *testing.T) {
+	node := rabbittest.Shared(t)
+	p := publisher(t, node.URL())
+	name, channel := t.Name(), raw(t)
+	t.Cleanup(func() { channel.QueueDelete(name, false, false, false) })
+	if err := send(t, p, broker.Message{RoutingKey: name}); !errors.Is(err, broker.ErrUnroutable) {
+		t.Errorf("before: %v", err)
+	}
+	options := broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-max-length": 3}}
+	for range 2 {
+		if err := p.DeclareQueue(within(t), name, options); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := send(t, p, broker.Message{RoutingKey: name}); err != nil {
+		t.Errorf("after: %v", err)
+	}
+
+	held := name + ".held"
+	if _, err := channel.QueueDeclare(held, false, false, true, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	want(t, p.DeclareQueue(within(t), name, broker.QueueOptions{Durable: true}), broker.Precondition, 406, broker.ScopeChannel)
+	want(t, p.DeclareQueue(within(t), "amq.mine", options), broker.Auth, 403, broker.ScopeChannel)
+	want(t, p.DeclareQueue(within(t), held, broker.QueueOptions{}), broker.Exclusive, 405, broker.ScopeChannel)
+	if err := send(t, p, broker.Message{RoutingKey: name}); err != nil || p.Lost() {
+		t.Errorf("after refusals: %v, lost %t", err, p.Lost())
 	}
 }
 

@@ -113,8 +113,8 @@ type Subscription struct {
 	// one without calling the handler. It should be several times the prefetch. It covers what this
 	// process has handled, and nothing across a restart. Defaults to 0: no suppression.
 	Suppress int
-	// ID names a message for Suppress; messages with an empty ID are never suppressed. Defaults to
-	// Delivery.MessageID.
+	// ID names a message for Suppress; it must be unique, or a message may be taken for another one
+	// and be lost. Messages with an empty ID are never suppressed. Defaults to Delivery.MessageID.
 	ID func(*Delivery) string
 
 	// AckEach acknowledges each delivery by a frame of its own as soon as it was handled. By default

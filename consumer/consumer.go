@@ -134,9 +134,9 @@ func (c *Consumer) Stats() Stats {
 	}
 }
 
-// Stats count deliveries over all subscriptions, but for Failed each in one place only.
+// Stats count deliveries over all subscriptions.
 type Stats struct {
-	// Handled: the handler returned nil and the acknowledgement was sent.
+	// Handled: the handler returned nil and the acknowledgement was sent. Those Suppressed count too.
 	Handled uint64
 	// Failed: calls of a handler that ended with an error, other than an outcome, or a panic.
 	Failed uint64

@@ -137,7 +137,8 @@ func (d *dispatcher) offset() int64 {
 // stream tells whether the subscription is known to consume a stream.
 func (d *dispatcher) stream() bool {
 	_, asked := d.spec.Arguments["x-stream-offset"]
-	return asked || d.offset() > 0
+	declared := d.spec.Declare != nil && d.spec.Declare.Arguments["x-queue-type"] == "stream"
+	return asked || declared || d.offset() > 0
 }
 
 // giveBackRest returns to the queue what the broker has sent and no worker has received, and tells how

@@ -27,11 +27,11 @@ func (s *supervisor) drain() {
 		s.cancelAttempt()
 	}
 	for _, sub := range s.subscriptions {
-		acks := sub.view.Load().acks
+		acks, isStream := sub.view.Load().acks, sub.stream()
 		sub.stop()
 		if c := sub.live; c != nil { // others shall get what has come and what comes now
 			s.background.Go(func() {
-				if c.Cancel(context.Background()) == nil {
+				if c.Cancel(context.Background()) == nil && !isStream {
 					sub.giveBackRest(acks)
 				}
 			})

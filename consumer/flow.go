@@ -32,7 +32,7 @@ func (c *Consumer) Resume(index int) error {
 }
 
 // SetPrefetch changes how many deliveries may be unacknowledged at once, 1 to 65535. The broker wants a
-// new consumer for that: what no handler has begun with goes back to the queue and comes again.
+// new consumer for that: until what came before is settled, it may be as many more.
 func (c *Consumer) SetPrefetch(index, prefetch int) error {
 	if prefetch < 1 || prefetch > 65535 {
 		return fmt.Errorf("consumer: SetPrefetch: %d is not between 1 and 65535", prefetch)
@@ -129,20 +129,19 @@ func (s *supervisor) steer(sub *subscription) {
 		return
 	}
 	sub.steered = true
-	session, live, acks := s.session, sub.live, sub.view.Load().acks
-	sub.change(func(v *view) { v.paused = true })
+	live, acks := sub.live, sub.view.Load().acks
+	if want.Paused {
+		sub.change(func(v *view) { v.paused = true })
+	}
 	s.background.Go(func() {
-		o := steered{sub: sub, was: live, is: live, intake: want}
-		o.err = live.Cancel(context.Background())
-		o.returned = sub.giveBackRest(acks)
-		switch {
-		case o.err != nil:
-		case sub.stream(): // nothing can be given back: a new channel begins with what was not handled
-			_ = live.Close(context.Background())
-			want.StreamOffset = sub.offset()
-			o.is, o.err = session.Consume(context.Background(), live.Index(), want)
-		case !want.Paused:
-			o.err = live.Resume(context.Background(), want)
+		o := steered{sub: sub, live: live, intake: want}
+		if o.err = live.Cancel(context.Background()); o.err == nil {
+			switch {
+			case !want.Paused:
+				o.err = live.Resume(context.Background(), want)
+			case !sub.stream(): // whose rest waits for Resume: it can only be acknowledged
+				o.returned = sub.giveBackRest(acks)
+			}
 		}
 		s.post(o)
 	})
@@ -151,7 +150,7 @@ func (s *supervisor) steer(sub *subscription) {
 // steered is how steering ended.
 type steered struct {
 	sub      *subscription
-	was, is  *broker.Consumer
+	live     *broker.Consumer
 	intake   broker.Intake
 	returned int
 	err      error
@@ -160,27 +159,18 @@ type steered struct {
 func (o steered) apply(s *supervisor) error {
 	sub := o.sub
 	sub.steered = false
-	if sub.live != o.was { // lost meanwhile, and perhaps revived: what its consumer wanted to be is not known
-		if o.is != o.was && o.is != nil {
-			s.background.Go(func() { _ = o.is.Close(context.Background()) })
-		}
+	if sub.live != o.live { // lost meanwhile, and perhaps revived as what it was to be then
 		s.steer(sub)
 		return nil
 	}
 	if o.err != nil {
-		if o.is == nil { // a new channel was to take its place: nobody else reports that there is none
-			return s.broken(ChannelError, sub, evidence(asBrokerError(o.err)))
-		}
 		return nil // its loss is reported
-	}
-	if o.is != o.was {
-		sub.adopt(o.is, o.intake)
 	}
 	sub.applied = o.intake
 	note := "paused"
 	if !o.intake.Paused {
 		note = fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
-		sub.change(func(v *view) { v.paused = false })
+		sub.change(func(v *view) { v.paused = false }) // and look for deliveries again
 	}
 	if o.returned > 0 {
 		note += fmt.Sprintf("; %d deliveries not begun went back to the queue", o.returned)

@@ -18,21 +18,36 @@ func (d *dispatcher) handle(j job) {
 	if !d.wanted(j) {
 		return
 	}
-	id, first := d.remember(j)
-	if !first {
+	if d.recent == nil {
+		d.carryOut(j, func(outcome) {})
 		return
 	}
+	id := d.nameOf(d.spec.ID, j.Delivery)
+	done, ok := d.recent.begin(id, j.Redelivered, j.acks.source.Lost()) // may have to wait
+	switch {
+	case done:
+		d.counts.suppressed.Add(1)
+		j.acks.finish(j.Delivery) // what it had done may still wait for Commit
+	case ok && d.wanted(j):
+		d.carryOut(j, func(o outcome) { d.recent.end(id, o.verdict == handled) })
+	case ok:
+		d.recent.end(id, false)
+	}
+}
+
+// carryOut has the handler called, and carries out what comes of it.
+func (d *dispatcher) carryOut(j job, ended func(outcome)) {
 	o := outcome{verdict: putBack, failure: failure{err: errGoexit, attempts: 1}}
+	returned := false
 	defer func() {
-		if o.failure.err == errGoexit { //nolint:errorlint // it is the one above: attempt did not return
+		if !returned { // the handler has ended this goroutine
 			d.report(j, o)
 		}
-		if d.recent != nil {
-			d.recent.end(id, o.verdict == handled)
-		}
+		ended(o)
 		d.settle(j, o)
 	}()
 	o = d.attempt(j)
+	returned = true
 }
 
 // wanted tells whether to begin with a delivery. Without its channel it could not be acknowledged, and
@@ -46,20 +61,6 @@ func (d *dispatcher) wanted(j job) bool {
 		return false
 	}
 	return true
-}
-
-// remember tells whether this is the first time that the message gets this far. If it is one that was
-// handled before, it is acknowledged.
-func (d *dispatcher) remember(j job) (id string, first bool) {
-	if d.recent == nil {
-		return "", true
-	}
-	id = d.nameOf(d.spec.ID, j.Delivery)
-	handled, ok := d.recent.begin(id, j.Redelivered, j.acks.source.Lost())
-	if handled && j.acks.alone(j.Delivery, j.acks.source.Ack) == nil {
-		d.counts.suppressed.Add(1)
-	}
-	return id, ok && !handled
 }
 
 // attempt calls the handler, and again as long as its outcome is to be tried again in place.

@@ -11,10 +11,9 @@ import "sync"
 // It holds an entry for each key that is being handled, so no more than there are workers, and room for as
 // many items as ever waited at once. The zero value is ready for use.
 type lanes[T any] struct {
-	mu      sync.Mutex
-	busy    map[string]lane[T] // by key; absent: nobody is at work on it
-	waiting int
-	spare   *place[T] // to be used again
+	mu    sync.Mutex
+	busy  map[string]lane[T] // by key; absent: nobody is at work on it
+	spare *place[T]          // to be used again
 }
 
 // lane is what waits for one key, the first to come in front; the zero lane is empty.
@@ -49,7 +48,6 @@ func (l *lanes[T]) begin(key string, item T) (mine bool) {
 	}
 	queue.last = p
 	l.busy[key] = queue
-	l.waiting++
 	return false
 }
 
@@ -66,18 +64,10 @@ func (l *lanes[T]) next(key string) (item T, ok bool) {
 	}
 	queue.first = p.behind
 	l.busy[key] = queue
-	l.waiting--
 	item = p.item
 	*p = place[T]{behind: l.spare} // forgets the item: it may be big
 	l.spare = p
 	return item, true
-}
-
-// size is how many items wait.
-func (l *lanes[T]) size() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.waiting
 }
 
 // place gives an empty place, a used one if there is one.

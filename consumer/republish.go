@@ -119,7 +119,8 @@ func newRepublisher(plan broker.Plan, logger zerolog.Logger) *republisher {
 }
 
 // park publishes the message into the parking queue; when it returns nil, the broker has confirmed it. The
-// queue is used as it is, with whatever arguments; where there is none, a durable one is declared.
+// queue is used as it is, with whatever arguments; where there is none, a durable one is declared, of the
+// virtual host's default type.
 func (r *republisher) park(ctx context.Context, d *Delivery, queue string, why failure) error {
 	m := r.message(d, why)
 	m.RoutingKey = queue
@@ -156,9 +157,9 @@ func (r *republisher) delay(ctx context.Context, d *Delivery, after time.Duratio
 		// A message that is confirmed later may have come too late for the lease.
 		ctx, cancel := context.WithTimeout(ctx, delayLease/2)
 		defer cancel()
-		// RabbitMQ deletes an expired queue with what is in it, and to publish is not to use it, but to
-		// declare it again renews the lease (https://www.rabbitmq.com/docs/ttl#queue-ttl). Hence with
-		// every message: so the queue always outlives it.
+		// RabbitMQ deletes an expired queue with what is in it, and to publish is not to use it; to declare
+		// it again renews the lease (https://www.rabbitmq.com/docs/ttl#queue-ttl). Hence before every
+		// message: so the queue always outlives it.
 		if err := r.declare(ctx, p, queue, options); err != nil {
 			return err
 		}
@@ -195,6 +196,7 @@ func delayQueue(queue string, after time.Duration) (name string, o broker.QueueO
 			errDelay, queue, name, len(name))
 	}
 	return name, broker.QueueOptions{Durable: true, Arguments: map[string]any{
+		"x-queue-type":              "classic", // the lease of a quorum queue is not renewed (RabbitMQ 3.10)
 		"x-message-ttl":             milliseconds,
 		"x-dead-letter-exchange":    "",
 		"x-dead-letter-routing-key": queue,
@@ -228,7 +230,8 @@ func (r *republisher) headers(d *Delivery, why failure) map[string]any {
 	// rejected on the way (https://www.rabbitmq.com/docs/dlx#dead-letter-cycle); x-death is how it knows.
 	// x-first-death-* stay, until RabbitMQ sees no x-death when the delay is over, and writes them anew.
 	delete(h, "x-death")
-	delete(h, "x-delivery-count") // a quorum queue's, of the original
+	delete(h, "x-delivery-count") // these two are about the original's place in a quorum queue or a stream
+	delete(h, "x-stream-offset")
 
 	earlier := func(name string, value any) { // what an earlier round says goes before
 		if _, there := h[name]; !there {

@@ -2,25 +2,25 @@ package consumer
 
 import "sync"
 
-// recent knows which messages, by their ids, were handled lately and which are being handled. After the
-// connection was lost, the broker delivers again what was not acknowledged, and what was acknowledged in
-// vain: recent tells what of that needs no handler any more.
+// recent knows, by their ids, which messages were handled lately and which are being handled. After the
+// connection was lost, the broker delivers again what was being handled, and what was acknowledged in vain:
+// recent tells which of that needs no handler any more.
 //
-// Only redeliveries are ever suppressed: a delivery that is not one is a message of its own, whatever its
-// id. Where several messages share an id, a redelivery may be of any of them; it is suppressed only if all
-// of them were handled to their end. That can be told of messages whose first delivery came here. One that
-// was lost with the connection on its way here has an id for nothing: ids should be unique.
+// Only redeliveries are ever suppressed: a first delivery is a message of its own, whatever its id. Where
+// messages share an id, a redelivery may be of any of them, so it is suppressed only if all of them were
+// handled to their end. All means those that came to begin and are not forgotten: a message that was lost on
+// its way here, and comes as a redelivery, is taken for the one whose id it has. Ids should be unique.
 //
-// It remembers a bounded number of ids, those whose handlers returned last; one that is handled again is
-// young again, one that is suppressed is not. Failures are remembered too, lest another message of the
-// same id vouch for the one that failed.
+// It remembers the ids whose handlers returned last, up to a number. One that is handled again is young
+// again; one that is suppressed is not. Failures are remembered as well, or else a message that was
+// handled would speak for one of the same id that was not.
 type recent struct {
 	mu     sync.Mutex
 	memory int
 	marks  map[string]*mark // remembered, or in use
-	ring   mark             // of what is remembered, from ring.younger, the oldest, to ring.older, the youngest
-	length int
-	spare  *mark // to be used again, linked by younger
+	ring   mark             // of those remembered: the oldest is its younger, the youngest its older
+	length int              // of the ring
+	spare  *mark            // to be used again, linked by younger
 }
 
 // mark is what is known of an id. It lives while it is remembered or in use.
@@ -29,8 +29,8 @@ type mark struct {
 	shared bool // by several messages
 	failed bool // one of them was not handled to its end, as far as can be told
 
-	begun, ended int           // calls so far
-	retried      int           // begun, after the last redelivery did
+	begun, ended int           // handlers so far
+	retried      int           // begun, when the last redelivery went to its handler
 	waiting      int           // redeliveries
 	change       chan struct{} // closed by the next end; nil: nobody waits for it
 
@@ -44,15 +44,15 @@ func newRecent(memory int) *recent {
 	return r
 }
 
-// begin is called before the handler. If the delivery is handled already, it is to be acknowledged without
-// calling the handler. If not, end must follow, however the handler ended.
+// begin is called before the handler. If handled, the delivery is to be acknowledged without calling the
+// handler. If not, but ok, end must follow the handler, however that ended.
 //
-// A redelivery waits until those have ended that are being handled under its id when it comes, and any
-// redelivery that goes before it, so that of several one goes at a time. If giveUp is closed meanwhile, ok
-// is false: nothing is known, and nothing else is to be called. Nobody waits for those that come later: an
-// id that a publisher uses for everything keeps none waiting for ever.
+// A redelivery waits until those have ended that were being handled under its id when it came, and every
+// redelivery that went before it: of several, one goes at a time, and the next one sees what became of it.
+// If giveUp is closed meanwhile, ok is false: nothing was begun. It does not wait for what comes later, so
+// that nobody waits for ever where a publisher has one id for everything.
 //
-// Without an id, nothing is known.
+// The empty id is not tracked: ok at once.
 func (r *recent) begin(id string, redelivered bool, giveUp <-chan struct{}) (handled, ok bool) {
 	if id == "" {
 		return false, true
@@ -78,8 +78,8 @@ func (r *recent) begin(id string, redelivered bool, giveUp <-chan struct{}) (han
 	return false, true
 }
 
-// end is called after the handler, once for each begin that returned false, true; done: it was handled to
-// its end.
+// end is called after the handler, once for each begin that let it go ahead. done: the message was handled
+// to its end.
 func (r *recent) end(id string, done bool) {
 	if id == "" {
 		return
@@ -90,7 +90,7 @@ func (r *recent) end(id string, done bool) {
 	m.ended++
 	if !done {
 		m.failed = true
-	} else if !m.shared { // the one that had failed
+	} else if !m.shared { // it was this one that had failed
 		m.failed = false
 	}
 	if m.change != nil {
@@ -103,7 +103,8 @@ func (r *recent) end(id string, done bool) {
 // settled: whichever message a redelivery is of, it was handled to its end.
 func (m *mark) settled() bool { return m.begun > 0 && m.begun == m.ended && !m.failed }
 
-// await counts: nobody can tell whose end an end is. It gives up the lock while it waits.
+// await waits until as many have ended as had begun: whose end it is that comes, nobody can tell. It lets go
+// of the lock meanwhile.
 func (r *recent) await(m *mark, giveUp <-chan struct{}) (ok bool) {
 	for before := m.begun; m.ended < max(before, m.retried); {
 		if m.change == nil {
@@ -159,7 +160,7 @@ func (r *recent) mark(id string) *mark {
 	} else {
 		m = &mark{}
 	}
-	*m = mark{id: id}
+	m.id, m.younger = id, nil
 	r.marks[id] = m
 	return m
 }

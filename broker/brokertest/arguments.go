@@ -15,6 +15,7 @@ const unlimited = -1
 type limits struct {
 	quorum        bool
 	singleActive  bool
+	lease         time.Duration // after which it is deleted when nobody uses it; 0 for none
 	ttl           time.Duration // noTTL for none
 	maxLength     int           // or unlimited
 	rejectPublish bool          // when full, instead of dropping from the head
@@ -36,6 +37,14 @@ type argument struct {
 // that sets one expects something to come of it.
 var arguments = []argument{
 	{name: "x-queue-type", read: readQueueType},
+	{name: "x-expires", read: func(l *limits, v any) string {
+		milliseconds, problem := count(v, math.MaxUint32)
+		l.lease = time.Duration(milliseconds) * time.Millisecond
+		if problem == "" && milliseconds == 0 {
+			return "{value_zero,0}"
+		}
+		return problem
+	}},
 	{name: "x-message-ttl", read: func(l *limits, v any) string {
 		milliseconds, problem := count(v, math.MaxUint32)
 		l.ttl = time.Duration(milliseconds) * time.Millisecond

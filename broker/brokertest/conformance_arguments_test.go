@@ -41,6 +41,9 @@ var argumentScenarios = slices.Concat(
 		refusedArguments("ttl double", invalidArgument+"x-message-ttl"+ofThisQueue+`"expected integer, got double"`, "x-message-ttl", 1.5),
 		refusedArguments("ttl bool", invalidArgument+"x-message-ttl"+ofThisQueue+`"expected integer, got bool"`, "x-message-ttl", true),
 		refusedArguments("ttl too large", invalidArgument+"x-message-ttl"+ofThisQueue+"{value_too_large,1099511627776}", "x-message-ttl", int64(1)<<40),
+		refusedArguments("expires 0", invalidArgument+"x-expires"+ofThisQueue+"{value_zero,0}", "x-expires", 0),
+		refusedArguments("expires too large", invalidArgument+"x-expires"+ofThisQueue+"{value_too_large,1099511627776}", "x-expires", int64(1)<<40),
+		refusedArguments("expires before ttl", invalidArgument+"x-expires"+ofThisQueue+"{value_zero,0}", "x-expires", 0, "x-message-ttl", -1),
 		refusedArguments("length negative", invalidArgument+"x-max-length"+ofThisQueue+"{value_negative,-1}", "x-max-length", -1),
 		refusedArguments("length text", invalidArgument+"x-max-length"+ofThisQueue+`"expected integer, got longstr"`, "x-max-length", "1"),
 		refusedArguments("overflow unknown", invalidArgument+"x-overflow"+ofThisQueue+"invalid_overflow", "x-overflow", "other"),
@@ -57,6 +60,7 @@ var argumentScenarios = slices.Concat(
 		refusedArguments("limit of a classic queue",
 			invalidArgument+"x-delivery-limit' for queue '{name}' in vhost '/' of queue type rabbit_classic_queue", "x-delivery-limit", 3),
 
+		differingArguments("expires differs", "x-expires"+ofThisQueue+"received '60001' but current is '60000'", []any{"x-expires", 60000}, []any{"x-expires", 60001}),
 		differingArguments("ttl differs", "x-message-ttl"+ofThisQueue+"received '2' but current is '1'", []any{"x-message-ttl", 1}, []any{"x-message-ttl", 2}),
 		differingArguments("ttl added", "x-message-ttl"+ofThisQueue+"received the value '1' of type 'long' but current is none", nil, []any{"x-message-ttl", int64(1)}),
 		differingArguments("ttl removed", "x-message-ttl"+ofThisQueue+"received none but current is the value '1' of type 'signedint'", []any{"x-message-ttl", int32(1)}, nil),

@@ -12,6 +12,9 @@ var expiryScenarios = []scenario{
 	{"expiration 0 and no consumer", zeroWithoutConsumer},
 	{"delivered messages do not expire", deliveredLives},
 	{"requeued messages expire", requeuedExpires},
+	{"x-expires", queueExpires},
+	{"x-expires and a consumer", consumedLives},
+	{"x-expires, declared again", redeclaredLives},
 }
 
 // timer returns a consumer that gets "time" when a message has expired that lived for the given
@@ -116,4 +119,48 @@ func requeuedExpires(c *client) {
 	ch.timer("1").want("time")
 	c.ok(held.Nack(false, true))
 	ch.wantQueue(c.name)
+}
+
+// To publish is not to use a queue, and what is in it is not dead-lettered.
+func queueExpires(c *client) {
+	ch := c.channel()
+	ch.queueNamed(c.other("dead"))
+	ch.queueNamed(c.name, "x-expires", 100, "x-dead-letter-exchange", "", "x-dead-letter-routing-key", c.other("dead"))
+	clock := ch.timer("60")
+	clock.want("time")
+	ch.publish(c.name, "1")
+	ch.again(clock, "500") // RabbitMQ promises no promptness
+	ch.wantQueue(c.other("dead"))
+	if _, err := ch.QueueDeclarePassive(c.name, false, false, true, false, nil); err == nil {
+		c.Error("the queue is still there")
+	}
+}
+
+// again waits until the timer has rung once more.
+func (ch *channel) again(timer *consumer, milliseconds string) {
+	ch.c.Helper()
+	ch.send("", ch.c.other("running"), amqp.Publishing{Expiration: milliseconds, Body: []byte("time")})
+	timer.want("time")
+}
+
+func consumedLives(c *client) {
+	ch := c.channel()
+	ch.queue("x-expires", 50)
+	messages := ch.consume(c.name, consuming{noAck: true})
+	ch.timer("150").want("time")
+	ch.publish(c.name, "1")
+	messages.want("1")
+}
+
+func redeclaredLives(c *client) {
+	ch := c.channel()
+	ch.queue("x-expires", 2000)
+	ch.publish(c.name, "1")
+	clock := ch.timer("600")
+	clock.want("time")
+	for range 4 {
+		ch.queue("x-expires", 2000)
+		ch.again(clock, "600")
+	}
+	ch.wantQueue(c.name, "1")
 }

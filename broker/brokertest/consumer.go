@@ -119,6 +119,7 @@ func (ch *channel) get(m *wire.BasicGet) error {
 		return refuse(405, "cannot obtain access to locked queue '%s' in vhost '%s'. basic.get operations are not "+
 			"supported by quorum queues with single active consumer", q.name, q.host.name)
 	}
+	q.renew()
 	if q.ready.Len() == 0 {
 		ch.send(&wire.BasicGetEmpty{})
 		return nil

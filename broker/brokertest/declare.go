@@ -66,7 +66,11 @@ func (ch *channel) declareQueue(m *wire.QueueDeclare) error {
 // declared finds the queue, or makes it.
 func (ch *channel) declared(m *wire.QueueDeclare) (*queue, error) {
 	if m.Passive {
-		return ch.queue(m.Queue)
+		q, err := ch.queue(m.Queue)
+		if err == nil {
+			q.renew()
+		}
+		return q, err
 	}
 	host := ch.host()
 	d := declaration{durable: m.Durable, autoDelete: m.AutoDelete, arguments: m.Arguments}
@@ -96,7 +100,11 @@ func (h *virtualHost) obtain(name string, d declaration) (*queue, error) {
 		return nil, err
 	}
 	if there := h.queues[name]; there != nil {
-		return there, there.equivalent(d)
+		err := there.equivalent(d)
+		if err == nil {
+			there.renew()
+		}
+		return there, err
 	}
 	return newQueue(h, name, d, l), nil
 }

@@ -36,7 +36,7 @@
 //
 //   - It refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not
 //     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Known are
-//     x-queue-type (classic, quorum), x-message-ttl, x-dead-letter-exchange, x-dead-letter-routing-key,
+//     x-queue-type (classic, quorum), x-expires, x-message-ttl, x-dead-letter-exchange, x-dead-letter-routing-key,
 //     x-max-length, x-overflow (drop-head, reject-publish), x-single-active-consumer, x-delivery-limit; and
 //     x-priority for consumers.
 //   - It refuses with 540 transactions, streams and direct reply-to. There are

@@ -47,6 +47,7 @@ type queue struct {
 	touched   bool
 	now       time.Time   // when it was touched
 	expiry    *time.Timer // for the entry at the head
+	end       *time.Timer // of the lease
 
 	acknowledged, rejected int // since it was declared
 }
@@ -57,7 +58,29 @@ const firstPosition = 1 << 32
 func newQueue(h *virtualHost, name string, d declaration, l limits) *queue {
 	q := &queue{host: h, name: name, declaration: d, limits: l, ready: list.New(), last: firstPosition}
 	h.queues[name] = q
+	q.renew()
 	return q
+}
+
+// renew begins the lease anew: the queue was declared, asked for a message, or lost a consumer. Nothing else
+// counts as use, publishing neither.
+func (q *queue) renew() {
+	if q.lease == 0 {
+		return
+	}
+	if q.end != nil {
+		q.end.Stop()
+	}
+	server := q.host.server
+	var end *time.Timer
+	end = time.AfterFunc(q.lease, func() {
+		server.mu.Lock()
+		defer server.unlock()
+		if q.end == end && len(q.consumers) == 0 {
+			q.delete()
+		}
+	})
+	q.end = end
 }
 
 // touch has the queue look for what it can deliver, once everything else is done.
@@ -221,6 +244,7 @@ func (q *queue) remove(c *consumer) {
 	if q.active == c {
 		q.active = nil
 	}
+	q.renew()
 	q.touch()
 	if q.autoDelete && q.used && len(q.consumers) == 0 {
 		q.delete()
@@ -236,6 +260,9 @@ func (q *queue) delete() {
 	q.ready.Init()
 	q.returning = nil
 	q.schedule()
+	if q.end != nil {
+		q.end.Stop()
+	}
 	delete(q.host.queues, q.name)
 	for _, c := range slices.Clone(q.consumers) {
 		c.cancelled()
