@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// mostPerAck bounds how many finished deliveries wait for one acknowledgement. More gain nothing
-	// that can be measured, and are delivered again if the connection is lost.
+	// mostPerAck bounds how many deliveries share an acknowledgement, if nobody is in the way. More
+	// gain nothing that can be measured, and come again if the connection is lost.
 	mostPerAck = 64
 	// idleAfter is how long nothing must have come in for the subscription to be idle: what is
 	// finished is acknowledged then.
@@ -30,8 +30,9 @@ type source interface {
 // the acknowledger that it must be settled through, and once the channel is gone nothing is sent any
 // more, because the tags of the next one start at 1 again.
 //
-// Acknowledgements are gathered. What is finished is sent
-//   - when mostPerAck, or a quarter of the prefetch, are finished,
+// Acknowledgements are gathered. They are sent
+//   - when a run of mostPerAck, or a quarter of the prefetch, is finished,
+//   - when half of the prefetch is finished, but behind a slow one: then each by a frame of its own,
 //   - when nothing has come in for a millisecond, and after five in any case,
 //   - when the consumer stops or pauses.
 //
@@ -41,14 +42,15 @@ type acknowledger struct {
 	each   bool         // Subscription.AckEach
 	commit func() error // Subscription.Commit, or nil
 	pause  time.Duration
-	batch  int
+	batch  int                                     // how long a run waits
+	strays int                                     // how many strays wait
 	acked  func(deliveries int)                    // they were acknowledged
 	stale  func(deliveries []*Delivery, why error) // their outcome could not be sent
 
 	// sending is held while acknowledgements are decided and sent, so that they leave in order:
 	// after "up to 9" RabbitMQ takes "up to 6" for a mistake, and closes the channel. Taken before mu.
 	sending sync.Mutex
-	strays  []*Delivery // reused; guarded by sending
+	single  []*Delivery // reused; guarded by sending
 
 	mu        sync.Mutex
 	tracker   tracker
@@ -67,10 +69,11 @@ func newAcknowledger(s source, spec *Subscription, prefetch int) *acknowledger {
 		each:    spec.AckEach,
 		pause:   spec.RequeuePause,
 		batch:   max(1, min(mostPerAck, prefetch/4)),
+		strays:  max(1, prefetch/2),
 		tracker: newTracker(),
 	}
 	if a.each {
-		a.batch = 1
+		a.batch, a.strays = 1, 1
 	}
 	a.timer = time.AfterFunc(time.Hour, a.tick)
 	a.timer.Stop()
@@ -122,7 +125,10 @@ func (a *acknowledger) finish(d *Delivery) {
 }
 
 // full is called with mu held.
-func (a *acknowledger) full() bool { return a.tracker.finished >= a.batch && !a.postponed }
+func (a *acknowledger) full() bool {
+	t := &a.tracker
+	return (t.ready >= a.batch || t.finished-t.ready >= a.strays) && !a.postponed
+}
 
 // arm is called with mu held.
 func (a *acknowledger) arm(after time.Duration) {
@@ -172,22 +178,22 @@ func (a *acknowledger) send(strays bool) {
 	}
 }
 
-// acknowledge sends one acknowledgement for the run, and one for each stray if there is no better way:
-// when the run is short because a slow handler is in the way, the prefetch must not fill up behind it.
+// acknowledge sends one acknowledgement for the run, and one for each stray if it is told to, or if the
+// prefetch would fill up with them behind a slow handler.
 func (a *acknowledger) acknowledge(strays bool) (dropped []*Delivery, err error) {
 	a.mu.Lock()
 	a.ticks = 0
 	tag, n := a.tracker.upTo()
-	a.strays = a.strays[:0]
+	a.single = a.single[:0]
 	switch {
 	case a.each:
 		n = 0
-		a.strays = a.tracker.finishedFrom(a.tracker.base, a.strays)
-	case strays, a.tracker.finished >= a.batch && 2*n < a.batch:
-		a.strays = a.tracker.finishedFrom(a.tracker.run, a.strays)
+		a.single = a.tracker.finishedFrom(a.tracker.base, a.single)
+	case strays, a.tracker.finished-n >= a.strays:
+		a.single = a.tracker.finishedFrom(a.tracker.run, a.single)
 	}
 	a.mu.Unlock()
-	if n+len(a.strays) == 0 {
+	if n+len(a.single) == 0 {
 		return nil, nil
 	}
 	if a.commit != nil {
@@ -203,13 +209,13 @@ func (a *acknowledger) acknowledge(strays bool) (dropped []*Delivery, err error)
 		err = a.source.AckUpTo(tag)
 		a.record(n, err, func() { a.tracker.settleUpTo(tag) })
 	}
-	for _, d := range a.strays {
+	for _, d := range a.single {
 		if err == nil {
 			err = a.source.Ack(d.DeliveryTag)
 			a.record(1, err, func() { a.tracker.settle(d.DeliveryTag) })
 		}
 	}
-	clear(a.strays)
+	clear(a.single)
 	if err == nil {
 		return nil, nil
 	}

@@ -34,7 +34,7 @@ type dispatcher struct {
 	spec    Subscription
 	view    atomic.Pointer[view]
 	workers sync.WaitGroup
-	turn    chan struct{} // held while receiving, to keep the order per key
+	turn    chan struct{} // held while receiving
 	lanes   lanes[job]
 	recent  *recent // nil without Subscription.Suppress
 	breaker breaker
@@ -205,32 +205,42 @@ func (d *dispatcher) stay() *view {
 }
 
 // receive waits for a delivery that may be handled now, as long as the view lasts.
+//
+// One worker at a time receives. So the lanes fill in the queue's order; and nobody who has just been
+// given a delivery waits for a processor behind others who go on receiving, while what they finish
+// piles up behind that delivery and has to be acknowledged one by one.
 func (d *dispatcher) receive(v *view) (job, bool) {
 	if v.acks == nil || v.paused {
 		return job{}, false
 	}
-	if d.spec.Key == nil {
-		delivery, ok := v.acks.receive(v.changed)
-		return job{Delivery: delivery, acks: v.acks}, ok
-	}
-	for { // one worker at a time receives, so that the lanes fill in the queue's order
-		select {
-		case d.turn <- struct{}{}:
-		case <-v.changed:
-			return job{}, false
+	alone := v.concurrency == 1 && d.spec.Key == nil
+	for {
+		if !alone {
+			select {
+			case d.turn <- struct{}{}:
+			case <-v.changed:
+				return job{}, false
+			}
 		}
-		delivery, ok := v.acks.receive(v.changed)
-		j := job{Delivery: delivery, acks: v.acks}
-		mine := false
-		if ok {
-			j.key = d.nameOf(d.spec.Key, delivery)
-			mine = d.lanes.begin(j.key, j)
+		j, ok, mine := d.take(v)
+		if !alone {
+			<-d.turn
 		}
-		<-d.turn
 		if !ok || mine {
 			return j, ok
 		}
 	}
+}
+
+// take receives a delivery; it is mine unless it waits in its lane.
+func (d *dispatcher) take(v *view) (j job, ok, mine bool) {
+	delivery, ok := v.acks.receive(v.changed)
+	j = job{Delivery: delivery, acks: v.acks}
+	if !ok || d.spec.Key == nil {
+		return j, ok, ok
+	}
+	j.key = d.nameOf(d.spec.Key, delivery)
+	return j, true, d.lanes.begin(j.key, j)
 }
 
 // following is the next job of the same key, which waited for this one.

@@ -17,9 +17,11 @@ type tracker struct {
 	base  uint64 // the lowest tag that is not settled
 	run   uint64 // the lowest from base on that is neither finished nor settled
 	next  uint64 // above the highest tag received
-	// finished of these are waiting to be settled, held are with their handlers.
-	finished, held int
-	last           *Delivery // the one before run: everything up to it was finished
+	// finished of these are waiting to be settled, ready of them in the run, up to the tag readyTo;
+	// held are with their handlers.
+	finished, ready, held int
+	readyTo               uint64
+	last                  *Delivery // the one before run: everything up to it was finished
 }
 
 type slot struct {
@@ -73,7 +75,7 @@ func (t *tracker) finish(tag uint64) {
 func (t *tracker) settle(tag uint64) {
 	s := t.at(tag)
 	if s.state == finished {
-		t.finished--
+		t.forget(tag)
 	} else {
 		t.held--
 	}
@@ -81,10 +83,22 @@ func (t *tracker) settle(tag uint64) {
 	t.advance()
 }
 
+// forget takes a finished delivery out of the counts.
+func (t *tracker) forget(tag uint64) {
+	t.finished--
+	if tag < t.run {
+		t.ready--
+	}
+}
+
 // advance moves run over what is done, and base over what is settled.
 func (t *tracker) advance() {
 	for ; t.run < t.next && t.at(t.run).state >= finished; t.run++ {
 		t.last = t.at(t.run).delivery
+		if t.at(t.run).state == finished {
+			t.ready++
+			t.readyTo = t.run
+		}
 	}
 	for ; t.base < t.run && t.at(t.base).state == settled; t.base++ {
 		*t.at(t.base) = slot{}
@@ -95,21 +109,21 @@ func (t *tracker) advance() {
 // if that is 0. The tag is one that the broker still waits for: for any other one RabbitMQ would close
 // the channel.
 func (t *tracker) upTo() (tag uint64, deliveries int) {
-	for i := t.base; i < t.run; i++ {
-		if t.at(i).state == finished {
-			tag = i
-			deliveries++
-		}
+	if t.ready == 0 {
+		return 0, 0
 	}
-	return tag, deliveries
+	// A stray can have been settled alone while the run reached it, and its tag is none to go up to.
+	for t.at(t.readyTo).state != finished {
+		t.readyTo--
+	}
+	return t.readyTo, t.ready
 }
 
 // settleUpTo marks that what upTo said was acknowledged.
 func (t *tracker) settleUpTo(tag uint64) {
 	for i := t.base; i <= tag; i++ {
-		s := t.at(i)
-		if s.state == finished {
-			t.finished--
+		if s := t.at(i); s.state == finished {
+			t.forget(i)
 			s.state = settled
 		}
 	}
