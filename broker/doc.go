@@ -8,7 +8,8 @@
 //	 subscriptions        |
 //	                      +-- Consume(i) --> Consumer          a channel of its own
 //	                      +-- Consume(j) --> Consumer
-//	                                           Receive --> Delivery --> Ack, Reject
+//	                                           Receive --> Delivery --> Ack, AckUpTo, Reject, Nack
+//	                                           Cancel, Resume           on the same channel
 //
 // # The rules it keeps
 //

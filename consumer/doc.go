@@ -27,6 +27,8 @@
 //     slow one is not taken for dead as long as any byte comes in.
 //   - Every message is handled at least once. It is acknowledged only after its handler returned nil, and
 //     only on the channel that delivered it.
+//   - No message is dropped because its handler failed: it is tried again, and then dead-lettered or
+//     parked (see Retry).
 //   - While one subscription is revived on a healthy connection, the others go on.
 //   - It gives up only on what trying again cannot heal (see Config.GiveUpOn), with an error that says
 //     what to do.
@@ -34,6 +36,31 @@
 // It does not promise exactly once: when the connection is lost before an acknowledgement arrived, the
 // broker delivers the message again. And what the broker had already sent to a connection that was cut
 // without a word comes back only when the broker notices too, after about three heartbeat intervals.
+//
+// # The way of a delivery
+//
+//	amqp091-go's channel -> a worker -> the handler -> an outcome -> the channel's acknowledger
+//	                                       |                           nil: basic.ack(multiple), shared
+//	                        nil            +---------------------------+
+//	                        Requeue        | basic.reject, into the queue, after a pause
+//	                        Reject         | basic.reject, to the dead-letter exchange
+//	                        RetryAfter     | wait in place, or publish into a delay queue, then basic.ack
+//	                        another error  | again in place, with growing pauses; then it is poison:
+//	                        or a panic     | dead-lettered, parked or put back
+//
+// Acknowledgements wait for each other, for five milliseconds at most: the longest run of handled
+// deliveries is settled by one frame. All other outcomes are sent at once, and alone. What cannot be
+// sent because its channel is gone is counted and reported (Stats.Stale, Config.OnStale): the broker
+// delivers it again.
+//
+// What is published again (delayed, parked) goes over a connection of its own, since RabbitMQ stops
+// reading from connections that publish under an alarm; it is mandatory and confirmed before the
+// original is acknowledged. A delayed message comes back to the end of its queue, and by dead-lettering,
+// which RabbitMQ does not confirm: if the queue is gone or full by then, it is lost
+// (https://www.rabbitmq.com/docs/dlx#safety). Delays short enough to wait in place do not have that risk.
+//
+// When the consumer stops or a subscription pauses, what no handler has begun with goes back to the
+// queue at once, and handlers may finish.
 //
 // # What the caller must do
 //

@@ -30,7 +30,7 @@ func Example() {
 			Declare: &broker.QueueOptions{Durable: true},
 			Handler: func(ctx context.Context, d *consumer.Delivery) error {
 				fmt.Printf("%s\n", d.Body)
-				return nil // acknowledges; an error puts the message back
+				return nil // acknowledges; after an error it is tried again
 			},
 		}},
 	})
