@@ -30,6 +30,10 @@ func TestConsumeConfig(t *testing.T) {
 		}},
 		{"prefetch", "--prefetch 7", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 7 }},
 		{"concurrency", "--concurrency 8", func(_ *consumer.Config, s *consumer.Subscription) { s.Concurrency = 8 }},
+		{"timeout", "--timeout 90s", func(_ *consumer.Config, s *consumer.Subscription) { s.HandlerTimeout = 90 * time.Second }},
+		{"attempts", "--attempts 9", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.Attempts = 9 }},
+		{"poison", "--poison put-back", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.Poison = consumer.PutBack }},
+		{"parking-queue", "--parking-queue p", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.ParkingQueue = "p" }},
 		{"drain-timeout", "--drain-timeout 2100ms", func(c *consumer.Config, _ *consumer.Subscription) {
 			c.DrainTimeout = 2100 * time.Millisecond
 		}},
@@ -55,7 +59,7 @@ func TestConsumeConfig(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := consumer.Subscription{Concurrency: 1}
+			s := consumer.Subscription{Concurrency: 1, Retry: consumer.Retry{Attempts: consumer.DefaultAttempts, Poison: consumer.Park}}
 			want := consumer.Config{
 				URLs: []string{"amqp://a"}, Name: "everhop",
 				DrainTimeout: broker.DefaultDrainTimeout, ProbeTimeout: broker.DefaultProbeTimeout, Heartbeat: broker.DefaultHeartbeat,
@@ -71,7 +75,7 @@ func TestConsumeConfig(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := f.config(urls, nil, zerolog.Nop(), func() {})
+			got := f.config(urls, f.subscription(), zerolog.Nop(), func() {})
 			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(consumer.Config{}, "Logger", "Observers")); diff != "" {
 				t.Error(diff)
 			}

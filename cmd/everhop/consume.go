@@ -7,12 +7,10 @@ import (
 	"math"
 	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
 )
 
 // consumption is what the flags of `everhop consume` say.
@@ -20,9 +18,11 @@ type consumption struct {
 	url                     urlFlag
 	queue, exec, output     string
 	prefetch, concurrency   int
-	count                   int // 0: no limit
+	count                   int           // 0: no limit
+	timeout                 time.Duration // of a command; 0: none
 	drain, probe, heartbeat time.Duration
 	declare                 bool
+	outcomes                outcomes
 	log                     logFlags
 }
 
@@ -44,13 +44,21 @@ func (f *consumption) command() *cobra.Command {
 
 A message is acknowledged once it has been written to standard output or, with --exec, once the
 command has ended with exit status 0. It may come more than once: when the connection is lost before
-the acknowledgement has arrived, the broker delivers it again.
+the acknowledgement has arrived, the broker delivers it again. So it does with all messages of a write
+that failed, though some of them may be out.
 
 --exec runs the command with sh -c for each message, with the body as its standard input and the
 message's properties in its environment: EVERHOP_QUEUE, EVERHOP_EXCHANGE, EVERHOP_ROUTING_KEY,
 EVERHOP_REDELIVERED (true or false), EVERHOP_MESSAGE_ID, EVERHOP_CORRELATION_ID, EVERHOP_REPLY_TO,
-EVERHOP_CONTENT_TYPE, EVERHOP_CONTENT_ENCODING, EVERHOP_TYPE, EVERHOP_APP_ID, EVERHOP_TIMESTAMP.
-With any other exit status the message goes back to the queue after a second.
+EVERHOP_CONTENT_TYPE, EVERHOP_CONTENT_ENCODING, EVERHOP_TYPE, EVERHOP_APP_ID, EVERHOP_TIMESTAMP,
+EVERHOP_ATTEMPT (1, and one more with each run after a failure).
+
+Exit status 75 (EX_TEMPFAIL) puts the message back into the queue after a second. Any other is a
+failure; so is a command that takes longer than --timeout: it gets SIGTERM, and a moment later SIGKILL.
+After a failure the command is run again, after a pause that grows. A message that has failed 4 times
+(--attempts) is poison: it is parked in the queue QUEUE.parked, with the error in its headers, and
+acknowledged. --poison dead-letter rejects it instead, and the broker drops it if the queue has no
+dead-letter exchange; --poison put-back returns it to the queue, again and again.
 
 SIGINT or SIGTERM drains: no more messages are taken, those at hand may be finished for 20 s. A second
 one stops at once; commands get SIGTERM, and a moment later SIGKILL. When the reader of standard
@@ -62,6 +70,8 @@ the better place for a password.
 Exit status: 0 drained, 1 gave up or had to leave messages unfinished, 2 wrong command line.`,
 		Example: `  everhop consume --url amqp://guest:guest@localhost/ --queue orders
   everhop consume --queue orders --exec ./handle.sh --concurrency 4
+  everhop consume --queue orders --exec 'curl -fsS -d @- http://localhost:8080/ || exit 75'
+  everhop consume --queue orders --exec ./handle.sh --timeout 30s --attempts 10 --poison dead-letter
   everhop consume --queue orders --count 10 --output jsonl | jq .body
   everhop consume --url amqp://node1/ --url amqp://node2/ --queue orders --declare --log-format json`,
 		Args: noArguments,
@@ -72,31 +82,42 @@ Exit status: 0 drained, 1 gave up or had to leave messages unfinished, 2 wrong c
 	f.url.add(cmd)
 	flags.Var(name(&f.queue, "QUEUE"), "queue", "queue to consume")
 	flags.BoolVar(&f.declare, "declare", false, "create the queue, durable, where it is missing (otherwise wait for it)")
-	flags.Var(number(&f.count, 1, noMost), "count", "drain and exit after so many messages (default no limit)")
+	flags.Var(number(&f.count, noMost), "count", "drain and exit after so many messages; those that fail are not counted (default no limit)")
 	choose(cmd, &f.output, "output", "what to write to standard output (default body, with --exec none)", "body", "jsonl", "none")
 	flags.StringVar(&f.exec, "exec", "", "shell `COMMAND` to run for each message")
-	flags.Var(number(&f.concurrency, 1, math.MaxUint16), "concurrency", "messages handled at once; 1 keeps the queue's order")
-	flags.Var(number(&f.prefetch, 1, math.MaxUint16), "prefetch", "unacknowledged messages at once (default 64, or --concurrency if that is more)")
+	flags.Var(period(&f.timeout, time.Millisecond, 24*time.Hour), "timeout", "how long the command may take (default no limit)")
+	f.outcomes.add(cmd)
+	flags.Var(number(&f.concurrency, math.MaxUint16), "concurrency", "messages handled at once; 1 keeps the queue's order")
+	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "unacknowledged messages at once (default 64, or --concurrency if that is more)")
 	flags.Var(period(&f.drain, time.Millisecond, time.Hour), "drain-timeout", "silence after which the broker is probed")
 	flags.Var(period(&f.probe, time.Millisecond, time.Hour), "probe-timeout", "further silence after which it counts as dead")
 	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat, the second line of defence")
 	f.log.add(cmd)
-	for _, flag := range []string{"queue", "exec", "count", "concurrency", "prefetch", "drain-timeout", "probe-timeout", "heartbeat"} {
+	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "drain-timeout", "probe-timeout", "heartbeat"} {
 		complete(cmd, flag)
 	}
 	return cmd
 }
 
+// check returns what is wrong with the flags together.
+func (f *consumption) check(cmd *cobra.Command) error {
+	switch {
+	case f.queue == "":
+		return errors.New("--queue is missing")
+	case cmd.Flags().Changed("exec") && f.exec == "":
+		return errors.New("--exec: empty")
+	case f.exec != "" && f.output != "" && f.output != "none":
+		return errors.New("--output " + f.output + ": with --exec, standard output is the command's")
+	case f.timeout > 0 && f.exec == "":
+		return errors.New("--timeout: only with --exec")
+	}
+	return f.outcomes.check(cmd, f.queue)
+}
+
 func (f *consumption) run(cmd *cobra.Command) error {
 	urls, endpoints, err := f.url.endpoints()
-	switch {
-	case err != nil:
-	case f.queue == "":
-		err = errors.New("--queue is missing")
-	case cmd.Flags().Changed("exec") && f.exec == "":
-		err = errors.New("--exec: empty")
-	case f.exec != "" && f.output != "" && f.output != "none":
-		err = errors.New("--output " + f.output + ": with --exec, standard output is the command's")
+	if err == nil {
+		err = f.check(cmd)
 	}
 	if err != nil {
 		return wrongUsage(cmd, err)
@@ -115,11 +136,12 @@ func (f *consumption) run(cmd *cobra.Command) error {
 	defer stop()
 
 	out := &output{w: stdout, broken: stop}
-	handler := f.handler(out, stdout, stderr)
+	sub := f.subscription()
+	sub.Handler, sub.Commit = f.handler(out, stdout, stderr)
 	if f.count > 0 {
-		handler = limit(f.count, handler, stop, ctx.Done())
+		sub.Handler = limit(f.count, sub.Handler, stop, ctx.Done())
 	}
-	c, err := consumer.New(f.config(urls, handler, logger, stop))
+	c, err := consumer.New(f.config(urls, sub, logger, stop))
 	if err != nil {
 		return wrongUsage(cmd, err) // everything in it comes from the flags
 	}
@@ -133,53 +155,20 @@ func (f *consumption) run(cmd *cobra.Command) error {
 		return err
 	}
 	logger.Info().Uint64("handled", c.Stats().Handled).Msg("drained")
-	return out.failure()
+	return out.finish(hard)
 }
 
-// handler is what happens to a message.
-func (f *consumption) handler(out *output, stdout, stderr io.Writer) consumer.Handler {
+// handler is what happens to a message, and before messages are acknowledged.
+func (f *consumption) handler(out *output, stdout, stderr io.Writer) (consumer.Handler, func(context.Context) error) {
 	switch {
 	case f.exec != "":
-		return command{line: f.exec, stdout: stdout, stderr: stderr}.handle
+		return command{line: f.exec, stdout: stdout, stderr: stderr}.handle, nil
 	case f.output == "none":
-		return func(context.Context, *consumer.Delivery) error { return nil }
+		return func(context.Context, *consumer.Delivery) error { return nil }, nil
 	case f.output == "jsonl":
 		out.format = formatJSON
 	default:
 		out.format = formatBody
 	}
-	return out.handle
-}
-
-func (f *consumption) config(urls []string, handler consumer.Handler, logger zerolog.Logger, stop func()) consumer.Config {
-	s := consumer.Subscription{
-		Queue:       f.queue,
-		Handler:     handler,
-		Concurrency: f.concurrency,
-		Prefetch:    f.prefetch,
-	}
-	if f.declare {
-		s.Declare = &broker.QueueOptions{Durable: true}
-	}
-	if f.count > 0 { // do not take what would only be given back
-		s.Concurrency = min(s.Concurrency, f.count)
-		if s.Prefetch == 0 {
-			s.Prefetch = max(consumer.DefaultPrefetch, s.Concurrency)
-		}
-		s.Prefetch = min(s.Prefetch, f.count)
-	}
-	return consumer.Config{
-		URLs:          urls,
-		Subscriptions: []consumer.Subscription{s},
-		Name:          "everhop",
-		DrainTimeout:  f.drain,
-		ProbeTimeout:  f.probe,
-		Heartbeat:     f.heartbeat,
-		Logger:        logger,
-		Observers: []func(fsm.Event){func(e fsm.Event) {
-			if e.Kind == fsm.KindTransition && e.To == consumer.Disconnected {
-				stop() // it gave up: whoever waits for a place must not keep it
-			}
-		}},
-	}
+	return out.handle, out.commit
 }

@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,6 +66,28 @@ func TestConsumeCount(t *testing.T) {
 			if strings.Contains(p.stderr.String(), `"level":"warn"`) {
 				t.Errorf("what is beyond --count is no failure:\n%s", &p.stderr)
 			}
+		})
+	}
+}
+
+// Messages of all lengths, and more than one write takes: each is a line, and all are out at the end.
+func TestConsumeWholeLines(t *testing.T) {
+	want := make([]string, 300)
+	for i := range want {
+		want[i] = strings.Repeat(fmt.Sprintf("%d,", i), 1+i*7)
+	}
+	for _, flags := range []string{"--concurrency 8", "--concurrency 3 --prefetch 200", "--prefetch 1"} {
+		t.Run(flags, func(t *testing.T) {
+			queue := newQueue(t, want...)
+			p := everhop(t, 0, "", append(strings.Fields("consume --count 300 --queue "+queue), strings.Fields(flags)...)...)
+			got := strings.Split(strings.TrimSuffix(p.stdout.String(), "\n"), "\n")
+			if strings.Contains(flags, "--concurrency") { // otherwise the order is the queue's
+				slices.SortFunc(got, func(a, b string) int { return len(a) - len(b) })
+			}
+			if !slices.Equal(want, got) {
+				t.Errorf("%d lines are not those published", len(got))
+			}
+			holds(t, queue, 0)
 		})
 	}
 }

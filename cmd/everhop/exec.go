@@ -23,6 +23,8 @@ const (
 	// unread is how long a message's body stays on offer after the command has ended, to processes
 	// that it left behind.
 	unread = time.Second
+	// tempFail is the exit status that asks for the message to be put back: EX_TEMPFAIL of sysexits.h.
+	tempFail = 75
 )
 
 // command hands each message to a shell command.
@@ -31,8 +33,8 @@ type command struct {
 	stdout, stderr io.Writer
 }
 
-// handle is a consumer.Handler: exit status 0 acknowledges. When ctx ends, the command and its
-// children are ended too.
+// handle is a consumer.Handler: exit status 0 acknowledges, tempFail puts back. When ctx ends, the
+// command and its children are ended too.
 func (c command) handle(ctx context.Context, d *consumer.Delivery) error {
 	cmd := exec.Command("sh", "-c", c.line)
 	cmd.Env = environment(os.Environ(), d)
@@ -54,7 +56,10 @@ func (c command) handle(ctx context.Context, d *consumer.Delivery) error {
 		<-ended
 		return fmt.Errorf("command: ended: %w", context.Cause(ctx)) // whatever it says: it was not asked to finish
 	}
-	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+	switch {
+	case cmd.ProcessState.ExitCode() == tempFail:
+		return fmt.Errorf("%w: command: %w", consumer.Requeue, err)
+	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
 		return fmt.Errorf("command: %w", err)
 	}
 	return nil
@@ -96,6 +101,7 @@ func environment(ours []string, d *consumer.Delivery) []string {
 		{"TYPE", d.Type},
 		{"APP_ID", d.AppID},
 		{"TIMESTAMP", timestamp},
+		{"ATTEMPT", strconv.Itoa(consumer.Attempts(d) + 1)},
 	} {
 		// An environment cannot hold NUL; no message may make its command impossible to start.
 		env = append(env, "EVERHOP_"+property[0]+"="+strings.ReplaceAll(property[1], "\x00", ""))

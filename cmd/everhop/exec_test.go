@@ -46,6 +46,48 @@ func TestExecFails(t *testing.T) {
 	holds(t, queue, 1)
 }
 
+// What the exit status and the flags make of a message; the first one is "bad".
+func TestExecOutcomes(t *testing.T) {
+	const command = `read body; echo "$body $EVERHOP_ATTEMPT $EVERHOP_REDELIVERED"
+		test $body = good -o $EVERHOP_REDELIVERED = true || `
+	tests := []struct {
+		name         string
+		flags        string
+		unlessGood   string
+		stdout       string
+		left, parked int
+		failure      bool
+	}{
+		{"parked", "--attempts 2", "exit 1", "bad 1 false\nbad 2 false\ngood 1 false\n", 0, 1, true},
+		{"dead-lettered", "--attempts 1 --poison dead-letter", "exit 1", "bad 1 false\ngood 1 false\n", 0, 0, true},
+		{"put back", "--attempts 1 --poison put-back", "exit 1", "bad 1 false\nbad 1 true\n", 1, 0, true},
+		{"put back on purpose", "--attempts 1", "exit 75", "bad 1 false\nbad 1 true\n", 1, 0, false},
+		{"too slow", "--attempts 1 --timeout 2s", `{ trap "" TERM; while :; do sleep 60; done; }`,
+			"bad 1 false\ngood 1 false\n", 0, 1, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			queue := newQueue(t, "bad", "good")
+			parking := queue + ".elsewhere"
+			flags := strings.Fields(tt.flags)
+			if !strings.Contains(tt.flags, "--poison") {
+				flags = append(flags, "--parking-queue", parking)
+			}
+			p := everhop(t, 0, "", append([]string{"consume", "--queue", queue, "--count", "1", "--exec", command + tt.unlessGood}, flags...)...)
+			if diff := cmp.Diff(tt.stdout, p.stdout.String()); diff != "" {
+				t.Error(diff)
+			}
+			if got := strings.Contains(p.stderr.String(), "handler failed"); got != tt.failure {
+				t.Errorf("a failure in the log: %v, want %v:\n%s", got, tt.failure, &p.stderr)
+			}
+			holds(t, queue, tt.left)
+			if tt.parked > 0 {
+				holds(t, parking, tt.parked)
+			}
+		})
+	}
+}
+
 // A command that reads nothing, and leaves a process behind that has its input, has done its work.
 func TestExecInputUnread(t *testing.T) {
 	queue := newQueue(t, strings.Repeat("x", 1<<20))
@@ -105,12 +147,14 @@ func TestExecSignals(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	d := &consumer.Delivery{
 		Queue: "q", MessageID: "a\x00b", Redelivered: true, Timestamp: time.Date(2025, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)),
+		Headers: map[string]any{consumer.HeaderAttempts: int64(2)},
 	}
 	got := environment([]string{"PATH=/bin", "EVERHOP_URL=amqp://u:pw@h/"}, d)
 	want := []string{
 		"PATH=/bin", "EVERHOP_QUEUE=q", "EVERHOP_EXCHANGE=", "EVERHOP_ROUTING_KEY=", "EVERHOP_REDELIVERED=true",
 		"EVERHOP_MESSAGE_ID=ab", "EVERHOP_CORRELATION_ID=", "EVERHOP_REPLY_TO=", "EVERHOP_CONTENT_TYPE=",
 		"EVERHOP_CONTENT_ENCODING=", "EVERHOP_TYPE=", "EVERHOP_APP_ID=", "EVERHOP_TIMESTAMP=2025-01-02T02:04:05Z",
+		"EVERHOP_ATTEMPT=3",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -43,16 +43,16 @@ func (v value[T]) Set(text string) error {
 // noMost is for numbers without an upper limit.
 const noMost = math.MaxInt
 
-// number accepts whole numbers from least to most.
-func number(target *int, least, most int) value[int] {
-	want := fmt.Sprintf("a whole number from %d to %d", least, most)
+// number accepts whole numbers from 1 to most.
+func number(target *int, most int) value[int] {
+	want := fmt.Sprintf("a whole number from 1 to %d", most)
 	if most == noMost {
-		want = fmt.Sprintf("a whole number, %d or more", least)
+		want = "a whole number, 1 or more"
 	}
 	return value[int]{target, "N", want,
 		func(text string) (int, bool) {
 			n, err := strconv.Atoi(text)
-			return n, err == nil && n >= least && n <= most
+			return n, err == nil && n >= 1 && n <= most
 		}}
 }
 
@@ -74,11 +74,13 @@ func seconds(target *time.Duration, least, most time.Duration) value[time.Durati
 		}}
 }
 
-// name accepts what AMQP allows for names of queues and exchanges and for routing keys.
+// longestName is the most that AMQP allows for names of queues and exchanges and for routing keys.
+const longestName = 255
+
+// name accepts what AMQP allows for names.
 func name(target *string, kind string) value[string] {
-	const most = 255
-	return value[string]{target, kind, fmt.Sprintf("at most %d bytes", most),
-		func(text string) (string, bool) { return text, len(text) <= most }}
+	return value[string]{target, kind, fmt.Sprintf("at most %d bytes", longestName),
+		func(text string) (string, bool) { return text, len(text) <= longestName }}
 }
 
 // choose adds a flag with a few possible values, which the shell can complete.

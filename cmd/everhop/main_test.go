@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +31,12 @@ const patience = 20 * time.Second
 func TestMain(m *testing.M) {
 	if os.Getenv(programEnv) != "" {
 		main()
+	}
+	if setting := os.Getenv(oneAckEnv); setting != "" {
+		if err := oneAck(setting); err != nil {
+			log.Fatal(err)
+		}
+		return
 	}
 	os.Unsetenv(urlVariable)
 	rabbittest.Main(m, func() error { return goleak.Find() })
@@ -121,10 +130,13 @@ func (w *transcript) String() string {
 	return w.text.String()
 }
 
+// queues counts them, so that a test that is repeated gets another one.
+var queues atomic.Int64
+
 // newQueue declares a queue with messages in it, and returns its name.
-func newQueue(t *testing.T, bodies ...string) string {
+func newQueue(t testing.TB, bodies ...string) string {
 	t.Helper()
-	queue := "everhop." + t.Name()
+	queue := fmt.Sprintf("everhop.%s.%d", t.Name(), queues.Add(1))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	plan := planFor(t)
@@ -139,31 +151,51 @@ func newQueue(t *testing.T, bodies ...string) string {
 	if err := session.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
-	for _, body := range bodies {
-		publishOne(t, broker.Message{RoutingKey: queue, Body: []byte(body)})
-	}
+	publishMany(t, queue, bodies)
 	return queue
 }
 
-func publishOne(t *testing.T, m broker.Message) {
+func publishMany(t testing.TB, queue string, bodies []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	messages := make([]broker.Message, len(bodies))
+	for i, body := range bodies {
+		messages[i] = broker.Message{RoutingKey: queue, Body: []byte(body)}
+	}
+	publish(t, messages)
+}
+
+func publishOne(t testing.TB, m broker.Message) {
+	t.Helper()
+	publish(t, []broker.Message{m})
+}
+
+// publish returns when the broker has confirmed all of them.
+func publish(t testing.TB, messages []broker.Message) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Duration(len(messages))*time.Millisecond)
 	defer cancel()
 	publisher, err := broker.OpenPublisher(ctx, planFor(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer publisher.Close(ctx)
-	confirm, err := publisher.Publish(ctx, m)
-	if err == nil {
-		err = confirm.Wait(ctx)
-	}
-	if err != nil {
-		t.Fatal(err)
+	const ahead = 200 // the publisher waits at 256
+	confirms := make([]*broker.Confirm, len(messages))
+	for i := range len(messages) + ahead {
+		if i >= ahead {
+			if err := confirms[i-ahead].Wait(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i < len(messages) {
+			if confirms[i], err = publisher.Publish(ctx, messages[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 
-func planFor(t *testing.T) broker.Plan {
+func planFor(t testing.TB) broker.Plan {
 	t.Helper()
 	endpoint, err := broker.ParseEndpoint(rabbittest.Shared(t).URL())
 	if err != nil {
@@ -174,7 +206,7 @@ func planFor(t *testing.T) broker.Plan {
 
 // holds expects so many messages in a queue, all of them ready. The broker puts back those of a
 // closed connection a moment later.
-func holds(t *testing.T, queue string, want int) {
+func holds(t testing.TB, queue string, want int) {
 	t.Helper()
 	rabbittest.NeedsControl(t)
 	var ready, unacked int

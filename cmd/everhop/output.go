@@ -7,24 +7,34 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/consumer"
 )
 
-// output writes messages to standard output, with one Write for each, since several handlers share
-// it. Its first error is its last write: part of a message may be out, and whatever followed would be
-// read as the rest of it.
+// outputBatch is how many bytes are gathered for one write, up to the end of a message: as many as a
+// pipe holds.
+const outputBatch = 64 << 10
+
+// output writes messages to standard output, many with one Write:
+//
+//	handle ──► buffer ── full, or commit ──► Write ──► acknowledgements
+//
+// Its first error is its last write: part of a message may be out, and whatever followed would be
+// read as the rest of it. Nothing of that write is acknowledged, and all of it comes again.
 type output struct {
 	w      io.Writer
 	format format
-	broken func() // called for each message that could not be written
+	broken func() // called once, when a write has failed
 
-	mu   sync.Mutex
-	line bytes.Buffer
-	err  error
+	mu     sync.Mutex
+	buffer bytes.Buffer
+	err    error
 }
 
-// format appends a message to a line, with its newline.
+// format appends a message to the buffer, with its newline.
 type format func(*bytes.Buffer, *consumer.Delivery) error
 
 // outputError is why standard output cannot be written any more.
@@ -33,38 +43,78 @@ type outputError struct{ err error }
 func (e *outputError) Error() string { return "standard output: " + e.err.Error() }
 func (e *outputError) Unwrap() error { return e.err }
 
-// handle is a consumer.Handler. Nil, and with it the acknowledgement, means that the message is out.
+// MarshalZerologObject keeps the line of a commit that failed out of the log: the program ends for that
+// reason, and says it then, or not at all if its reader has had enough.
+func (e *outputError) MarshalZerologObject(line *zerolog.Event) { line.Discard() }
+
+// handle is a consumer.Handler. Nil means that the message is in the buffer.
 func (o *output) handle(_ context.Context, d *consumer.Delivery) error {
-	err := o.write(d)
+	err := o.add(d)
 	var broken *outputError
 	if errors.As(err, &broken) {
-		o.broken()
-		return fmt.Errorf("%w: %w", consumer.Requeue, err) // it was not tried
+		return fmt.Errorf("%w: %w", consumer.Requeue, err) // it is not the message's fault
 	}
 	return err
 }
 
-func (o *output) write(d *consumer.Delivery) error {
+func (o *output) add(d *consumer.Delivery) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err != nil {
 		return o.err
 	}
-	o.line.Reset()
-	if err := o.format(&o.line, d); err != nil {
+	complete := o.buffer.Len()
+	if err := o.format(&o.buffer, d); err != nil {
+		o.buffer.Truncate(complete)
 		return err
 	}
-	if _, err := o.w.Write(o.line.Bytes()); err != nil {
+	if o.buffer.Len() < outputBatch {
+		return nil
+	}
+	return o.write()
+}
+
+// commit is Subscription.Commit. Nil, and with it the acknowledgement, means that all messages handled
+// so far are out.
+func (o *output) commit(context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.write()
+}
+
+// write is called with mu held.
+func (o *output) write() error {
+	if o.err != nil || o.buffer.Len() == 0 {
+		return o.err
+	}
+	if _, err := o.w.Write(o.buffer.Bytes()); err != nil {
 		o.err = &outputError{err}
+		o.broken()
+	}
+	o.buffer.Reset()
+	if o.buffer.Cap() > 4*outputBatch { // one message was huge, and need not stay in memory
+		o.buffer = bytes.Buffer{}
 	}
 	return o.err
 }
 
-// failure is the error that broke the output, nil if none did.
-func (o *output) failure() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.err
+// finish writes what handlers have left when the consumer has stopped: messages whose acknowledgement
+// could not be sent any more. It returns the error that broke the output, nil if none did. When ctx
+// ends, a write that hangs is left behind.
+func (o *output) finish(ctx context.Context) error {
+	written := make(chan error, 1)
+	go func() { written <- o.commit(ctx) }()
+	select {
+	case err := <-written:
+		return err
+	case <-ctx.Done(): // perhaps long ago
+	}
+	select {
+	case err := <-written:
+		return err
+	case <-time.After(moment):
+		return &outputError{context.Cause(ctx)}
+	}
 }
 
 func formatBody(line *bytes.Buffer, d *consumer.Delivery) error {

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm"
+)
+
+// subscription is all of it but the handler.
+func (f *consumption) subscription() consumer.Subscription {
+	s := consumer.Subscription{
+		Queue:          f.queue,
+		Concurrency:    f.concurrency,
+		Prefetch:       f.prefetch,
+		HandlerTimeout: f.timeout,
+		Retry:          f.outcomes.retry(),
+	}
+	if f.declare {
+		s.Declare = &broker.QueueOptions{Durable: true}
+	}
+	if f.count > 0 { // do not take what would only be given back
+		s.Concurrency = min(s.Concurrency, f.count)
+		if s.Prefetch == 0 {
+			s.Prefetch = max(consumer.DefaultPrefetch, s.Concurrency)
+		}
+		s.Prefetch = min(s.Prefetch, f.count)
+	}
+	return s
+}
+
+func (f *consumption) config(urls []string, s consumer.Subscription, logger zerolog.Logger, stop func()) consumer.Config {
+	return consumer.Config{
+		URLs:          urls,
+		Subscriptions: []consumer.Subscription{s},
+		Name:          "everhop",
+		DrainTimeout:  f.drain,
+		ProbeTimeout:  f.probe,
+		Heartbeat:     f.heartbeat,
+		Logger:        logger,
+		Observers: []func(fsm.Event){func(e fsm.Event) {
+			if e.Kind == fsm.KindTransition && e.To == consumer.Disconnected {
+				stop() // it gave up: whoever waits for a place must not keep it
+			}
+		}},
+	}
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/everhop/everhop/consumer"
+)
+
+// outcomes are the flags that say what becomes of a message that fails.
+type outcomes struct {
+	attempts             int
+	poison, parkingQueue string
+}
+
+func (f *outcomes) add(cmd *cobra.Command) {
+	f.attempts, f.poison = consumer.DefaultAttempts, string(consumer.Park)
+	flags := cmd.Flags()
+	flags.Var(number(&f.attempts, noMost), "attempts", "failures after which a message is poison")
+	choose(cmd, &f.poison, "poison", "what becomes of it then: to the parking queue, to the dead-letter exchange, back to the queue",
+		string(consumer.Park), string(consumer.DeadLetter), string(consumer.PutBack))
+	flags.Var(name(&f.parkingQueue, "QUEUE"), "parking-queue", "where poison is parked; declared, durable, where it is missing (default the queue's name and \".parked\")")
+	complete(cmd, "attempts")
+	complete(cmd, "parking-queue")
+}
+
+// check returns what is wrong with the flags for consuming a queue.
+func (f *outcomes) check(cmd *cobra.Command, queue string) error {
+	parks, named := f.poison == string(consumer.Park), cmd.Flags().Changed("parking-queue")
+	switch {
+	case named && !parks:
+		return errors.New("--parking-queue: nothing is parked with --poison " + f.poison)
+	case named && f.parkingQueue == "":
+		return errors.New("--parking-queue: empty")
+	case named && f.parkingQueue == queue:
+		return errors.New("--parking-queue: it is the queue itself")
+	case parks && !named && len(queue)+len(".parked") > longestName:
+		return errors.New("--parking-queue is missing, and the queue's name is too long to make one of")
+	}
+	return nil
+}
+
+func (f *outcomes) retry() consumer.Retry {
+	return consumer.Retry{Attempts: f.attempts, Poison: consumer.Poison(f.poison), ParkingQueue: f.parkingQueue}
+}
