@@ -119,20 +119,7 @@ func (c *Consumer) stopSoft() { c.softOnce.Do(func() { close(c.soft) }) }
 func (c *Consumer) State() fsm.State { return c.machine.State() }
 
 // Stats are counted since New.
-func (c *Consumer) Stats() Stats {
-	n := &c.counts
-	return Stats{
-		Handled:    n.handled.Load(),
-		Failed:     n.failed.Load(),
-		Requeued:   n.requeued.Load(),
-		Rejected:   n.rejected.Load(),
-		Delayed:    n.delayed.Load(),
-		Parked:     n.parked.Load(),
-		Suppressed: n.suppressed.Load(),
-		Returned:   n.returned.Load(),
-		Stale:      n.stale.Load(),
-	}
-}
+func (c *Consumer) Stats() Stats { return c.counts.stats() }
 
 // Stats count deliveries over all subscriptions.
 type Stats struct {
@@ -160,4 +147,18 @@ type Stats struct {
 
 type counts struct {
 	handled, failed, requeued, rejected, delayed, parked, suppressed, returned, stale atomic.Uint64
+}
+
+func (c *counts) stats() Stats {
+	return Stats{
+		Handled:    c.handled.Load(),
+		Failed:     c.failed.Load(),
+		Requeued:   c.requeued.Load(),
+		Rejected:   c.rejected.Load(),
+		Delayed:    c.delayed.Load(),
+		Parked:     c.parked.Load(),
+		Suppressed: c.suppressed.Load(),
+		Returned:   c.returned.Load(),
+		Stale:      c.stale.Load(),
+	}
 }

@@ -21,6 +21,7 @@ const (
 // may finish. Observations are answered as before, but nothing is revived any more.
 func (s *supervisor) drain() {
 	s.draining = true
+	s.before = s.counts.stats()
 	// An attempt that opens a connection of its own is cancelled; one that works on the connection
 	// over which handlers will acknowledge is left alone, since cancelling it would cut that.
 	if s.cancelAttempt != nil && s.session == nil {
@@ -103,18 +104,19 @@ func (s *supervisor) finish() error {
 	return errDone
 }
 
-// leftovers tells what goes back to the queues because it could not be finished.
+// leftovers tells what went back to the queues, or does now, since the consumer was told to stop.
 func (s *supervisor) leftovers() string {
-	unfinished := 0
+	now := s.counts.stats()
+	notBegun, notFinished := now.Returned-s.before.Returned, now.Requeued-s.before.Requeued
 	for _, sub := range s.subscriptions {
 		if sub.live != nil {
-			unfinished += sub.view.Load().acks.unfinished()
+			notFinished += uint64(sub.view.Load().acks.unfinished())
 		}
 	}
-	if unfinished == 0 {
+	if notBegun+notFinished == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d deliveries were not finished; they go back to their queues", unfinished)
+	return fmt.Sprintf("back to their queues went %d deliveries not begun, %d not finished", notBegun, notFinished)
 }
 
 // end leaves nothing behind but functions of the caller's that do not return.

@@ -96,19 +96,23 @@ type tripped struct{ sub *subscription }
 func (t tripped) apply(s *supervisor) error {
 	if sub := t.sub; !sub.tripped && !s.draining {
 		sub.tripped = true
-		pause := sub.spec.Breaker.Pause
+		sub.trips++
+		trip, pause := sub.trips, sub.spec.Breaker.Pause
 		s.noteOf(sub, fmt.Sprintf("%d failures in a row: to be paused for %v", sub.spec.Breaker.Failures, pause))
 		s.steer(sub)
-		time.AfterFunc(pause, func() { s.post(rested{sub}) })
+		time.AfterFunc(pause, func() { s.post(rested{sub, trip}) })
 	}
 	return nil
 }
 
 // rested says that an open breaker's pause is over.
-type rested struct{ sub *subscription }
+type rested struct {
+	sub  *subscription
+	trip int
+}
 
 func (r rested) apply(s *supervisor) error {
-	if r.sub.tripped {
+	if r.sub.tripped && r.sub.trips == r.trip { // else Resume was called meanwhile
 		r.sub.tripped = false
 		s.steer(r.sub)
 	}

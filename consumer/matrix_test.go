@@ -34,16 +34,18 @@ func TestFaultMatrix(t *testing.T) {
 				continue
 			}
 			played++
-			t.Run(name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					if got := newStage(t).play(f, p); !slices.Contains(strings.Split(want, " or "), got) {
-						t.Errorf("got %s\nwant %s", got, want)
-					}
+			for _, as := range shapes {
+				t.Run(name+" "+as.name, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						if got := newStage(t, as).play(f, p); !slices.Contains(strings.Split(want, " or "), got) {
+							t.Errorf("got %s\nwant %s", got, want)
+						}
+					})
 				})
-			})
+			}
 		}
 	}
-	t.Logf("%d faults at %d places: %d pairs, of which %d were played and %d cannot occur",
+	t.Logf("%d faults at %d places: %d pairs, of which %d were played, each with one and with four handlers, and %d cannot occur",
 		len(matrixFaults), len(matrixPlaces), played+impossible, played, impossible)
 }
 

@@ -50,8 +50,8 @@ const (
 const maxErrorText = 1 << 10
 
 // Attempts is how often the handler was called for this message before, as its header says: counted are
-// the calls after which the message was delayed or parked, not those after which it was put back or its
-// connection was lost. It is 0 when there is no such header, or one that is not a number.
+// the calls after which it was tried again in place, delayed or parked, not those after which it was put
+// back or its connection was lost. It is 0 when there is no such header, or one that is not a number.
 func Attempts(d *Delivery) int {
 	switch v := reflect.ValueOf(d.Headers[HeaderAttempts]); {
 	case v.CanInt():

@@ -37,7 +37,18 @@ type stage struct {
 	lost      bool                 // a fault took messages away with their queue
 }
 
-func newStage(t *testing.T) *stage {
+// shape is how a stage's subscription is consumed.
+type shape struct {
+	name                  string
+	concurrency, prefetch int
+}
+
+var shapes = []shape{
+	{"one handler", 1, 4},
+	{"four handlers", 4, 64}, // whose acknowledgements share frames
+}
+
+func newStage(t *testing.T, as shape) *stage {
 	s := &stage{
 		T: t, server: brokertest.NewInMemoryServer(t), journal: fsm.NewRing(1 << 16),
 		ended: make(chan struct{}), handled: map[string]time.Time{},
@@ -48,12 +59,13 @@ func newStage(t *testing.T) *stage {
 		Name:    "stage",
 		Journal: s.journal,
 		Subscriptions: []consumer.Subscription{{
-			Queue:     stageQueue,
-			Declare:   &broker.QueueOptions{Durable: true},
-			Exchanges: []broker.Exchange{{Name: "events", Kind: "topic", Durable: true}},
-			Bindings:  []broker.Binding{{Exchange: "events", RoutingKey: "work.#"}},
-			Handler:   s.handle,
-			Prefetch:  4,
+			Queue:       stageQueue,
+			Declare:     &broker.QueueOptions{Durable: true},
+			Exchanges:   []broker.Exchange{{Name: "events", Kind: "topic", Durable: true}},
+			Bindings:    []broker.Binding{{Exchange: "events", RoutingKey: "work.#"}},
+			Handler:     s.handle,
+			Concurrency: as.concurrency,
+			Prefetch:    as.prefetch,
 		}},
 	})
 	if err != nil {

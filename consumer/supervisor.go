@@ -24,7 +24,8 @@ type supervisor struct {
 	machine       *fsm.Machine
 	subscriptions []*subscription
 
-	again *republisher
+	counts *counts
+	again  *republisher
 
 	inbox      chan observation
 	timer      *time.Timer
@@ -44,6 +45,7 @@ type supervisor struct {
 	// The end, in the order in which it comes.
 	soft       <-chan struct{} // the caller wants to stop
 	draining   bool
+	before     Stats            // draining began
 	deadline   <-chan time.Time // of the handlers
 	hard       <-chan struct{}  // the caller wants to stop at once
 	cut        bool             // the handlers' context is cancelled
@@ -65,6 +67,7 @@ type subscription struct {
 	// What it is to be, which holds over revivals, and what live is.
 	paused   bool // by the caller
 	tripped  bool // by its breaker
+	trips    int  // so far
 	prefetch int
 	applied  broker.Intake
 	steered  bool   // live is being changed
@@ -89,6 +92,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		config:   c.config,
 		plan:     c.plan,
 		machine:  c.machine,
+		counts:   &c.counts,
 		inbox:    c.inbox,
 		timer:    time.NewTimer(time.Hour),
 		overdue:  time.NewTicker(max(c.config.ConsumerTimeout/20, time.Millisecond)),
