@@ -261,11 +261,11 @@ func (a *acknowledger) oldest() *Delivery {
 	return a.tracker.oldest()
 }
 
-// unfinished is how many deliveries are with their handlers.
-func (a *acknowledger) unfinished() int {
+// outstanding is how many deliveries were received and are not settled.
+func (a *acknowledger) outstanding() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.tracker.held
+	return a.tracker.held + a.tracker.finished
 }
 
 // handledUpTo is the last delivery up to which all were finished, nil if there is none.

@@ -124,8 +124,9 @@ type Subscription struct {
 	// Commit, if set, is called before acknowledgements are sent, for all that was handled up to
 	// then: a handler may gather its effects, and Commit make them last, e.g. flush a buffer or end a
 	// transaction. Never twice at once, but handlers may be running. When it fails, nothing is
-	// acknowledged, and it is called again after RequeuePause and when the consumer stops. Its ctx
-	// is the handlers'. It must not wait for the consumer to stop.
+	// acknowledged, and it is called again after RequeuePause and when the consumer stops; an error
+	// that wraps Requeue is not logged. Its ctx is the handlers'. It must not wait for the consumer to
+	// stop.
 	Commit func(ctx context.Context) error
 
 	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it.
@@ -245,6 +246,9 @@ func (s Subscription) problems() (problems []string) {
 	}
 	if s.Suppress < 0 {
 		report("Suppress: %d is negative", s.Suppress)
+	}
+	if s.Retry.Poison == Park && s.Retry.ParkingQueue == s.Queue && s.Queue != "" {
+		report("Retry.ParkingQueue: %q is the Queue itself", s.Queue)
 	}
 	for _, problem := range s.Retry.problems() {
 		report("Retry.%s", problem)

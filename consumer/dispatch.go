@@ -39,6 +39,9 @@ type dispatcher struct {
 	recent  *recent // nil without Subscription.Suppress
 	breaker breaker
 
+	committing sync.Mutex  // held by Subscription.Commit
+	ended      atomic.Bool // Run returns: the caller's functions are called no more
+
 	position int64 // in a stream, of the channel in view; the supervisor's
 
 	mu      sync.Mutex // guards changes of view, and:

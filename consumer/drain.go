@@ -110,7 +110,7 @@ func (s *supervisor) leftovers() string {
 	notBegun, notFinished := now.Returned-s.before.Returned, now.Requeued-s.before.Requeued
 	for _, sub := range s.subscriptions {
 		if sub.live != nil {
-			notFinished += uint64(sub.view.Load().acks.unfinished())
+			notFinished += uint64(sub.view.Load().acks.outstanding())
 		}
 	}
 	if notBegun+notFinished == 0 {
@@ -122,6 +122,9 @@ func (s *supervisor) leftovers() string {
 // end leaves nothing behind but functions of the caller's that do not return.
 func (s *supervisor) end() {
 	close(s.gone)
+	for _, sub := range s.subscriptions {
+		sub.ended.Store(true)
+	}
 	s.timer.Stop()
 	s.overdue.Stop()
 	s.cancelWork()

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
@@ -204,19 +205,26 @@ func (d *dispatcher) about(line *zerolog.Event, delivery *Delivery) *zerolog.Eve
 		Uint64("delivery_tag", delivery.DeliveryTag).Str("message_id", delivery.MessageID)
 }
 
-// commit calls Subscription.Commit.
+// commit calls Subscription.Commit: for one channel at a time, and not after Run.
 func (d *dispatcher) commit() (err error) {
+	d.committing.Lock()
+	defer d.committing.Unlock()
+	if d.ended.Load() {
+		return errEnded
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack())
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, Requeue) {
 			d.logger.Error().Err(err).Str(fsm.FieldQueue, d.spec.Queue).
 				Msgf("commit failed; nothing is acknowledged, and it is tried again in %v", d.spec.RequeuePause)
 		}
 	}()
 	return d.spec.Commit(d.work)
 }
+
+var errEnded = errors.New("consumer: it has ended")
 
 // Stale is a delivery whose outcome was not sent, because the channel that delivered it was gone. If
 // it came from a queue that still holds it, the broker delivers it again.
@@ -231,6 +239,9 @@ type Stale struct {
 
 // staleOutcomes counts what could not be sent, and tells the supervisor and the caller.
 func (d *dispatcher) staleOutcomes(deliveries []*Delivery, why error) {
+	if d.ended.Load() {
+		return
+	}
 	d.counts.stale.Add(uint64(len(deliveries)))
 	first, last := deliveries[0], deliveries[len(deliveries)-1]
 	note := fmt.Sprintf("outcome of delivery tag %d dropped", first.DeliveryTag)

@@ -85,7 +85,8 @@ func (r Retry) problems() (problems []string) {
 			report("ParkingQueue: missing, and Queue has no name to make one of")
 		}
 		if len(r.ParkingQueue) > 255 { // a short string of AMQP 0-9-1
-			report("ParkingQueue: %d bytes, and 255 is the most", len(r.ParkingQueue))
+			report("ParkingQueue: %q has %d bytes, and 255 is the most; by default it is the Queue's name and .parked",
+				r.ParkingQueue, len(r.ParkingQueue))
 		}
 	default:
 		report("Poison: %q is none of %q, %q and %q", r.Poison, DeadLetter, Park, PutBack)

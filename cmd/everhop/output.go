@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -43,18 +41,19 @@ type outputError struct{ err error }
 func (e *outputError) Error() string { return "standard output: " + e.err.Error() }
 func (e *outputError) Unwrap() error { return e.err }
 
-// MarshalZerologObject keeps the line of a commit that failed out of the log: the program ends for that
-// reason, and says it then, or not at all if its reader has had enough.
-func (e *outputError) MarshalZerologObject(line *zerolog.Event) { line.Discard() }
+// putBack tells the consumer that an error of the output is not its messages' fault, nor news: the
+// program ends for that reason, and says it then, or not at all if its reader has had enough.
+func putBack(err error) error {
+	var broken *outputError
+	if errors.As(err, &broken) {
+		return fmt.Errorf("%w: %w", consumer.Requeue, err)
+	}
+	return err
+}
 
 // handle is a consumer.Handler. Nil means that the message is in the buffer.
 func (o *output) handle(_ context.Context, d *consumer.Delivery) error {
-	err := o.add(d)
-	var broken *outputError
-	if errors.As(err, &broken) {
-		return fmt.Errorf("%w: %w", consumer.Requeue, err) // it is not the message's fault
-	}
-	return err
+	return putBack(o.add(d))
 }
 
 func (o *output) add(d *consumer.Delivery) error {
@@ -76,7 +75,9 @@ func (o *output) add(d *consumer.Delivery) error {
 
 // commit is Subscription.Commit. Nil, and with it the acknowledgement, means that all messages handled
 // so far are out.
-func (o *output) commit(context.Context) error {
+func (o *output) commit(context.Context) error { return putBack(o.flush()) }
+
+func (o *output) flush() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.write()
@@ -103,7 +104,7 @@ func (o *output) write() error {
 // ends, a write that hangs is left behind.
 func (o *output) finish(ctx context.Context) error {
 	written := make(chan error, 1)
-	go func() { written <- o.commit(ctx) }()
+	go func() { written <- o.flush() }()
 	select {
 	case err := <-written:
 		return err
