@@ -68,16 +68,22 @@ func newAcknowledger(s source, spec *Subscription, prefetch int) *acknowledger {
 		source:  s,
 		each:    spec.AckEach,
 		pause:   spec.RequeuePause,
-		batch:   max(1, min(mostPerAck, prefetch/4)),
-		strays:  max(1, prefetch/2),
 		tracker: newTracker(),
 	}
-	if a.each {
-		a.batch, a.strays = 1, 1
-	}
+	a.fit(prefetch)
 	a.timer = time.AfterFunc(time.Hour, a.tick)
 	a.timer.Stop()
 	return a
+}
+
+// fit sets how much is gathered to what may be outstanding.
+func (a *acknowledger) fit(prefetch int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.batch, a.strays = max(1, min(mostPerAck, prefetch/4)), max(1, prefetch/2)
+	if a.each {
+		a.batch, a.strays = 1, 1
+	}
 }
 
 // receive waits for the next delivery and takes charge of it.
@@ -113,14 +119,11 @@ func (a *acknowledger) finish(d *Delivery) {
 	a.tracker.finish(d.DeliveryTag)
 	full := a.full()
 	if !full {
-		a.arm(idleAfter)
+		a.arm()
 	}
 	a.mu.Unlock()
-	for full && a.sending.TryLock() { // whoever is sending looks again when it is done
+	if full && a.sending.TryLock() { // whoever is sending looks again when it is done
 		a.send(false)
-		a.mu.Lock()
-		full = a.full()
-		a.mu.Unlock()
 	}
 }
 
@@ -130,37 +133,36 @@ func (a *acknowledger) full() bool {
 	return (t.ready >= a.batch || t.finished-t.ready >= a.strays) && !a.postponed
 }
 
-// arm is called with mu held.
-func (a *acknowledger) arm(after time.Duration) {
-	if !a.armed {
-		a.armed = true
-		a.seen = a.tracker.next
-		a.timer.Reset(after)
+// arm sees to it that what is finished does not wait for ever. It is called with mu held.
+func (a *acknowledger) arm() {
+	if a.armed || a.tracker.finished == 0 {
+		return
+	}
+	a.armed = true
+	a.seen = a.tracker.next
+	if a.postponed {
+		a.timer.Reset(a.pause)
+	} else {
+		a.timer.Reset(idleAfter)
 	}
 }
 
 // tick sends what has waited for long enough.
 func (a *acknowledger) tick() {
 	a.mu.Lock()
-	idle := a.tracker.next == a.seen
-	a.seen = a.tracker.next
-	a.ticks++
-	if idle || a.ticks >= latestAfter {
-		stray := idle || a.stuck == a.tracker.base
-		a.stuck = a.tracker.base
-		a.postponed = false
-		a.mu.Unlock()
-		a.flush(stray)
-		a.mu.Lock()
-	}
 	a.armed = false
-	switch {
-	case a.postponed:
-		a.arm(a.pause)
-	case a.tracker.finished > 0:
-		a.arm(idleAfter)
+	a.ticks++
+	idle := a.tracker.next == a.seen
+	if !idle && a.ticks < latestAfter {
+		a.arm()
+		a.mu.Unlock()
+		return
 	}
+	strays := idle || a.stuck == a.tracker.base
+	a.stuck = a.tracker.base
+	a.postponed = false
 	a.mu.Unlock()
+	a.flush(strays)
 }
 
 // flush sends what is finished, the strays only if it is told to.
@@ -171,10 +173,17 @@ func (a *acknowledger) flush(strays bool) {
 
 // send is called with sending held, and releases it.
 func (a *acknowledger) send(strays bool) {
-	dropped, err := a.acknowledge(strays)
-	a.sending.Unlock()
-	if len(dropped) > 0 {
-		a.stale(dropped, err)
+	for again := true; again; strays = false {
+		dropped, err := a.acknowledge(strays)
+		a.sending.Unlock()
+		if len(dropped) > 0 {
+			a.stale(dropped, err)
+		}
+		a.mu.Lock()
+		again = a.full()
+		a.arm()
+		a.mu.Unlock()
+		again = again && a.sending.TryLock()
 	}
 }
 
@@ -200,7 +209,6 @@ func (a *acknowledger) acknowledge(strays bool) (dropped []*Delivery, err error)
 		if err := a.commit(); err != nil {
 			a.mu.Lock()
 			a.postponed = true
-			a.arm(a.pause)
 			a.mu.Unlock()
 			return nil, nil
 		}

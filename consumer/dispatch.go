@@ -147,6 +147,11 @@ func (d *dispatcher) stream() bool {
 // giveBackRest returns to the queue what the broker has sent and no worker has received, and tells how
 // much that was. The consumer must have been cancelled, and the view paused or over.
 func (d *dispatcher) giveBackRest(a *acknowledger) (deliveries int) {
+	for _, j := range d.lanes.takeAll() { // behind others of their keys
+		if d.giveBack(j.acks, j.Delivery) {
+			deliveries++
+		}
+	}
 	for {
 		delivery, ok := a.receive(nil)
 		if !ok {

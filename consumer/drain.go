@@ -28,15 +28,8 @@ func (s *supervisor) drain() {
 		s.cancelAttempt()
 	}
 	for _, sub := range s.subscriptions {
-		acks, isStream := sub.view.Load().acks, sub.stream()
 		sub.stop()
-		if c := sub.live; c != nil { // others shall get what has come and what comes now
-			s.background.Go(func() {
-				if c.Cancel(context.Background()) == nil && !isStream {
-					sub.giveBackRest(acks)
-				}
-			})
-		}
+		s.withdraw(sub)
 	}
 	s.deadline = time.After(s.config.GracePeriod)
 	go func() { // nobody's, because a handler that never returns must not keep Run
@@ -46,6 +39,19 @@ func (s *supervisor) drain() {
 		}
 		s.post(drained{})
 	}()
+}
+
+// withdraw ends a subscription's consumer: others shall get what has come and what comes now.
+func (s *supervisor) withdraw(sub *subscription) {
+	c, acks, isStream := sub.live, sub.view.Load().acks, sub.stream()
+	if c == nil {
+		return
+	}
+	s.background.Go(func() {
+		if c.Cancel(context.Background()) == nil && !isStream {
+			sub.giveBackRest(acks)
+		}
+	})
 }
 
 // drained says that every handler has returned.

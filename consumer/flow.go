@@ -13,6 +13,9 @@ import (
 // what they have not begun with goes back to the queue. The index is the place in
 // Config.Subscriptions. The consumer's state stays what it is; events tell of the pause.
 //
+// A queue that is declared AutoDelete goes with its last consumer, and its messages with it: do not pause
+// it, change its prefetch, or give it a Breaker.
+//
 // Pause, Resume, SetPrefetch and SetConcurrency return before the broker has answered. The change holds
 // over revivals, and an event note says when it is done. They return ErrNotRunning before Run and when
 // the consumer is stopping.
@@ -133,17 +136,26 @@ func (s *supervisor) steer(sub *subscription) {
 		return
 	}
 	sub.steered = true
-	live, acks := sub.live, sub.view.Load().acks
-	if want.Paused {
+	session, live, acks, isStream := s.session, sub.live, sub.view.Load().acks, sub.stream()
+	if want.Paused || isStream {
 		sub.change(func(v *view) { v.paused = true })
 	}
 	s.background.Go(func() {
-		o := steered{sub: sub, live: live, intake: want}
+		o := steered{sub: sub, live: live, is: live, intake: want}
 		if o.err = live.Cancel(context.Background()); o.err == nil {
 			switch {
+			case !want.Paused && isStream: // a new channel begins with what was not handled
+				_ = live.Close(context.Background())
+				if last := acks.handledUpTo(); last != nil { // by now
+					if offset, ok := last.Headers["x-stream-offset"].(int64); ok {
+						want.StreamOffset = offset + 1
+					}
+				}
+				o.intake = want
+				o.is, o.err = session.Consume(context.Background(), live.Index(), want)
 			case !want.Paused:
 				o.err = live.Resume(context.Background(), want)
-			case !sub.stream(): // whose rest waits for Resume: it can only be acknowledged
+			case !isStream: // its rest goes with the channel: it can only be acknowledged
 				o.returned = sub.giveBackRest(acks)
 			}
 		}
@@ -154,7 +166,7 @@ func (s *supervisor) steer(sub *subscription) {
 // steered is how steering ended.
 type steered struct {
 	sub      *subscription
-	live     *broker.Consumer
+	live, is *broker.Consumer // before and after
 	intake   broker.Intake
 	returned int
 	err      error
@@ -163,14 +175,30 @@ type steered struct {
 func (o steered) apply(s *supervisor) error {
 	sub := o.sub
 	sub.steered = false
+	if o.is != nil && o.is != o.live && (sub.live != o.live || s.draining) { // it comes too late
+		s.background.Go(func() { _ = o.is.Close(context.Background()) })
+	}
+	if s.draining {
+		if sub.live == o.live && o.is == o.live { // drain came before it was consumed again
+			s.withdraw(sub)
+		}
+		return nil
+	}
 	if sub.live != o.live { // lost meanwhile, and perhaps revived as what it was to be then
 		s.steer(sub)
 		return nil
 	}
 	if o.err != nil {
+		if o.is == nil { // a new channel was to take its place: nobody else reports that there is none
+			return s.broken(ChannelError, sub, evidence(asBrokerError(o.err)))
+		}
 		return nil // its loss is reported
 	}
+	if o.is != o.live {
+		sub.adopt(o.is, o.intake)
+	}
 	sub.applied = o.intake
+	sub.view.Load().acks.fit(o.intake.Prefetch)
 	note := "paused"
 	if !o.intake.Paused {
 		note = fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)

@@ -38,10 +38,14 @@ func (d *dispatcher) handle(j job) {
 
 // carryOut has the handler called, and carries out what comes of it.
 func (d *dispatcher) carryOut(j job, ended func(outcome)) {
-	o := outcome{verdict: putBack, failure: failure{err: errGoexit, attempts: 1}}
+	var o outcome
 	returned := false
 	defer func() {
 		if !returned { // the handler has ended this goroutine
+			o = outcome{verdict: putBack, failure: failure{errGoexit, 1, time.Now(), time.Now()}}
+			if isStream(j.Delivery) { // where nothing can be put back
+				o.verdict = parked
+			}
 			d.report(j, o)
 		}
 		ended(o)
@@ -150,16 +154,24 @@ func (d *dispatcher) settle(j job, o outcome) {
 		alone(reject(false), &d.counts.rejected)
 		return
 	case postponed, parked:
-		if err := d.republish(j, o); err == nil {
-			count := &d.counts.parked
-			if o.verdict == postponed {
-				count = &d.counts.delayed
+		count := &d.counts.parked
+		if o.verdict == postponed {
+			count = &d.counts.delayed
+		}
+		for {
+			err := d.republish(j, o)
+			if err == nil {
+				alone(j.acks.source.Ack, count)
+				return
 			}
-			alone(j.acks.source.Ack, count)
-			return
-		} else if !j.acks.lost() {
-			d.about(d.logger.Error(), j.Delivery).Err(err).
-				Msgf("the message could not be %s; it goes back to the queue in %v", o.verdict, d.spec.RequeuePause)
+			if !j.acks.lost() {
+				d.about(d.logger.Error(), j.Delivery).Err(err).
+					Msgf("the message could not be %s; it goes back to the queue in %v", o.verdict, d.spec.RequeuePause)
+			}
+			// A stream would not deliver it again.
+			if !isStream(j.Delivery) || !d.wait(j, d.spec.RequeuePause) {
+				break
+			}
 		}
 	}
 	d.wait(j, d.spec.RequeuePause)

@@ -70,6 +70,19 @@ func (l *lanes[T]) next(key string) (item T, ok bool) {
 	return item, true
 }
 
+// takeAll takes out what waits, key by key.
+func (l *lanes[T]) takeAll() (items []T) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, queue := range l.busy {
+		for p := queue.first; p != nil; p = p.behind {
+			items = append(items, p.item)
+		}
+		l.busy[key] = lane[T]{}
+	}
+	return items
+}
+
 // place gives an empty place, a used one if there is one.
 func (l *lanes[T]) place() *place[T] {
 	p := l.spare

@@ -77,7 +77,7 @@ type subscription struct {
 // adopt takes over a consumer that the broker has confirmed. Its deliveries wait until that is
 // committed.
 func (sub *subscription) adopt(c *broker.Consumer, in broker.Intake) {
-	sub.live, sub.since, sub.applied = c, time.Now(), in
+	sub.live, sub.since, sub.applied, sub.warned = c, time.Now(), in, 0 // delivery tags begin anew
 	sub.attach(c, in.Prefetch)
 }
 
