@@ -169,6 +169,11 @@ func (d *dispatcher) giveBack(a *acknowledger, delivery *Delivery) bool {
 		return false
 	}
 	d.counts.returned.Add(1)
+	if d.recent != nil && !delivery.Redelivered { // or another one of its id would speak for it
+		id := d.nameOf(d.spec.ID, delivery)
+		d.recent.begin(id, false, nil)
+		d.recent.end(id, false)
+	}
 	return true
 }
 
