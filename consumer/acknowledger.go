@@ -9,11 +9,11 @@ const (
 	// mostPerAck bounds how many deliveries share an acknowledgement, if nobody is in the way. More
 	// gain nothing that can be measured, and come again if the connection is lost.
 	mostPerAck = 64
-	// idleAfter is how long nothing must have come in for the subscription to be idle: what is
-	// finished is acknowledged then.
+	// An acknowledgement waits until nothing has come in for idleAfter; while deliveries keep
+	// coming, it waits for busyAfter more at most. A timer that fires every millisecond would cost
+	// more than what it is to save.
 	idleAfter = time.Millisecond
-	// latestAfter is how many times idleAfter an acknowledgement waits at most.
-	latestAfter = 5
+	busyAfter = 4 * time.Millisecond
 )
 
 // source is a channel that is consumed: a *broker.Consumer, or a model of one in tests.
@@ -56,8 +56,8 @@ type acknowledger struct {
 	tracker   tracker
 	timer     *time.Timer
 	armed     bool
-	ticks     int    // of the timer, since the last acknowledgement
-	seen      uint64 // tracker.next at the last tick
+	busy      bool   // deliveries came in before the last tick
+	seen      uint64 // tracker.next when the timer was armed
 	stuck     uint64 // tracker.base at the last tick that sent
 	postponed bool   // commit failed; the timer tries again
 	gone      error  // why nothing can be sent any more
@@ -140,9 +140,12 @@ func (a *acknowledger) arm() {
 	}
 	a.armed = true
 	a.seen = a.tracker.next
-	if a.postponed {
+	switch {
+	case a.postponed:
 		a.timer.Reset(a.pause)
-	} else {
+	case a.busy:
+		a.timer.Reset(busyAfter)
+	default:
 		a.timer.Reset(idleAfter)
 	}
 }
@@ -151,14 +154,14 @@ func (a *acknowledger) arm() {
 func (a *acknowledger) tick() {
 	a.mu.Lock()
 	a.armed = false
-	a.ticks++
-	idle := a.tracker.next == a.seen
-	if !idle && a.ticks < latestAfter {
+	was := a.busy
+	a.busy = a.tracker.next != a.seen
+	if a.busy && !was {
 		a.arm()
 		a.mu.Unlock()
 		return
 	}
-	strays := idle || a.stuck == a.tracker.base
+	strays := !a.busy || a.stuck == a.tracker.base
 	a.stuck = a.tracker.base
 	a.postponed = false
 	a.mu.Unlock()
@@ -191,7 +194,6 @@ func (a *acknowledger) send(strays bool) {
 // prefetch would fill up with them behind a slow handler.
 func (a *acknowledger) acknowledge(strays bool) (dropped []*Delivery, err error) {
 	a.mu.Lock()
-	a.ticks = 0
 	tag, n := a.tracker.upTo()
 	a.single = a.single[:0]
 	switch {
