@@ -33,7 +33,8 @@ type source interface {
 // Acknowledgements are gathered. They are sent
 //   - when a run of mostPerAck, or a quarter of the prefetch, is finished,
 //   - when half of the prefetch is finished, but behind a slow one: then each by a frame of its own,
-//   - when nothing has come in for a millisecond, and after five in any case,
+//   - when nothing has come in for a millisecond, and after five in any case, or nine for what was
+//     finished behind one that was slow,
 //   - when the consumer stops or pauses.
 //
 // Other outcomes are sent at once, and alone.
@@ -58,7 +59,6 @@ type acknowledger struct {
 	armed     bool
 	busy      bool   // deliveries came in before the last tick
 	seen      uint64 // tracker.next when the timer was armed
-	stuck     uint64 // tracker.base at the last tick that sent
 	postponed bool   // commit failed; the timer tries again
 	gone      error  // why nothing can be sent any more
 }
@@ -161,8 +161,7 @@ func (a *acknowledger) tick() {
 		a.mu.Unlock()
 		return
 	}
-	strays := !a.busy || a.stuck == a.tracker.base
-	a.stuck = a.tracker.base
+	strays := !a.busy || a.tracker.run < a.seen // whoever is in the way was there when the timer was armed
 	a.postponed = false
 	a.mu.Unlock()
 	a.flush(strays)

@@ -54,7 +54,7 @@ const (
 	requeuePause = 3 * time.Millisecond
 	retryAfterIn = 2 * time.Millisecond
 	// soon is how long an acknowledgement may wait for others.
-	soon = 2 * (idleAfter + busyAfter)
+	soon = idleAfter + 2*busyAfter + time.Millisecond
 )
 
 const (

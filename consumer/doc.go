@@ -48,7 +48,7 @@
 //	                        another error  | again in place, with growing pauses; then it is poison:
 //	                        or a panic     | dead-lettered, parked or put back
 //
-// Acknowledgements wait for each other, for five milliseconds at most: the longest run of handled
+// Acknowledgements wait for each other, for a few milliseconds: the longest run of handled
 // deliveries is settled by one frame. All other outcomes are sent at once, and alone. What cannot be
 // sent because its channel is gone is counted and reported (Stats.Stale, Config.OnStale): the broker
 // delivers it again.
