@@ -197,12 +197,15 @@ func (in *inbox) take(lost, stop <-chan struct{}) (d amqp.Delivery, open, ended 
 		return d, open, false
 	default:
 	}
-	select {
+	select { // not lost as well, for speed: deliveries is closed then, too
 	case d, open = <-in.deliveries:
-		return d, open, false
-	case <-lost:
-		return d, false, true
 	case <-stop:
 		return d, false, true
+	}
+	select {
+	case <-lost: // meanwhile
+		return d, false, true
+	default:
+		return d, open, false
 	}
 }

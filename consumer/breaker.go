@@ -5,12 +5,14 @@ import (
 	"time"
 )
 
-// Breaker pauses a subscription whose handler keeps failing, because what it depends on is down: the
-// messages wait in their queue instead of being tried in vain. After the pause it is tried again, and
-// the first failure in a row pauses it again. While that lasts, no message counts as poison: those
-// that are out of attempts are put back.
+// Breaker pauses a subscription after a run of failures over all its messages: what the handler depends
+// on is probably down, and the messages wait in their queue instead of being tried in vain. After Pause
+// it consumes again, and counts anew. The messages that fail while it opens go back to the queue,
+// whatever their attempts; those that failed too often before that are poison, as ever.
 type Breaker struct {
-	// Failures in a row, over all messages of the subscription, that pause it. Defaults to 0: never.
+	// Failures in a row that pause it, each call of the handler counting. More than Retry.Attempts
+	// times Concurrency: so each time some messages come to the end of their attempts, and a few bad
+	// ones in front of the queue cannot stop it for good. Defaults to 0: never.
 	Failures int
 	// Pause defaults to 30 s.
 	Pause time.Duration

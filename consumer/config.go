@@ -64,13 +64,15 @@ type Config struct {
 	GracePeriod time.Duration
 
 	// ConsumerTimeout is the broker's consumer_timeout: past it RabbitMQ closes the channel of a
-	// delivery that was not acknowledged. A warning is logged when a handler has taken four fifths of
-	// it. Defaults to RabbitMQ's 30 minutes.
+	// delivery that was not acknowledged (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout).
+	// A warning is logged when four fifths of it have passed since a worker received a delivery. What
+	// waits in memory for a worker counts for RabbitMQ and not for this warning: keep Prefetch times
+	// handling time by Concurrency well below it. Defaults to RabbitMQ's 30 minutes.
 	ConsumerTimeout time.Duration
 
 	// OnStale is told of each delivery whose outcome could not be sent, because its channel was gone.
-	// It is called by the goroutine that handled the delivery, or one of the consumer's, and should
-	// not take long.
+	// It is called by the goroutine that handled the delivery, or one of the consumer's, perhaps by
+	// several at once, and should not take long. A panic is logged. None comes after Run.
 	OnStale func(Stale)
 	// Logger gets one line per event, and one per delivery whose handler failed, from several
 	// goroutines: its writer must allow that, as files do (see zerolog.SyncWriter). Defaults to silence.
@@ -97,9 +99,12 @@ type Subscription struct {
 	Prefetch int
 	// Key, if set, keeps the order of the deliveries for which it returns the same: they are handled
 	// one after another, others meanwhile. It is called once for each, by one goroutine at a time,
-	// and should be quick; while one waits for its predecessor, it fills a place in the prefetch.
+	// and should be quick; while one waits for its predecessor, it fills a place in the prefetch. What
+	// is put back, delayed or parked is overtaken. The empty key is a key, too.
 	Key func(*Delivery) string
-	// HandlerTimeout ends the context of a handler that takes longer. Defaults to 0: no limit.
+	// HandlerTimeout ends the context of a handler that takes longer. An error that it returns then is
+	// a failure like any other (see Retry); one that ignores its context is not ended. Defaults to 0:
+	// no limit.
 	HandlerTimeout time.Duration
 
 	// Retry is what happens when the handler fails.
@@ -111,7 +116,8 @@ type Subscription struct {
 	Breaker Breaker
 	// Suppress is how many ids of handled messages are remembered, to acknowledge a redelivery of
 	// one without calling the handler. It should be several times the prefetch. It covers what this
-	// process has handled, and nothing across a restart. Defaults to 0: no suppression.
+	// subscription has handled, and nothing across a restart; it has no effect on a stream, whose
+	// deliveries are never marked as redelivered. Defaults to 0: no suppression.
 	Suppress int
 	// ID names a message for Suppress; it must be unique, or a message may be taken for another one
 	// and be lost. Messages with an empty ID are never suppressed. Defaults to Delivery.MessageID.
@@ -125,8 +131,7 @@ type Subscription struct {
 	// then: a handler may gather its effects, and Commit make them last, e.g. flush a buffer or end a
 	// transaction. Never twice at once, but handlers may be running. When it fails, nothing is
 	// acknowledged, and it is called again after RequeuePause and when the consumer stops; an error
-	// that wraps Requeue is not logged. Its ctx is the handlers'. It must not wait for the consumer to
-	// stop.
+	// that wraps Requeue is not logged. Its ctx is the handlers'. It must not call Stop.
 	Commit func(ctx context.Context) error
 
 	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it.
@@ -136,9 +141,11 @@ type Subscription struct {
 	Bindings  []broker.Binding
 	// Exclusive asks to be the queue's only consumer.
 	Exclusive bool
-	// ConsumerTag names the consumer at the broker. Defaults to Name and the subscription's number.
+	// ConsumerTag names the consumer at the broker; after Resume and SetPrefetch it ends in /2, /3 and
+	// so on. Defaults to Name and the subscription's number.
 	ConsumerTag string
-	// Arguments of basic.consume, e.g. x-priority.
+	// Arguments of basic.consume, e.g. x-priority; or x-stream-offset, which says where to begin with a
+	// stream: after a revival it goes on behind the last message up to which all were handled.
 	Arguments map[string]any
 }
 
@@ -241,8 +248,9 @@ func (s Subscription) problems() (problems []string) {
 			report("%s: %v is negative", d.field, d.value)
 		}
 	}
-	if s.Breaker.Failures < 0 {
-		report("Breaker.Failures: %d is negative", s.Breaker.Failures)
+	if least := s.Retry.Attempts * s.Concurrency; s.Breaker.Failures != 0 && s.Breaker.Failures <= least {
+		report("Breaker.Failures: %d is not more than Retry.Attempts times Concurrency, %d: a few bad messages could stop it for good",
+			s.Breaker.Failures, least)
 	}
 	if s.Suppress < 0 {
 		report("Suppress: %d is negative", s.Suppress)

@@ -129,7 +129,8 @@ type Stats struct {
 	Failed uint64
 	// Requeued: put back into the queue, by the handler's wish or because it failed.
 	Requeued uint64
-	// Rejected: given to the dead-letter exchange.
+	// Rejected: given to the dead-letter exchange, or dropped by the broker if the queue has none; on a
+	// stream, passed over.
 	Rejected uint64
 	// Delayed: published into a delay queue.
 	Delayed uint64
@@ -140,8 +141,8 @@ type Stats struct {
 	// Returned: given back because the subscription paused or the consumer stopped before a handler
 	// began with it.
 	Returned uint64
-	// Stale: the handler finished after its delivery's channel was gone. Nothing was sent; the
-	// broker delivers the message again.
+	// Stale: the outcome could not be sent, because the delivery's channel was gone. The broker
+	// delivers the message again.
 	Stale uint64
 }
 

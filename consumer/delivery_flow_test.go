@@ -219,37 +219,55 @@ func TestSetConcurrencyUpAndDown(t *testing.T) {
 	r.wantStats(consumer.Stats{Handled: 20})
 }
 
-// What the handler depends on is down: the messages wait in their queue, and none becomes poison.
-func TestBreakerKeepsMessages(t *testing.T) {
-	t.Parallel()
+// breaking is a rig whose breaker opens with the third failure, which is the second message's first.
+func breaking(t *testing.T, fails func(n int) bool) *rig {
 	r := newRig(t)
 	rabbittest.NeedsControl(t)
-	var up atomic.Bool
 	s := &r.config.Subscriptions[0]
-	s.Retry = consumer.Retry{Attempts: 3, Backoff: consumer.Backoff{Initial: time.Millisecond, Max: time.Millisecond}}
+	s.Retry = consumer.Retry{Attempts: 2, Backoff: consumer.Backoff{Initial: time.Millisecond, Max: time.Millisecond}}
 	s.Breaker = consumer.Breaker{Failures: 3, Pause: 500 * time.Millisecond}
 	s.Handler = func(ctx context.Context, d *consumer.Delivery) error {
-		if !up.Load() {
+		if fails(numberOf(d)) {
 			return errFails
 		}
-		return r.handle(ctx, d)
+		return nil
 	}
 	r.publish(5)
 	r.start()
 	r.awaitNote(0, "3 failures in a row: to be paused for 500ms")
-	r.await("no consumer, and all messages ready", func() bool {
+	return r
+}
+
+// What the handler depends on is down: the messages wait in their queue.
+func TestBreakerKeepsMessages(t *testing.T) {
+	t.Parallel()
+	var up atomic.Bool
+	r := breaking(t, func(int) bool { return !up.Load() })
+	r.await("no consumer, and the other messages ready", func() bool {
 		ready, unacked, err := r.node.Depth(t.Context(), r.queue)
-		return err == nil && ready == 5 && unacked == 0 && r.consumers() == 0
+		if err != nil || ready != 4 || unacked != 0 || r.consumers() != 0 {
+			return false
+		}
+		up.Store(true)
+		return true
 	})
-	r.awaitState(consumer.Consuming)
-	r.await("one failure after each of three pauses", func() bool { return r.c.Stats().Failed >= 6 })
-	up.Store(true)
-	r.awaitHandled()
-	r.awaitDepth(r.queue, 0, 0)
+	r.await("the rest to be handled", func() bool { return r.c.Stats().Handled == 4 })
 	r.stop()
-	if s := r.c.Stats(); s.Handled != 5 || s.Parked+s.Rejected+s.Delayed != 0 {
-		t.Errorf("%+v, want 5 handled and none elsewhere", s)
+	r.awaitDepth(r.queue, 0, 0)
+	r.deleteQueue(r.queue + ".parked")
+}
+
+// Bad messages in front of the queue do not stop it for good: each pause costs one of them its last attempt.
+func TestBreakerDoesNotStall(t *testing.T) {
+	t.Parallel()
+	r := breaking(t, func(n int) bool { return n <= 3 })
+	r.await("the good ones to be handled", func() bool { return r.c.Stats().Handled == 2 })
+	r.stop()
+	if s := r.c.Stats(); s.Parked != 3 {
+		t.Errorf("%+v, want 3 parked", s)
 	}
+	r.awaitDepth(r.queue, 0, 0)
+	r.deleteQueue(r.queue + ".parked")
 }
 
 // A handler that takes too long is told of before the broker closes its channel, on each connection.
@@ -558,7 +576,7 @@ func TestSoftStopGivesBack(t *testing.T) {
 	}
 	r.awaitDepth(r.queue, 134, 0)
 	r.wantStats(consumer.Stats{Handled: 16, Returned: 84})
-	if e := r.lastEvent(); e.Trigger != consumer.Stop || !strings.Contains(e.Note, "84 deliveries not begun, 0 not finished") {
+	if e := r.lastEvent(); e.Trigger != consumer.Stop || !strings.Contains(e.Note, "84 deliveries not begun and 0 not finished") {
 		t.Errorf("the last event is %+v", e)
 	}
 }

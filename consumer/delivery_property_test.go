@@ -575,8 +575,11 @@ func (h *history) judge(d *modelDelivery, how settlement) (problem string) {
 	case acked, ackedTo:
 		return h.judgeAck(d, how)
 	case nacked:
-		if d.calls > 0 {
-			return "a handler had begun with it"
+		if d.last == success || d.last == reject {
+			return fmt.Sprintf("the last of %d calls ended with %q", d.calls, d.last)
+		}
+		if len(h.plan.events) == 0 && !h.stopping && d.calls > 0 && time.Since(d.ended) < requeuePause {
+			return "it was not kept for a while"
 		}
 	case killed:
 		poison := h.plan.poison == DeadLetter && (d.last == failed || d.last == panics) && d.calls >= h.plan.attempts
@@ -584,7 +587,7 @@ func (h *history) judge(d *modelDelivery, how settlement) (problem string) {
 			return fmt.Sprintf("the last of %d calls ended with %q", d.calls, d.last)
 		}
 	case requeued:
-		if d.calls == 0 || d.last == success || d.last == reject {
+		if d.calls == 0 || d.last == success || d.last == reject || d.last == requeue {
 			return fmt.Sprintf("the last of %d calls ended with %q", d.calls, d.last)
 		}
 		if len(h.plan.events) == 0 && !h.stopping && time.Since(d.ended) < requeuePause {
@@ -643,7 +646,11 @@ func (h *history) audit() {
 	told, stale, suppressed := map[settlement]uint64{}, uint64(0), uint64(0)
 	for _, c := range h.channels {
 		for _, d := range c.deliveries {
-			told[d.told]++
+			if d.told == nacked && d.calls > 0 {
+				told[requeued]++
+			} else {
+				told[d.told]++
+			}
 			stale += uint64(d.stale)
 			if d.calls == 0 && (d.stale > 0 || d.told == acked || d.told == ackedTo) {
 				suppressed++

@@ -25,10 +25,11 @@
 //   - Consuming means consuming: it is entered only when the broker has confirmed every subscription.
 //   - A dead peer is noticed within DrainTimeout + ProbeTimeout, whatever the handlers are doing, and a
 //     slow one is not taken for dead as long as any byte comes in.
-//   - Every message is handled at least once. It is acknowledged only after its handler returned nil, and
-//     only on the channel that delivered it.
+//   - Every message is handled at least once. It is acknowledged only after its handler returned nil, or the
+//     broker has confirmed its copy in a delay or parking queue, and only on the channel that delivered it.
 //   - No message is dropped because its handler failed: it is tried again, and then dead-lettered or
-//     parked (see Retry).
+//     parked (see Retry). Only a queue without a dead-letter exchange drops what it is told to reject,
+//     and a quorum queue what exceeds its delivery limit.
 //   - While one subscription is revived on a healthy connection, the others go on.
 //   - It gives up only on what trying again cannot heal (see Config.GiveUpOn), with an error that says
 //     what to do.
@@ -42,7 +43,7 @@
 //	amqp091-go's channel -> a worker -> the handler -> an outcome -> the channel's acknowledger
 //	                                       |                           nil: basic.ack(multiple), shared
 //	                        nil            +---------------------------+
-//	                        Requeue        | basic.reject, into the queue, after a pause
+//	                        Requeue        | basic.nack, into the queue, after a pause
 //	                        Reject         | basic.reject, to the dead-letter exchange
 //	                        RetryAfter     | wait in place, or publish into a delay queue, then basic.ack
 //	                        another error  | again in place, with growing pauses; then it is poison:
@@ -66,7 +67,7 @@
 //
 //  1. Make handlers idempotent, and let them return when their context ends: one that does not
 //     outlives Run, and its message is delivered again.
-//  2. Acknowledge within the broker's consumer_timeout (30 minutes by default): keep Prefetch small when
-//     handlers are slow.
+//  2. Handle within the broker's consumer_timeout (30 minutes by default), counted from when the broker
+//     sent the message: with Prefetch 64 and Concurrency 1 the last of 64 waits for 63 handlers.
 //  3. Call Run once, and look at its error.
 package consumer

@@ -122,7 +122,7 @@ func (s *supervisor) leftovers() string {
 	if notBegun+notFinished == 0 {
 		return ""
 	}
-	return fmt.Sprintf("back to their queues went %d deliveries not begun, %d not finished", notBegun, notFinished)
+	return fmt.Sprintf("%d deliveries not begun and %d not finished went back to their queues", notBegun, notFinished)
 }
 
 // end leaves nothing behind but functions of the caller's that do not return.

@@ -18,7 +18,8 @@ import (
 //
 // Pause, Resume, SetPrefetch and SetConcurrency return before the broker has answered. The change holds
 // over revivals, and an event note says when it is done. They return ErrNotRunning before Run and when
-// the consumer is stopping.
+// the consumer is stopping; an index that is not in Config.Subscriptions, and a number out of range, are
+// errors.
 func (c *Consumer) Pause(index int) error {
 	return c.adjust(index, func(sub *subscription) string {
 		sub.paused = true
@@ -29,7 +30,8 @@ func (c *Consumer) Pause(index int) error {
 // Resume consumes again after Pause, and at once if it was the Breaker that paused.
 func (c *Consumer) Resume(index int) error {
 	return c.adjust(index, func(sub *subscription) string {
-		sub.paused, sub.tripped = false, false
+		sub.paused = false
+		sub.untrip()
 		return "to be resumed"
 	})
 }
@@ -116,10 +118,16 @@ type rested struct {
 
 func (r rested) apply(s *supervisor) error {
 	if r.sub.tripped && r.sub.trips == r.trip { // else Resume was called meanwhile
-		r.sub.tripped = false
+		r.sub.untrip()
 		s.steer(r.sub)
 	}
 	return nil
+}
+
+// untrip closes the breaker: it counts anew.
+func (sub *subscription) untrip() {
+	sub.tripped = false
+	sub.breaker.row.Store(0)
 }
 
 // intake is how the subscription is to be consumed now.

@@ -42,7 +42,7 @@ func (d *dispatcher) carryOut(j job, ended func(outcome)) {
 	returned := false
 	defer func() {
 		if !returned { // the handler has ended this goroutine
-			o = outcome{verdict: putBack, failure: failure{errGoexit, 1, time.Now(), time.Now()}}
+			o = outcome{verdict: putBack, failed: true, failure: failure{errGoexit, 1, time.Now(), time.Now()}}
 			if isStream(j.Delivery) { // where nothing can be put back
 				o.verdict = parked
 			}
@@ -135,55 +135,67 @@ func (d *dispatcher) wait(j job, pause time.Duration) bool {
 
 // settle tells the broker the outcome. Whatever cannot be carried out puts the message back.
 func (d *dispatcher) settle(j job, o outcome) {
-	alone := func(settle func(uint64) error, count *atomic.Uint64) {
-		if j.acks.alone(j.Delivery, settle) == nil {
-			count.Add(1)
-		}
-	}
-	reject := func(requeue bool) func(uint64) error {
-		return func(tag uint64) error { return j.acks.source.Reject(tag, requeue) }
-	}
+	source := j.acks.source
 	switch o.verdict {
 	case handled:
 		j.acks.finish(j.Delivery)
 		return
 	case skipped:
-		alone(j.acks.source.Ack, &d.counts.rejected)
+		d.alone(j, source.Ack, &d.counts.rejected)
 		return
 	case rejected:
-		alone(reject(false), &d.counts.rejected)
+		d.alone(j, func(tag uint64) error { return source.Reject(tag, false) }, &d.counts.rejected)
 		return
-	case postponed, parked:
-		count := &d.counts.parked
-		if o.verdict == postponed {
-			count = &d.counts.delayed
+	case parked:
+		if d.republish(j, o) {
+			d.alone(j, source.Ack, &d.counts.parked)
+			return
 		}
-		for {
-			err := d.republish(j, o)
-			if err == nil {
-				alone(j.acks.source.Ack, count)
-				return
-			}
-			if !j.acks.lost() {
-				d.about(d.logger.Error(), j.Delivery).Err(err).
-					Msgf("the message could not be %s; it goes back to the queue in %v", o.verdict, d.spec.RequeuePause)
-			}
-			// A stream would not deliver it again.
-			if !isStream(j.Delivery) || !d.wait(j, d.spec.RequeuePause) {
-				break
-			}
+	case postponed:
+		if d.republish(j, o) {
+			d.alone(j, source.Ack, &d.counts.delayed)
+			return
 		}
 	}
 	d.wait(j, d.spec.RequeuePause)
-	if !isStream(j.Delivery) { // a stream keeps it, and is read from there the next time
-		alone(reject(true), &d.counts.requeued)
+	switch {
+	case isStream(j.Delivery): // which keeps it, and is read from there the next time
+	case o.verdict == putBack && o.failed && !o.tripped && d.work.Err() == nil:
+		d.alone(j, func(tag uint64) error { return source.Reject(tag, true) }, &d.counts.requeued)
+	default: // it is not the message's fault, and shall not count towards a quorum queue's delivery limit
+		d.alone(j, source.Nack, &d.counts.requeued)
+	}
+}
+
+// alone settles one delivery, and counts that.
+func (d *dispatcher) alone(j job, settle func(deliveryTag uint64) error, count *atomic.Uint64) {
+	if j.acks.alone(j.Delivery, settle) == nil {
+		count.Add(1)
 	}
 }
 
 // republishTimeout is how long the broker may take to confirm a message that is published again.
 const republishTimeout = 30 * time.Second
 
-func (d *dispatcher) republish(j job, o outcome) error {
+// republish publishes the message again, and keeps trying: to put it back each time would use up a quorum
+// queue's delivery limit. It returns false if the channel is gone, or the consumer stops or pauses.
+func (d *dispatcher) republish(j job, o outcome) bool {
+	for {
+		err := d.tryRepublish(j, o)
+		if err == nil {
+			return true
+		}
+		if !j.acks.lost() {
+			d.about(d.logger.Error(), j.Delivery).Err(err).
+				Msgf("the message could not be %s; it is tried again in %v", o.verdict, d.spec.RequeuePause)
+		}
+		if errors.Is(err, errDelay) || !d.wait(j, d.spec.RequeuePause) {
+			return false
+		}
+	}
+}
+
+func (d *dispatcher) tryRepublish(j job, o outcome) error {
 	ctx, cancel := context.WithTimeout(d.work, republishTimeout)
 	defer cancel()
 	if o.verdict == postponed {
@@ -194,7 +206,7 @@ func (d *dispatcher) republish(j job, o outcome) error {
 
 // report counts and logs a failure; an outcome that the handler chose is none.
 func (d *dispatcher) report(j job, o outcome) {
-	if o.chosen {
+	if !o.failed {
 		return
 	}
 	d.counts.failed.Add(1)

@@ -23,6 +23,7 @@ import (
 // or into a parking queue.
 const (
 	// HeaderAttempts is how often the handler has been called for the message so far (int64); see [Attempts].
+	// Take it off a message that is moved back from the parking queue, or its next failure parks it again.
 	HeaderAttempts = "x-everhop-attempts"
 	// HeaderError is the text of the last failure: valid UTF-8, at most 1 KiB.
 	HeaderError = "x-everhop-error"

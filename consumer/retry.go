@@ -9,7 +9,7 @@ import (
 // Retry is what happens to a message whose handler returned an error that is no outcome, or panicked.
 // The handler is called again in place after a pause: the delivery keeps its place in the prefetch
 // and in the queue's order, and its handler's place among Concurrency. A message that fails too often
-// is poison. It is never dropped.
+// is poison; what becomes of it then, Poison says.
 type Retry struct {
 	// Attempts is how often the handler is called for one message before it is poison; those before
 	// a RetryAfter count, too (see Attempts). Defaults to 4.
@@ -38,7 +38,8 @@ const (
 	// Park publishes it into the parking queue, with headers that tell why (HeaderError and others),
 	// and acknowledges it once the broker has confirmed that.
 	Park Poison = "park"
-	// PutBack returns it to the queue after RequeuePause, again and again.
+	// PutBack returns it to the queue after RequeuePause, again and again; a quorum queue counts that
+	// towards its delivery limit (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling).
 	PutBack Poison = "put-back"
 )
 
@@ -96,7 +97,7 @@ func (r Retry) problems() (problems []string) {
 
 var (
 	// Requeue is what a handler returns, wrapped or not, to put a message back on purpose, after
-	// Subscription.RequeuePause. It is neither logged nor counted as a failure. On a stream, where
+	// Subscription.RequeuePause (basic.nack). It is neither logged nor counted as a failure. On a stream, where
 	// nothing can be put back, the handler is called again after the pause.
 	Requeue = errors.New("consumer: put back on purpose") //nolint:errname,staticcheck // an outcome, not a failure
 	// Reject is what a handler returns, wrapped or not, to give a message to the queue's dead-letter
@@ -107,7 +108,12 @@ var (
 // RetryAfter is what a handler returns, wrapped or not, to get a message again after a delay: if it is
 // short (see Retry.InPlace), the delivery waits for it in place. Otherwise the message is published into
 // a delay queue, from which the broker dead-letters it back to the end of its queue, and is then
-// acknowledged. Neither is logged nor counted as a failure, nor is there a limit; see [Attempts].
+// acknowledged. Neither is logged nor counted as a failure, nor is there a limit; but a call it is, and a
+// message that fails after Retry.Attempts calls, however they ended, is poison at once.
+//
+// The delay is rounded up to two digits (1234 ms become 1300 ms), and the delay queue is called by the
+// queue's name and .retry.1300. More than 48 days, or a queue that the broker has named, cannot be: the
+// message is put back after Subscription.RequeuePause then, and an error is logged.
 func RetryAfter(delay time.Duration) error { return &retryAfter{max(delay, time.Millisecond)} }
 
 type retryAfter struct{ delay time.Duration } //nolint:errname // an outcome, not a failure
@@ -119,7 +125,7 @@ type outcome struct {
 	verdict verdict
 	pause   time.Duration // of again and postponed
 	failure failure
-	chosen  bool // by the handler; otherwise it failed
+	failed  bool // otherwise the handler chose it, or was not given its chance
 	tripped bool // and that was once too often in a row
 }
 
@@ -141,7 +147,7 @@ func (v verdict) String() string {
 
 // judge decides what an error of the handler's means.
 func (d *dispatcher) judge(delivery *Delivery, f failure) outcome {
-	o := outcome{failure: f, chosen: true}
+	o := outcome{failure: f}
 	retry := d.spec.Retry
 	stream := isStream(delivery)
 	var after *retryAfter
@@ -160,7 +166,7 @@ func (d *dispatcher) judge(delivery *Delivery, f failure) outcome {
 			o.verdict = again
 		}
 	default:
-		o.chosen, o.tripped = false, d.breaker.failed()
+		o.failed, o.tripped = true, d.breaker.failed()
 		o.verdict = map[Poison]verdict{DeadLetter: rejected, Park: parked, PutBack: putBack}[retry.Poison]
 		switch {
 		case d.work.Err() != nil: // it was told to stop, and may not have had a chance

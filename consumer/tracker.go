@@ -44,7 +44,7 @@ func newTracker() tracker {
 
 func (t *tracker) at(tag uint64) *slot { return &t.slots[tag&uint64(len(t.slots)-1)] }
 
-// receive records a delivery. Tags may come out of order, since several workers receive.
+// receive records a delivery. Tags may come out of order, since giveBackRest receives beside the workers.
 func (t *tracker) receive(d *Delivery) {
 	tag := d.DeliveryTag
 	for tag-t.base >= uint64(len(t.slots)) {
