@@ -22,6 +22,8 @@ type Delivery struct {
 	DeliveryTag uint64
 	// Redelivered: it was delivered before, to this consumer or another, and not acknowledged.
 	Redelivered bool
+	// StreamOffset is the header x-stream-offset, which tells a message's place in a stream.
+	StreamOffset int64
 	// Generation is the connection that delivered it.
 	Generation uint64
 	// ReceivedAt is when Receive returned it, by the clock of this process; it has a monotonic reading.
@@ -46,6 +48,7 @@ type Delivery struct {
 }
 
 func newDelivery(d *amqp.Delivery, queue string, generation uint64) *Delivery {
+	offset, _ := d.Headers["x-stream-offset"].(int64)
 	return &Delivery{
 		Body:            d.Body,
 		Headers:         plain(d.Headers),
@@ -55,6 +58,7 @@ func newDelivery(d *amqp.Delivery, queue string, generation uint64) *Delivery {
 		ConsumerTag:     d.ConsumerTag,
 		DeliveryTag:     d.DeliveryTag,
 		Redelivered:     d.Redelivered,
+		StreamOffset:    offset,
 		Generation:      generation,
 		ReceivedAt:      time.Now(),
 		ContentType:     d.ContentType,

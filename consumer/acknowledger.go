@@ -1,7 +1,9 @@
 package consumer
 
 import (
+	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -53,6 +55,8 @@ type acknowledger struct {
 	sending sync.Mutex
 	single  []*Delivery // reused; guarded by sending
 
+	first atomic.Int64 // StreamOffset of the first delivery
+
 	mu        sync.Mutex
 	tracker   tracker
 	timer     *time.Timer
@@ -90,6 +94,9 @@ func (a *acknowledger) fit(prefetch int) {
 func (a *acknowledger) receive(stop <-chan struct{}) (*Delivery, bool) {
 	d, ok := a.source.Receive(stop)
 	if ok {
+		if d.DeliveryTag == 1 {
+			a.first.Store(d.StreamOffset)
+		}
 		a.mu.Lock()
 		a.tracker.receive(d)
 		a.mu.Unlock()
@@ -176,8 +183,7 @@ func (a *acknowledger) flush(strays bool) {
 // send is called with sending held, and releases it.
 func (a *acknowledger) send(strays bool) {
 	for again := true; again; strays = false {
-		dropped, err := a.acknowledge(strays)
-		a.sending.Unlock()
+		dropped, err := a.acknowledgeAndUnlock(strays)
 		if len(dropped) > 0 {
 			a.stale(dropped, err)
 		}
@@ -187,6 +193,11 @@ func (a *acknowledger) send(strays bool) {
 		a.mu.Unlock()
 		again = again && a.sending.TryLock()
 	}
+}
+
+func (a *acknowledger) acknowledgeAndUnlock(strays bool) (dropped []*Delivery, err error) {
+	defer a.sending.Unlock() // even if Commit ends this goroutine
+	return a.acknowledge(strays)
 }
 
 // acknowledge sends one acknowledgement for the run, and one for each stray if it is told to, or if the
@@ -209,8 +220,13 @@ func (a *acknowledger) acknowledge(strays bool) (dropped []*Delivery, err error)
 	if a.commit != nil {
 		if err := a.commit(); err != nil {
 			a.mu.Lock()
+			defer a.mu.Unlock()
+			if errors.Is(err, errEnded) { // nobody will commit it any more
+				a.gone = err
+				a.tracker.abandon()
+				return nil, nil
+			}
 			a.postponed = true
-			a.mu.Unlock()
 			return nil, nil
 		}
 	}

@@ -145,7 +145,7 @@ type Subscription struct {
 	// so on. Defaults to Name and the subscription's number.
 	ConsumerTag string
 	// Arguments of basic.consume, e.g. x-priority; or x-stream-offset, which says where to begin with a
-	// stream: after a revival it goes on behind the last message up to which all were handled.
+	// stream, and that it is one (unless Declare says so): after a revival it goes on behind the last message up to which all were handled.
 	Arguments map[string]any
 }
 
@@ -156,6 +156,9 @@ const (
 	DefaultPrefetch        = 64
 	DefaultRequeuePause    = time.Second
 )
+
+// maxConcurrency is as many as may be unacknowledged at once.
+const maxConcurrency = 65535
 
 // withDefaults fills a copy.
 func (c Config) withDefaults() Config {
@@ -234,8 +237,8 @@ func (s Subscription) problems() (problems []string) {
 	if s.Handler == nil {
 		report("Handler: missing")
 	}
-	if s.Concurrency < 1 {
-		report("Concurrency: %d is not positive", s.Concurrency)
+	if s.Concurrency < 1 || s.Concurrency > maxConcurrency {
+		report("Concurrency: %d is not between 1 and %d", s.Concurrency, maxConcurrency)
 	}
 	for _, d := range []struct {
 		field string

@@ -47,7 +47,7 @@ func TestConsumerTimeoutWarningAgain(t *testing.T) {
 // Resume ends the breaker's pause, and not the next one's.
 func TestBreakerPausesAnew(t *testing.T) {
 	t.Parallel()
-	const pause = 2 * time.Second
+	const pause = 6 * time.Second
 	r := newRig(t)
 	at := make(chan time.Time, 10)
 	s := &r.config.Subscriptions[0]
@@ -61,7 +61,7 @@ func TestBreakerPausesAnew(t *testing.T) {
 	r.publish(1)
 	r.start()
 	r.awaitNote(0, "paused")
-	<-time.After(pause / 2)
+	<-time.After(pause / 6)
 	r.must(r.c.Resume(0))
 	for range 3 { // two before the pause, and two after it
 		<-at

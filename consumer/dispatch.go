@@ -36,6 +36,7 @@ type dispatcher struct {
 	workers sync.WaitGroup
 	turn    chan struct{} // held while receiving
 	lanes   lanes[job]
+	stream  bool    // nothing can be given back
 	recent  *recent // nil without Subscription.Suppress
 	breaker breaker
 
@@ -77,6 +78,9 @@ type job struct {
 
 func newDispatcher(spec Subscription, s shared) *dispatcher {
 	d := &dispatcher{spec: spec, shared: s, turn: make(chan struct{}, 1)}
+	_, asked := spec.Arguments["x-stream-offset"]
+	declared := spec.Declare != nil && spec.Declare.Arguments["x-queue-type"] == "stream"
+	d.stream = asked || declared
 	d.breaker.limit = int64(spec.Breaker.Failures)
 	if spec.Suppress > 0 {
 		d.recent = newRecent(spec.Suppress)
@@ -127,21 +131,18 @@ func (d *dispatcher) flush() {
 // offset is where to go on with a stream: after everything that was handled up to. 0: from where
 // the subscription says. It is called by the supervisor.
 func (d *dispatcher) offset() int64 {
+	if !d.stream {
+		return 0
+	}
 	if a := d.view.Load().acks; a != nil {
 		if last := a.handledUpTo(); last != nil {
-			if offset, ok := last.Headers["x-stream-offset"].(int64); ok {
-				return offset + 1
-			}
+			return last.StreamOffset + 1
+		}
+		if first := a.first.Load(); first > 0 && d.position == 0 { // nothing was handled, but something came
+			return first
 		}
 	}
 	return d.position
-}
-
-// stream tells whether the subscription is known to consume a stream.
-func (d *dispatcher) stream() bool {
-	_, asked := d.spec.Arguments["x-stream-offset"]
-	declared := d.spec.Declare != nil && d.spec.Declare.Arguments["x-queue-type"] == "stream"
-	return asked || declared || d.offset() > 0
 }
 
 // giveBackRest returns to the queue what the broker has sent and no worker has received, and tells how
@@ -165,7 +166,7 @@ func (d *dispatcher) giveBackRest(a *acknowledger) (deliveries int) {
 
 // giveBack returns to its queue what no handler has begun with.
 func (d *dispatcher) giveBack(a *acknowledger, delivery *Delivery) bool {
-	if isStream(delivery) || a.settle(delivery, a.source.Nack) != nil {
+	if d.stream || a.settle(delivery, a.source.Nack) != nil {
 		return false
 	}
 	d.counts.returned.Add(1)
@@ -228,21 +229,25 @@ func (d *dispatcher) receive(v *view) (job, bool) {
 	}
 	alone := v.concurrency == 1 && d.spec.Key == nil
 	for {
+		take := d.take
 		if !alone {
 			select {
 			case d.turn <- struct{}{}:
 			case <-v.changed:
 				return job{}, false
 			}
+			take = d.takeInTurn
 		}
-		j, ok, mine := d.take(v)
-		if !alone {
-			<-d.turn
-		}
+		j, ok, mine := take(v)
 		if !ok || mine {
 			return j, ok
 		}
 	}
+}
+
+func (d *dispatcher) takeInTurn(v *view) (j job, ok, mine bool) {
+	defer func() { <-d.turn }() // even if Key ends this goroutine
+	return d.take(v)
 }
 
 // take receives a delivery; it is mine unless it waits in its lane.

@@ -43,7 +43,7 @@ func (s *supervisor) drain() {
 
 // withdraw ends a subscription's consumer: others shall get what has come and what comes now.
 func (s *supervisor) withdraw(sub *subscription) {
-	c, acks, isStream := sub.live, sub.view.Load().acks, sub.stream()
+	c, acks, isStream := sub.live, sub.view.Load().acks, sub.stream
 	if c == nil {
 		return
 	}
@@ -140,6 +140,10 @@ func (s *supervisor) end() {
 	over := make(chan struct{})
 	go func() {
 		s.background.Wait()
+		for _, sub := range s.subscriptions {
+			sub.committing.Lock()   // waits for the last Commit
+			sub.committing.Unlock() //nolint:staticcheck // nothing to do in between
+		}
 		if !s.abandoned {
 			s.waitWorkers()
 		}

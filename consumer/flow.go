@@ -51,8 +51,8 @@ func (c *Consumer) SetPrefetch(index, prefetch int) error {
 // SetConcurrency changes how many deliveries are handled at once. When it shrinks, handlers at work
 // finish first. It does not change the prefetch.
 func (c *Consumer) SetConcurrency(index, concurrency int) error {
-	if concurrency < 1 {
-		return fmt.Errorf("consumer: SetConcurrency: %d is not positive", concurrency)
+	if concurrency < 1 || concurrency > maxConcurrency {
+		return fmt.Errorf("consumer: SetConcurrency: %d is not between 1 and %d", concurrency, maxConcurrency)
 	}
 	return c.adjust(index, func(sub *subscription) string {
 		sub.change(func(v *view) { v.concurrency = concurrency })
@@ -144,7 +144,7 @@ func (s *supervisor) steer(sub *subscription) {
 		return
 	}
 	sub.steered = true
-	session, live, acks, isStream := s.session, sub.live, sub.view.Load().acks, sub.stream()
+	session, live, acks, isStream := s.session, sub.live, sub.view.Load().acks, sub.stream
 	if want.Paused || isStream {
 		sub.change(func(v *view) { v.paused = true })
 	}
@@ -155,9 +155,7 @@ func (s *supervisor) steer(sub *subscription) {
 			case !want.Paused && isStream: // a new channel begins with what was not handled
 				_ = live.Close(context.Background())
 				if last := acks.handledUpTo(); last != nil { // by now
-					if offset, ok := last.Headers["x-stream-offset"].(int64); ok {
-						want.StreamOffset = offset + 1
-					}
+					want.StreamOffset = last.StreamOffset + 1
 				}
 				o.intake = want
 				o.is, o.err = session.Consume(context.Background(), live.Index(), want)
@@ -204,6 +202,9 @@ func (o steered) apply(s *supervisor) error {
 	}
 	if o.is != o.live {
 		sub.adopt(o.is, o.intake)
+		if isLost(o.is) { // its Loss may have come before, when it had no place to arrive at
+			return s.broken(ChannelError, sub, evidence(asBrokerError(errLostAgain)))
+		}
 	}
 	sub.applied = o.intake
 	sub.view.Load().acks.fit(o.intake.Prefetch)

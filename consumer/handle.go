@@ -43,7 +43,7 @@ func (d *dispatcher) carryOut(j job, ended func(outcome)) {
 	defer func() {
 		if !returned { // the handler has ended this goroutine
 			o = outcome{verdict: putBack, failed: true, failure: failure{errGoexit, 1, time.Now(), time.Now()}}
-			if isStream(j.Delivery) { // where nothing can be put back
+			if d.stream { // where nothing can be put back
 				o.verdict = parked
 			}
 			d.report(j, o)
@@ -80,7 +80,7 @@ func (d *dispatcher) attempt(j job) outcome {
 	for ; err != nil; err = d.call(&delivery) {
 		f.err, f.last = err, time.Now()
 		f.attempts++
-		o := d.judge(&delivery, f)
+		o := d.judge(f)
 		d.report(j, o)
 		if o.verdict != again {
 			return o
@@ -111,7 +111,15 @@ func (d *dispatcher) call(delivery *Delivery) (err error) {
 			err = fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack())
 		}
 	}()
-	return d.spec.Handler(ctx, delivery)
+	return examined(d.spec.Handler(ctx, delivery))
+}
+
+// examined calls an error's methods where a panic is recovered: one that holds a nil pointer may panic.
+func examined(err error) error {
+	if err != nil {
+		_, _, _ = errors.Is(err, Requeue), errors.As(err, new(*retryAfter)), err.Error()
+	}
+	return err
 }
 
 // wait keeps a delivery for a while. False: it is not worth it any more, because its channel is gone,
@@ -159,7 +167,7 @@ func (d *dispatcher) settle(j job, o outcome) {
 	}
 	d.wait(j, d.spec.RequeuePause)
 	switch {
-	case isStream(j.Delivery): // which keeps it, and is read from there the next time
+	case d.stream: // which keeps it, and is read from there the next time
 	case o.verdict == putBack && o.failed && !o.tripped && d.work.Err() == nil:
 		d.alone(j, func(tag uint64) error { return source.Reject(tag, true) }, &d.counts.requeued)
 	default: // it is not the message's fault, and shall not count towards a quorum queue's delivery limit
@@ -180,7 +188,7 @@ const republishTimeout = 30 * time.Second
 // republish publishes the message again, and keeps trying: to put it back each time would use up a quorum
 // queue's delivery limit. It returns false if the channel is gone, or the consumer stops or pauses.
 func (d *dispatcher) republish(j job, o outcome) bool {
-	for {
+	for !j.acks.lost() { // else it comes again, and would be there twice
 		err := d.tryRepublish(j, o)
 		if err == nil {
 			return true
@@ -190,9 +198,10 @@ func (d *dispatcher) republish(j job, o outcome) bool {
 				Msgf("the message could not be %s; it is tried again in %v", o.verdict, d.spec.RequeuePause)
 		}
 		if errors.Is(err, errDelay) || !d.wait(j, d.spec.RequeuePause) {
-			return false
+			break
 		}
 	}
+	return false
 }
 
 func (d *dispatcher) tryRepublish(j job, o outcome) error {
@@ -245,7 +254,7 @@ func (d *dispatcher) commit() (err error) {
 				Msgf("commit failed; nothing is acknowledged, and it is tried again in %v", d.spec.RequeuePause)
 		}
 	}()
-	return d.spec.Commit(d.work)
+	return examined(d.spec.Commit(d.work))
 }
 
 var errEnded = errors.New("consumer: it has ended")
@@ -291,10 +300,4 @@ func (d *dispatcher) tellStale(delivery *Delivery) {
 		Queue: delivery.Queue, MessageID: delivery.MessageID, DeliveryTag: delivery.DeliveryTag,
 		Generation: delivery.Generation, Age: time.Since(delivery.ReceivedAt),
 	})
-}
-
-// isStream tells whether a delivery comes from a stream, where nothing can be given back.
-func isStream(d *Delivery) bool {
-	_, ok := d.Headers["x-stream-offset"]
-	return ok
 }

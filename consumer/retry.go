@@ -146,10 +146,10 @@ func (v verdict) String() string {
 }
 
 // judge decides what an error of the handler's means.
-func (d *dispatcher) judge(delivery *Delivery, f failure) outcome {
+func (d *dispatcher) judge(f failure) outcome {
 	o := outcome{failure: f}
 	retry := d.spec.Retry
-	stream := isStream(delivery)
+	stream := d.stream
 	var after *retryAfter
 	switch {
 	case errors.Is(f.err, Requeue) && stream:

@@ -41,7 +41,16 @@ func (s *supervisor) begin() {
 		if c := sub.retired; c != nil {
 			sub.retired = nil
 			retired = append(retired, func() {
-				sub.flush()
+				flushed := make(chan struct{})
+				go func() { // Commit may hang, and must not keep anybody from being revived
+					defer close(flushed)
+					sub.flush()
+				}()
+				select {
+				case <-flushed:
+				case <-ctx.Done():
+				case <-time.After(cutGrace):
+				}
 				_ = c.Close(ctx)
 			})
 		}

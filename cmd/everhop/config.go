@@ -11,11 +11,11 @@ import (
 // subscription is all of it but the handler.
 func (f *consumption) subscription() consumer.Subscription {
 	s := consumer.Subscription{
-		Queue:          f.queue,
-		Concurrency:    f.concurrency,
-		Prefetch:       f.prefetch,
-		HandlerTimeout: f.timeout,
-		Retry:          f.outcomes.retry(),
+		Queue:       f.queue,
+		Concurrency: f.concurrency,
+		Prefetch:    f.prefetch,
+
+		Retry: f.outcomes.retry(),
 	}
 	if f.declare {
 		s.Declare = &broker.QueueOptions{Durable: true}

@@ -30,7 +30,6 @@ func TestConsumeConfig(t *testing.T) {
 		}},
 		{"prefetch", "--prefetch 7", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 7 }},
 		{"concurrency", "--concurrency 8", func(_ *consumer.Config, s *consumer.Subscription) { s.Concurrency = 8 }},
-		{"timeout", "--timeout 90s", func(_ *consumer.Config, s *consumer.Subscription) { s.HandlerTimeout = 90 * time.Second }},
 		{"attempts", "--attempts 9", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.Attempts = 9 }},
 		{"poison", "--poison put-back", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.Poison = consumer.PutBack }},
 		{"parking-queue", "--parking-queue p", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.ParkingQueue = "p" }},
@@ -55,7 +54,7 @@ func TestConsumeConfig(t *testing.T) {
 		{"count above both", "--count 1000 --concurrency 3 --prefetch 4", func(_ *consumer.Config, s *consumer.Subscription) {
 			s.Concurrency, s.Prefetch = 3, 4
 		}},
-		{"handlers and logs are no settings", "--exec cat --output none --log-level debug --log-format json", func(*consumer.Config, *consumer.Subscription) {}},
+		{"handlers and logs are no settings", "--exec cat --timeout 90s --output none --log-level debug --log-format json", func(*consumer.Config, *consumer.Subscription) {}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

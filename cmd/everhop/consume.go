@@ -162,7 +162,7 @@ func (f *consumption) run(cmd *cobra.Command) error {
 func (f *consumption) handler(out *output, stdout, stderr io.Writer) (consumer.Handler, func(context.Context) error) {
 	switch {
 	case f.exec != "":
-		return command{line: f.exec, stdout: stdout, stderr: stderr}.handle, nil
+		return command{line: f.exec, timeout: f.timeout, stdout: stdout, stderr: stderr}.handle, nil
 	case f.output == "none":
 		return func(context.Context, *consumer.Delivery) error { return nil }, nil
 	case f.output == "jsonl":

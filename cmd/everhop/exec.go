@@ -30,12 +30,18 @@ const (
 // command hands each message to a shell command.
 type command struct {
 	line           string
+	timeout        time.Duration // 0: none
 	stdout, stderr io.Writer
 }
 
 // handle is a consumer.Handler: exit status 0 acknowledges, tempFail puts back. When ctx ends, the
 // command and its children are ended too.
 func (c command) handle(ctx context.Context, d *consumer.Delivery) error {
+	if c.timeout > 0 { // of the command, and not of its waiting for a place among --count
+		limited, cancel := context.WithTimeoutCause(ctx, c.timeout, consumer.ErrHandlerTimeout)
+		defer cancel()
+		ctx = limited
+	}
 	cmd := exec.Command("sh", "-c", c.line)
 	cmd.Env = environment(os.Environ(), d)
 	cmd.Stdin = bytes.NewReader(d.Body)

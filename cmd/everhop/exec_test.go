@@ -88,6 +88,18 @@ func TestExecOutcomes(t *testing.T) {
 	}
 }
 
+// --timeout is the command's: to wait for a place among --count does not use it up.
+func TestExecTimeoutAndCount(t *testing.T) {
+	queue := newQueue(t, "good", "bad", "innocent")
+	const command = `read body; case $body in bad) sleep 1.5; exit 1;; innocent) sleep 1;; esac; echo $body`
+	p := everhop(t, 0, "", "consume", "--queue", queue, "--count", "2", "--concurrency", "2", "--attempts", "1",
+		"--timeout", "2s", "--parking-queue", queue+".elsewhere", "--exec", command)
+	if got := p.stdout.String(); got != "good\ninnocent\n" {
+		t.Errorf("%q; %s", got, &p.stderr)
+	}
+	holds(t, queue+".elsewhere", 1)
+}
+
 // A command that reads nothing, and leaves a process behind that has its input, has done its work.
 func TestExecInputUnread(t *testing.T) {
 	queue := newQueue(t, strings.Repeat("x", 1<<20))
