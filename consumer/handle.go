@@ -193,11 +193,15 @@ func (d *dispatcher) republish(j job, o outcome) bool {
 		if err == nil {
 			return true
 		}
+		never, then := errors.Is(err, errDelay), "it is tried again"
+		if never {
+			then = "it goes back to the queue"
+		}
 		if !j.acks.lost() {
 			d.about(d.logger.Error(), j.Delivery).Err(err).
-				Msgf("the message could not be %s; it is tried again in %v", o.verdict, d.spec.RequeuePause)
+				Msgf("the message could not be %s; %s in %v", o.verdict, then, d.spec.RequeuePause)
 		}
-		if errors.Is(err, errDelay) || !d.wait(j, d.spec.RequeuePause) {
+		if never || !d.wait(j, d.spec.RequeuePause) {
 			break
 		}
 	}
