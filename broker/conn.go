@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,8 @@ type conn struct {
 	writeTimeout time.Duration
 	opened       time.Time
 	lastRead     atomic.Int64 // nanoseconds after opened
+	within       atomic.Int64 // nanoseconds, in which the next byte must come; 0: at any time
+	extended     atomic.Int64 // lastRead when the read deadline was set
 	patient      atomic.Bool  // the broker said that it does not read: writes may wait
 
 	abortOnce sync.Once
@@ -35,7 +38,11 @@ func newConn(raw net.Conn, writeTimeout time.Duration) *conn {
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
-		c.lastRead.Store(int64(time.Since(c.opened)))
+		now := int64(time.Since(c.opened))
+		c.lastRead.Store(now)
+		if within := c.within.Load(); within > 0 && now-c.extended.Load() > within/16 {
+			c.expectBytes(time.Duration(within))
+		}
 		if c.waiting.Load() {
 			c.announce()
 		}
@@ -45,6 +52,17 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// expectBytes has reads fail, from now on, when nothing comes in for so long, or a sixteenth less.
+func (c *conn) expectBytes(within time.Duration) {
+	c.within.Store(int64(within))
+	c.extended.Store(int64(time.Since(c.opened)))
+	_ = c.SetReadDeadline(time.Now().Add(within)) // fails when it is closed
+}
+
+// stream is all that amqp091-go gets to see of the connection. If it saw SetReadDeadline, it would wake
+// a goroutine that calls it for almost each frame.
+type stream struct{ io.ReadWriteCloser }
 
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.write(p)

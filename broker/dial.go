@@ -165,7 +165,7 @@ func (p *Plan) handshake(ctx context.Context, e Endpoint) (*link, error) {
 		}
 		transport = tlsConn{client, socket}
 	}
-	connection, err := amqp.Open(transport, p.config(e, credentials))
+	connection, err := amqp.Open(stream{transport}, p.config(e, credentials))
 	l := &link{endpoint: e, conn: socket, amqp: connection}
 	if !stop() && err == nil {
 		err = context.Cause(ctx) // the socket is being aborted under a connection that just opened
@@ -179,6 +179,7 @@ func (p *Plan) handshake(ctx context.Context, e Endpoint) (*link, error) {
 		}
 		return fail("open", err)
 	}
+	socket.expectBytes(connection.Config.Heartbeat * 3 / 2)
 	return l, nil
 }
 
