@@ -152,12 +152,13 @@ func (c *Consumer) Lost() <-chan struct{} { return c.lost }
 // What the broker had sent but nobody received is not lost: it is unacknowledged, and goes back to the
 // queue when the channel ends.
 func (c *Consumer) Receive(stop <-chan struct{}) (*Delivery, bool) {
+	var d amqp.Delivery
 	for {
 		from := c.front.Load()
-		d, open, ended := from.take(c.lost, stop)
+		open, ended := from.take(&d, c.lost, stop)
 		switch {
 		case open:
-			return newDelivery(&d, c.queue, c.session.generation), true
+			return newDelivery(&d, c.queue, c.session.generation, c.session.link.conn.lastReadAt()), true
 		case ended:
 			return nil, false
 		}

@@ -30,8 +30,9 @@ type Delivery struct {
 	StreamOffset int64
 	// Generation is the connection that delivered it.
 	Generation uint64
-	// ReceivedAt is when Receive returned it, by the clock of this process; it has a monotonic reading.
-	// Before that it may have waited in memory, while nobody called Receive.
+	// ReceivedAt is when the connection had last read from the broker before Receive returned it, by the
+	// clock of this process; it has a monotonic reading. The message came in then, or before that and
+	// waited in memory while nobody called Receive.
 	ReceivedAt time.Time
 
 	ContentType     string
@@ -48,7 +49,7 @@ type Delivery struct {
 	AppID     string
 }
 
-func newDelivery(d *amqp.Delivery, queue string, generation uint64) *Delivery {
+func newDelivery(d *amqp.Delivery, queue string, generation uint64, receivedAt time.Time) *Delivery {
 	offset, _ := d.Headers["x-stream-offset"].(int64)
 	return &Delivery{
 		Body:            d.Body,
@@ -61,7 +62,7 @@ func newDelivery(d *amqp.Delivery, queue string, generation uint64) *Delivery {
 		Redelivered:     d.Redelivered,
 		StreamOffset:    offset,
 		Generation:      generation,
-		ReceivedAt:      time.Now(),
+		ReceivedAt:      receivedAt,
 		ContentType:     d.ContentType,
 		ContentEncoding: d.ContentEncoding,
 		DeliveryMode:    d.DeliveryMode,

@@ -178,34 +178,34 @@ func emptyInbox() *inbox {
 	return &inbox{deliveries: deliveries}
 }
 
-// take returns the next delivery, or open false when there are no more, or ended when lost or stop is
-// closed. Each channel is asked alone first, which Go compiles to something much cheaper than a select of
-// several, in the order of importance: nothing more comes after a loss.
-func (in *inbox) take(lost, stop <-chan struct{}) (d amqp.Delivery, open, ended bool) {
+// take puts the next delivery into d, which is large, or returns open false when there are no more, or
+// ended when lost or stop is closed. Each channel is asked alone first, which Go compiles to something much
+// cheaper than a select of several, in the order of importance: nothing more comes after a loss.
+func (in *inbox) take(d *amqp.Delivery, lost, stop <-chan struct{}) (open, ended bool) {
 	select {
 	case <-lost:
-		return d, false, true
+		return false, true
 	default:
 	}
 	select {
 	case <-stop:
-		return d, false, true
+		return false, true
 	default:
 	}
 	select {
-	case d, open = <-in.deliveries:
-		return d, open, false
+	case *d, open = <-in.deliveries:
+		return open, false
 	default:
 	}
 	select { // not lost as well, for speed: deliveries is closed then, too
-	case d, open = <-in.deliveries:
+	case *d, open = <-in.deliveries:
 	case <-stop:
-		return d, false, true
+		return false, true
 	}
 	select {
 	case <-lost: // meanwhile
-		return d, false, true
+		return false, true
 	default:
-		return d, open, false
+		return open, false
 	}
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"testing"
+	"time"
 	"testing/synctest"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -58,7 +59,7 @@ var received *Delivery
 
 func TestAllocations(t *testing.T) {
 	d := &amqp.Delivery{Body: []byte("x"), Headers: amqp.Table{"a": "b"}}
-	if n := testing.AllocsPerRun(100, func() { received = newDelivery(d, "q", 1) }); n != 1 {
+	if n := testing.AllocsPerRun(100, func() { received = newDelivery(d, "q", 1, time.Time{}) }); n != 1 {
 		t.Errorf("a delivery costs %v allocations", n)
 	}
 	c := &Consumer{closed: true} // what is left is what it costs beyond amqp091-go
