@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -54,11 +55,18 @@ type shared struct {
 	counts  *counts
 	logger  zerolog.Logger
 	work    context.Context // of the handlers
-	again   *republisher
+	outbox  outbox
 	onStale func(Stale)
 	// dropped and tripped tell the supervisor.
 	dropped func(fsm.Evidence)
 	tripped func()
+}
+
+// outbox publishes messages again: a *republisher, or a model of one in tests. Whoever is told nil may
+// acknowledge the original.
+type outbox interface {
+	park(ctx context.Context, d *Delivery, queue string, why failure) error
+	delay(ctx context.Context, d *Delivery, after time.Duration, why failure) error
 }
 
 // view is what the workers go by; a change replaces it.

@@ -147,7 +147,7 @@ func (s *supervisor) end() {
 		if !s.abandoned {
 			s.waitWorkers()
 		}
-		s.again.close(context.Background())
+		s.republisher.close(context.Background())
 		close(over)
 	}()
 	select {

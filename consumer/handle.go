@@ -212,9 +212,9 @@ func (d *dispatcher) tryRepublish(j job, o outcome) error {
 	ctx, cancel := context.WithTimeout(d.work, republishTimeout)
 	defer cancel()
 	if o.verdict == postponed {
-		return d.again.delay(ctx, j.Delivery, o.pause, o.failure)
+		return d.outbox.delay(ctx, j.Delivery, o.pause, o.failure)
 	}
-	return d.again.park(ctx, j.Delivery, d.spec.Retry.ParkingQueue, o.failure)
+	return d.outbox.park(ctx, j.Delivery, d.spec.Retry.ParkingQueue, o.failure)
 }
 
 // report counts and logs a failure; an outcome that the handler chose is none.

@@ -24,8 +24,8 @@ type supervisor struct {
 	machine       *fsm.Machine
 	subscriptions []*subscription
 
-	counts *counts
-	again  *republisher
+	counts      *counts
+	republisher *republisher
 
 	inbox      chan observation
 	timer      *time.Timer
@@ -102,14 +102,14 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		gone:     make(chan struct{}),
 	}
 	s.work, s.cancelWork = context.WithCancel(ctx)
-	s.again = newRepublisher(c.plan, c.config.Logger)
+	s.republisher = newRepublisher(c.plan, c.config.Logger)
 	for _, spec := range c.config.Subscriptions {
 		sub := &subscription{prefetch: spec.Prefetch}
 		sub.dispatcher = newDispatcher(spec, shared{
 			counts:  &c.counts,
 			logger:  c.config.Logger,
 			work:    s.work,
-			again:   s.again,
+			outbox:  s.republisher,
 			onStale: c.config.OnStale,
 			dropped: func(e fsm.Evidence) { s.post(staleOutcome{e}) },
 			tripped: func() { s.post(tripped{sub}) },
