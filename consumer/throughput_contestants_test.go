@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -52,6 +53,7 @@ type heat struct {
 	Contestant string
 	URL, Queue string
 	Messages   int
+	Profile    string // the file for a CPU profile, if any
 }
 
 // score is what it came to.
@@ -71,6 +73,17 @@ func TestContestant(t *testing.T) {
 	var h heat
 	if !isChild(t, &h) {
 		return
+	}
+	if h.Profile != "" {
+		file, err := os.Create(h.Profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			t.Fatal(err)
+		}
+		defer pprof.StopCPUProfile()
 	}
 	for _, c := range contestants {
 		if c.name == h.Contestant {

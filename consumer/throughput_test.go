@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -28,7 +29,7 @@ import (
 //
 // EVERHOP_BENCH_MESSAGES is the length of the backlog, 200000 by default, and EVERHOP_BENCH_ROUNDS how often
 // each contestant gets one, 5 by default; on a busy machine more and shorter rounds tell more. On the in-process
-// broker the client is the limit.
+// broker the client is the limit. EVERHOP_BENCH_PROFILES is a directory for CPU profiles.
 //
 // On a classic queue it fails when Everhop is slower than it has to be, by more than the rounds leave in doubt.
 func BenchmarkThroughput(b *testing.B) {
@@ -206,7 +207,11 @@ func (a *arena) play(name string, messages int) score {
 		a.Fatal(err)
 	}
 	a.publish(queue, messages)
-	s := inChild[score](a, "TestContestant", heat{Contestant: name, URL: a.url, Queue: queue, Messages: messages})
+	h := heat{Contestant: name, URL: a.url, Queue: queue, Messages: messages}
+	if dir := os.Getenv("EVERHOP_BENCH_PROFILES"); dir != "" {
+		h.Profile = filepath.Join(dir, fmt.Sprintf("%s-%d.prof", name, a.heats))
+	}
+	s := inChild[score](a, "TestContestant", h)
 	if s.Handled != messages {
 		a.Errorf("%s: %d messages were handled, want %d", name, s.Handled, messages)
 	}
