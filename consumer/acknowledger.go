@@ -3,7 +3,6 @@ package consumer
 import (
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -55,8 +54,6 @@ type acknowledger struct {
 	sending sync.Mutex
 	single  []*Delivery // reused; guarded by sending
 
-	first atomic.Int64 // StreamOffset of the first delivery
-
 	mu        sync.Mutex
 	tracker   tracker
 	timer     *time.Timer
@@ -65,6 +62,7 @@ type acknowledger struct {
 	seen      uint64 // tracker.next when the timer was armed
 	postponed bool   // commit failed; the timer tries again
 	gone      error  // why nothing can be sent any more
+	first     int64  // StreamOffset of the first delivery
 }
 
 func newAcknowledger(s source, spec *Subscription, prefetch int) *acknowledger {
@@ -94,10 +92,10 @@ func (a *acknowledger) fit(prefetch int) {
 func (a *acknowledger) receive(stop <-chan struct{}) (*Delivery, bool) {
 	d, ok := a.source.Receive(stop)
 	if ok {
-		if d.DeliveryTag == 1 {
-			a.first.Store(d.StreamOffset)
-		}
 		a.mu.Lock()
+		if d.DeliveryTag == 1 {
+			a.first = d.StreamOffset
+		}
 		a.tracker.receive(d)
 		a.mu.Unlock()
 	}
@@ -200,46 +198,13 @@ func (a *acknowledger) acknowledgeAndUnlock(strays bool) (dropped []*Delivery, e
 	return a.acknowledge(strays)
 }
 
-// acknowledge sends one acknowledgement for the run, and one for each stray if it is told to, or if the
-// prefetch would fill up with them behind a slow handler.
+// acknowledge sends what gather finds, once it is committed. What it could not send is dropped.
 func (a *acknowledger) acknowledge(strays bool) (dropped []*Delivery, err error) {
-	a.mu.Lock()
-	tag, n := a.tracker.upTo()
-	a.single = a.single[:0]
-	switch {
-	case a.each:
-		n = 0
-		a.single = a.tracker.finishedFrom(a.tracker.base, a.single)
-	case strays, a.tracker.finished-n >= a.strays:
-		a.single = a.tracker.finishedFrom(a.tracker.run, a.single)
-	}
-	a.mu.Unlock()
-	if n+len(a.single) == 0 {
+	upTo, n := a.gather(strays)
+	if n+len(a.single) == 0 || !a.committed() {
 		return nil, nil
 	}
-	if a.commit != nil {
-		if err := a.commit(); err != nil {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			if errors.Is(err, errEnded) { // nobody will commit it any more
-				a.gone = err
-				a.tracker.abandon()
-				return nil, nil
-			}
-			a.postponed = true
-			return nil, nil
-		}
-	}
-	if n > 0 {
-		err = a.source.AckUpTo(tag)
-		a.record(n, err, func() { a.tracker.settleUpTo(tag) })
-	}
-	for _, d := range a.single {
-		if err == nil {
-			err = a.source.Ack(d.DeliveryTag)
-			a.record(1, err, func() { a.tracker.settle(d.DeliveryTag) })
-		}
-	}
+	err = a.transmit(upTo, n)
 	clear(a.single)
 	if err == nil {
 		return nil, nil
@@ -250,14 +215,66 @@ func (a *acknowledger) acknowledge(strays bool) (dropped []*Delivery, err error)
 	return a.tracker.abandon(), err
 }
 
-// record takes note of what was sent.
-func (a *acknowledger) record(deliveries int, err error, settle func()) {
-	if err != nil {
-		return
+// gather finds what to acknowledge: n deliveries of the run by one frame, and single ones by a frame of
+// their own: the strays if it is told to, or if the prefetch would fill up with them behind a slow handler.
+func (a *acknowledger) gather(strays bool) (upTo uint64, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	upTo, n = a.tracker.upTo()
+	a.single = a.single[:0]
+	switch {
+	case a.each:
+		n = 0
+		a.single = a.tracker.finishedFrom(a.tracker.base, a.single)
+	case strays, a.tracker.finished-n >= a.strays:
+		a.single = a.tracker.finishedFrom(a.tracker.run, a.single)
 	}
+	return upTo, n
+}
+
+// committed has the caller commit what was handled. If that fails, nothing may be acknowledged yet; once
+// nobody commits any more, never.
+func (a *acknowledger) committed() bool {
+	if a.commit == nil {
+		return true
+	}
+	err := a.commit()
+	if err == nil {
+		return true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if errors.Is(err, errEnded) {
+		a.gone = err
+		a.tracker.abandon()
+	} else {
+		a.postponed = true
+	}
+	return false
+}
+
+// transmit sends the frames, until one cannot be sent.
+func (a *acknowledger) transmit(upTo uint64, n int) error {
+	if n > 0 {
+		if err := a.source.AckUpTo(upTo); err != nil {
+			return err
+		}
+		a.sent(n, a.tracker.settleUpTo, upTo)
+	}
+	for _, d := range a.single {
+		if err := a.source.Ack(d.DeliveryTag); err != nil {
+			return err
+		}
+		a.sent(1, a.tracker.settle, d.DeliveryTag)
+	}
+	return nil
+}
+
+// sent takes note of a frame.
+func (a *acknowledger) sent(deliveries int, settle func(tag uint64), tag uint64) {
 	a.acked(deliveries)
 	a.mu.Lock()
-	settle()
+	settle(tag)
 	a.mu.Unlock()
 }
 
@@ -291,11 +308,4 @@ func (a *acknowledger) outstanding() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.tracker.held + a.tracker.finished
-}
-
-// handledUpTo is the last delivery up to which all were finished, nil if there is none.
-func (a *acknowledger) handledUpTo() *Delivery {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.tracker.last
 }

@@ -19,11 +19,8 @@ type Backoff struct {
 	Max time.Duration
 }
 
-// Defaults of Backoff.
-const (
-	DefaultBackoffInitial = 100 * time.Millisecond
-	DefaultBackoffMax     = time.Second
-)
+// DefaultBackoffMax is the default of Backoff.Max, when reviving.
+const DefaultBackoffMax = time.Second
 
 func (b Backoff) problems() (problems []string) {
 	report := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -18,9 +19,6 @@ type Breaker struct {
 	Pause time.Duration
 }
 
-// DefaultBreakerPause is the default of Breaker.Pause.
-const DefaultBreakerPause = 30 * time.Second
-
 // breaker counts failures in a row.
 type breaker struct {
 	limit int64 // 0: never open
@@ -36,4 +34,39 @@ func (b *breaker) succeeded() {
 	if b.limit > 0 && b.row.Load() != 0 {
 		b.row.Store(0)
 	}
+}
+
+// tripped says that a subscription's breaker is open.
+type tripped struct{ sub *subscription }
+
+func (t tripped) apply(s *supervisor) error {
+	if sub := t.sub; !sub.tripped && !s.draining {
+		sub.tripped = true
+		sub.trips++
+		trip, pause := sub.trips, sub.spec.Breaker.Pause
+		s.noteOf(sub, fmt.Sprintf("%d failures in a row: to be paused for %v", sub.spec.Breaker.Failures, pause))
+		s.steer(sub)
+		time.AfterFunc(pause, func() { s.post(rested{sub, trip}) })
+	}
+	return nil
+}
+
+// rested says that an open breaker's pause is over.
+type rested struct {
+	sub  *subscription
+	trip int
+}
+
+func (r rested) apply(s *supervisor) error {
+	if r.sub.tripped && r.sub.trips == r.trip { // else Resume was called meanwhile
+		r.sub.untrip()
+		s.steer(r.sub)
+	}
+	return nil
+}
+
+// untrip closes the breaker: it counts anew.
+func (sub *subscription) untrip() {
+	sub.tripped = false
+	sub.breaker.row.Store(0)
 }

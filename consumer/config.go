@@ -145,20 +145,18 @@ type Subscription struct {
 	// so on. Defaults to Name and the subscription's number.
 	ConsumerTag string
 	// Arguments of basic.consume, e.g. x-priority; or x-stream-offset, which says where to begin with a
-	// stream, and that it is one (unless Declare says so): after a revival it goes on behind the last message up to which all were handled.
+	// stream, and that it is one (unless Declare says so). After a revival it goes on behind the last
+	// message up to which all were handled.
 	Arguments map[string]any
 }
 
-// Defaults of Config and Subscription.
-const (
-	DefaultGracePeriod     = 20 * time.Second
-	DefaultConsumerTimeout = 30 * time.Minute
-	DefaultPrefetch        = 64
-	DefaultRequeuePause    = time.Second
-)
+// DefaultPrefetch is the default of Subscription.Prefetch, unless Concurrency is more.
+const DefaultPrefetch = 64
 
-// maxConcurrency is as many as may be unacknowledged at once.
-const maxConcurrency = 65535
+const (
+	maxPrefetch    = 65535 // basic.qos has 16 bits for it
+	maxConcurrency = maxPrefetch
+)
 
 // withDefaults fills a copy.
 func (c Config) withDefaults() Config {
@@ -168,16 +166,16 @@ func (c Config) withDefaults() Config {
 	c.DrainTimeout = or(c.DrainTimeout, broker.DefaultDrainTimeout)
 	c.ProbeTimeout = or(c.ProbeTimeout, broker.DefaultProbeTimeout)
 	c.ConnectTimeout = or(c.ConnectTimeout, broker.DefaultConnectTimeout)
-	c.GracePeriod = or(c.GracePeriod, DefaultGracePeriod)
-	c.ConsumerTimeout = or(c.ConsumerTimeout, DefaultConsumerTimeout)
-	c.Backoff.Initial = or(c.Backoff.Initial, DefaultBackoffInitial)
+	c.GracePeriod = or(c.GracePeriod, 20*time.Second)
+	c.ConsumerTimeout = or(c.ConsumerTimeout, 30*time.Minute)
+	c.Backoff.Initial = or(c.Backoff.Initial, 100*time.Millisecond)
 	c.Backoff.Max = or(c.Backoff.Max, max(DefaultBackoffMax, c.Backoff.Initial))
 	subscriptions := make([]Subscription, len(c.Subscriptions))
 	for i, s := range c.Subscriptions {
 		s.Concurrency = or(s.Concurrency, 1)
-		s.Prefetch = or(s.Prefetch, max(DefaultPrefetch, min(s.Concurrency, 65535)))
-		s.RequeuePause = or(s.RequeuePause, DefaultRequeuePause)
-		s.Breaker.Pause = or(s.Breaker.Pause, DefaultBreakerPause)
+		s.Prefetch = or(s.Prefetch, max(DefaultPrefetch, min(s.Concurrency, maxPrefetch)))
+		s.RequeuePause = or(s.RequeuePause, time.Second)
+		s.Breaker.Pause = or(s.Breaker.Pause, 30*time.Second)
 		s.Retry = s.Retry.withDefaults(s)
 		if s.ID == nil {
 			s.ID = func(d *Delivery) string { return d.MessageID }

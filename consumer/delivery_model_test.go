@@ -39,7 +39,7 @@ const (
 	acked    settlement = "ack"
 	ackedTo  settlement = "ack up to"
 	nacked   settlement = "nack"
-	requeued settlement = "reject into the queue"
+	repelled settlement = "reject into the queue"
 	killed   settlement = "reject"
 )
 
@@ -326,7 +326,7 @@ func (c *modelChannel) Nack(tag uint64) error { return c.settle(nacked, tag) }
 
 func (c *modelChannel) Reject(tag uint64, requeue bool) error {
 	if requeue {
-		return c.settle(requeued, tag)
+		return c.settle(repelled, tag)
 	}
 	return c.settle(killed, tag)
 }

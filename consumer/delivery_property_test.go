@@ -586,7 +586,7 @@ func (h *history) judge(d *modelDelivery, how settlement) (problem string) {
 		if d.last != reject && !poison {
 			return fmt.Sprintf("the last of %d calls ended with %q", d.calls, d.last)
 		}
-	case requeued:
+	case repelled:
 		if d.calls == 0 || d.last == success || d.last == reject || d.last == requeue {
 			return fmt.Sprintf("the last of %d calls ended with %q", d.calls, d.last)
 		}
@@ -647,7 +647,7 @@ func (h *history) audit() {
 	for _, c := range h.channels {
 		for _, d := range c.deliveries {
 			if d.told == nacked && d.calls > 0 {
-				told[requeued]++
+				told[repelled]++
 			} else {
 				told[d.told]++
 			}
@@ -662,9 +662,9 @@ func (h *history) audit() {
 	if h.refused == 0 {
 		h.auditCount("suppressed", h.counts.suppressed.Load(), suppressed)
 	}
-	h.auditCount("requeued", h.counts.requeued.Load(), told[requeued])
+	h.auditCount("requeued", h.counts.requeued.Load(), told[repelled])
 	h.auditCount("rejected", h.counts.rejected.Load(), told[killed])
-	h.auditCount("returned", h.counts.returned.Load(), told[nacked])
+	h.auditCount("given back", h.counts.givenBack.Load(), told[nacked])
 	h.auditCount("stale", h.counts.stale.Load(), stale)
 }
 

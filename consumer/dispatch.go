@@ -44,8 +44,6 @@ type dispatcher struct {
 	committing sync.Mutex  // held by Subscription.Commit
 	ended      atomic.Bool // Run returns: the caller's functions are called no more
 
-	position int64 // in a stream, of the channel in view; the supervisor's
-
 	mu      sync.Mutex // guards changes of view, and:
 	running int        // workers
 }
@@ -85,10 +83,7 @@ type job struct {
 }
 
 func newDispatcher(spec Subscription, s shared) *dispatcher {
-	d := &dispatcher{spec: spec, shared: s, turn: make(chan struct{}, 1)}
-	_, asked := spec.Arguments["x-stream-offset"]
-	declared := spec.Declare != nil && spec.Declare.Arguments["x-queue-type"] == "stream"
-	d.stream = asked || declared
+	d := &dispatcher{shared: s, spec: spec, turn: make(chan struct{}, 1), stream: spec.isStream()}
 	d.breaker.limit = int64(spec.Breaker.Failures)
 	if spec.Suppress > 0 {
 		d.recent = newRecent(spec.Suppress)
@@ -122,7 +117,6 @@ func (d *dispatcher) attach(s source, prefetch int) {
 	if d.spec.Commit != nil {
 		a.commit = d.commit
 	}
-	d.position = d.offset()
 	d.change(func(v *view) { v.acks, v.paused = a, true })
 }
 
@@ -136,26 +130,12 @@ func (d *dispatcher) flush() {
 	}
 }
 
-// offset is where to go on with a stream: after everything that was handled up to. 0: from where
-// the subscription says. It is called by the supervisor.
-func (d *dispatcher) offset() int64 {
-	if !d.stream {
-		return 0
-	}
-	if a := d.view.Load().acks; a != nil {
-		if last := a.handledUpTo(); last != nil {
-			return last.StreamOffset + 1
-		}
-		if first := a.first.Load(); first > 0 && d.position == 0 { // nothing was handled, but something came
-			return first
-		}
-	}
-	return d.position
-}
-
 // giveBackRest returns to the queue what the broker has sent and no worker has received, and tells how
 // much that was. The consumer must have been cancelled, and the view paused or over.
 func (d *dispatcher) giveBackRest(a *acknowledger) (deliveries int) {
+	if d.stream { // whose rest goes with its channel, and is read again
+		return 0
+	}
 	for _, j := range d.lanes.takeAll() { // behind others of their keys
 		if d.giveBack(j.acks, j.Delivery) {
 			deliveries++
@@ -177,7 +157,7 @@ func (d *dispatcher) giveBack(a *acknowledger, delivery *Delivery) bool {
 	if d.stream || a.settle(delivery, a.source.Nack) != nil {
 		return false
 	}
-	d.counts.returned.Add(1)
+	d.counts.givenBack.Add(1)
 	if d.recent != nil && !delivery.Redelivered { // or another one of its id would speak for it
 		id := d.nameOf(d.spec.ID, delivery)
 		d.recent.begin(id, false, nil)

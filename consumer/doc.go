@@ -71,3 +71,40 @@
 //     sent the message: with Prefetch 64 and Concurrency 1 the last of 64 waits for 63 handlers.
 //  3. Call Run once, and look at its error.
 package consumer
+
+// Where to find what:
+//
+//	the caller's side
+//	  consumer.go      New, Run, Stop
+//	  config.go        Config and Subscription, their defaults and what is wrong with them
+//	  retry.go         Retry and Poison, likewise
+//	  flow.go          Pause, Resume, SetPrefetch, SetConcurrency
+//	  stats.go         what is counted
+//	  errors.go        what Run and the methods return
+//	the lifecycle
+//	  lifecycle.go     the table
+//	  supervisor.go    the goroutine that decides, and the one way in which something is given up
+//	  liveness.go      silence, probes, handlers that take too long
+//	  reviving.go      attempts to connect and to revive
+//	  backoff.go       when the next attempt begins
+//	  steer.go         a live consumer becomes what its subscription wants to be
+//	  drain.go         the end
+//	  observe.go       the events as log lines, and for observers
+//	a delivery, in the order of its way
+//	  dispatch.go      workers receive it, or give back what nobody has begun with
+//	  order.go         it waits for its predecessor of the same key
+//	  suppress.go      it may have been handled before
+//	  handle.go        the handler is called, and again in place
+//	  outcome.go       what its error means
+//	  breaker.go       failures in a row
+//	  stream.go        what is different with a stream
+//	  settle.go        the broker is told
+//	  acknowledger.go  acknowledgements are gathered and sent
+//	  tracker.go       which deliveries of a channel one frame can settle
+//	  commit.go        the caller's effects last first
+//	  stale.go         what could not be sent
+//	a message that is published again
+//	  republish.go     into a parking or a delay queue
+//	  headers.go       what it is told on the way
+//	  delay.go         the queue that it waits in
+//	  publishing.go    the connection

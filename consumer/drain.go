@@ -43,12 +43,12 @@ func (s *supervisor) drain() {
 
 // withdraw ends a subscription's consumer: others shall get what has come and what comes now.
 func (s *supervisor) withdraw(sub *subscription) {
-	c, acks, isStream := sub.live, sub.view.Load().acks, sub.stream
+	c, acks := sub.live, sub.view.Load().acks
 	if c == nil {
 		return
 	}
 	s.background.Go(func() {
-		if c.Cancel(context.Background()) == nil && !isStream {
+		if c.Cancel(context.Background()) == nil {
 			sub.giveBackRest(acks)
 		}
 	})
@@ -113,7 +113,7 @@ func (s *supervisor) finish() error {
 // leftovers tells what went back to the queues, or does now, since the consumer was told to stop.
 func (s *supervisor) leftovers() string {
 	now := s.counts.stats()
-	notBegun, notFinished := now.Returned-s.before.Returned, now.Requeued-s.before.Requeued
+	notBegun, notFinished := now.GivenBack-s.before.GivenBack, now.Requeued-s.before.Requeued
 	for _, sub := range s.subscriptions {
 		if sub.live != nil {
 			notFinished += uint64(sub.view.Load().acks.outstanding())

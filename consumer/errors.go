@@ -16,8 +16,6 @@ var (
 	ErrUndrained = errors.New("consumer: stopped before every handler had finished; its messages go back to the queue")
 	// ErrAlreadyRun means that Run was called twice. A Consumer runs once.
 	ErrAlreadyRun = errors.New("consumer: Run was called before; a Consumer runs once")
-	// ErrPanic means that a handler panicked. The text holds the value and the stack.
-	ErrPanic = errors.New("consumer: the handler panicked")
 	// ErrHandlerTimeout is the cause of the handler's context when Subscription.HandlerTimeout is over (see context.Cause).
 	ErrHandlerTimeout = errors.New("consumer: the handler timeout is over")
 	// ErrNotRunning means that a subscription was to be changed while Run was not at work.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -43,7 +42,7 @@ func (d *dispatcher) carryOut(j job, ended func(outcome)) {
 	defer func() {
 		if !returned { // the handler has ended this goroutine
 			o = outcome{verdict: putBack, failed: true, failure: failure{errGoexit, 1, time.Now(), time.Now()}}
-			if d.stream { // where nothing can be put back
+			if d.stream { // which takes nothing back, and nobody is left to call the handler again
 				o.verdict = parked
 			}
 			d.report(j, o)
@@ -80,13 +79,13 @@ func (d *dispatcher) attempt(j job) outcome {
 	for ; err != nil; err = d.call(&delivery) {
 		f.err, f.last = err, time.Now()
 		f.attempts++
-		o := d.judge(f)
+		o := d.decide(f)
 		d.report(j, o)
 		if o.verdict != again {
 			return o
 		}
 		if !d.wait(j, o.pause) {
-			return outcome{verdict: putBack, failure: f}
+			return outcome{verdict: requeued, failure: f}
 		}
 		delivery.Headers = maps.Clone(delivery.Headers) // the handler may have kept the last ones
 		if delivery.Headers == nil {
@@ -108,7 +107,7 @@ func (d *dispatcher) call(delivery *Delivery) (err error) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack())
+			err = fmt.Errorf("consumer: the handler panicked: %v\n%s", r, debug.Stack())
 		}
 	}()
 	return examined(d.spec.Handler(ctx, delivery))
@@ -141,98 +140,30 @@ func (d *dispatcher) wait(j job, pause time.Duration) bool {
 	}
 }
 
-// settle tells the broker the outcome. Whatever cannot be carried out puts the message back.
-func (d *dispatcher) settle(j job, o outcome) {
-	source := j.acks.source
-	switch o.verdict {
-	case handled:
-		j.acks.finish(j.Delivery)
-		return
-	case skipped:
-		d.alone(j, source.Ack, &d.counts.rejected)
-		return
-	case rejected:
-		d.alone(j, func(tag uint64) error { return source.Reject(tag, false) }, &d.counts.rejected)
-		return
-	case parked:
-		if d.republish(j, o) {
-			d.alone(j, source.Ack, &d.counts.parked)
-			return
-		}
-	case postponed:
-		if d.republish(j, o) {
-			d.alone(j, source.Ack, &d.counts.delayed)
-			return
-		}
-	}
-	d.wait(j, d.spec.RequeuePause)
-	switch {
-	case d.stream: // which keeps it, and is read from there the next time
-	case o.verdict == putBack && o.failed && !o.tripped && d.work.Err() == nil:
-		d.alone(j, func(tag uint64) error { return source.Reject(tag, true) }, &d.counts.requeued)
-	default: // it is not the message's fault, and shall not count towards a quorum queue's delivery limit
-		d.alone(j, source.Nack, &d.counts.requeued)
-	}
-}
-
-// alone settles one delivery, and counts that.
-func (d *dispatcher) alone(j job, settle func(deliveryTag uint64) error, count *atomic.Uint64) {
-	if j.acks.alone(j.Delivery, settle) == nil {
-		count.Add(1)
-	}
-}
-
-// republishTimeout is how long the broker may take to confirm a message that is published again.
-const republishTimeout = 30 * time.Second
-
-// republish publishes the message again, and keeps trying: to put it back each time would use up a quorum
-// queue's delivery limit. It returns false if the channel is gone, or the consumer stops or pauses.
-func (d *dispatcher) republish(j job, o outcome) bool {
-	for !j.acks.lost() { // else it comes again, and would be there twice
-		err := d.tryRepublish(j, o)
-		if err == nil {
-			return true
-		}
-		never, then := errors.Is(err, errDelay), "it is tried again"
-		if never {
-			then = "it goes back to the queue"
-		}
-		if !j.acks.lost() {
-			d.about(d.logger.Error(), j.Delivery).Err(err).
-				Msgf("the message could not be %s; %s in %v", o.verdict, then, d.spec.RequeuePause)
-		}
-		if never || !d.wait(j, d.spec.RequeuePause) {
-			break
-		}
-	}
-	return false
-}
-
-func (d *dispatcher) tryRepublish(j job, o outcome) error {
-	ctx, cancel := context.WithTimeout(d.work, republishTimeout)
-	defer cancel()
-	if o.verdict == postponed {
-		return d.outbox.delay(ctx, j.Delivery, o.pause, o.failure)
-	}
-	return d.outbox.park(ctx, j.Delivery, d.spec.Retry.ParkingQueue, o.failure)
-}
-
 // report counts and logs a failure; an outcome that the handler chose is none.
 func (d *dispatcher) report(j job, o outcome) {
 	if !o.failed {
 		return
 	}
 	d.counts.failed.Add(1)
-	what := map[verdict]string{
-		again:    fmt.Sprintf("it is tried again in %v", o.pause.Round(time.Millisecond)),
-		rejected: "the message is dead-lettered",
-		parked:   "the message is parked in " + d.spec.Retry.ParkingQueue,
-		putBack:  fmt.Sprintf("the message goes back to the queue in %v", d.spec.RequeuePause),
-	}[o.verdict]
 	d.about(d.logger.Warn(), j.Delivery).Err(o.failure.err).Int(fsm.FieldAttempt, o.failure.attempts).
-		Msg("handler failed; " + what)
+		Msg("handler failed; " + d.inWords(o))
 	if o.tripped {
 		d.tripped()
+	}
+}
+
+// inWords tells in a log line what becomes of a message whose handler failed.
+func (d *dispatcher) inWords(o outcome) string {
+	switch o.verdict {
+	case again:
+		return fmt.Sprintf("it is tried again in %v", o.pause.Round(time.Millisecond))
+	case rejected:
+		return "the message is dead-lettered"
+	case parked:
+		return "the message is parked in " + d.spec.Retry.ParkingQueue
+	default:
+		return fmt.Sprintf("the message goes back to the queue in %v", d.spec.RequeuePause)
 	}
 }
 
@@ -240,68 +171,4 @@ func (d *dispatcher) report(j job, o outcome) {
 func (d *dispatcher) about(line *zerolog.Event, delivery *Delivery) *zerolog.Event {
 	return line.Str(fsm.FieldQueue, delivery.Queue).Uint64(fsm.FieldGeneration, delivery.Generation).
 		Uint64("delivery_tag", delivery.DeliveryTag).Str("message_id", delivery.MessageID)
-}
-
-// commit calls Subscription.Commit: for one channel at a time, and not after Run.
-func (d *dispatcher) commit() (err error) {
-	d.committing.Lock()
-	defer d.committing.Unlock()
-	if d.ended.Load() {
-		return errEnded
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack())
-		}
-		if err != nil && !errors.Is(err, Requeue) {
-			d.logger.Error().Err(err).Str(fsm.FieldQueue, d.spec.Queue).
-				Msgf("commit failed; nothing is acknowledged, and it is tried again in %v", d.spec.RequeuePause)
-		}
-	}()
-	return examined(d.spec.Commit(d.work))
-}
-
-var errEnded = errors.New("consumer: it has ended")
-
-// Stale is a delivery whose outcome was not sent, because the channel that delivered it was gone. If
-// it came from a queue that still holds it, the broker delivers it again.
-type Stale struct {
-	Queue       string
-	MessageID   string
-	DeliveryTag uint64
-	Generation  uint64
-	// Age is how long ago it was received.
-	Age time.Duration
-}
-
-// staleOutcomes counts what could not be sent, and tells the supervisor and the caller.
-func (d *dispatcher) staleOutcomes(deliveries []*Delivery, why error) {
-	if d.ended.Load() {
-		return
-	}
-	d.counts.stale.Add(uint64(len(deliveries)))
-	first, last := deliveries[0], deliveries[len(deliveries)-1]
-	note := fmt.Sprintf("outcome of delivery tag %d dropped", first.DeliveryTag)
-	if len(deliveries) > 1 {
-		note = fmt.Sprintf("%d outcomes of delivery tags %d to %d dropped", len(deliveries), first.DeliveryTag, last.DeliveryTag)
-	}
-	d.dropped(fsm.Evidence{Generation: first.Generation, Queue: first.Queue, Error: why.Error(), Note: note})
-	if d.onStale == nil {
-		return
-	}
-	for _, delivery := range deliveries {
-		d.tellStale(delivery)
-	}
-}
-
-func (d *dispatcher) tellStale(delivery *Delivery) {
-	defer func() {
-		if r := recover(); r != nil {
-			d.about(d.logger.Error(), delivery).Msgf("OnStale panicked: %v", r)
-		}
-	}()
-	d.onStale(Stale{
-		Queue: delivery.Queue, MessageID: delivery.MessageID, DeliveryTag: delivery.DeliveryTag,
-		Generation: delivery.Generation, Age: time.Since(delivery.ReceivedAt),
-	})
 }

@@ -40,19 +40,7 @@ func (s *supervisor) begin() {
 		}
 		if c := sub.retired; c != nil {
 			sub.retired = nil
-			retired = append(retired, func() {
-				flushed := make(chan struct{})
-				go func() { // Commit may hang, and must not keep anybody from being revived
-					defer close(flushed)
-					sub.flush()
-				}()
-				select {
-				case <-flushed:
-				case <-ctx.Done():
-				case <-time.After(cutGrace):
-				}
-				_ = c.Close(ctx)
-			})
+			retired = append(retired, func() { sub.retire(ctx, c) })
 		}
 	}
 	s.background.Go(func() {
@@ -76,6 +64,21 @@ func (s *supervisor) begin() {
 			o.session.Abort()
 		}
 	})
+}
+
+// retire closes the channel of a consumer that was lost, after what can still be acknowledged.
+func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) {
+	flushed := make(chan struct{})
+	go func() { // Commit may hang, and must not keep anybody from being revived
+		defer close(flushed)
+		sub.flush()
+	}()
+	select {
+	case <-flushed:
+	case <-ctx.Done():
+	case <-time.After(cutGrace):
+	}
+	_ = c.Close(ctx)
 }
 
 // consume subscribes to the wanted, several at once, and returns those that the broker confirmed, and

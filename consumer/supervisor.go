@@ -17,7 +17,8 @@ import (
 //
 // What is broken is not remembered but seen: no session means that the connection is to be rebuilt,
 // a subscription without a live consumer that its channel is. Only broken, in this file, takes either
-// away, and only an attempt's outcome, in reviving.go, puts it there.
+// away, and only an attempt's outcome, in reviving.go, puts it there; a stream that is steered gets a new
+// one in place of the old one.
 type supervisor struct {
 	config        Config
 	plan          broker.Plan
@@ -72,12 +73,14 @@ type subscription struct {
 	applied  broker.Intake
 	steered  bool   // live is being changed
 	warned   uint64 // the delivery tag of the last warning about consumer_timeout
+	from     int64  // where in a stream live began; 0: where the subscription says
 }
 
 // adopt takes over a consumer that the broker has confirmed. Its deliveries wait until that is
 // committed.
 func (sub *subscription) adopt(c *broker.Consumer, in broker.Intake) {
 	sub.live, sub.since, sub.applied, sub.warned = c, time.Now(), in, 0 // delivery tags begin anew
+	sub.from = sub.offset()
 	sub.attach(c, in.Prefetch)
 }
 
@@ -209,6 +212,13 @@ func (s *supervisor) record(kind fsm.Kind, e fsm.Evidence) {
 	}
 }
 
+// noteOf commits a note about one subscription.
+func (s *supervisor) noteOf(sub *subscription, note string) {
+	s.record(fsm.KindNote, fsm.Evidence{
+		Generation: s.generation, Queue: sub.spec.Queue, Scope: string(broker.ScopeSubscription), Note: note,
+	})
+}
+
 // roughly is a duration for people.
 func roughly(d time.Duration) string {
 	if d < time.Minute {
@@ -294,14 +304,6 @@ func (s *supervisor) noteBlocked(b broker.Blocked) {
 	s.record(fsm.KindNote, fsm.Evidence{
 		Generation: b.Generation, Endpoint: s.session.Endpoint().String(), Note: note,
 	})
-}
-
-// staleOutcome says that a handler finished after its delivery's channel was gone.
-type staleOutcome struct{ evidence fsm.Evidence }
-
-func (o staleOutcome) apply(s *supervisor) error {
-	s.record(fsm.KindStale, o.evidence)
-	return nil
 }
 
 // complete tells whether every subscription has its consumer.

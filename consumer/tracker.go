@@ -32,7 +32,7 @@ type slot struct {
 type slotState uint8
 
 const (
-	absent   slotState = iota // another worker is about to record it
+	absent   slotState = iota // received beside another one, and not recorded yet
 	received                  // with its handler
 	finished                  // its acknowledgement may be sent
 	settled                   // its outcome was sent
@@ -44,7 +44,8 @@ func newTracker() tracker {
 
 func (t *tracker) at(tag uint64) *slot { return &t.slots[tag&uint64(len(t.slots)-1)] }
 
-// receive records a delivery. Tags may come out of order, since giveBackRest receives beside the workers.
+// receive records a delivery. One worker at a time receives, but when the view changes, another one or
+// giveBackRest may do so beside it: so tags may come out of order, and a slot below next may be absent.
 func (t *tracker) receive(d *Delivery) {
 	tag := d.DeliveryTag
 	for tag-t.base >= uint64(len(t.slots)) {

@@ -1,0 +1,168 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/everhop/everhop/consumer"
+)
+
+// offsets are those of a stream, as they were handled.
+type offsets struct {
+	mu    sync.Mutex
+	order []int64
+	times map[int64]int
+}
+
+func (o *offsets) handle(_ context.Context, d *consumer.Delivery) error {
+	offset, ok := d.Headers["x-stream-offset"].(int64)
+	if !ok {
+		return errors.New("no offset")
+	}
+	<-time.After(2 * time.Millisecond) // the work
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.order = append(o.order, offset)
+	o.times[offset]++
+	return nil
+}
+
+func (o *offsets) distinct() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.times)
+}
+
+// inOrder checks that all were handled, and none but the one at work at a cut was handled again.
+func (o *offsets) inOrder(t *testing.T, messages int) {
+	t.Helper()
+	for i, offset := range o.order {
+		if i == 0 && offset != 0 || i > 0 && offset != o.order[i-1] && offset != o.order[i-1]+1 {
+			t.Fatalf("offset %d at place %d of %v", offset, i, o.order)
+		}
+	}
+	o.complete(t, messages)
+}
+
+// complete checks that all were handled, and the consumer never began anew.
+func (o *offsets) complete(t *testing.T, messages int) {
+	t.Helper()
+	if len(o.times) != messages || slices.Max(slices.Collect(maps.Keys(o.times))) != int64(messages-1) {
+		t.Errorf("%d offsets were handled, want %d", len(o.times), messages)
+	}
+	if n := o.times[0]; n != 1 {
+		t.Errorf("the first offset was handled %d times", n)
+	}
+	t.Logf("%d offsets, handled %d times", len(o.times), len(o.order))
+}
+
+// stream is a rig that consumes a stream from its beginning.
+func stream(t *testing.T, messages, concurrency int) (*rig, *offsets) {
+	r, o := newRig(t), &offsets{times: map[int64]int{}}
+	r.remake("stream", nil)
+	s := &r.config.Subscriptions[0]
+	s.Handler, s.Concurrency, s.Prefetch = o.handle, concurrency, 20
+	s.Arguments = map[string]any{"x-stream-offset": "first"}
+	r.load(messages)
+	return r, o
+}
+
+// After a cut a stream is read on behind what was handled.
+func TestStreamGoesOnAfterCuts(t *testing.T) {
+	t.Parallel()
+	for name, concurrency := range map[string]int{"stream-one": 1, "stream-many": 8} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const messages = 600
+			r, o := stream(t, messages, concurrency)
+			r.start()
+			for i := range 4 {
+				r.await("the handlers to get on", func() bool { return o.distinct() >= (i+1)*messages/8 })
+				n := r.events()
+				r.cut(i)
+				r.awaitEvent(n, consumer.Revived)
+			}
+			r.await("every offset", func() bool { return o.distinct() == messages })
+			r.stop()
+			if concurrency == 1 {
+				o.inOrder(t, messages)
+			} else {
+				o.complete(t, messages)
+			}
+		})
+	}
+}
+
+// A stream takes nothing back: it is read on behind what was handled.
+func TestStreamPausesAndResumes(t *testing.T) {
+	t.Parallel()
+	const messages = 300
+	r, o := stream(t, messages, 1)
+	r.start()
+	for i := range 3 {
+		r.await("the handler to get on", func() bool { return o.distinct() >= (i+1)*messages/5 })
+		n := r.events()
+		r.must(r.c.Pause(0))
+		r.awaitNote(n, "paused")
+		if n := r.consumers(); n != 0 {
+			t.Errorf("the broker counts %d consumers", n)
+		}
+		if i == 1 {
+			n = r.events()
+			r.proxy.Reset()
+			r.awaitEvent(n, consumer.Revived)
+		}
+		r.must(r.c.Resume(0))
+		r.awaitNote(n, "consuming, prefetch ")
+		n = r.events()
+		r.must(r.c.SetPrefetch(0, 30+i))
+		r.awaitNote(n, fmt.Sprintf("consuming, prefetch %d", 30+i))
+	}
+	r.await("every offset", func() bool { return o.distinct() == messages })
+	r.stop()
+	o.inOrder(t, messages)
+}
+
+// The broker takes nothing back into a stream, and dead-letters nothing.
+func TestStreamOutcomes(t *testing.T) {
+	t.Parallel()
+	for _, e := range []ending{
+		{
+			name: "fails-then-succeeds", answers: times(2, errFails),
+			calls: "11123", seen: "012", stats: consumer.Stats{Handled: 3, Failed: 2},
+		},
+		{
+			name: "poison", answers: times(2, errFails), set: poison(consumer.DeadLetter, 2),
+			calls: "1123", seen: "01", stats: consumer.Stats{Handled: 2, Failed: 2, Parked: 1},
+			left: map[string]int{".parked": 1},
+		},
+		{
+			name: "poison-put-back", answers: times(2, errFails), set: poison(consumer.PutBack, 1),
+			calls: "11123", seen: "012", stats: consumer.Stats{Handled: 3, Failed: 2},
+		},
+		{
+			name: "reject", answers: times(1, consumer.Reject),
+			calls: "123", seen: "0", stats: consumer.Stats{Handled: 2, Rejected: 1},
+		},
+		{
+			name: "requeue", answers: times(2, consumer.Requeue),
+			calls: "11123", seen: "012", stats: consumer.Stats{Handled: 3},
+		},
+		{
+			name: "retry-after-long", answers: times(1, consumer.RetryAfter(300*time.Millisecond)),
+			calls: "1123", seen: "01", stats: consumer.Stats{Handled: 3},
+			check: apart(300 * time.Millisecond),
+		},
+	} {
+		t.Run("stream-"+e.name, func(t *testing.T) {
+			t.Parallel()
+			play(t, "stream", e)
+		})
+	}
+}

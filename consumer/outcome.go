@@ -1,0 +1,115 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	// Requeue is what a handler returns, wrapped or not, to put a message back on purpose, after
+	// Subscription.RequeuePause (basic.nack). It is neither logged nor counted as a failure. On a stream, where
+	// nothing can be put back, the handler is called again after the pause.
+	Requeue = errors.New("consumer: put back on purpose") //nolint:errname,staticcheck // an outcome, not a failure
+	// Reject is what a handler returns, wrapped or not, to give a message to the queue's dead-letter
+	// exchange. Without one the broker drops it. On a stream the message is passed over.
+	Reject = errors.New("consumer: rejected on purpose") //nolint:errname,staticcheck // an outcome, not a failure
+)
+
+// RetryAfter is what a handler returns, wrapped or not, to get a message again after a delay: if it is
+// short (see Retry.InPlace), the delivery waits for it in place. Otherwise the message is published into
+// a delay queue, from which the broker dead-letters it back to the end of its queue, and is then
+// acknowledged. Neither is logged nor counted as a failure, nor is there a limit; but a call it is, and a
+// message that fails after Retry.Attempts calls, however they ended, is poison at once.
+//
+// The delay is rounded up to two digits (1234 ms become 1300 ms), and the delay queue is called by the
+// queue's name and .retry.1300. More than 48 days, or a queue that the broker has named, cannot be: the
+// message is put back after Subscription.RequeuePause then, and an error is logged.
+func RetryAfter(delay time.Duration) error { return &retryAfter{max(delay, time.Millisecond)} }
+
+type retryAfter struct{ delay time.Duration } //nolint:errname // an outcome, not a failure
+
+func (r *retryAfter) Error() string { return fmt.Sprintf("consumer: to be tried again in %v", r.delay) }
+
+// outcome is what becomes of a delivery.
+type outcome struct {
+	verdict verdict
+	pause   time.Duration // of again and delayed
+	failure failure
+	failed  bool // otherwise the handler chose it, or was not given its chance
+	tripped bool // and that was once too often in a row
+}
+
+// failure is how a message failed so far.
+type failure struct {
+	err         error
+	attempts    int       // how often the handler was called for it so far
+	first, last time.Time // when it failed; an earlier round's first goes before this one
+}
+
+type verdict int
+
+const (
+	handled    verdict = iota // acknowledge
+	again                     // call the handler again, after the pause
+	requeued                  // basic.nack into the queue, without blame
+	putBack                   // basic.reject into the queue: a quorum queue counts that
+	rejected                  // basic.reject, to the dead-letter exchange
+	passedOver                // acknowledge, in a stream, what cannot be rejected
+	delayed                   // publish into a delay queue, acknowledge
+	parked                    // publish into the parking queue, acknowledge
+)
+
+func (v verdict) String() string {
+	return [...]string{"handled", "again", "requeued", "put back", "rejected", "passed over", "delayed", "parked"}[v]
+}
+
+// decide tells what an error of the handler's means.
+func (d *dispatcher) decide(f failure) outcome {
+	o := outcome{failure: f}
+	var after *retryAfter
+	switch {
+	case errors.Is(f.err, Requeue):
+		o.verdict = requeued
+	case errors.Is(f.err, Reject):
+		o.verdict = rejected
+	case !errors.As(f.err, &after):
+		o = d.afterFailure(f)
+	case after.delay <= d.spec.Retry.InPlace:
+		o.verdict, o.pause = again, after.delay
+	default:
+		o.verdict, o.pause = delayed, after.delay
+	}
+	if d.stream {
+		o = o.onStream(d.spec.RequeuePause)
+	}
+	return o
+}
+
+// afterFailure tells what becomes of a message after an error that is no outcome.
+func (d *dispatcher) afterFailure(f failure) outcome {
+	o := outcome{failure: f, failed: true, tripped: d.breaker.failed()}
+	retry := d.spec.Retry
+	switch {
+	case d.work.Err() != nil: // it was told to stop, and may not have had a chance
+		o.verdict = requeued
+	case o.tripped: // it may not be the message's fault
+		o.verdict = requeued
+	case f.attempts < retry.Attempts:
+		o.verdict, o.pause = again, retry.Backoff.delay(f.attempts)
+	default:
+		o.verdict = retry.Poison.verdict()
+	}
+	return o
+}
+
+func (p Poison) verdict() verdict {
+	switch p {
+	case DeadLetter:
+		return rejected
+	case PutBack:
+		return putBack
+	default:
+		return parked
+	}
+}

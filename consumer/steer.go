@@ -1,0 +1,118 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/everhop/everhop/broker"
+)
+
+// intake is how the subscription is to be consumed now.
+func (sub *subscription) intake() broker.Intake {
+	return broker.Intake{Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.offset()}
+}
+
+// asWanted tells whether it is consumed so. What a paused one's prefetch is does not matter.
+func (sub *subscription) asWanted(want broker.Intake) bool {
+	is := sub.applied
+	return want.Paused == is.Paused && (want.Paused || want.Prefetch == is.Prefetch)
+}
+
+// steer makes a consumer what its subscription wants to be. One that is being revived, or is steered
+// already, is looked at again when that is done.
+func (s *supervisor) steer(sub *subscription) {
+	want := sub.intake()
+	if sub.live == nil || sub.steered || s.draining || sub.asWanted(want) {
+		return
+	}
+	sub.steered = true
+	if want.Paused || sub.stream {
+		sub.change(func(v *view) { v.paused = true })
+	}
+	session, acks := s.session, sub.view.Load().acks
+	o := steered{sub: sub, live: sub.live, is: sub.live, intake: want}
+	s.background.Go(func() {
+		o.carryOut(session, acks)
+		s.post(o)
+	})
+}
+
+// steered is how steering ended.
+type steered struct {
+	sub       *subscription
+	live, is  *broker.Consumer // before and after
+	intake    broker.Intake
+	givenBack int
+	err       error
+}
+
+// carryOut asks the broker for the change. It runs beside the supervisor.
+func (o *steered) carryOut(session *broker.Session, acks *acknowledger) {
+	ctx := context.Background()
+	if o.err = o.live.Cancel(ctx); o.err != nil {
+		return
+	}
+	switch {
+	case o.intake.Paused:
+		o.givenBack = o.sub.giveBackRest(acks)
+	case o.sub.stream: // a new channel begins with what was not handled by now
+		_ = o.live.Close(ctx)
+		o.intake.StreamOffset = acks.offset(o.intake.StreamOffset)
+		o.is, o.err = session.Consume(ctx, o.live.Index(), o.intake)
+	default:
+		o.err = o.live.Resume(ctx, o.intake)
+	}
+}
+
+func (o steered) apply(s *supervisor) error {
+	sub := o.sub
+	sub.steered = false
+	isNew, inUse := o.is != nil && o.is != o.live, sub.live == o.live
+	if isNew && (!inUse || s.draining) { // it comes too late
+		s.background.Go(func() { _ = o.is.Close(context.Background()) })
+	}
+	switch {
+	case s.draining:
+		if inUse && o.is == o.live { // drain came before it was consumed again
+			s.withdraw(sub)
+		}
+	case !inUse: // lost meanwhile, and perhaps revived as what it was to be then
+		s.steer(sub)
+	case o.err != nil && o.is == nil: // a new channel was to take its place: nobody else reports that there is none
+		return s.broken(ChannelError, sub, evidence(asBrokerError(o.err)))
+	case o.err != nil: // its loss is reported
+	default:
+		return o.takeOver(s)
+	}
+	return nil
+}
+
+// takeOver has the subscription consumed as it was asked for.
+func (o steered) takeOver(s *supervisor) error {
+	sub := o.sub
+	if o.is != o.live {
+		sub.adopt(o.is, o.intake)
+		if isLost(o.is) { // its Loss may have come before, when it had no place to arrive at
+			return s.broken(ChannelError, sub, evidence(asBrokerError(errLostAgain)))
+		}
+	}
+	sub.applied = o.intake
+	sub.view.Load().acks.fit(o.intake.Prefetch)
+	if !o.intake.Paused { // look for deliveries again
+		sub.change(func(v *view) { v.paused = false })
+	}
+	s.noteOf(sub, o.note())
+	s.steer(sub)
+	return nil
+}
+
+func (o steered) note() string {
+	note := "paused"
+	if !o.intake.Paused {
+		note = fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
+	}
+	if o.givenBack > 0 {
+		note += fmt.Sprintf("; %d deliveries not begun went back to the queue", o.givenBack)
+	}
+	return note
+}

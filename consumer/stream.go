@@ -1,0 +1,50 @@
+package consumer
+
+import "time"
+
+// A stream keeps its messages whatever becomes of them: nothing can be put back into it or dead-lettered
+// from it. What is not acknowledged stays, and the next channel reads on behind the last message up to
+// which all were handled.
+
+// isStream tells whether the subscription says that its queue is one: it cannot be seen from here.
+func (s Subscription) isStream() bool {
+	_, asked := s.Arguments["x-stream-offset"]
+	return asked || s.Declare != nil && s.Declare.Arguments["x-queue-type"] == "stream"
+}
+
+// onStream puts what a stream can do in the place of what it cannot.
+func (o outcome) onStream(pause time.Duration) outcome {
+	switch {
+	case o.verdict == putBack, o.verdict == requeued && !o.failed: // else the consumer stops or pauses
+		o.verdict, o.pause = again, pause
+	case o.verdict == rejected && o.failed: // somebody will want to see it
+		o.verdict = parked
+	case o.verdict == rejected:
+		o.verdict = passedOver
+	case o.verdict == delayed: // in place, since a copy would come back to the end of the stream
+		o.verdict = again
+	}
+	return o
+}
+
+// offset is where a stream goes on after this channel, which began at from: behind everything that was
+// handled up to. 0 means where the subscription says.
+func (a *acknowledger) offset(from int64) int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch last := a.tracker.last; {
+	case last != nil:
+		return last.StreamOffset + 1
+	case from == 0: // nothing was handled, but perhaps something came
+		return a.first
+	}
+	return from
+}
+
+// offset is where to go on with a stream now.
+func (sub *subscription) offset() int64 {
+	if a := sub.view.Load().acks; a != nil && sub.stream {
+		return a.offset(sub.from)
+	}
+	return sub.from
+}
