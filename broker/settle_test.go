@@ -2,8 +2,8 @@ package broker
 
 import (
 	"testing"
-	"time"
 	"testing/synctest"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
