@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
 	"reflect"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,10 +83,165 @@ func TestDelayLimitsOfRabbitMQ(t *testing.T) {
 	}
 }
 
+// permissions are what rabbitmqctl set_permissions takes.
+type permissions struct{ configure, write, read string }
+
+// What the README says a user needs in order to park and delay is enough, and none of it too much. A message
+// that may not be published again is in its queue in the end, and nowhere else.
+func TestRepublishPermissions(t *testing.T) {
+	rabbittest.NeedsControl(t)
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)^rabbitmqctl set_permissions (\S+) '(.*)' '(.*)' '(.*)'$`).FindSubmatch(readme)
+	if line == nil {
+		t.Fatal("README.md has no rabbitmqctl set_permissions")
+	}
+	user, all := string(line[1]), permissions{string(line[2]), string(line[3]), string(line[4])}
+	if _, err := rabbittest.Shared(t).Ctl(t.Context(), "add_user", user, "secret"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := rabbittest.Shared(t).Ctl(context.Background(), "delete_user", user); err != nil {
+			t.Error(err)
+		}
+	})
+	const work, parking, delays = `^orders$`, `^orders\.parked$`, `^orders\.retry\.\d+$`
+	const write, nothing = `^amq\.default$`, `^$`
+	tests := []struct {
+		name    string
+		message string // park or delay
+		exists  bool   // the queue that it goes to
+		may     permissions
+		refused string // what the log says
+	}{
+		{"README", "park", false, all, ""},
+		{"README", "delay", false, all, ""},
+		{"no more than it takes", "park", false, permissions{parking, write, work}, ""},
+		{"no more than it takes, into a queue that exists", "park", true, permissions{nothing, write, work}, ""},
+		{"no more than it takes, into a queue that exists", "delay", true, permissions{delays, write, work}, ""},
+		{"no write", "park", false, permissions{all.configure, nothing, all.read}, "exchange 'amq.default'"},
+		{"no write", "delay", false, permissions{all.configure, nothing, all.read}, "exchange 'amq.default'"},
+		{"no write, into a queue that exists", "delay", true, permissions{all.configure, nothing, all.read}, "exchange 'amq.default'"},
+		{"no configure", "park", false, permissions{delays, all.write, all.read}, "queue 'orders.parked'"},
+		{"no configure", "delay", false, permissions{parking, all.write, all.read}, "queue 'orders.retry.20'"},
+		{"no configure, into a queue that exists", "delay", true, permissions{parking, all.write, all.read}, "queue 'orders.retry.20'"},
+		{"no read", "delay", false, permissions{all.configure, all.write, work}, "queue 'orders.retry.20'"},
+	}
+	for _, test := range tests {
+		t.Run(test.message+", "+test.name, func(t *testing.T) {
+			if _, err := rabbittest.Shared(t).Ctl(t.Context(), "set_permissions", user, test.may.configure, test.may.write, test.may.read); err != nil {
+				t.Fatal(err)
+			}
+			republishAs(t, user, test.message, test.exists, test.refused)
+		})
+	}
+}
+
+// republishAs consumes one message, which says itself whether its handler has it parked or delayed, as a user
+// whose password is secret.
+func republishAs(t *testing.T, user, message string, exists bool, refused string) {
+	t.Helper()
+	node := rabbittest.Shared(t)
+	l := &layout{T: t, url: node.URL()}
+	queues := map[string]string{"park": "orders.parked", "delay": "orders.retry.20"}
+	l.raw(func(c *amqp.Channel) error {
+		_, err := c.QueueDeclare("orders", true, false, false, false, nil)
+		if exists {
+			_, o, _ := delayQueue("orders", 20*time.Millisecond)
+			if message == "park" {
+				o.Arguments = nil
+			}
+			_, problem := c.QueueDeclare(queues[message], true, false, false, false, o.Arguments)
+			err = errors.Join(err, problem)
+		}
+		return errors.Join(err, c.PublishWithContext(t.Context(), "", "orders", true, false, amqp.Publishing{Body: []byte(message)}))
+	})
+	defer l.raw(func(c *amqp.Channel) error {
+		_, first := c.QueueDelete("orders", false, false, false)
+		_, second := c.QueueDelete(queues[message], false, false, false)
+		return errors.Join(first, second)
+	})
+
+	endpoint, err := url.Parse(node.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint.User = url.UserPassword(user, "secret")
+	errs, delayed := make(errorLines, 1), make(chan struct{})
+	c, err := New(Config{URLs: []string{endpoint.String()}, Logger: zerolog.New(errs), Subscriptions: []Subscription{{
+		Queue: "orders", RequeuePause: 10 * time.Millisecond, Retry: Retry{Attempts: 1, InPlace: 1},
+		Handler: func(_ context.Context, d *Delivery) error {
+			switch {
+			case message == "park":
+				return errHandler
+			case Attempts(d) == 0:
+				return RetryAfter(20 * time.Millisecond)
+			}
+			close(delayed)
+			return nil
+		},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan error, 1)
+	go func() { ran <- c.Run(t.Context()) }()
+	var line string
+	rabbittest.Eventually(t, time.Minute, "the message is parked, or back and handled, or the log has an error", func() bool {
+		select {
+		case line = <-errs:
+			return true
+		case <-delayed:
+			return true
+		default:
+			stats := c.Stats()
+			return stats.Parked > 0 || refused != "" && stats.Delayed > 0
+		}
+	})
+	if err := c.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+	if refused == "" && line != "" || !strings.Contains(line, refused) || refused != "" && !strings.Contains(line, "403 ACCESS_REFUSED - access to ") {
+		t.Fatalf("refused is %q, but the log says %q", refused, line)
+	}
+	want := map[string]int{"orders": 0, queues[message]: 0}
+	switch {
+	case refused != "":
+		want["orders"] = 1
+	case message == "park":
+		want[queues[message]] = 1
+	}
+	for queue, messages := range want {
+		rabbittest.Eventually(t, time.Minute, fmt.Sprintf("%s holds %d", queue, messages), func() bool {
+			ready, unacked, err := node.Depth(t.Context(), queue)
+			return ready == messages && unacked == 0 && (err == nil || messages == 0 && errors.Is(err, rabbittest.ErrNoQueue))
+		})
+	}
+}
+
+// errorLines gets the first line of a log that is an error.
+type errorLines chan string
+
+func (l errorLines) Write(line []byte) (int, error) {
+	if strings.Contains(string(line), `"level":"error"`) {
+		select {
+		case l <- string(line):
+		default:
+		}
+	}
+	return len(line), nil
+}
+
 // layout is a work queue on RabbitMQ, its consumer, and a republisher.
 type layout struct {
 	*testing.T
 	url    string
+	user   string // of url
 	plan   broker.Plan
 	parked string
 	name   string
@@ -97,7 +256,11 @@ func layOut(ctx context.Context, t *testing.T, work, kind, parkedKind string) *l
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &layout{T: t, url: node.URL(), plan: broker.Plan{Endpoints: endpoints, Name: t.Name()}, name: work, parked: work + ".parked"}
+	parsed, err := url.Parse(node.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &layout{T: t, url: node.URL(), user: parsed.User.Username(), plan: broker.Plan{Endpoints: endpoints, Name: t.Name()}, name: work, parked: work + ".parked"}
 	l.r = newRepublisher(l.plan, zerolog.New(zerolog.NewTestWriter(t)))
 	t.Cleanup(func() { l.r.close(context.Background()) })
 	l.raw(func(c *amqp.Channel) error {
@@ -175,7 +338,7 @@ func (l *layout) publish(ctx context.Context, headers map[string]any) {
 	confirm, err := p.Publish(ctx, broker.Message{
 		RoutingKey: l.name, Body: []byte("body"), Headers: headers,
 		ContentType: "text/plain", ContentEncoding: "gzip", Priority: 7, CorrelationID: "correlation", ReplyTo: "answers",
-		Expiration: "60000", MessageID: "id", Timestamp: firstTime, Type: "type", UserID: "guest", AppID: "app",
+		Expiration: "60000", MessageID: "id", Timestamp: firstTime, Type: "type", UserID: l.user, AppID: "app",
 	})
 	if err == nil {
 		err = confirm.Wait(ctx)
@@ -198,7 +361,7 @@ func (l *layout) check(d *Delivery) {
 			"x-first-death-reason": "expired", "x-first-death-exchange": "",
 			HeaderAttempts: int64(4), HeaderError: errHandler.Error(), HeaderFirstFailed: firstTime.Add(time.Hour), HeaderLastFailed: secondTime,
 			HeaderQueue: l.name, HeaderHost: l.r.host, HeaderExchange: "", HeaderRoutingKey: l.name,
-			HeaderExpiration: "60000", HeaderUserID: "guest",
+			HeaderExpiration: "60000", HeaderUserID: l.user,
 		},
 	}
 	if !reflect.DeepEqual(d, want) {

@@ -38,6 +38,7 @@ func (f *consumption) config(urls []string, s consumer.Subscription, logger zero
 		DrainTimeout:  f.drain,
 		ProbeTimeout:  f.probe,
 		Heartbeat:     f.heartbeat,
+		GracePeriod:   f.grace,
 		Logger:        logger,
 		Observers: []func(fsm.Event){func(e fsm.Event) {
 			if e.Kind == fsm.KindTransition && e.To == consumer.Disconnected {

@@ -62,6 +62,7 @@ func TestConsumeConfig(t *testing.T) {
 			want := consumer.Config{
 				URLs: []string{"amqp://a"}, Name: "everhop",
 				DrainTimeout: broker.DefaultDrainTimeout, ProbeTimeout: broker.DefaultProbeTimeout, Heartbeat: broker.DefaultHeartbeat,
+				GracePeriod: consumer.DefaultGracePeriod,
 			}
 			tt.want(&want, &s)
 			want.Subscriptions = []consumer.Subscription{s}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker"
@@ -21,6 +22,7 @@ type consumption struct {
 	count                   int           // 0: no limit
 	timeout                 time.Duration // of a command; 0: none
 	drain, probe, heartbeat time.Duration
+	grace                   time.Duration // for what is at hand when it stops; no flag
 	declare                 bool
 	outcomes                outcomes
 	log                     logFlags
@@ -32,6 +34,7 @@ func newConsumption() *consumption {
 		drain:       broker.DefaultDrainTimeout,
 		probe:       broker.DefaultProbeTimeout,
 		heartbeat:   broker.DefaultHeartbeat,
+		grace:       consumer.DefaultGracePeriod,
 	}
 }
 
@@ -51,23 +54,30 @@ that failed, though some of them may be out.
 message's properties in its environment: EVERHOP_QUEUE, EVERHOP_EXCHANGE, EVERHOP_ROUTING_KEY,
 EVERHOP_REDELIVERED (true or false), EVERHOP_MESSAGE_ID, EVERHOP_CORRELATION_ID, EVERHOP_REPLY_TO,
 EVERHOP_CONTENT_TYPE, EVERHOP_CONTENT_ENCODING, EVERHOP_TYPE, EVERHOP_APP_ID, EVERHOP_TIMESTAMP,
-EVERHOP_ATTEMPT (1, and one more with each run after a failure).
+EVERHOP_ATTEMPT (1, and one more with each failure; 1 again when the message has been back in the queue,
+as after exit status 75, a stop or a lost connection).
 
 Exit status 75 (EX_TEMPFAIL) puts the message back into the queue after a second. Any other is a
 failure; so is a command that takes longer than --timeout: it gets SIGTERM, and a moment later SIGKILL.
 After a failure the command is run again, after a pause that grows. A message that has failed 4 times
 (--attempts) is poison: it is parked in the queue QUEUE.parked, with the error in its headers, and
 acknowledged. --poison dead-letter rejects it instead, and the broker drops it if the queue has no
-dead-letter exchange; --poison put-back returns it to the queue, again and again.
+dead-letter exchange; --poison put-back returns it to the queue, again and again. A parked message
+keeps its count in the header x-everhop-attempts: take that off when you move the message back, or its
+next failure parks it again.
 
 SIGINT or SIGTERM drains: no more messages are taken, those at hand may be finished for 20 s. A second
-one stops at once; commands get SIGTERM, and a moment later SIGKILL. When the reader of standard
-output goes away, everhop drains too, and that is no error.
+one stops at once. Either way, commands that are not done then get SIGTERM, and a moment later SIGKILL,
+a write that its reader holds up is given up, and the messages stay in the queue. When the reader of
+standard output goes away, everhop drains too, and that is no error.
 
 EVERHOP_URL serves where --url is missing; several URLs in it are separated by blanks or commas. It is
 the better place for a password.
 
-Exit status: 0 drained, 1 gave up or had to leave messages unfinished, 2 wrong command line.`,
+Exit status, of everhop itself:
+  0  drained, after a signal, --count, or the end of the reader; messages may have failed meanwhile
+  1  gave up on the broker, could not write (to a full disk, say), or did not let all at hand finish
+  2  wrong command line`,
 		Example: `  everhop consume --url amqp://guest:guest@localhost/ --queue orders
   everhop consume --queue orders --exec ./handle.sh --concurrency 4
   everhop consume --queue orders --exec 'curl -fsS -d @- http://localhost:8080/ || exit 75'
@@ -134,10 +144,9 @@ func (f *consumption) run(cmd *cobra.Command) error {
 	defer release()
 	ctx, stop := context.WithCancel(soft)
 	defer stop()
-
-	out := &output{w: stdout, broken: stop}
+	to := f.destination(stdout, stderr, stop)
 	sub := f.subscription()
-	sub.Handler, sub.Commit = f.handler(out, stdout, stderr)
+	sub.Handler, sub.Commit = to.handle, to.commit
 	if f.count > 0 {
 		sub.Handler = limit(f.count, sub.Handler, stop, ctx.Done())
 	}
@@ -145,30 +154,56 @@ func (f *consumption) run(cmd *cobra.Command) error {
 	if err != nil {
 		return wrongUsage(cmd, err) // everything in it comes from the flags
 	}
-	defer context.AfterFunc(hard, func() { _ = c.Stop(hard) })()
-
-	if out.format != nil {
+	if to.commit != nil {
 		defer watchReader(stdout, stop)()
 	}
+	return consume(ctx, hard, c, to, f.grace, logger)
+}
 
+// consume runs c until ctx ends, and drains it. What is not finished a grace period later, or when hard
+// ends, is left, and that is an error.
+func consume(ctx, hard context.Context, c *consumer.Consumer, to destination, grace time.Duration, logger zerolog.Logger) error {
+	defer context.AfterFunc(hard, func() { _ = c.Stop(hard) })()
+	stopping := make(chan time.Time, 1)
+	defer context.AfterFunc(ctx, func() { stopping <- time.Now() })()
 	if err := c.Run(ctx); err != nil {
 		return err
 	}
-	logger.Info().Uint64("handled", c.Stats().Handled).Msg("drained")
-	return out.finish(hard)
+	since := <-stopping // ctx has ended: nothing else makes Run return nil
+	finishing, over := context.WithDeadlineCause(hard, since.Add(grace), errGraceOver)
+	defer over()
+	err := to.finish(finishing)
+	if err == nil || readerGone(err) {
+		logger.Info().Uint64("handled", c.Stats().Handled).Msg("drained")
+	}
+	return err
 }
 
-// handler is what happens to a message, and before messages are acknowledged.
-func (f *consumption) handler(out *output, stdout, stderr io.Writer) (consumer.Handler, func(context.Context) error) {
+var errGraceOver = errors.New("the grace period is over")
+
+// destination is where messages go.
+type destination struct {
+	handle consumer.Handler
+	commit func(context.Context) error // before messages are acknowledged, unless it is nil
+	finish func(context.Context) error // when the consumer has drained
+}
+
+// destination calls broken when nothing can be written any more.
+func (f *consumption) destination(stdout, stderr io.Writer, broken func()) destination {
+	out := &output{w: stdout, broken: broken}
 	switch {
 	case f.exec != "":
-		return command{line: f.exec, timeout: f.timeout, stdout: stdout, stderr: stderr}.handle, nil
+		cmd := &command{line: f.exec, timeout: f.timeout, stdout: stdout, stderr: stderr}
+		return destination{handle: cmd.handle, finish: cmd.finish}
 	case f.output == "none":
-		return func(context.Context, *consumer.Delivery) error { return nil }, nil
+		return destination{
+			handle: func(context.Context, *consumer.Delivery) error { return nil },
+			finish: func(context.Context) error { return nil },
+		}
 	case f.output == "jsonl":
 		out.format = formatJSON
 	default:
 		out.format = formatBody
 	}
-	return out.handle, out.commit
+	return destination{out.handle, out.commit, out.finish}
 }

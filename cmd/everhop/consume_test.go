@@ -169,15 +169,8 @@ func TestConsumeBrokenPipe(t *testing.T) {
 // by the next message.
 func TestConsumeHead(t *testing.T) {
 	queue := newQueue(t, "first")
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer read.Close()
 	p := prepare(t, "consume", "--queue", queue, "--log-level", "warn")
-	p.cmd.Stdout = write
-	p.start()
-	write.Close()
+	read := p.startPiped()
 	if line, err := bufio.NewReader(read).ReadString('\n'); line != "first\n" {
 		t.Fatalf("%q, %v", line, err)
 	}
@@ -230,15 +223,8 @@ func TestConsumeSIGTERMIdle(t *testing.T) {
 func TestConsumeSecondSignalLeavesHandler(t *testing.T) {
 	const size = 1 << 20 // more than a pipe holds
 	queue := newQueue(t, strings.Repeat("x", size))
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer read.Close()
 	p := prepare(t, "consume", "--queue", queue)
-	p.cmd.Stdout = write
-	p.start()
-	write.Close()
+	read := p.startPiped()
 	if _, err := read.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}

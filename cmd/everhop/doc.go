@@ -11,5 +11,6 @@
 // It only parses, wires and prints: consuming is package consumer's, publishing package broker's.
 //
 // Exit status: 0 when all is done, also after SIGINT or SIGTERM to consume, and when the reader of
-// standard output has had enough; 1 when it failed; 2 when the command line is wrong.
+// standard output has had enough; 1 when it failed, or did not let what was at hand finish; 2 when the
+// command line is wrong.
 package main

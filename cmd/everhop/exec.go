@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/everhop/everhop/consumer"
@@ -32,11 +33,12 @@ type command struct {
 	line           string
 	timeout        time.Duration // 0: none
 	stdout, stderr io.Writer
+	ended          atomic.Int64 // those that were not let finish, because everhop stops
 }
 
 // handle is a consumer.Handler: exit status 0 acknowledges, tempFail puts back. When ctx ends, the
 // command and its children are ended too.
-func (c command) handle(ctx context.Context, d *consumer.Delivery) error {
+func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
 	if c.timeout > 0 { // of the command, and not of its waiting for a place among --count
 		limited, cancel := context.WithTimeoutCause(ctx, c.timeout, consumer.ErrHandlerTimeout)
 		defer cancel()
@@ -60,7 +62,11 @@ func (c command) handle(ctx context.Context, d *consumer.Delivery) error {
 	close(exited)
 	if !survives() {
 		<-ended
-		return fmt.Errorf("command: ended: %w", context.Cause(ctx)) // whatever it says: it was not asked to finish
+		why := context.Cause(ctx)
+		if !errors.Is(why, consumer.ErrHandlerTimeout) {
+			c.ended.Add(1)
+		}
+		return fmt.Errorf("command: ended: %w", why) // whatever it says: it was not asked to finish
 	}
 	switch {
 	case cmd.ProcessState.ExitCode() == tempFail:
@@ -69,6 +75,18 @@ func (c command) handle(ctx context.Context, d *consumer.Delivery) error {
 		return fmt.Errorf("command: %w", err)
 	}
 	return nil
+}
+
+// finish tells whether all commands were let finish.
+func (c *command) finish(context.Context) error {
+	switch n := c.ended.Load(); n {
+	case 0:
+		return nil
+	case 1:
+		return errors.New("stopped before a command had finished; its message goes back to the queue")
+	default:
+		return fmt.Errorf("stopped before %d commands had finished; their messages go back to the queue", n)
+	}
 }
 
 // endGroup gives the command's processes a moment to end by themselves.

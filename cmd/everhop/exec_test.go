@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -88,6 +90,63 @@ func TestExecOutcomes(t *testing.T) {
 	}
 }
 
+// Attempts are counted until the message is back in the queue, here because the connection is lost.
+func TestExecAttempt(t *testing.T) {
+	proxy := newProxy(t)
+	queue := newQueue(t, "1")
+	fifo := newFIFO(t)
+	p := prepare(t, "consume", "--queue", queue, "--count", "1", "--url", proxy.URL(rabbittest.Shared(t).URL()), "--exec",
+		`echo "$EVERHOP_ATTEMPT $EVERHOP_REDELIVERED"; test $EVERHOP_ATTEMPT = 2 && read line < '`+fifo+`'; test $EVERHOP_REDELIVERED = true`)
+	p.start()
+	gate := openFIFO(t, fifo)
+	proxy.Reset()
+	p.logs(`"trigger":"Revived"`)
+	gate.WriteString("go\n")
+	p.wait(0)
+	if got, want := p.stdout.String(), "1 false\n2 false\n1 true\n"; got != want {
+		t.Errorf("standard output %q, want %q", got, want)
+	}
+	holds(t, queue, 0)
+}
+
+// What was parked and is moved back as it is, goes on counting: its first failure parks it again.
+func TestExecParkedBefore(t *testing.T) {
+	queue := newQueue(t)
+	parking := newQueue(t)
+	publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("bad"), Headers: map[string]any{consumer.HeaderAttempts: int64(4)}})
+	publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("good")})
+	p := everhop(t, 0, "", "consume", "--queue", queue, "--count", "1", "--parking-queue", parking, "--exec",
+		`read body; echo "$body $EVERHOP_ATTEMPT"; test $body = good`)
+	if got, want := p.stdout.String(), "bad 5\ngood 1\n"; got != want {
+		t.Errorf("standard output %q, want %q", got, want)
+	}
+	holds(t, queue, 0)
+	holds(t, parking, 1)
+}
+
+// newFIFO makes a named pipe, for a command to wait at until it is opened.
+func newFIFO(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// openFIFO waits until a command has opened it for reading.
+func openFIFO(t *testing.T, path string) *os.File {
+	t.Helper()
+	var gate *os.File
+	rabbittest.Eventually(t, patience, "the command waits", func() bool {
+		var err error
+		gate, err = os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0) // ENXIO until then
+		return err == nil
+	})
+	t.Cleanup(func() { gate.Close() })
+	return gate
+}
+
 // --timeout is the command's: to wait for a place among --count does not use it up.
 func TestExecTimeoutAndCount(t *testing.T) {
 	queue := newQueue(t, "good", "bad", "innocent")
@@ -103,7 +162,12 @@ func TestExecTimeoutAndCount(t *testing.T) {
 // A command that reads nothing, and leaves a process behind that has its input, has done its work.
 func TestExecInputUnread(t *testing.T) {
 	queue := newQueue(t, strings.Repeat("x", 1<<20))
-	everhop(t, 0, "", "consume", "--queue", queue, "--count", "1", "--exec", "sleep 60 > /dev/null 2>&1 & exit 0")
+	p := everhop(t, 0, "", "consume", "--queue", queue, "--count", "1", "--exec", "sleep 60 > /dev/null 2>&1 & echo $!; exit 0")
+	left, err := strconv.Atoi(strings.TrimSpace(p.stdout.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Kill(left, syscall.SIGKILL)
 	holds(t, queue, 0)
 }
 
@@ -114,29 +178,23 @@ func TestExecSignals(t *testing.T) {
 		command string
 		second  bool
 		stdout  string
+		status  int
 		left    int
 	}{
-		{"first lets it finish", wait, false, "done\n", 0},
-		{"second ends it", wait, true, "", 1},
-		{"second kills it", `trap "" TERM; ` + wait, true, "", 1},
-		{"exit status 0 on SIGTERM is no success", `trap "exit 0" TERM; while :; do ` + wait + `; done`, true, "", 1},
-		{"children are ended too", `sh -c 'trap "" TERM; ` + wait + `'; echo never`, true, "", 1},
+		{"first lets it finish", wait, false, "done\n", 0, 0},
+		{"second ends it", wait, true, "", 1, 1},
+		{"second kills it", `trap "" TERM; ` + wait, true, "", 1, 1},
+		{"exit status 0 on SIGTERM is no success", `trap "exit 0" TERM; while :; do ` + wait + `; done`, true, "", 1, 1},
+		{"children are ended too", `sh -c 'trap "" TERM; ` + wait + `'; echo never`, true, "", 1, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			queue := newQueue(t, "1")
-			fifo := filepath.Join(t.TempDir(), "fifo")
-			if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			fifo := newFIFO(t)
 			p := prepare(t, "consume", "--queue", queue, "--exec", tt.command)
 			p.cmd.Env = append(p.cmd.Env, "FIFO="+fifo)
 			p.start()
-			gate, err := os.OpenFile(fifo, os.O_WRONLY, 0) // returns when the command has opened it
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer gate.Close()
+			gate := openFIFO(t, fifo)
 			p.signal(syscall.SIGTERM)
 			p.logs("draining")
 			if tt.second {
@@ -144,15 +202,31 @@ func TestExecSignals(t *testing.T) {
 			} else {
 				gate.WriteString("go\n")
 			}
-			p.wait(0)
+			p.wait(tt.status)
 			if got := p.stdout.String(); got != tt.stdout {
 				t.Errorf("standard output %q, want %q", got, tt.stdout)
+			}
+			if got := strings.Contains(p.stderr.String(), "\neverhop: stopped before "); got != tt.second {
+				t.Errorf("standard error tells of an ended command: %v, want %v:\n%s", got, tt.second, &p.stderr)
 			}
 			if _, err := gate.WriteString("still there?\n"); tt.second && err == nil {
 				t.Error("a process of the command is left")
 			}
 			holds(t, queue, tt.left)
 		})
+	}
+}
+
+func TestExecFinish(t *testing.T) {
+	for n, want := range []string{
+		"", "stopped before a command had finished; its message goes back to the queue",
+		"stopped before 2 commands had finished; their messages go back to the queue",
+	} {
+		var c command
+		c.ended.Store(int64(n))
+		if err := c.finish(t.Context()); (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%d ended: %v", n, err)
+		}
 	}
 }
 

@@ -85,13 +85,8 @@ func (l outputLines) next() string {
 func consumeLines(t *testing.T, args []string) (*program, outputLines) {
 	t.Helper()
 	p := prepare(t, append([]string{"consume"}, args...)...)
-	p.cmd.Stdout = nil
-	read, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.start()
-	overdue := time.AfterFunc(time.Minute, func() { p.cmd.Process.Kill() }) // which ends the output
+	read := p.startPiped()
+	overdue := time.AfterFunc(time.Minute, p.end) // which ends the output
 	t.Cleanup(func() { overdue.Stop() })
 	return p, outputLines{bufio.NewReader(read)}
 }

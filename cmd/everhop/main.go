@@ -23,15 +23,15 @@ func main() {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot(stdin, stdout, stderr)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	return conclude(root.ExecuteContext(ctx), stderr)
+}
 
+// conclude tells how it went, with an exit status and if need be in words.
+func conclude(err error, stderr io.Writer) int {
 	var usage *usageError
-	var output *outputError
 	switch {
-	case err == nil:
+	case err == nil, readerGone(err):
 		return 0
-	case errors.As(err, &output) && errors.Is(output, syscall.EPIPE):
-		return 0 // the reader has had enough, as in `everhop consume | head -1`
 	case errors.As(err, &usage):
 		complain(stderr, fmt.Sprintf("%v; see '%s --help'", err, usage.command))
 		return 2

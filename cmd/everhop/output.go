@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/everhop/everhop/consumer"
@@ -40,6 +41,12 @@ type outputError struct{ err error }
 
 func (e *outputError) Error() string { return "standard output: " + e.err.Error() }
 func (e *outputError) Unwrap() error { return e.err }
+
+// readerGone tells whether an error means that the reader has had enough, as in `everhop consume | head -1`.
+func readerGone(err error) bool {
+	var output *outputError
+	return errors.As(err, &output) && errors.Is(output, syscall.EPIPE)
+}
 
 // putBack tells the consumer that an error of the output is not its messages' fault, nor news: the
 // program ends for that reason, and says it then, or not at all if its reader has had enough.
@@ -114,7 +121,7 @@ func (o *output) finish(ctx context.Context) error {
 	case err := <-written:
 		return err
 	case <-time.After(moment):
-		return &outputError{context.Cause(ctx)}
+		return &outputError{fmt.Errorf("its reader does not read: %w; what was not written was not acknowledged", context.Cause(ctx))}
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -19,7 +20,12 @@ func TestSecrets(t *testing.T) {
 		t.Run(command, func(t *testing.T) {
 			proxy := newProxy(t)
 			proxy.Freeze(rabbittest.Both) // so that there is time to look
-			p := prepare(t, command, "--queue", "q", "--url", "amqp://guest:"+secret+"@"+proxy.Addr()+"/")
+			wrong, err := url.Parse(proxy.URL(rabbittest.Shared(t).URL()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wrong.User = url.UserPassword(wrong.User.Username(), secret)
+			p := prepare(t, command, "--queue", "q", "--url", wrong.String())
 			p.start()
 			cmdline := func() string {
 				text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.cmd.Process.Pid))

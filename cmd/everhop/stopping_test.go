@@ -51,15 +51,8 @@ func TestConsumeStopsWhileWriting(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			rabbittest.NeedsControl(t)
 			queue := newQueue(t, bodies...)
-			read, write, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer read.Close()
 			p := prepare(t, "consume", "--queue", queue)
-			p.cmd.Stdout = write
-			p.start()
-			write.Close()
+			read := p.startPiped()
 			reader := bufio.NewReaderSize(read, size)
 			if _, err := reader.ReadString('\n'); err != nil {
 				t.Fatal(err)
@@ -89,22 +82,4 @@ func TestConsumeStopsWhileWriting(t *testing.T) {
 			}
 		})
 	}
-}
-
-// settled is how many messages a queue holds once none of them is with a consumer.
-func settled(t *testing.T, queue string) (ready int) {
-	t.Helper()
-	rabbittest.Eventually(t, patience, "nothing is unacknowledged", func() bool {
-		node := rabbittest.Shared(t)
-		consumers, err := node.Consumers(t.Context(), queue)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var unacked int
-		if ready, unacked, err = node.Depth(t.Context(), queue); err != nil {
-			t.Fatal(err)
-		}
-		return consumers == 0 && unacked == 0
-	})
-	return ready
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 )
@@ -103,38 +101,4 @@ func TestVersion(t *testing.T) {
 	if !strings.HasPrefix(command, "everhop ") || !strings.Contains(command, " go1.") || command != "everhop "+flag {
 		t.Errorf("version: %q, --version: %q", command, flag)
 	}
-}
-
-func TestGraph(t *testing.T) {
-	states := []string{"Disconnected", "Connecting", "Consuming", "HeartbeatCheck", "Reviving"}
-	for _, format := range []string{"dot", "mermaid", "markdown"} {
-		_, stdout, _ := inProcess(t, "graph", "--format", format)
-		for _, state := range states {
-			if !strings.Contains(stdout, state) {
-				t.Errorf("%s: no %s in\n%s", format, state, stdout)
-			}
-		}
-	}
-	t.Run("drawn", func(t *testing.T) {
-		dot, err := exec.LookPath("dot")
-		if err != nil {
-			missing := t.Skip
-			if os.Getenv("EVERHOP_TEST_REQUIRE") == "1" {
-				missing = t.Fatal
-			}
-			missing("needs Graphviz: apt-get install graphviz")
-		}
-		_, stdout, _ := inProcess(t, "graph")
-		cmd := exec.Command(dot, "-Tsvg")
-		cmd.Stdin = strings.NewReader(stdout)
-		svg, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, svg)
-		}
-		for _, state := range states {
-			if !strings.Contains(string(svg), ">"+state+"</text>") {
-				t.Errorf("%s is not drawn", state)
-			}
-		}
-	})
 }
