@@ -150,8 +150,12 @@ type Subscription struct {
 	Arguments map[string]any
 }
 
-// DefaultPrefetch is the default of Subscription.Prefetch, unless Concurrency is more.
-const DefaultPrefetch = 64
+const (
+	// DefaultPrefetch is the default of Subscription.Prefetch, unless Concurrency is more.
+	DefaultPrefetch = 64
+	// DefaultGracePeriod is the default of Config.GracePeriod.
+	DefaultGracePeriod = 20 * time.Second
+)
 
 const (
 	maxPrefetch    = 65535 // basic.qos has 16 bits for it
@@ -166,7 +170,7 @@ func (c Config) withDefaults() Config {
 	c.DrainTimeout = or(c.DrainTimeout, broker.DefaultDrainTimeout)
 	c.ProbeTimeout = or(c.ProbeTimeout, broker.DefaultProbeTimeout)
 	c.ConnectTimeout = or(c.ConnectTimeout, broker.DefaultConnectTimeout)
-	c.GracePeriod = or(c.GracePeriod, 20*time.Second)
+	c.GracePeriod = or(c.GracePeriod, DefaultGracePeriod)
 	c.ConsumerTimeout = or(c.ConsumerTimeout, 30*time.Minute)
 	c.Backoff.Initial = or(c.Backoff.Initial, 100*time.Millisecond)
 	c.Backoff.Max = or(c.Backoff.Max, max(DefaultBackoffMax, c.Backoff.Initial))

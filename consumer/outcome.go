@@ -23,7 +23,8 @@ var (
 // message that fails after Retry.Attempts calls, however they ended, is poison at once.
 //
 // The delay is rounded up to two digits (1234 ms become 1300 ms), and the delay queue is called by the
-// queue's name and .retry.1300. More than 48 days, or a queue that the broker has named, cannot be: the
+// queue's name and .retry.1300; the user must be allowed to configure and read it, and to write to
+// amq.default, the default exchange. More than 48 days, or a queue that the broker has named, cannot be: the
 // message is put back after Subscription.RequeuePause then, and an error is logged.
 func RetryAfter(delay time.Duration) error { return &retryAfter{max(delay, time.Millisecond)} }
 

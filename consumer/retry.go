@@ -24,7 +24,9 @@ type Retry struct {
 	// be seen from here), and to PutBack if the broker names the queue.
 	Poison Poison
 	// ParkingQueue is where poison messages are parked. It is declared, durable, where it is missing.
-	// Defaults to the queue's name and ".parked".
+	// Defaults to the queue's name and ".parked". The user must be allowed to write to amq.default,
+	// the default exchange, and to configure the queue where it is missing. Refused, the message stays
+	// unacknowledged, with an error in the log every RequeuePause, until the consumer stops or pauses.
 	ParkingQueue string
 }
 
