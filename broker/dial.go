@@ -36,7 +36,7 @@ type link struct {
 func (l *link) abort() {
 	l.conn.abort()
 	// amqp091-go notices through its reader; if that is stuck handing over an answer that nobody
-	// waits for, only this ends it. It sends into a closed socket, so it does not block.
+	// waits for, only this ends it. It sends nothing, for want of a deadline that it could set.
 	_ = l.amqp.CloseDeadline(time.Now())
 }
 

@@ -19,7 +19,8 @@ type Plan struct {
 	// TLS is asked before each dial of an amqps endpoint. Defaults to the files named in the
 	// endpoint's URL, else the system's authorities. TLS 1.2 is the least in any case.
 	TLS TLSFunc
-	// Dial opens the transport. It must honour ctx. Defaults to a net.Dialer.
+	// Dial opens the transport. It must honour ctx, and the connection must support deadlines. Defaults
+	// to a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Name is the connection's name in the broker's management pages and in
 	// `rabbitmqctl list_connections name client_properties`.

@@ -61,6 +61,7 @@ type acknowledger struct {
 	busy      bool   // deliveries came in before the last tick
 	seen      uint64 // tracker.next when the timer was armed
 	postponed bool   // commit failed; the timer tries again
+	replaced  bool   // by another channel, since this one is lost
 	gone      error  // why nothing can be sent any more
 	first     int64  // StreamOffset of the first delivery
 }
@@ -145,12 +146,9 @@ func (a *acknowledger) arm() {
 	}
 	a.armed = true
 	a.seen = a.tracker.next
-	switch {
-	case a.postponed:
-		a.timer.Reset(a.pause)
-	case a.busy:
+	if a.busy {
 		a.timer.Reset(busyAfter)
-	default:
+	} else {
 		a.timer.Reset(idleAfter)
 	}
 }
@@ -161,7 +159,7 @@ func (a *acknowledger) tick() {
 	a.armed = false
 	was := a.busy
 	a.busy = a.tracker.next != a.seen
-	if a.busy && !was {
+	if a.busy && !was && !a.postponed {
 		a.arm()
 		a.mu.Unlock()
 		return
@@ -201,12 +199,16 @@ func (a *acknowledger) acknowledgeAndUnlock(strays bool) (dropped []*Delivery, e
 // acknowledge sends what gather finds, once it is committed. What it could not send is dropped.
 func (a *acknowledger) acknowledge(strays bool) (dropped []*Delivery, err error) {
 	upTo, n := a.gather(strays)
-	if n+len(a.single) == 0 || !a.committed() {
+	defer clear(a.single)
+	if n+len(a.single) == 0 {
 		return nil, nil
 	}
-	err = a.transmit(upTo, n)
-	clear(a.single)
-	if err == nil {
+	if a.commit != nil {
+		if err := a.commit(); err != nil {
+			return a.uncommitted(err)
+		}
+	}
+	if err = a.transmit(upTo, n); err == nil {
 		return nil, nil
 	}
 	a.mu.Lock()
@@ -232,25 +234,30 @@ func (a *acknowledger) gather(strays bool) (upTo uint64, n int) {
 	return upTo, n
 }
 
-// committed has the caller commit what was handled. If that fails, nothing may be acknowledged yet; once
-// nobody commits any more, never.
-func (a *acknowledger) committed() bool {
-	if a.commit == nil {
-		return true
-	}
-	err := a.commit()
-	if err == nil {
-		return true
-	}
+// uncommitted is called when Commit failed: nothing may be acknowledged yet; and never, once nobody
+// commits any more, or another channel is in the place of this one.
+func (a *acknowledger) uncommitted(why error) (dropped []*Delivery, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if errors.Is(err, errEnded) {
-		a.gone = err
+	switch {
+	case errors.Is(why, errEnded):
+		a.gone = why
 		a.tracker.abandon()
-	} else {
-		a.postponed = true
+		return nil, nil
+	case a.replaced:
+		a.gone = why
+		return a.tracker.abandon(), why
 	}
-	return false
+	a.postponed, a.armed = true, true
+	a.timer.Reset(a.pause) // and not when it was to fire for what was finished before
+	return nil, nil
+}
+
+// replace says that there is another channel now.
+func (a *acknowledger) replace() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.replaced = true
 }
 
 // transmit sends the frames, until one cannot be sent.

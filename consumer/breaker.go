@@ -19,6 +19,16 @@ type Breaker struct {
 	Pause time.Duration
 }
 
+// breakerProblem says why a Breaker would not do with so many handlers at once.
+func (s Subscription) breakerProblem(concurrency int) string {
+	least := s.Retry.Attempts * concurrency
+	if s.Breaker.Failures == 0 || s.Breaker.Failures > least {
+		return ""
+	}
+	return fmt.Sprintf("Breaker.Failures: %d is not more than Retry.Attempts times Concurrency, %d: a few bad messages could stop it for good",
+		s.Breaker.Failures, least)
+}
+
 // breaker counts failures in a row.
 type breaker struct {
 	limit int64 // 0: never open

@@ -33,7 +33,8 @@ type Config struct {
 	// TLS is asked before each dial of an amqps URL. Defaults to the files that the URL names, else to
 	// the system's authorities.
 	TLS broker.TLSFunc
-	// Dial opens the transport; it must honour ctx. Defaults to a net.Dialer.
+	// Dial opens the transport; it must honour ctx, and the connection must support deadlines. Defaults
+	// to a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// DrainTimeout is how long nothing may come in before the broker is probed. Defaults to 2 s.
@@ -128,10 +129,12 @@ type Subscription struct {
 	// connection a few deliveries more come again.
 	AckEach bool
 	// Commit, if set, is called before acknowledgements are sent, for all that was handled up to
-	// then: a handler may gather its effects, and Commit make them last, e.g. flush a buffer or end a
-	// transaction. Never twice at once, but handlers may be running. When it fails, nothing is
-	// acknowledged, and it is called again after RequeuePause and when the consumer stops; an error
-	// that wraps Requeue is not logged. Its ctx is the handlers'. It must not call Stop.
+	// then: a handler may gather its effects, and Commit make them last, e.g. flush a buffer. nil speaks
+	// for all of them: what a call could not make last it must keep for the next one (a database's
+	// transaction that failed is gone: keep what it was made of). Never twice at once, but handlers may
+	// be running. When it fails, nothing is acknowledged, and it is called again after RequeuePause and
+	// when the consumer stops; an error that wraps Requeue is not logged. Its ctx is the handlers'. It
+	// must not call Stop.
 	Commit func(ctx context.Context) error
 
 	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it.
@@ -253,9 +256,8 @@ func (s Subscription) problems() (problems []string) {
 			report("%s: %v is negative", d.field, d.value)
 		}
 	}
-	if least := s.Retry.Attempts * s.Concurrency; s.Breaker.Failures != 0 && s.Breaker.Failures <= least {
-		report("Breaker.Failures: %d is not more than Retry.Attempts times Concurrency, %d: a few bad messages could stop it for good",
-			s.Breaker.Failures, least)
+	if problem := s.breakerProblem(s.Concurrency); problem != "" {
+		report("%s", problem)
 	}
 	if s.Suppress < 0 {
 		report("Suppress: %d is negative", s.Suppress)

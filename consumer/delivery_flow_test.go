@@ -142,7 +142,7 @@ func TestConsumerTimeoutWarning(t *testing.T) {
 	r, d := desks(t, 1, 1, 1)
 	r.config.ConsumerTimeout = 500 * time.Millisecond
 	r.start()
-	e := r.awaitNote(0, "delivery tag 1 has been with its handler")
+	e := r.awaitNote(0, "delivery tag 1 has been unacknowledged")
 	if e.Queue != r.queue || e.Class != string(broker.Precondition) {
 		t.Errorf("%+v", e)
 	}

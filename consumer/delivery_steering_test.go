@@ -35,11 +35,11 @@ func TestConsumerTimeoutWarningAgain(t *testing.T) {
 	r, d := desks(t, 1, 2, 1)
 	r.config.ConsumerTimeout = 500 * time.Millisecond
 	r.start()
-	r.awaitNote(0, "delivery tag 1 has been with its handler")
+	r.awaitNote(0, "delivery tag 1 has been unacknowledged")
 	n := r.events()
 	r.proxy.Reset()
 	n = r.awaitEvent(n, consumer.Revived)
-	r.awaitNote(n, "delivery tag 1 has been with its handler")
+	r.awaitNote(n, "delivery tag 1 has been unacknowledged")
 	close(d.let)
 	r.stop()
 }

@@ -22,6 +22,9 @@ type Delivery = broker.Delivery
 //
 // A message can be delivered more than once: when the connection is lost before its acknowledgement
 // arrived at the broker, it comes again. Handlers must be idempotent.
+//
+// d is the handler's to change, but for its DeliveryTag and for what Body and Headers hold, which a
+// message that is tried again, delayed or parked shares: set these two to others instead.
 type Handler func(ctx context.Context, d *Delivery) error
 
 // dispatcher hands the deliveries of one subscription to its workers. They live as long as the consumer
@@ -41,8 +44,9 @@ type dispatcher struct {
 	recent  *recent // nil without Subscription.Suppress
 	breaker breaker
 
-	committing sync.Mutex  // held by Subscription.Commit
-	ended      atomic.Bool // Run returns: the caller's functions are called no more
+	committing sync.Mutex   // held by Subscription.Commit
+	telling    sync.RWMutex // held, shared, by Config.OnStale
+	ended      atomic.Bool  // Run returns: the caller's functions are called no more
 
 	mu      sync.Mutex // guards changes of view, and:
 	running int        // workers
@@ -116,6 +120,9 @@ func (d *dispatcher) attach(s source, prefetch int) {
 	a.stale = d.staleOutcomes
 	if d.spec.Commit != nil {
 		a.commit = d.commit
+	}
+	if last := d.view.Load().acks; last != nil {
+		last.replace()
 	}
 	d.change(func(v *view) { v.acks, v.paused = a, true })
 }

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/everhop/everhop/fsm"
@@ -27,9 +28,11 @@ func (s *supervisor) drain() {
 	if s.cancelAttempt != nil && s.session == nil {
 		s.cancelAttempt()
 	}
+	var withdrawals sync.WaitGroup
 	for _, sub := range s.subscriptions {
 		sub.stop()
-		s.withdraw(sub)
+		withdrawals.Add(1)
+		s.withdraw(sub, withdrawals.Done)
 	}
 	s.deadline = time.After(s.config.GracePeriod)
 	go func() { // nobody's, because a handler that never returns must not keep Run
@@ -37,24 +40,44 @@ func (s *supervisor) drain() {
 		for _, sub := range s.subscriptions {
 			sub.flush()
 		}
+		s.post(returned{})
+		withdrawn := make(chan struct{})
+		go func() {
+			withdrawals.Wait()
+			close(withdrawn)
+		}()
+		select {
+		case <-withdrawn: // now it can be told how much went back
+		case <-time.After(cutGrace):
+		}
 		s.post(drained{})
 	}()
 }
 
 // withdraw ends a subscription's consumer: others shall get what has come and what comes now.
-func (s *supervisor) withdraw(sub *subscription) {
+func (s *supervisor) withdraw(sub *subscription, done func()) {
 	c, acks := sub.live, sub.view.Load().acks
 	if c == nil {
+		done()
 		return
 	}
 	s.background.Go(func() {
+		defer done()
 		if c.Cancel(context.Background()) == nil {
 			sub.giveBackRest(acks)
 		}
 	})
 }
 
-// drained says that every handler has returned.
+// returned says that every handler has returned.
+type returned struct{}
+
+func (returned) apply(s *supervisor) error {
+	s.returned = true
+	return nil
+}
+
+// drained says that what was not begun has gone back, too.
 type drained struct{}
 
 func (drained) apply(s *supervisor) error { return s.finish() }
@@ -62,9 +85,9 @@ func (drained) apply(s *supervisor) error { return s.finish() }
 // cutShort is called when the grace period is over or the caller's patience is: first the handlers'
 // context is cancelled, and if they do not return on that either, they are left behind.
 func (s *supervisor) cutShort() error {
-	if s.cut {
+	if s.returned || s.cut {
 		s.abandoned = true
-		if s.result == nil {
+		if !s.returned && s.result == nil {
 			s.result = ErrUndrained
 		}
 		return s.finish()
@@ -143,6 +166,8 @@ func (s *supervisor) end() {
 		for _, sub := range s.subscriptions {
 			sub.committing.Lock()   // waits for the last Commit
 			sub.committing.Unlock() //nolint:staticcheck // nothing to do in between
+			sub.telling.Lock()      // and for OnStale
+			sub.telling.Unlock()    //nolint:staticcheck // likewise
 		}
 		if !s.abandoned {
 			s.waitWorkers()

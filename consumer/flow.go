@@ -1,6 +1,9 @@
 package consumer
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Pause ends a subscription's consumer at the broker: nothing new is begun, handlers at work finish, and
 // what they have not begun with goes back to the queue. The index is the place in
@@ -42,10 +45,15 @@ func (c *Consumer) SetPrefetch(index, prefetch int) error {
 }
 
 // SetConcurrency changes how many deliveries are handled at once. When it shrinks, handlers at work
-// finish first. It does not change the prefetch.
+// finish first. It does not change the prefetch. More than the Breaker's Failures allow is an error.
 func (c *Consumer) SetConcurrency(index, concurrency int) error {
 	if concurrency < 1 || concurrency > maxConcurrency {
 		return fmt.Errorf("consumer: SetConcurrency: %d is not between 1 and %d", concurrency, maxConcurrency)
+	}
+	if index >= 0 && index < len(c.config.Subscriptions) {
+		if problem := c.config.Subscriptions[index].breakerProblem(concurrency); problem != "" {
+			return errors.New("consumer: SetConcurrency: " + problem)
+		}
 	}
 	return c.adjust(index, func(sub *subscription) string {
 		sub.change(func(v *view) { v.concurrency = concurrency })

@@ -41,7 +41,7 @@ func (d *dispatcher) carryOut(j job, ended func(outcome)) {
 	returned := false
 	defer func() {
 		if !returned { // the handler has ended this goroutine
-			o = outcome{verdict: putBack, failed: true, failure: failure{errGoexit, 1, time.Now(), time.Now()}}
+			o = outcome{verdict: putBack, failed: true, failure: failure{j.Delivery, errGoexit, 1, time.Now(), time.Now()}}
 			if d.stream { // which takes nothing back, and nobody is left to call the handler again
 				o.verdict = parked
 			}
@@ -69,14 +69,19 @@ func (d *dispatcher) wanted(j job) bool {
 
 // attempt calls the handler, and again as long as its outcome is to be tried again in place.
 func (d *dispatcher) attempt(j job) outcome {
+	asItCame := *j.Delivery // which is the handler's to change
 	err := d.call(j.Delivery)
 	if err == nil {
 		d.breaker.succeeded()
 		return outcome{}
 	}
-	delivery := *j.Delivery
-	f := failure{attempts: Attempts(j.Delivery), first: time.Now()}
-	for ; err != nil; err = d.call(&delivery) {
+	return d.attemptAgain(j, asItCame, err)
+}
+
+// attemptAgain gets the Delivery by value, so that it is allocated only here.
+func (d *dispatcher) attemptAgain(j job, asItCame Delivery, err error) outcome {
+	f := failure{delivery: &asItCame, attempts: Attempts(&asItCame), first: time.Now()}
+	for {
 		f.err, f.last = err, time.Now()
 		f.attempts++
 		o := d.decide(f)
@@ -87,14 +92,17 @@ func (d *dispatcher) attempt(j job) outcome {
 		if !d.wait(j, o.pause) {
 			return outcome{verdict: requeued, failure: f}
 		}
-		delivery.Headers = maps.Clone(delivery.Headers) // the handler may have kept the last ones
+		delivery := asItCame
+		delivery.Headers = maps.Clone(asItCame.Headers)
 		if delivery.Headers == nil {
 			delivery.Headers = map[string]any{}
 		}
 		delivery.Headers[HeaderAttempts] = int64(f.attempts)
+		if err = d.call(&delivery); err == nil {
+			d.breaker.succeeded()
+			return outcome{}
+		}
 	}
-	d.breaker.succeeded()
-	return outcome{}
 }
 
 // call turns a panic into an error.

@@ -124,7 +124,7 @@ func (s *supervisor) warnOverdue() {
 			sub.warned = oldest.DeliveryTag
 			s.record(fsm.KindNote, fsm.Evidence{
 				Queue: oldest.Queue, Scope: string(broker.ScopeSubscription), Class: string(broker.Precondition),
-				Note: fmt.Sprintf("delivery tag %d has been with its handler for %v; at %v RabbitMQ closes its channel (consumer_timeout)",
+				Note: fmt.Sprintf("delivery tag %d has been unacknowledged for %v; at %v RabbitMQ closes its channel (consumer_timeout)",
 					oldest.DeliveryTag, roughly(age), s.config.ConsumerTimeout),
 			})
 		}

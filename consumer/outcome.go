@@ -43,6 +43,7 @@ type outcome struct {
 
 // failure is how a message failed so far.
 type failure struct {
+	delivery    *Delivery // as it came
 	err         error
 	attempts    int       // how often the handler was called for it so far
 	first, last time.Time // when it failed; an earlier round's first goes before this one

@@ -54,7 +54,7 @@ func TestRepublishWithRabbitMQ(t *testing.T) {
 			if n := Attempts(d); n != 3 {
 				t.Errorf("at last: %d attempts", n)
 			}
-			if err := l.r.park(ctx, d, l.parked, failure{errHandler, 4, secondTime, secondTime}); err != nil {
+			if err := l.r.park(ctx, d, l.parked, failure{err: errHandler, attempts: 4, first: secondTime, last: secondTime}); err != nil {
 				t.Fatal(err)
 			}
 			if err := l.work.Ack(d.DeliveryTag); err != nil {

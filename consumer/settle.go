@@ -86,7 +86,7 @@ func (d *dispatcher) tryRepublish(j job, o outcome) error {
 	ctx, cancel := context.WithTimeout(d.work, republishTimeout)
 	defer cancel()
 	if o.verdict == delayed {
-		return d.outbox.delay(ctx, j.Delivery, o.pause, o.failure)
+		return d.outbox.delay(ctx, o.failure.delivery, o.pause, o.failure)
 	}
-	return d.outbox.park(ctx, j.Delivery, d.spec.Retry.ParkingQueue, o.failure)
+	return d.outbox.park(ctx, o.failure.delivery, d.spec.Retry.ParkingQueue, o.failure)
 }

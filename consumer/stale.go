@@ -39,6 +39,11 @@ func (d *dispatcher) staleOutcomes(deliveries []*Delivery, why error) {
 }
 
 func (d *dispatcher) tellStale(delivery *Delivery) {
+	d.telling.RLock()
+	defer d.telling.RUnlock()
+	if d.ended.Load() {
+		return
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			d.about(d.logger.Error(), delivery).Msgf("OnStale panicked: %v", r)

@@ -74,7 +74,7 @@ func (o steered) apply(s *supervisor) error {
 	switch {
 	case s.draining:
 		if inUse && o.is == o.live { // drain came before it was consumed again
-			s.withdraw(sub)
+			s.withdraw(sub, func() {})
 		}
 	case !inUse: // lost meanwhile, and perhaps revived as what it was to be then
 		s.steer(sub)

@@ -52,7 +52,8 @@ type supervisor struct {
 	cut        bool             // the handlers' context is cancelled
 	work       context.Context  // that context
 	cancelWork context.CancelFunc
-	abandoned  bool          // some handler did not return even so
+	returned   bool          // every handler has
+	abandoned  bool          // nothing is waited for any more
 	gone       chan struct{} // closed: nobody reads the inbox any more
 	vetoed     bool          // the journal refused a transition; nothing is committed any more
 	result     error
