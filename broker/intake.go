@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"sync/atomic"
+	"unicode/utf8"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -19,9 +20,9 @@ type Intake struct {
 	// not look at this.
 	Paused bool
 	// StreamOffset is where in a stream to begin, instead of at what x-stream-offset of the plan's
-	// Arguments says. 0 means as those say. It is the first that is delivered, and waited for if need
-	// be. A queue of another type refuses it (406).
-	StreamOffset int64
+	// Arguments says. nil means as those say; 0 is an offset like any other. The message at it is the
+	// first that is delivered, and waited for if need be. A queue of another type refuses it (406).
+	StreamOffset *int64
 }
 
 func (in Intake) validate() error {
@@ -29,8 +30,8 @@ func (in Intake) validate() error {
 	if in.Prefetch < 0 || in.Prefetch > 65535 {
 		problems = append(problems, fmt.Errorf("Intake.Prefetch: %d is not between 0 and 65535", in.Prefetch))
 	}
-	if in.StreamOffset < 0 {
-		problems = append(problems, fmt.Errorf("Intake.StreamOffset: %d is negative", in.StreamOffset))
+	if in.StreamOffset != nil && *in.StreamOffset < 0 {
+		problems = append(problems, fmt.Errorf("Intake.StreamOffset: %d is negative", *in.StreamOffset))
 	}
 	return errors.Join(problems...)
 }
@@ -44,12 +45,12 @@ func (in Intake) prefetch(spec Subscription) int {
 
 // arguments are those of basic.consume. The plan's own are the caller's, and stay as they are.
 func (in Intake) arguments(spec Subscription) map[string]any {
-	if in.StreamOffset == 0 {
+	if in.StreamOffset == nil {
 		return spec.Arguments
 	}
 	arguments := map[string]any{}
 	maps.Copy(arguments, spec.Arguments)
-	arguments["x-stream-offset"] = in.StreamOffset
+	arguments["x-stream-offset"] = *in.StreamOffset
 	return arguments
 }
 
@@ -137,13 +138,26 @@ func (c *Consumer) spec() Subscription { return c.session.plan.Subscriptions[c.i
 func (c *Consumer) nextTag() string {
 	tag := c.spec().ConsumerTag
 	if tag == "" {
-		tag = fmt.Sprintf("%.200s#%d", c.session.plan.Name, c.index)
+		tag = fmt.Sprintf("%s#%d", cut(c.session.plan.Name, 200), c.index)
 	}
 	c.consumes++
 	if c.consumes > 1 {
-		tag = fmt.Sprintf("%.230s/%d", tag, c.consumes)
+		tag = fmt.Sprintf("%s/%d", cut(tag, 230), c.consumes)
 	}
 	return tag
+}
+
+// cut returns what of the text fits into so many bytes, without half a character at its end.
+func cut(text string, bytes int) string {
+	if len(text) <= bytes {
+		return text
+	}
+	for end := bytes; end > bytes-utf8.UTFMax; end-- {
+		if utf8.RuneStart(text[end]) {
+			return text[:end]
+		}
+	}
+	return text[:bytes] // it is no UTF-8
 }
 
 func (c *Consumer) isLost() bool {

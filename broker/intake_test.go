@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,20 +116,44 @@ func TestIntakePrefetch(t *testing.T) {
 	})
 }
 
+// A consumer tag has 255 bytes at most, however many characters that are.
 func TestLongConsumerTagsStayTags(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		subscription := topology
-		subscription.ConsumerTag = strings.Repeat("x", 255)
-		server, plan := serve(t, subscription)
-		s := begin(t, plan)
-		c := subscribe(t, s, 0)
-		cancel(t, c)
-		resume(t, c, Intake{})
-		publishTo(t, server, "q", "1")
-		if d := take(t, c); d.ConsumerTag != strings.Repeat("x", 230)+"/2" {
-			t.Errorf("consumer tag %s", d.ConsumerTag)
-		}
-	})
+	for _, test := range []struct {
+		name, plan, tag string
+		first, resumed  string
+	}{
+		{"long", "", strings.Repeat("x", 255), strings.Repeat("x", 255), strings.Repeat("x", 230) + "/2"},
+		{"accents", "", strings.Repeat("é", 127), strings.Repeat("é", 127), strings.Repeat("é", 115) + "/2"},
+		{"accents, odd", "", "x" + strings.Repeat("é", 127), "x" + strings.Repeat("é", 127), "x" + strings.Repeat("é", 114) + "/2"},
+		{"no text", "", strings.Repeat("\xa9", 255), strings.Repeat("\xa9", 255), strings.Repeat("\xa9", 230) + "/2"},
+		{"long name", strings.Repeat("n", 300), "", strings.Repeat("n", 200) + "#0", strings.Repeat("n", 200) + "#0/2"},
+		{"accents in the name", strings.Repeat("é", 150), "", strings.Repeat("é", 100) + "#0", strings.Repeat("é", 100) + "#0/2"},
+		{"wide name", strings.Repeat("蜂", 90), "", strings.Repeat("蜂", 66) + "#0", strings.Repeat("蜂", 66) + "#0/2"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				subscription := topology
+				subscription.ConsumerTag = test.tag
+				server, plan := serve(t, subscription)
+				if test.plan != "" {
+					plan.Name = test.plan
+				}
+				c := subscribe(t, begin(t, plan), 0)
+				for _, want := range []string{test.first, test.resumed} {
+					publishTo(t, server, "q", "1")
+					d := take(t, c)
+					if d.ConsumerTag != want {
+						t.Errorf("consumer tag %q, want %q", d.ConsumerTag, want)
+					}
+					if err := c.Ack(d.DeliveryTag); err != nil {
+						t.Fatal(err)
+					}
+					cancel(t, c)
+					resume(t, c, Intake{})
+				}
+			})
+		})
+	}
 }
 
 // What is left of before would stay unacknowledged if nobody received it.
@@ -259,7 +284,8 @@ func TestIntakeRefused(t *testing.T) {
 		server, plan := serve(t, topology)
 		s := begin(t, plan)
 		c := subscribe(t, s, 0)
-		for _, in := range []Intake{{Prefetch: -1}, {Prefetch: 65536}, {StreamOffset: -1}} {
+		negative := int64(-1)
+		for _, in := range []Intake{{Prefetch: -1}, {Prefetch: 65536}, {StreamOffset: &negative}} {
 			if _, err := s.Consume(t.Context(), 0, in); err == nil || !strings.HasPrefix(err.Error(), "broker: Consume: Intake.") {
 				t.Errorf("Consume(%+v): %v", in, err)
 			}
@@ -321,11 +347,16 @@ func TestCloseDuringResume(t *testing.T) {
 
 func TestArgumentsOfThePlanStay(t *testing.T) {
 	plans := map[string]any{"x-stream-offset": "first", "x-priority": 1}
-	in := Intake{StreamOffset: 7}
-	if got := in.arguments(Subscription{Arguments: plans}); got["x-stream-offset"] != int64(7) || got["x-priority"] != 1 {
-		t.Errorf("got %v", got)
+	for _, offset := range []int64{0, 7} { // 0 is one, too
+		in := Intake{StreamOffset: &offset}
+		if got := in.arguments(Subscription{Arguments: plans}); got["x-stream-offset"] != offset || got["x-priority"] != 1 {
+			t.Errorf("got %v", got)
+		}
+		if got := in.arguments(Subscription{}); got["x-stream-offset"] != offset {
+			t.Errorf("got %v", got)
+		}
 	}
-	if got := in.arguments(Subscription{}); got["x-stream-offset"] != int64(7) {
+	if got := (Intake{}).arguments(Subscription{Arguments: plans}); !maps.Equal(got, plans) {
 		t.Errorf("got %v", got)
 	}
 	if plans["x-stream-offset"] != "first" || len(plans) != 2 {

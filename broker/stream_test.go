@@ -83,27 +83,29 @@ func start(t *testing.T, s *broker.Session, in broker.Intake) *broker.Consumer {
 
 var stream = amqp.Table{"x-queue-type": "stream"}
 
+func at(offset int64) broker.Intake { return broker.Intake{StreamOffset: &offset} }
+
 // Offsets are exact, though a stream is stored and read in chunks of many messages.
 func TestStreamFromAnOffset(t *testing.T) {
 	subscription := keep(t, stream)
-	subscription.Arguments = map[string]any{"x-stream-offset": "first"}
+	subscription.Arguments = map[string]any{"x-stream-offset": "next"}
 	plans := maps.Clone(subscription.Arguments)
 	number(t, 0, 99)
 	s := open(t, planFor(t, rabbittest.Shared(t).URL(), subscription))
-	c := start(t, s, broker.Intake{})
+	c := start(t, s, at(0))
 	for n := range 2 {
-		if d := receive(t, c); d.Headers["x-stream-offset"] != int64(n) {
+		if d := receive(t, c); d.Headers["x-stream-offset"] != int64(n) || d.StreamOffset != int64(n) {
 			t.Errorf("headers %v, want offset %d", d.Headers, n)
 		}
 	}
-	for _, offset := range []int{17, 50, 99} {
+	for _, offset := range []int{17, 50, 0, 99} {
 		pause(t, c)
 		for d, ok := c.Receive(nil); ok; d, ok = c.Receive(nil) {
 			if d.Headers["x-stream-offset"].(int64) >= 100 {
 				t.Errorf("headers %v", d.Headers)
 			}
 		}
-		resume(t, c, broker.Intake{StreamOffset: int64(offset)})
+		resume(t, c, at(int64(offset)))
 		if d := receive(t, c); d.Headers["x-stream-offset"] != int64(offset) || string(d.Body) != fmt.Sprint(offset) {
 			t.Errorf("got %s, headers %v, want offset %d", d.Body, d.Headers, offset)
 		}
@@ -118,7 +120,7 @@ func TestStreamFromAnOffset(t *testing.T) {
 func TestStreamFromAnOffsetToCome(t *testing.T) {
 	subscription := keep(t, stream)
 	number(t, 0, 4)
-	c := start(t, open(t, planFor(t, rabbittest.Shared(t).URL(), subscription)), broker.Intake{StreamOffset: 7})
+	c := start(t, open(t, planFor(t, rabbittest.Shared(t).URL(), subscription)), at(7))
 	number(t, 5, 9)
 	wantNumbers(t, c, 7, 8, 9)
 }
@@ -163,7 +165,7 @@ func TestAnOffsetOfWhatIsNoStream(t *testing.T) {
 	for _, kind := range []string{"classic", "quorum"} {
 		t.Run(kind, func(t *testing.T) {
 			s := open(t, planFor(t, rabbittest.Shared(t).URL(), keep(t, amqp.Table{"x-queue-type": kind})))
-			_, err := s.Consume(within(t), 0, broker.Intake{StreamOffset: 1})
+			_, err := s.Consume(within(t), 0, at(1))
 			want(t, err, broker.Precondition, 406, broker.ScopeChannel)
 		})
 	}

@@ -63,7 +63,7 @@ type acknowledger struct {
 	postponed bool   // commit failed; the timer tries again
 	replaced  bool   // by another channel, since this one is lost
 	gone      error  // why nothing can be sent any more
-	first     int64  // StreamOffset of the first delivery
+	first     *int64 // StreamOffset of the first delivery; nil: nothing came yet
 }
 
 func newAcknowledger(s source, spec *Subscription, prefetch int) *acknowledger {
@@ -95,7 +95,8 @@ func (a *acknowledger) receive(stop <-chan struct{}) (*Delivery, bool) {
 	if ok {
 		a.mu.Lock()
 		if d.DeliveryTag == 1 {
-			a.first = d.StreamOffset
+			first := d.StreamOffset // the delivery is the handler's
+			a.first = &first
 		}
 		a.tracker.receive(d)
 		a.mu.Unlock()

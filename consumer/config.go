@@ -149,7 +149,9 @@ type Subscription struct {
 	ConsumerTag string
 	// Arguments of basic.consume, e.g. x-priority; or x-stream-offset, which says where to begin with a
 	// stream, and that it is one (unless Declare says so). After a revival it goes on behind the last
-	// message up to which all were handled.
+	// message up to which all were handled. As long as nothing has been received, a revival or Resume
+	// begins anew at what x-stream-offset says: with "next", which is RabbitMQ's default, what was
+	// published meanwhile is passed over; with an offset or a timestamp it is not.
 	Arguments map[string]any
 }
 

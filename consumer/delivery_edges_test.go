@@ -45,31 +45,6 @@ func TestForeignStreamHeader(t *testing.T) {
 	r.stop()
 }
 
-// A stream that is read from "next" is read on from the first message that came, if none was handled yet.
-func TestStreamFromNext(t *testing.T) {
-	t.Parallel()
-	r, o := stream(t, 1, 2)
-	let := make(chan struct{})
-	s := &r.config.Subscriptions[0]
-	s.Arguments = map[string]any{"x-stream-offset": "next"}
-	var began atomic.Int64
-	s.Handler = func(ctx context.Context, d *consumer.Delivery) error {
-		began.Add(1)
-		<-let
-		return o.handle(ctx, d)
-	}
-	r.start()
-	r.awaitState(consumer.Consuming)
-	r.load(10)
-	r.await("two handlers at work", func() bool { return began.Load() == 2 })
-	n := r.events()
-	r.proxy.Reset()
-	r.awaitEvent(n, consumer.Revived)
-	close(let)
-	r.await("all that came to be handled", func() bool { return o.distinct() == 10 })
-	r.stop()
-}
-
 // A Commit that hangs keeps no other subscription from being revived.
 func TestHangingCommit(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,6 +96,61 @@ func TestStreamGoesOnAfterCuts(t *testing.T) {
 			} else {
 				o.complete(t, messages)
 			}
+		})
+	}
+}
+
+// A stream that is read from "next" is read on from the first message that came, if none was handled yet:
+// also if that is the very first of the stream.
+func TestStreamFromNext(t *testing.T) {
+	t.Parallel()
+	const messages = 10
+	for _, test := range []struct {
+		name   string
+		before int   // messages in the stream
+		cuts   int   // while the first messages are at work; 0: it gets another channel meanwhile
+		err    error // their handlers' in the end
+	}{
+		{"next-behind-another", 1, 1, nil},
+		{"next-behind-another-fails", 1, 1, errFails},
+		{"next-of-an-empty-one", 0, 1, nil},
+		{"next-of-an-empty-one-fails", 0, 1, errFails},
+		{"next-of-an-empty-one-cut-twice", 0, 2, errFails},
+		{"next-of-an-empty-one-steered", 0, 0, errFails},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r, o := stream(t, test.before, 2)
+			let := make(chan struct{})
+			s := &r.config.Subscriptions[0]
+			s.Arguments = map[string]any{"x-stream-offset": "next"}
+			var began atomic.Int64
+			s.Handler = func(ctx context.Context, d *consumer.Delivery) error {
+				if began.Add(1) <= 2 {
+					<-let
+					if test.err != nil {
+						return test.err
+					}
+				}
+				return o.handle(ctx, d)
+			}
+			r.start()
+			r.awaitState(consumer.Consuming)
+			r.load(messages)
+			r.await("two handlers at work", func() bool { return began.Load() == 2 })
+			for i := range test.cuts {
+				n := r.events()
+				r.cut(i)
+				r.awaitEvent(n, consumer.Revived)
+			}
+			if test.cuts == 0 {
+				n := r.events()
+				r.must(r.c.SetPrefetch(0, 30))
+				r.awaitNote(n, "consuming, prefetch 30")
+			}
+			close(let)
+			r.await("all that came to be handled", func() bool { return o.distinct() == messages })
+			r.stop()
 		})
 	}
 }

@@ -8,8 +8,9 @@ import (
 
 var (
 	// Requeue is what a handler returns, wrapped or not, to put a message back on purpose, after
-	// Subscription.RequeuePause (basic.nack). It is neither logged nor counted as a failure. On a stream, where
-	// nothing can be put back, the handler is called again after the pause.
+	// Subscription.RequeuePause (basic.nack). It is neither logged nor counted as a failure; but a quorum
+	// queue counts it towards its delivery limit before RabbitMQ 4.3. On a stream, where nothing can be put
+	// back, the handler is called again after the pause.
 	Requeue = errors.New("consumer: put back on purpose") //nolint:errname,staticcheck // an outcome, not a failure
 	// Reject is what a handler returns, wrapped or not, to give a message to the queue's dead-letter
 	// exchange. Without one the broker drops it. On a stream the message is passed over.
@@ -54,7 +55,7 @@ type verdict int
 const (
 	handled    verdict = iota // acknowledge
 	again                     // call the handler again, after the pause
-	requeued                  // basic.nack into the queue, without blame
+	requeued                  // basic.nack into the queue, without blame (from RabbitMQ 4.3 on)
 	putBack                   // basic.reject into the queue: a quorum queue counts that
 	rejected                  // basic.reject, to the dead-letter exchange
 	passedOver                // acknowledge, in a stream, what cannot be rejected

@@ -36,7 +36,7 @@ func (d *dispatcher) move(j job, o outcome, count *atomic.Uint64) {
 }
 
 // requeue gives a message back, after a pause. A quorum queue counts a reject towards its delivery limit,
-// and no nack: that is for what was not the message's fault.
+// and from RabbitMQ 4.3 on no nack: that is for what was not the message's fault.
 func (d *dispatcher) requeue(j job, o outcome) {
 	d.wait(j, d.spec.RequeuePause)
 	source := j.acks.source

@@ -74,7 +74,7 @@ type subscription struct {
 	applied  broker.Intake
 	steered  bool   // live is being changed
 	warned   uint64 // the delivery tag of the last warning about consumer_timeout
-	from     int64  // where in a stream live began; 0: where the subscription says
+	from     *int64 // where in a stream live began; nil: where the subscription says
 }
 
 // adopt takes over a consumer that the broker has confirmed. Its deliveries wait until that is

@@ -1,0 +1,132 @@
+package consumer_test
+
+import (
+	"errors"
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer"
+)
+
+// Without Retry.Poison a message that failed too often is dead-lettered if Declare says that the queue can,
+// and parked if nothing says so, though the queue could.
+func TestPoisonByDefault(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"classic", "quorum"} {
+		for _, e := range []ending{
+			{
+				name: "declared", answers: times(2, errFails),
+				set: func(s *consumer.Subscription) {
+					s.Retry.Attempts = 2
+					s.Declare = &broker.QueueOptions{Durable: true, Arguments: map[string]any{
+						"x-queue-type": kind, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": s.Queue + ".dead",
+					}}
+				},
+				calls: "1123", seen: "01", stats: consumer.Stats{Handled: 2, Failed: 2, Rejected: 1},
+				left: map[string]int{".dead": 1},
+			},
+			{
+				name: "expected", answers: times(2, errFails),
+				set:   func(s *consumer.Subscription) { s.Retry.Attempts = 2 },
+				calls: "1123", seen: "01", stats: consumer.Stats{Handled: 2, Failed: 2, Parked: 1},
+				left: map[string]int{".parked": 1},
+			},
+		} {
+			t.Run("poison-by-default-"+kind+"-"+e.name, func(t *testing.T) {
+				t.Parallel()
+				play(t, kind, e)
+			})
+		}
+	}
+}
+
+// limited is a rig with a quorum queue that dead-letters a message instead of delivering it once more often
+// than the limit says.
+func limited(t *testing.T, limit int) *rig {
+	r := newRig(t)
+	r.remake("quorum", map[string]any{
+		"x-delivery-limit": limit, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": r.queue + ".dead",
+	})
+	r.declare(r.queue + ".dead")
+	t.Cleanup(func() { r.deleteQueue(r.queue + ".dead") })
+	return r
+}
+
+// wantDead checks which message was dead-lettered, and why.
+func (r *rig) wantDead(body, reason string) {
+	r.Helper()
+	r.awaitDepth(r.queue+".dead", 1, 0)
+	r.onChannel(func(c *amqp.Channel) error {
+		m, ok, err := c.Get(r.queue+".dead", true)
+		if err != nil || !ok {
+			return errors.Join(err, errors.New("nothing is dead-lettered"))
+		}
+		if why := m.Headers["x-first-death-reason"]; string(m.Body) != body || why != reason {
+			r.Errorf("%s was dead-lettered because of %v; want %s, %s", m.Body, why, body, reason)
+		}
+		return nil
+	})
+}
+
+// What is put back reaches the limit: before RabbitMQ 4.3 without blame as well (basic.nack).
+func TestDeliveryLimit(t *testing.T) {
+	t.Parallel()
+	const limit = 2
+	for _, test := range []struct {
+		name   string
+		answer error
+		calls  int
+		reason string
+		stats  consumer.Stats
+	}{
+		{"put-back", errFails, limit + 1, "delivery_limit", consumer.Stats{Handled: 2, Failed: limit + 1, Requeued: limit + 1}},
+		{"requeue", consumer.Requeue, limit + 1, "delivery_limit", consumer.Stats{Handled: 2, Requeued: limit + 1}},
+		{"reject", consumer.Reject, 1, "rejected", consumer.Stats{Handled: 2, Rejected: 1}},
+	} {
+		t.Run("limit-"+test.name, func(t *testing.T) {
+			t.Parallel()
+			r := limited(t, limit)
+			script := &script{T: t, answers: times(test.calls, test.answer)}
+			s := &r.config.Subscriptions[0]
+			s.Handler = script.handle
+			s.Retry = consumer.Retry{Attempts: 1, Poison: consumer.PutBack}
+			r.load(3)
+			r.start()
+			r.wantDead("message 1", test.reason)
+			r.awaitDepth(r.queue, 0, 0)
+			r.stop()
+			if calls := script.calls.of("1"); len(calls) != test.calls {
+				t.Errorf("%d calls, want %d", len(calls), test.calls)
+			}
+			script.checkDeliveryCount()
+			r.wantStats(test.stats)
+		})
+	}
+}
+
+// Before RabbitMQ 4.3 even what no handler has begun with reaches the limit.
+func TestDeliveryLimitOfWhatIsGivenBack(t *testing.T) {
+	t.Parallel()
+	const limit = 1
+	r, d := limited(t, limit), newDesk()
+	s := &r.config.Subscriptions[0]
+	s.Handler, s.Prefetch = d.handle, 2
+	r.load(2)
+	r.start()
+	r.awaitBusy(d, 1)
+	for range limit {
+		r.awaitDepth(r.queue, 0, 2)
+		r.must(r.c.Pause(0))
+		r.awaitDepth(r.queue, 1, 1)
+		r.must(r.c.Resume(0))
+	}
+	r.awaitDepth(r.queue, 0, 2)
+	r.must(r.c.Pause(0))
+	r.wantDead("message 2", "delivery_limit")
+	close(d.let)
+	r.awaitDepth(r.queue, 0, 0)
+	r.stop()
+	r.wantStats(consumer.Stats{Handled: 1, GivenBack: limit + 1})
+}
