@@ -139,12 +139,13 @@ func (f *consumption) run(cmd *cobra.Command) error {
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	logger := f.log.logger(stderr)
 	soft, hard, release := interruptible(cmd.Context(), func(cause error) {
+		hurry(stderr)
 		logger.Info().Msgf("%v: draining; a second signal stops at once", cause)
 	})
 	defer release()
 	ctx, stop := context.WithCancel(soft)
 	defer stop()
-	to := f.destination(stdout, stderr, stop)
+	to := f.destination(stdout, behind(stderr), stop)
 	sub := f.subscription()
 	sub.Handler, sub.Commit = to.handle, to.commit
 	if f.count > 0 {

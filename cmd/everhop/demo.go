@@ -62,7 +62,7 @@ func runDemo(cmd *cobra.Command, graph string) (err error) {
 		}
 		defer func() { err = errors.Join(err, options.Graph.Close()) }()
 	}
-	soft, hard, release := interruptible(cmd.Context(), func(error) {})
+	soft, hard, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
 	defer release()
 	return demo.Run(soft, hard, standardOutput{out}, options)
 }

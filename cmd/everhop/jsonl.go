@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"time"
 	"unicode/utf8"
 
@@ -27,16 +28,13 @@ func formatJSON(line *bytes.Buffer, d *consumer.Delivery) error {
 		RoutingKey:  d.RoutingKey,
 		Redelivered: d.Redelivered,
 		MessageID:   d.MessageID,
-		Headers:     make(map[string]any, len(d.Headers)),
+		Headers:     jsonTable(d.Headers),
 	}
 	if utf8.Valid(d.Body) {
 		body := string(d.Body)
 		r.Body = &body
 	} else {
 		r.BodyBase64 = d.Body
-	}
-	for name, v := range d.Headers {
-		r.Headers[name] = jsonValue(v)
 	}
 	if !d.Timestamp.IsZero() {
 		text := jsonTime(d.Timestamp)
@@ -47,8 +45,9 @@ func formatJSON(line *bytes.Buffer, d *consumer.Delivery) error {
 	return encoder.Encode(r)
 }
 
-// jsonValue gives header values a form that never fails: a message that could not be written would
-// come again and again. Bytes become text where they are text.
+// jsonValue gives a header's value a form that never fails: a message that could not be written would
+// be poison. Bytes become text where they are text, and so do the numbers that JSON does not have. It
+// copies: the consumer may publish the headers again.
 func jsonValue(v any) any {
 	switch v := v.(type) {
 	case []byte:
@@ -57,16 +56,45 @@ func jsonValue(v any) any {
 		}
 	case time.Time:
 		return jsonTime(v)
+	case float32:
+		if text, ok := notInJSON(float64(v)); ok {
+			return text
+		}
+	case float64:
+		if text, ok := notInJSON(v); ok {
+			return text
+		}
 	case map[string]any:
-		for name := range v {
-			v[name] = jsonValue(v[name])
-		}
+		return jsonTable(v)
 	case []any:
+		values := make([]any, len(v))
 		for i := range v {
-			v[i] = jsonValue(v[i])
+			values[i] = jsonValue(v[i])
 		}
+		return values
 	}
 	return v
+}
+
+func jsonTable(t map[string]any) map[string]any {
+	values := make(map[string]any, len(t))
+	for name, v := range t {
+		values[name] = jsonValue(v)
+	}
+	return values
+}
+
+// notInJSON is a number for which JSON has no form, by the name that JavaScript has for it.
+func notInJSON(f float64) (name string, ok bool) {
+	switch {
+	case math.IsNaN(f):
+		return "NaN", true
+	case math.IsInf(f, 1):
+		return "Infinity", true
+	case math.IsInf(f, -1):
+		return "-Infinity", true
+	}
+	return "", false
 }
 
 // jsonTime takes any year, as package json does not: some publishers send milliseconds where AMQP has

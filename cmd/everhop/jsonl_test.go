@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"math"
 	"testing"
 	"time"
 
@@ -28,6 +29,9 @@ func TestFormatJSON(t *testing.T) {
 		{"nested headers and far years", consumer.Delivery{Timestamp: millis, Headers: map[string]any{
 			"death": []any{map[string]any{"time": millis, "raw": []byte("text"), "bytes": []byte{0xff}}}}},
 			`{"body":"","exchange":"","routing_key":"","redelivered":false,"message_id":"","headers":{"death":[{"bytes":"/w==","raw":"text","time":"56974-11-25T20:03:20Z"}]},"timestamp":"56974-11-25T20:03:20Z"}`},
+		{"numbers that JSON does not have", consumer.Delivery{Headers: map[string]any{
+			"a": math.NaN(), "b": float32(math.Inf(1)), "c": []any{math.Inf(-1), float32(math.NaN())}, "d": 0.5, "e": float32(0.1)}},
+			`{"body":"","exchange":"","routing_key":"","redelivered":false,"message_id":"","headers":{"a":"NaN","b":"Infinity","c":["-Infinity","NaN"],"d":0.5,"e":0.1},"timestamp":null}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -39,5 +43,24 @@ func TestFormatJSON(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// The consumer retries or parks a message with the headers that it came with.
+func TestFormatJSONLeavesHeaders(t *testing.T) {
+	headers := func() map[string]any {
+		return map[string]any{
+			"bytes":    []byte("text"),
+			"infinite": math.Inf(1),
+			"table":    map[string]any{"bytes": []byte("text"), "time": time.Unix(1, 0)},
+			"array":    []any{[]byte("text"), math.Inf(1), map[string]any{"time": time.Unix(1, 0)}},
+		}
+	}
+	d := consumer.Delivery{Headers: headers()}
+	if err := formatJSON(new(bytes.Buffer), &d); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(headers(), d.Headers); diff != "" {
+		t.Error(diff)
 	}
 }

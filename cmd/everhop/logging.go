@@ -73,6 +73,6 @@ func withoutRepetition(fields map[string]any) error {
 
 // isTerminal tells whether somebody is watching.
 func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
+	file, ok := behind(w).(*os.File)
 	return ok && isatty.IsTerminal(file.Fd())
 }

@@ -21,9 +21,10 @@ func main() {
 
 // run is the program. It returns the exit status; the end of ctx is the first signal.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot(stdin, stdout, stderr)
+	words := newStandardError(stderr)
+	root := newRoot(stdin, stdout, words)
 	root.SetArgs(args)
-	return conclude(root.ExecuteContext(ctx), stderr)
+	return conclude(root.ExecuteContext(ctx), words)
 }
 
 // conclude tells how it went, with an exit status and if need be in words.

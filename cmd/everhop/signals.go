@@ -7,18 +7,14 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
-	"time"
 )
-
-// tellingTime is how long the end of soft may wait for the callback that announces it.
-const tellingTime = time.Second
 
 // interruptible turns SIGINT and SIGTERM into contexts: the first one ends soft, as the end of ctx
 // does; the second one ends hard; a third one kills the process. The cause says which signal came.
 // release must be called; it ends both.
 //
 // softly is called with the cause before soft ends: what it logs comes before anything that the end
-// of soft brings about. If it is stuck, since nobody reads standard error, soft ends all the same.
+// of soft brings about. It must return, even if nobody reads what it logs (see hurry).
 func interruptible(ctx context.Context, softly func(cause error)) (soft, hard context.Context, release func()) {
 	soft, endSoft := context.WithCancelCause(context.WithoutCancel(ctx))
 	hard, endHard := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -37,15 +33,7 @@ func interruptible(ctx context.Context, softly func(cause error)) (soft, hard co
 		case <-released:
 			return
 		}
-		told := make(chan struct{})
-		go func() {
-			defer close(told)
-			softly(first)
-		}()
-		select {
-		case <-told:
-		case <-time.After(tellingTime):
-		}
+		softly(first)
 		endSoft(first)
 		select {
 		case s := <-signals:

@@ -39,15 +39,3 @@ func TestInterruptibleQuietWithoutSignal(t *testing.T) {
 		t.Error("soft goes on after release")
 	}
 }
-
-// Nobody reads standard error: the program can be stopped all the same.
-func TestInterruptibleStuckCallback(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	stuck := make(chan struct{})
-	soft, _, release := interruptible(ctx, func(error) { <-stuck })
-	defer close(stuck)
-	cancel()
-	<-soft.Done()
-	release()
-}

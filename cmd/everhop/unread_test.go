@@ -1,0 +1,102 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/broker/rabbittest"
+)
+
+// As in `everhop consume 2>&1 | less` when nobody scrolls: nothing that everhop writes is read.
+func TestConsumeStopsUnread(t *testing.T) {
+	tests := []struct {
+		name     string
+		args     []string
+		messages []string
+		signals  []os.Signal
+		status   int
+	}{
+		{"idle", nil, nil, []os.Signal{syscall.SIGTERM}, 0},
+		{"a message is being written", nil, []string{"1"}, []os.Signal{os.Interrupt, syscall.SIGTERM}, 1},
+		{"a failure is being logged", []string{"--exec", "exit 1", "--attempts", "1", "--poison", "put-back"},
+			[]string{"1"}, []os.Signal{syscall.SIGTERM}, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := brokertest.NewServer(t)
+			if err := server.DeclareQueue("q", nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := server.Publish("q", tt.messages...); err != nil {
+				t.Fatal(err)
+			}
+			p := prepareAlone(t, append([]string{"consume", "--queue", "q", "--url", server.URL()}, tt.args...)...)
+			full := fullPipe(t)
+			p.cmd.Stdout, p.cmd.Stderr = full, full
+			p.start()
+			rabbittest.Eventually(t, patience, "it is at work", func() bool {
+				q, _ := server.Queue("q")
+				return q.Consumers == 1 && q.Unacknowledged == len(tt.messages)
+			})
+			for _, s := range tt.signals {
+				p.signal(s)
+			}
+			p.wait(tt.status)
+			rabbittest.Eventually(t, patience, "its connection is gone", func() bool { return len(server.Connections()) == 0 })
+			if q, _ := server.Queue("q"); q.Ready != len(tt.messages) || q.Acknowledged != 0 {
+				t.Errorf("%+v; want %d messages", q, len(tt.messages))
+			}
+		})
+	}
+}
+
+func TestPublishStopsUnread(t *testing.T) {
+	t.Parallel()
+	server := brokertest.NewServer(t)
+	p := prepareAlone(t, "publish", "--queue", "q", "--url", server.URL())
+	stdin, input, err := os.Pipe() // which does not end
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer input.Close()
+	defer stdin.Close()
+	p.cmd.Stdin, p.cmd.Stderr = stdin, fullPipe(t)
+	p.start()
+	rabbittest.Eventually(t, patience, "it is at work", func() bool { return len(server.Connections()) == 1 })
+	p.signal(syscall.SIGTERM)
+	p.wait(1)
+}
+
+// fullPipe is the end of a pipe that takes no byte more: nobody reads at the other one.
+func fullPipe(t *testing.T) (write *os.File) {
+	t.Helper()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		write.Close()
+		read.Close()
+	})
+	raw, err := write.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most = 1 << 20 // more than a pipe holds
+	written := most
+	if err := raw.Write(func(fd uintptr) bool {
+		written, err = syscall.Write(int(fd), make([]byte, most))
+		return true // not to be tried again
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil || written == most {
+		t.Fatalf("the pipe took %d bytes, %v", written, err)
+	}
+	return write
+}
