@@ -19,7 +19,7 @@ import (
 )
 
 // The connection is cut ten times while handlers work. Every message is handled; none is acknowledged
-// before its handler returned, which is read off the wire.
+// before its handler returned: that is read off the wire, and RabbitMQ is asked as well.
 func TestCutsWhileHandlersWork(t *testing.T) {
 	t.Parallel()
 	slow := work{messages: 2000, least: 200 * time.Millisecond, most: 1500 * time.Millisecond}
@@ -61,16 +61,22 @@ func cutWhileHandlersWork(t *testing.T, kind string, w work, suppress int) {
 	r.config.Subscriptions[0].Prefetch = 100
 	r.config.Subscriptions[0].Suppress = suppress
 	r.config.Subscriptions[0].Handler = func(_ context.Context, d *consumer.Delivery) error {
+		l.begin(d)
 		<-time.After(w.least + rand.N(w.most-w.least)) // the work
 		l.finish(d)
 		return nil
 	}
 	r.load(w.messages)
 	r.start()
+	asked := func() {}
+	if kind == "classic" {
+		asked = l.audit(r, w.messages)
+	}
 	for i := range cuts {
 		r.await("the handlers to get on", func() bool { return l.handled() >= (i+1)*w.messages/(cuts+1) })
 		n := r.events()
 		r.cut(i)
+		asked()
 		r.awaitEvent(n, consumer.Revived)
 	}
 	r.await("every message to be handled", func() bool { return l.handled() == w.messages })
@@ -78,6 +84,9 @@ func cutWhileHandlersWork(t *testing.T, kind string, w work, suppress int) {
 	r.stop()
 	r.replays()
 	l.check(t, w.messages)
+	if kind == "classic" && l.audits < cuts {
+		t.Errorf("RabbitMQ has answered %d times, and was asked at each of %d cuts", l.audits, cuts)
+	}
 	stats := r.c.Stats()
 	t.Logf("%v; %+v", l, stats)
 	if (stats.Suppressed > 0) != (suppress > 0) {
@@ -115,32 +124,53 @@ type ledger struct {
 
 	mu       sync.Mutex
 	dials    uint64
-	sent     map[spot]string // by the broker: the message's body, which is its id
-	returned map[spot]bool   // a handler, with nil
-	done     map[string]int  // how often a handler returned nil for the message
-	acked    map[string]int  // how often its acknowledgement left
-	frames   int             // that carried them
+	dialOf   map[uint64]uint64 // by generation
+	sent     map[spot]string   // by the broker: the message's body, which is its id
+	returned map[spot]bool     // a handler, with nil
+	done     map[string]int    // how often a handler returned nil for the message
+	acked    map[string]int    // how often its acknowledgement left
+	frames   int               // that carried them
+	audits   int               // answers of RabbitMQ's
+	closest  int               // that the messages it held no more came to those that were handled
 	wrong    []string
 }
 
-// spot is where a delivery came in. The first dial makes the first generation.
-type spot struct{ generation, tag uint64 }
+// spot is where a delivery came in.
+type spot struct{ dial, tag uint64 }
 
 func newLedger(t *testing.T, suppress bool) *ledger {
 	l := &ledger{
 		suppress: suppress,
-		sent:     map[spot]string{}, returned: map[spot]bool{},
+		dialOf:   map[uint64]uint64{}, sent: map[spot]string{}, returned: map[spot]bool{},
 		done: map[string]int{}, acked: map[string]int{},
 	}
 	t.Cleanup(func() { l.report(t) })
 	return l
 }
 
+// begin is the first that a handler does.
+func (l *ledger) begin(d *consumer.Delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.at(d)
+}
+
+// at finds out which connection a generation has: several may be dialled for one, since a dial that hangs
+// is not waited for. It is called with mu held.
+func (l *ledger) at(d *consumer.Delivery) spot {
+	for dial := l.dials; dial > 0 && l.dialOf[d.Generation] == 0; dial-- {
+		if l.sent[spot{dial, d.DeliveryTag}] == string(d.Body) {
+			l.dialOf[d.Generation] = dial
+		}
+	}
+	return spot{l.dialOf[d.Generation], d.DeliveryTag}
+}
+
 // finish is the last that a handler does.
 func (l *ledger) finish(d *consumer.Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := spot{d.Generation, d.DeliveryTag}
+	at := l.at(d)
 	if l.sent[at] != string(d.Body) {
 		l.complain("%v: the handler got %q, and %q was sent", at, d.Body, l.sent[at])
 	}
@@ -189,32 +219,78 @@ func (l *ledger) check(t *testing.T, messages int) {
 func (l *ledger) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	repeated := 0
+	repeated, audits := 0, ""
+	if l.audits > 0 {
+		audits = fmt.Sprintf("; RabbitMQ was asked %d times, and was %d behind at least", l.audits, l.closest)
+	}
 	for _, times := range l.done {
 		repeated += times - 1
 	}
-	return fmt.Sprintf("%d dials, %d deliveries, %d handled, %d of them again, %d acknowledged in %d frames",
-		l.dials, len(l.sent), len(l.returned), repeated, len(l.acked), l.frames)
+	return fmt.Sprintf("%d dials, %d deliveries, %d handled, %d of them again, %d acknowledged in %d frames%s",
+		l.dials, len(l.sent), len(l.returned), repeated, len(l.acked), l.frames, audits)
+}
+
+// audit holds what RabbitMQ says against the handlers that have returned: what it neither has ready nor
+// waits for an outcome of is acknowledged. It is asked again and again until the test ends, and by the
+// function that is returned.
+//
+// A classic queue answers both numbers at once. A quorum queue's are written down every few seconds, and
+// read one after the other: their sum may miss what was put back in between.
+func (l *ledger) audit(r *rig, published int) (ask func()) {
+	const often = 100 * time.Millisecond
+	l.closest = published
+	ask = func() {
+		ready, unacked, err := r.node.Depth(context.Background(), r.queue)
+		if err != nil {
+			return // the end says how many answers there were
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		gone, handled := published-ready-unacked, len(l.done) // which was no more when RabbitMQ answered
+		l.audits++
+		l.closest = min(l.closest, handled-gone)
+		if gone > handled {
+			l.complain("RabbitMQ holds %d messages ready and %d unacknowledged, so %d are acknowledged, and only %d were handled",
+				ready, unacked, gone, handled)
+		}
+	}
+	over := make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(often):
+				ask()
+			}
+		}
+	})
+	r.Cleanup(func() {
+		close(over)
+		asking.Wait()
+	})
+	return ask
 }
 
 // dial is for Config.Dial.
 func (l *ledger) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	l.mu.Lock()
 	l.dials++
-	generation := l.dials
+	dial := l.dials
 	l.mu.Unlock()
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return &tapped{Conn: conn, ledger: l, generation: generation, open: map[uint64]string{}}, nil
+	return &tapped{Conn: conn, ledger: l, dial: dial, open: map[uint64]string{}}, nil
 }
 
 // tapped is a connection that is read along.
 type tapped struct {
 	net.Conn
-	ledger     *ledger
-	generation uint64
+	ledger *ledger
+	dial   uint64
 
 	in, out frames            // used by one goroutine each
 	channel uint16            // that delivers; there is one subscription
@@ -262,14 +338,14 @@ func (c *tapped) fromBroker(kind byte, channel uint16, payload []byte) {
 	switch {
 	case kind == methodFrame && bytes.HasPrefix(payload, []byte{0, 60, 0, 60}): // basic.deliver
 		if c.channel != 0 && c.channel != channel {
-			c.ledger.complain("generation %d: deliveries on channels %d and %d", c.generation, c.channel, channel)
+			c.ledger.complain("dial %d: deliveries on channels %d and %d", c.dial, c.channel, channel)
 		}
 		c.channel = channel
 		behind := payload[5+payload[4]:] // the consumer tag
 		c.tag = binary.BigEndian.Uint64(behind)
 	case kind == bodyFrame && channel == c.channel:
 		c.open[c.tag] = string(payload)
-		c.ledger.sent[spot{c.generation, c.tag}] = string(payload)
+		c.ledger.sent[spot{c.dial, c.tag}] = string(payload)
 	}
 }
 
@@ -292,7 +368,7 @@ func (c *tapped) fromClient(kind byte, channel uint16, payload []byte) {
 // settle expands what is settled up to a tag.
 func (c *tapped) settle(channel uint16, tag uint64, multiple bool, each func(tag uint64)) {
 	if _, ok := c.open[tag]; !ok || channel != c.channel {
-		c.ledger.complain("%v: settled on channel %d, and is not outstanding there", spot{c.generation, tag}, channel)
+		c.ledger.complain("%v: settled on channel %d, and is not outstanding there", spot{c.dial, tag}, channel)
 		return
 	}
 	for t := range c.open {
@@ -304,7 +380,7 @@ func (c *tapped) settle(channel uint16, tag uint64, multiple bool, each func(tag
 }
 
 func (c *tapped) acknowledge(tag uint64) {
-	l, at, id := c.ledger, spot{c.generation, tag}, c.open[tag]
+	l, at, id := c.ledger, spot{c.dial, tag}, c.open[tag]
 	l.acked[id]++
 	if !l.returned[at] && (!l.suppress || l.done[id] == 0) {
 		l.complain("%v: %s was acknowledged before its handler returned", at, id)

@@ -25,17 +25,26 @@ const (
 	killedPrefetch = 64
 )
 
-// The consuming process is killed at random moments, and started again: nothing is lost. What it had
-// handled and not acknowledged comes again, at most the prefetch for each kill.
+// The consuming process is killed at random moments, and started again: nothing is lost, on a queue of
+// either type. What it had handled and not acknowledged comes again, at most the prefetch for each kill.
 func TestKilledProcessLosesNothing(t *testing.T) {
 	if url := os.Getenv(killedURL); url != "" {
 		consumeUntilKilled(t, url, os.Getenv(killedQueue))
 		return
 	}
 	t.Parallel()
+	for _, kind := range []string{"classic", "quorum"} {
+		t.Run("killed-"+kind, func(t *testing.T) {
+			t.Parallel()
+			killProcesses(t, kind)
+		})
+	}
+}
+
+func killProcesses(t *testing.T, kind string) {
 	const messages, kills = 5000, 8
 	r := newRig(t)
-	r.remake("classic", nil)
+	r.remake(kind, nil)
 	r.load(messages)
 	handled := tally{times: map[string]int{}}
 	for range kills {
@@ -52,7 +61,6 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 	r.awaitDepth(r.queue, 0, 0)
 	r.must(p.Process.Signal(syscall.SIGTERM))
 	handled.read(p, endOfOutput)
-	r.must(p.Wait())
 	again := handled.lines - len(handled.times)
 	t.Logf("%d messages, %d kills, %d handled again", len(handled.times), kills, again)
 	if len(handled.times) != messages {
@@ -61,6 +69,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 	if again > kills*killedPrefetch {
 		t.Errorf("%d were handled again, and at most %d can have been unacknowledged", again, kills*killedPrefetch)
 	}
+	r.must(p.Wait())
 }
 
 // consumeUntilKilled writes the id of each message into file 3 before it is acknowledged. SIGTERM ends it

@@ -19,7 +19,9 @@ import (
 type modelBroker struct {
 	mu       sync.Mutex
 	began    time.Time
-	messages []*modelMessage // as published
+	bodies   []*modelBody    // as published
+	messages []*modelMessage // as they came into the queue
+	delayed  int             // messages that are in a delay queue
 	channels []*modelChannel
 	places   int             // messages that are to be published
 	writes   []time.Duration // how long it takes to write, in turn
@@ -49,23 +51,41 @@ type entry struct {
 	args []any
 }
 
-// modelMessage is in the queue, outstanding on a channel, or gone.
-type modelMessage struct {
-	name        string // unique
-	id, key     string
-	redelivered bool
-	holder      *modelDelivery // nil: it is in the queue, or gone
-	gone        settlement     // acked or killed; else it is not gone
+// modelBody is what one message carries, however often it is published again.
+type modelBody struct {
+	name    string // unique
+	id, key string
 
 	calls []modelCall // what the handler is to do, one after another; then it succeeds
 	begun int         // how many calls were
 	done  int         // how many returned nil
 	doneA int         // the moment of the last that did
+
+	copies int // that ever were in the queue
+	there  int // of these: in the queue, outstanding, or to come back after their delay
+	parked int // copies
+	killed int // copies that were dead-lettered
+	taken  int // copies that were taken for others, whose id they share
+}
+
+// lost: it is nowhere, and nobody has handled it.
+func (b *modelBody) lost() bool { return b.there+b.ends() == 0 }
+
+func (b *modelBody) ends() int { return b.done + b.parked + b.killed + b.taken }
+
+// modelMessage is in the queue, outstanding on a channel, or gone.
+type modelMessage struct {
+	*modelBody
+	attempts    int // as its header says
+	redelivered bool
+	holder      *modelDelivery // nil: it is in the queue, or gone
+	gone        settlement     // acked or killed; else it is not gone
 }
 
 type modelCall struct {
 	took    time.Duration
 	outcome modelOutcome
+	obeys   bool // it returns as soon as its context ends
 }
 
 type modelOutcome string
@@ -79,6 +99,10 @@ type modelDelivery struct {
 	outstanding bool       // the broker waits for it
 	told        settlement // the client has sent its outcome, or believes so
 	stale       int        // how often the client said that its outcome was dropped
+	copied      verdict    // parked or delayed: the outbox has confirmed that
+	never       bool       // the outbox has said that it cannot be delayed
+	tripped     bool       // its last failure was one too many for the breaker, or
+	opened      time.Time  // the breaker was open before that; zero: nobody knows
 
 	calls   int
 	running bool
@@ -112,12 +136,33 @@ func (b *modelBroker) story() string {
 	return s.String()
 }
 
-func (b *modelBroker) publish(m *modelMessage) {
+func (b *modelBroker) publish(m *modelBody) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.note("published %s, key %q, id %q", m.name, m.key, m.id)
-	b.messages = append(b.messages, m)
+	b.bodies = append(b.bodies, m)
+	m.there++
+	b.enqueue(m, 0)
+}
+
+// enqueue appends a message to the queue. It is called with mu held.
+func (b *modelBroker) enqueue(m *modelBody, attempts int) {
+	m.copies++
+	b.messages = append(b.messages, &modelMessage{modelBody: m, attempts: attempts})
 	b.deliver()
+}
+
+// delay is what a delay queue does. It is called with mu held.
+func (b *modelBroker) delay(m *modelBody, after time.Duration, attempts int) {
+	m.there++
+	b.delayed++
+	time.AfterFunc(after, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.note("%s comes back after its delay", m.name)
+		b.delayed--
+		b.enqueue(m, attempts)
+	})
 }
 
 // deliver hands out what it can. It is called with mu held.
@@ -138,7 +183,7 @@ func (b *modelBroker) deliver() {
 func (b *modelBroker) settled() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.messages) == b.places && !slices.ContainsFunc(b.messages, func(m *modelMessage) bool { return m.gone == "" })
+	return len(b.bodies) == b.places && b.delayed == 0 && !slices.ContainsFunc(b.messages, func(m *modelMessage) bool { return m.gone == "" })
 }
 
 // modelChannel is a channel with one consumer at a time.
@@ -308,12 +353,19 @@ func (c *modelChannel) take() (*Delivery, <-chan struct{}) {
 		c.received++
 		return &Delivery{
 			Queue: "q", DeliveryTag: d.tag, Generation: c.generation, Redelivered: d.again, MessageID: d.id, RoutingKey: d.key,
-			ReceivedAt: time.Now(),
+			ReceivedAt: time.Now(), Headers: d.headers(),
 		}, nil
 	case !c.subscribed:
 		return nil, nil
 	}
 	return nil, c.news
+}
+
+func (m *modelMessage) headers() map[string]any {
+	if m.attempts == 0 {
+		return nil
+	}
+	return map[string]any{HeaderAttempts: int64(m.attempts)}
 }
 
 func (c *modelChannel) Lost() <-chan struct{} { return c.lost }
@@ -384,7 +436,13 @@ func (c *modelChannel) outcome(d *modelDelivery, how settlement) {
 	switch how {
 	case acked, ackedTo:
 		d.gone = acked
+		d.there--
 	case killed:
 		d.gone = killed
+		d.there--
+		d.killed++
+	}
+	if d.lost() {
+		c.fault("%s of %v: the message is lost", how, d)
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -25,11 +27,13 @@ func TestDeliveries(t *testing.T) {
 		"by key":       {keyed: true},
 		"Commit":       {commit: true},
 		"Suppress":     {suppress: true},
+		"outbox":       {outbox: true},
+		"Breaker":      {breaker: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tries := 1
-			checkMany(t, 200, func(r *rapid.T) {
+			checkMany(t, 170, func(r *rapid.T) {
 				p := drawPlan(r, traits)
 				for range tries {
 					rapid.SyncTest(r, func(r *rapid.T) {
@@ -51,26 +55,29 @@ func TestDeliveries(t *testing.T) {
 }
 
 const (
-	requeuePause = 3 * time.Millisecond
-	retryAfterIn = 2 * time.Millisecond
+	requeuePause  = 3 * time.Millisecond
+	retryAfterIn  = 2 * time.Millisecond
+	inPlace       = 5 * time.Millisecond
+	retryAfterOut = 8 * time.Millisecond
 	// soon is how long an acknowledgement may wait for others.
 	soon = idleAfter + 2*busyAfter + time.Millisecond
 )
 
 const (
-	success modelOutcome = "nil"
-	failed  modelOutcome = "an error"
-	panics  modelOutcome = "a panic"
-	requeue modelOutcome = "Requeue"
-	reject  modelOutcome = "Reject"
-	later   modelOutcome = "RetryAfter"
-	goexit  modelOutcome = "runtime.Goexit"
+	success   modelOutcome = "nil"
+	failed    modelOutcome = "an error"
+	panics    modelOutcome = "a panic"
+	requeue   modelOutcome = "Requeue"
+	reject    modelOutcome = "Reject"
+	later     modelOutcome = "RetryAfter"
+	muchLater modelOutcome = "RetryAfter, too long for its place"
+	goexit    modelOutcome = "runtime.Goexit"
 )
 
 // sharedID is one that a publisher uses for several messages.
 const sharedID = "shared"
 
-type traits struct{ keyed, commit, suppress bool }
+type traits struct{ keyed, commit, suppress, outbox, breaker bool }
 
 // plan is a history before it is played: all that is random about it is drawn.
 type plan struct {
@@ -80,12 +87,17 @@ type plan struct {
 	poison                          Poison
 	writes                          []time.Duration
 	yields                          int
-	messages                        []*modelMessage
+	messages                        []modelBody
 	gaps                            []time.Duration // before each of them is published
 	unwilling                       []bool          // of the first Commits; the others succeed
 	events                          []event
-	stops                           bool          // early; otherwise when everything is handled
-	breaks                          time.Duration // the channel is lost so long after the stop; 0: it is not
+	answers                         []outboxAnswer // of the outbox's first calls; the others succeed
+	failures                        int            // in a row, that open the breaker
+	rest                            time.Duration  // that it takes then
+	stops                           bool           // early; otherwise when everything is handled
+	hard                            bool           // it also cancels the handlers' context:
+	grace                           time.Duration  // so long after the stop; 0: at once
+	breaks                          time.Duration  // the channel is lost so long after the stop; 0: it is not
 }
 
 type event struct {
@@ -101,7 +113,10 @@ var (
 	drawShort = drawTime(0, 0, 0, 100, 800, 2000)
 	drawWhat  = rapid.SampledFrom([]string{"lose", "lose", "cancelled", "pause", "resume", "concurrency", "prefetch"})
 	drawEnd   = rapid.SampledFrom([]modelOutcome{failed, requeue, later, reject, panics, goexit})
-	drawCalls = rapid.SampledFrom([]int{0, 0, 0, 0, 1, 1, 2, 3})
+	// drawLong is for where there is an outbox.
+	drawLong      = rapid.SampledFrom([]modelOutcome{failed, muchLater, requeue, later, reject, panics, goexit, muchLater, failed})
+	drawMoreCalls = rapid.SampledFrom([]int{0, 1, 1, 2, 2, 3})
+	drawCalls     = rapid.SampledFrom([]int{0, 0, 0, 0, 1, 1, 2, 3})
 )
 
 // drawTime draws one of a few, so that much happens at the same moment.
@@ -124,6 +139,17 @@ func drawPlan(t *rapid.T, traits traits) plan {
 	}
 	p.keyed = p.keyed || flip("keyed")
 	p.suppress = p.suppress || rapid.IntRange(0, 3).Draw(t, "suppress") == 3
+	p.hard = p.stops && rapid.IntRange(0, 2).Draw(t, "hard") == 2
+	if p.hard {
+		p.grace = drawSpan.Draw(t, "grace")
+	}
+	if p.outbox = p.outbox || rapid.IntRange(0, 7).Draw(t, "outbox") == 7; p.outbox {
+		p.drawOutbox(t)
+	}
+	if p.breaker = p.breaker || rapid.IntRange(0, 7).Draw(t, "breaker") == 7; p.breaker {
+		p.failures = rapid.SampledFrom([]int{1, 2, 2, 3, 4}).Draw(t, "in a row")
+		p.rest = drawRest.Draw(t, "rest")
+	}
 	if p.commit {
 		p.unwilling = rapid.SliceOfN(rapid.Bool(), 0, 4).Draw(t, "unwilling")
 	}
@@ -132,7 +158,7 @@ func drawPlan(t *rapid.T, traits traits) plan {
 		return p
 	}
 	for i := range rapid.IntRange(1, 14).Draw(t, "messages") {
-		p.messages = append(p.messages, drawMessage(t, i))
+		p.messages = append(p.messages, p.drawMessage(t, i))
 		p.gaps = append(p.gaps, drawShort.Draw(t, "gap"))
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "events") {
@@ -150,10 +176,10 @@ func drawPlan(t *rapid.T, traits traits) plan {
 // steady is a flow that never pauses for as long as a subscription needs to be idle. Its first message
 // takes long.
 func (p *plan) steady() {
-	p.stops = false
+	p.stops, p.hard = false, false
 	p.prefetch, p.concurrency = 64, max(2, p.concurrency)
 	for i := range 30 {
-		m := &modelMessage{name: fmt.Sprint("m", i+1), key: fmt.Sprint(min(i, 1))}
+		m := modelBody{name: fmt.Sprint("m", i+1), key: fmt.Sprint(min(i, 1))}
 		m.id, m.calls = m.name, []modelCall{{outcome: success}}
 		p.messages = append(p.messages, m)
 		p.gaps = append(p.gaps, 800*time.Microsecond)
@@ -163,17 +189,39 @@ func (p *plan) steady() {
 	}
 }
 
-func drawMessage(t *rapid.T, place int) *modelMessage {
-	m := &modelMessage{name: fmt.Sprint("m", place+1), key: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key")}
+func (p *plan) drawMessage(t *rapid.T, place int) modelBody {
+	m := modelBody{name: fmt.Sprint("m", place+1), key: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key")}
 	m.id = m.name
 	if rapid.IntRange(0, 15).Draw(t, "shared") == 15 {
 		m.id = sharedID
 	}
-	for range drawCalls.Draw(t, "failures") {
-		m.calls = append(m.calls, modelCall{drawSpan.Draw(t, "took"), drawEnd.Draw(t, "outcome")})
+	outcomes, calls := drawEnd, drawCalls
+	if p.outbox {
+		outcomes = drawLong
 	}
-	m.calls = append(m.calls, modelCall{drawSpan.Draw(t, "took"), success})
+	if p.breaker {
+		calls = drawMoreCalls
+	}
+	for range calls.Draw(t, "failures") {
+		m.calls = append(m.calls, p.drawCall(t, outcomes.Draw(t, "outcome")))
+	}
+	m.calls = append(m.calls, p.drawCall(t, success))
 	return m
+}
+
+func (p *plan) drawCall(t *rapid.T, o modelOutcome) modelCall {
+	c := modelCall{took: drawSpan.Draw(t, "took"), outcome: o}
+	if p.hard {
+		switch rapid.IntRange(0, 7).Draw(t, "manners") {
+		case 0, 1, 2:
+			c.obeys = true
+		case 3:
+			c.obeys, c.took = true, stuck
+		case 4:
+			c.took = stuck
+		}
+	}
+	return c
 }
 
 // history is one that is being played.
@@ -187,7 +235,7 @@ type history struct {
 	prefetch   int
 
 	// Guarded by modelBroker.mu, so that there is one order of all that happens.
-	running   map[*modelDelivery]bool
+	running   map[*modelDelivery]bool   // true: it obeys its context
 	front     map[string]*modelDelivery // by key: the last that a handler began with
 	limit     int                       // concurrency
 	before    int                       // the last change
@@ -195,12 +243,19 @@ type history struct {
 	highest   int       // that the limit ever was
 	idleSince time.Time // paused or stopped; zero: it is not
 	stopping  bool
+	cutAt     time.Time // the handlers' context ended; zero: it has not
+	overAt    time.Time
 	over      bool // nothing of the caller's may be called any more
 
 	committing bool
 	commits    int
 	refused    int // commits
 	committed  int // the moment when the last one that succeeded began
+
+	republished int // calls of the outbox
+	trips       trips
+	work        context.Context
+	cutWork     context.CancelFunc
 }
 
 func playHistory(p plan) *history {
@@ -214,9 +269,12 @@ func playHistory(p plan) *history {
 		highest:     p.concurrency,
 	}
 	h.allowed = h.judge
+	h.trips.news = make(chan struct{}, 1)
+	h.work, h.cutWork = context.WithCancel(context.Background())
+	defer h.cutWork()
 	h.d = newDispatcher(h.subscription(), shared{
-		counts: &h.counts, logger: zerolog.Nop(), work: context.Background(), onStale: h.stale,
-		dropped: func(fsm.Evidence) {}, tripped: func() {},
+		counts: &h.counts, logger: zerolog.Nop(), work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
+		dropped: func(fsm.Evidence) {}, tripped: h.trip,
 	})
 	h.play()
 	h.audit()
@@ -226,8 +284,9 @@ func playHistory(p plan) *history {
 func (h *history) subscription() Subscription {
 	s := Subscription{
 		Queue: "q", Handler: h.handler, Concurrency: h.plan.concurrency, Prefetch: h.prefetch, AckEach: h.plan.each,
-		RequeuePause: requeuePause, Retry: Retry{Attempts: h.plan.attempts, InPlace: time.Second, Poison: h.plan.poison},
-		ID: func(d *Delivery) string { return d.MessageID },
+		RequeuePause: requeuePause, Breaker: Breaker{Failures: h.plan.failures},
+		Retry: Retry{Attempts: h.plan.attempts, InPlace: inPlace, Poison: h.plan.poison, ParkingQueue: parkingQueue},
+		ID:    func(d *Delivery) string { return d.MessageID },
 	}
 	if h.plan.keyed {
 		s.Key = func(d *Delivery) string { return d.RoutingKey }
@@ -248,25 +307,34 @@ func (h *history) play() {
 	h.background.Go(func() {
 		for i, m := range h.plan.messages {
 			time.Sleep(h.plan.gaps[i])
-			copied := *m // a plan can be played again
+			copied := m // a plan can be played again
 			h.publish(&copied)
 		}
 	})
 	for _, e := range h.plan.events {
-		time.Sleep(e.after)
+		h.sleep(e.after)
 		h.happen(e)
 	}
 	if !h.plan.stops {
-		h.resume()
-		for end := time.Now().Add(time.Minute); !h.settled(); time.Sleep(5 * time.Millisecond) {
-			if time.Now().After(end) {
-				h.locked(func() { h.fault("messages are left over, and nothing happens") })
-				break
-			}
-		}
+		h.trips.paused = false
+		h.untrip()
+		h.steer(0)
+		h.awaitSettled()
 	}
 	h.stop()
 	time.Sleep(time.Hour) // whatever goes on now is left behind
+}
+
+func (h *history) awaitSettled() {
+	began := time.Now()
+	for !h.settled() {
+		passed := time.Since(began)
+		if passed > 5*republishTimeout {
+			h.locked(func() { h.fault("messages are left over, and nothing happens") })
+			return
+		}
+		h.sleep(max(5*time.Millisecond, passed/8))
+	}
 }
 
 func (h *history) locked(do func()) {
@@ -281,16 +349,19 @@ func (h *history) happen(e event) {
 		h.lose(e)
 	case "cancelled":
 		h.channel.cancelled()
-		time.Sleep(e.pause)
+		h.sleep(e.pause)
 		h.flush()
 		h.channel.close()
 		h.channel.requeue()
 		h.attach()
 	case "pause":
-		h.pause(e.takes)
-		time.Sleep(e.pause)
+		h.trips.paused = true
+		h.steer(e.takes)
+		h.sleep(e.pause)
 	case "resume":
-		h.resume()
+		h.trips.paused = false
+		h.untrip()
+		h.steer(0)
 	case "prefetch":
 		h.prefetch = e.number
 		if h.idleSince.IsZero() {
@@ -331,9 +402,6 @@ func (h *history) attach() {
 }
 
 func (h *history) pause(takes time.Duration) {
-	if !h.idleSince.IsZero() {
-		return
-	}
 	h.locked(func() {
 		h.idleSince = time.Now()
 		h.note("pause")
@@ -345,9 +413,6 @@ func (h *history) pause(takes time.Duration) {
 }
 
 func (h *history) resume() {
-	if h.idleSince.IsZero() {
-		return
-	}
 	h.locked(func() {
 		h.idleSince = time.Time{}
 		h.note("resume")
@@ -366,6 +431,9 @@ func (h *history) stop() {
 			h.idleSince = time.Now()
 		}
 	})
+	if h.plan.hard && h.plan.grace == 0 {
+		h.cut()
+	}
 	h.d.stop()
 	if h.plan.breaks > 0 {
 		h.background.Go(func() {
@@ -377,15 +445,55 @@ func (h *history) stop() {
 	}
 	h.channel.cancel()
 	h.d.giveBackRest(h.d.view.Load().acks)
-	h.d.workers.Wait()
-	h.flush()
-	h.leftOver()
+	if h.drained() {
+		h.leftOver()
+	}
 	h.channel.close()
 	h.background.Wait()
 	h.channel.requeue()
 	time.Sleep(soon) // what was finished on an older channel may wait for so long to be dropped
 	h.d.ended.Store(true)
-	h.locked(func() { h.over = true })
+	h.locked(func() { h.over, h.overAt = true, time.Now() })
+}
+
+// drained waits for the handlers, as long as a hard stop lets it.
+func (h *history) drained() bool {
+	done := make(chan struct{})
+	go func() {
+		h.d.workers.Wait()
+		h.flush()
+		close(done)
+	}()
+	if !h.plan.hard {
+		<-done
+		return true
+	}
+	for _, patience := range []time.Duration{h.plan.grace, cutGrace} {
+		select {
+		case <-done:
+			return true
+		case <-time.After(patience):
+			h.cut()
+		}
+	}
+	h.locked(func() {
+		h.note("handlers are left behind")
+		if !slices.Contains(slices.Collect(maps.Values(h.running)), false) {
+			h.fault("the workers have not ended, and every handler obeys")
+		}
+	})
+	return false
+}
+
+// cut ends the handlers' context.
+func (h *history) cut() {
+	h.locked(func() {
+		if h.cutAt.IsZero() {
+			h.cutAt = time.Now()
+			h.note("cut short")
+		}
+	})
+	h.cutWork()
 }
 
 // flush must leave nothing that has finished before, unless Commit fails.
@@ -426,17 +534,26 @@ func (h *history) leftOver() {
 	}
 }
 
-func (h *history) handler(_ context.Context, delivery *Delivery) error {
+func (h *history) handler(ctx context.Context, delivery *Delivery) error {
 	d, call := h.begin(delivery)
-	time.Sleep(call.took)
+	if call.obeys {
+		select {
+		case <-ctx.Done():
+			call.outcome = failed
+		case <-time.After(call.took):
+		}
+	} else {
+		time.Sleep(call.took)
+	}
 	h.locked(func() {
 		h.note("%v ends with %s", d, call.outcome)
 		d.running, d.last, d.ended, d.endedA = false, call.outcome, time.Now(), h.moment
 		delete(h.running, d)
+		h.countRow(d)
 		if call.outcome != success {
 			return
 		}
-		if d.done, d.doneA = d.done+1, h.moment; d.done > 1 && h.plan.suppress && d.id != sharedID {
+		if d.done, d.doneA = d.done+1, h.moment; d.done > 1 && h.plan.suppress && d.id != sharedID && d.copies == 1 {
 			h.fault("%v was handled to its end %d times", d, d.done)
 		}
 	})
@@ -451,6 +568,8 @@ func (h *history) handler(_ context.Context, delivery *Delivery) error {
 		return fmt.Errorf("wrapped: %w", Reject)
 	case later:
 		return RetryAfter(retryAfterIn)
+	case muchLater:
+		return fmt.Errorf("wrapped: %w", RetryAfter(retryAfterOut))
 	case goexit:
 		runtime.Goexit()
 	}
@@ -463,9 +582,10 @@ func (h *history) begin(delivery *Delivery) (*modelDelivery, modelCall) {
 	defer h.mu.Unlock()
 	d := h.channels[delivery.Generation-1].deliveries[delivery.DeliveryTag-1]
 	call := modelCall{outcome: success}
-	if d.begun < len(d.modelMessage.calls) {
-		call = d.modelMessage.calls[d.begun]
+	if d.begun < len(d.modelBody.calls) {
+		call = d.modelBody.calls[d.begun]
 	}
+	h.checkRetry(d, delivery)
 	d.begun++
 	d.calls++
 	h.note("%v begins", d)
@@ -474,11 +594,12 @@ func (h *history) begin(delivery *Delivery) (*modelDelivery, modelCall) {
 			h.fault("%v begins while %v is with its handler", d, other)
 		}
 	}
-	h.running[d] = true
+	h.running[d] = call.obeys
 	d.running = true
 	h.checkLimit(d)
 	h.checkOrder(d)
 	h.checkWanted(d)
+	h.checkTrip(d)
 	return d, call
 }
 
@@ -509,9 +630,34 @@ func (h *history) checkOrder(d *modelDelivery) {
 	if last := h.front[key]; last != nil &&
 		(last.channel.generation > d.channel.generation || last.channel == d.channel && last.tag > d.tag) {
 		h.fault("%v begins after %v", d, last)
+	} else if last != nil && last != d && last.channel == d.channel && !d.channel.ended && last.told == "" && last.last != success {
+		h.fault("%v begins before %v is settled, whose last call ended with %q", d, last, last.last)
 	}
 	h.front[key] = d
 }
+
+// checkRetry: one delivery's handler is called again after failures and short delays only, and is told how
+// often it was called before.
+func (h *history) checkRetry(d *modelDelivery, delivery *Delivery) {
+	if got, want := Attempts(delivery), d.attempts+d.calls; got != want {
+		h.fault("%v begins, and is told of %d calls before, want %d", d, got, want)
+	}
+	switch {
+	case d.calls == 0:
+	case !d.failed() && d.last != later:
+		h.fault("%v begins again, and its last call ended with %q", d, d.last)
+	case d.failed() && d.tried() >= h.plan.attempts:
+		h.fault("%v begins again, and %d calls have failed", d, d.tried())
+	case h.tripping(d):
+		h.fault("%v begins again, and the breaker is open", d)
+	}
+}
+
+// failed: the last call did, and Retry says what becomes of it.
+func (d *modelDelivery) failed() bool { return d.last == failed || d.last == panics }
+
+// tried is how often a handler was called for it, here and before it was published again.
+func (d *modelDelivery) tried() int { return d.attempts + d.calls }
 
 // checkWanted: nothing is begun in vain, nor tried again.
 func (h *history) checkWanted(d *modelDelivery) {
@@ -558,6 +704,9 @@ func (h *history) stale(s Stale) {
 	defer h.mu.Unlock()
 	d := h.channels[s.Generation-1].deliveries[s.DeliveryTag-1]
 	h.note("%v is stale", d)
+	if h.over {
+		h.fault("%v is stale after the end", d)
+	}
 	if d.stale++; d.stale > 1 || d.told != "" {
 		h.fault("%v is stale for the %d. time; told was %q", d, d.stale, d.told)
 	}
@@ -571,30 +720,45 @@ func (h *history) judge(d *modelDelivery, how settlement) (problem string) {
 	if d.running {
 		return "it is with its handler"
 	}
+	if d.copied != handled && how != acked {
+		return fmt.Sprintf("it is %s, and was to be acknowledged alone", d.copied)
+	}
 	switch how {
 	case acked, ackedTo:
 		return h.judgeAck(d, how)
 	case nacked:
-		if d.last == success || d.last == reject {
-			return fmt.Sprintf("the last of %d calls ended with %q", d.calls, d.last)
-		}
-		if len(h.plan.events) == 0 && !h.stopping && d.calls > 0 && time.Since(d.ended) < requeuePause {
-			return "it was not kept for a while"
+		if d.last == success || d.last == reject || h.quiet() && d.last != requeue && !d.never {
+			return d.ending()
 		}
 	case killed:
-		poison := h.plan.poison == DeadLetter && (d.last == failed || d.last == panics) && d.calls >= h.plan.attempts
-		if d.last != reject && !poison {
-			return fmt.Sprintf("the last of %d calls ended with %q", d.calls, d.last)
+		if d.last != reject && !h.poison(d, DeadLetter) {
+			return d.ending()
 		}
 	case repelled:
-		if d.calls == 0 || d.last == success || d.last == reject || d.last == requeue {
-			return fmt.Sprintf("the last of %d calls ended with %q", d.calls, d.last)
+		if d.last != goexit && !h.poison(d, PutBack) {
+			return d.ending()
 		}
-		if len(h.plan.events) == 0 && !h.stopping && time.Since(d.ended) < requeuePause {
-			return "it was not kept for a while"
+		if !h.cutAt.IsZero() && d.ended.After(h.cutAt) {
+			return "it had to stop, and that is no fault of the message's"
 		}
 	}
+	if how != killed && h.quiet() && time.Since(d.ended) < requeuePause {
+		return "it was not kept for a while"
+	}
 	return ""
+}
+
+func (d *modelDelivery) ending() string {
+	return fmt.Sprintf("the last of %d calls ended with %q", d.calls, d.last)
+}
+
+// quiet: nobody interferes, and each message takes the way that its handler's outcome says.
+func (h *history) quiet() bool { return len(h.plan.events) == 0 && !h.stopping && !h.plan.breaker }
+
+// poison tells whether the message is, and such is to become of it.
+func (h *history) poison(d *modelDelivery, what Poison) bool {
+	toldToStop := !h.cutAt.IsZero() && d.ended.After(h.cutAt) // and may not have had a chance
+	return h.plan.poison == what && d.failed() && d.tried() >= h.plan.attempts && !toldToStop && !h.tripping(d)
 }
 
 func (h *history) judgeAck(d *modelDelivery, how settlement) string {
@@ -602,10 +766,15 @@ func (h *history) judgeAck(d *modelDelivery, how settlement) string {
 	switch {
 	case d.suppressed():
 		ended = d.doneA
+		if d.done == 0 {
+			d.taken++
+		}
+	case d.copied != handled:
+		return "" // judged before
 	case d.calls == 0:
 		return "no handler has begun with it"
 	case d.last != success:
-		return fmt.Sprintf("the last of %d calls ended with %q", d.calls, d.last)
+		return d.ending()
 	case h.plan.each && how == ackedTo:
 		return "it was to be acknowledged alone"
 	case h.overdue(d, time.Now()):
@@ -643,12 +812,21 @@ func (h *history) audit() {
 			}
 		}
 	}
+	for _, m := range h.bodies {
+		if m.lost() || !h.plan.stops && m.ends() == 0 {
+			h.fault("%s is lost", m.name)
+		}
+	}
 	told, stale, suppressed := map[settlement]uint64{}, uint64(0), uint64(0)
+	copied := map[verdict]uint64{}
 	for _, c := range h.channels {
 		for _, d := range c.deliveries {
-			if d.told == nacked && d.calls > 0 {
+			switch {
+			case d.told == nacked && d.calls > 0:
 				told[repelled]++
-			} else {
+			case d.told == acked && d.copied != handled:
+				copied[d.copied]++
+			default:
 				told[d.told]++
 			}
 			stale += uint64(d.stale)
@@ -663,6 +841,8 @@ func (h *history) audit() {
 		h.auditCount("suppressed", h.counts.suppressed.Load(), suppressed)
 	}
 	h.auditCount("requeued", h.counts.requeued.Load(), told[repelled])
+	h.auditCount("parked", h.counts.parked.Load(), copied[parked])
+	h.auditCount("delayed", h.counts.delayed.Load(), copied[delayed])
 	h.auditCount("rejected", h.counts.rejected.Load(), told[killed])
 	h.auditCount("given back", h.counts.givenBack.Load(), told[nacked])
 	h.auditCount("stale", h.counts.stale.Load(), stale)
@@ -682,6 +862,7 @@ func (h *history) auditDelivery(d *modelDelivery) {
 		h.fault("%v is with its handler", d)
 	case d.waits() && h.overdue(d, d.channel.endedAt):
 		h.fault("%v was never acknowledged", d)
+	case d.ended.After(h.overAt): // left behind
 	case d.calls > 0 && d.told == "" && d.stale == 0 && h.refused == 0:
 		h.fault("%v has an outcome that is neither settled nor stale", d)
 	}
