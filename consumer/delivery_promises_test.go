@@ -72,10 +72,14 @@ func TestStopReportsOverASlowLine(t *testing.T) {
 		if err := c.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
-		handled := c.Stats().Handled
-		want := fmt.Sprintf("%d deliveries not begun and 0 not finished", 1000-handled)
-		if last, _ := journal.Last(); handled == 0 || handled == 1000 || !strings.HasPrefix(last.Note, want) {
-			t.Errorf("%d were handled, and the last event is %+v", handled, last)
+		stats := c.Stats()
+		// One that a worker gives back before the broker has heard of the end comes once more.
+		if rest := 1000 - stats.Handled; stats.Handled == 0 || rest == 0 || stats.GivenBack < rest || stats.GivenBack > rest+1 {
+			t.Errorf("%+v", stats)
+		}
+		want := fmt.Sprintf("%d deliveries not begun and 0 not finished", stats.GivenBack)
+		if last, _ := journal.Last(); !strings.HasPrefix(last.Note, want) {
+			t.Errorf("want %q, and the last event is %+v", want, last)
 		}
 	})
 }
