@@ -63,7 +63,7 @@ const republishTimeout = 30 * time.Second
 // queue's delivery limit. It returns false if the channel is gone, or the consumer stops or pauses.
 func (d *dispatcher) republish(j job, o outcome) bool {
 	for !j.acks.lost() { // else it comes again, and would be there twice
-		err := d.tryRepublish(j, o)
+		err := d.tryRepublish(o)
 		if err == nil {
 			return true
 		}
@@ -82,7 +82,7 @@ func (d *dispatcher) republish(j job, o outcome) bool {
 	return false
 }
 
-func (d *dispatcher) tryRepublish(j job, o outcome) error {
+func (d *dispatcher) tryRepublish(o outcome) error {
 	ctx, cancel := context.WithTimeout(d.work, republishTimeout)
 	defer cancel()
 	if o.verdict == delayed {
