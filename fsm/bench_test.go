@@ -35,3 +35,36 @@ func TestFireAllocations(t *testing.T) {
 		t.Errorf("Fire allocates %v times, want at most 3", allocs)
 	}
 }
+
+// BenchmarkFireFileJournal is a transition with the default file journal.
+func BenchmarkFireFileJournal(b *testing.B) {
+	m := newMachine(b, doorTable(b), fsm.Options{Name: "door", Journal: openJournal(b, b.TempDir(), fsm.JournalOptions{})})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := m.Fire("Knock", fsm.Evidence{Generation: 1, Endpoint: "rabbit.example.com:5672"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkReplayFile reads, checks and replays a journal of 100,000 events.
+func BenchmarkReplayFile(b *testing.B) {
+	const events = 100_000
+	dir := b.TempDir()
+	journal := openJournal(b, dir, fsm.JournalOptions{Sync: fsm.SyncNever})
+	m := newMachine(b, doorTable(b), fsm.Options{Name: "door", Journal: journal})
+	for range events {
+		if _, err := m.Fire("Knock", fsm.Evidence{Generation: 1, Endpoint: "rabbit.example.com:5672"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_ = journal.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		var damage error
+		if _, err := fsm.Replay(doorTable(b), fsm.Until(fsm.Read(dir), &damage)); err != nil || damage != nil {
+			b.Fatal(err, damage)
+		}
+	}
+	b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}

@@ -1,7 +1,8 @@
 // Package fsm is an event-sourced state machine: the state is the fold of a log
 // of events, and nothing changes the state but appending an event to that log.
-// It starts no goroutine, opens no file and no socket, and reads no clock but the
-// one it is given.
+// It opens no socket and reads no clock but the one it is given. Files are the
+// business of [OpenJournal] and of the readers alone ([Read], [Records], [Follow]),
+// and the timer by which a [FileJournal] is synced is all that runs by itself.
 //
 //	            Fire(trigger, evidence)
 //	                     |
@@ -28,6 +29,15 @@
 // shows the new state. An [Event] says what happened (from, to, trigger) and
 // carries [Evidence] of why; the state depends on the former only.
 //
+// A [Ring] is a journal in memory, a [FileJournal] one in files, which the next
+// process continues. What its files hold comes back as a sequence of events, from
+// this process or any other, for [Replay] to prove, for a [Projection] such as
+// [Summary] to count, or for a loop:
+//
+//	FileJournal --> directory --> Read, Records, Follow --> Replay
+//	                                     ^             \-> Project(..., projections)
+//	              standard input --> RecordsFrom
+//
 // What the caller must do:
 //
 //  1. Let one goroutine own the machine: only that one calls Fire and Record.
@@ -38,7 +48,8 @@
 //     memory up to its capacity and delays nobody.
 //  4. Call [Machine.Close] in the end, so that the readers of feeds come home.
 //  5. Give a [Journal] of its own to each machine: the numbering of events and
-//     the state after a restart continue from it.
+//     the state after a restart continue from it. Close a [FileJournal] after
+//     the machine.
 //
 // The example below is a complete program: a door, its log and its replay.
 package fsm

@@ -63,6 +63,9 @@ func (m *Machine) commit(kind Kind, to State, trigger Trigger, why Evidence) err
 		InStateMS: wholeMS(m.entered, m.mono),
 		Evidence:  why,
 	}
+	if kind == KindBoot {
+		e.Table = m.table.fingerprint
+	}
 	if err := m.o.Journal.Append(*e); err != nil {
 		return &CommitError{Event: *e, Err: err}
 	}

@@ -21,16 +21,12 @@ const (
 	KindNote Kind = "note"
 	// KindGap stands for events that are missing; To is the state after them.
 	KindGap Kind = "gap"
+	// KindSnapshot repeats what is known after the event numbered Seq: To is the
+	// state, InStateMS how long it had lasted then. It is written by a journal, for
+	// what follows to be replayed without what came before, and is no event of the
+	// machine.
+	KindSnapshot Kind = "snapshot"
 )
-
-// known reports whether k is one of the kinds above.
-func (k Kind) known() bool {
-	switch k {
-	case KindTransition, KindGap, KindRejected:
-		return true
-	}
-	return k.recordable()
-}
 
 // recordable reports whether Record takes k.
 func (k Kind) recordable() bool {
@@ -90,6 +86,10 @@ type Event struct {
 	// InStateMS is how long From had lasted in this run, in whole milliseconds:
 	// MonoNS minus the MonoNS of the run's last transition, or minus 0 before the first.
 	InStateMS int64 `json:"in_state_ms"`
+
+	// Table is the [Table.Fingerprint] of the machine's table, in KindBoot events
+	// and in the snapshots after them.
+	Table string `json:"table,omitempty"`
 
 	Evidence
 }

@@ -53,7 +53,7 @@ func constants(t *testing.T, path string) (values []string) {
 func TestEventIsOneFlatObject(t *testing.T) {
 	event := fsm.Event{
 		V: fsm.Schema, Kind: fsm.KindTransition, Seq: 7, Run: "r", Machine: "m",
-		Time: time.Date(2024, 5, 17, 12, 0, 0, 1, time.UTC), MonoNS: 5, From: "A", To: "B", Trigger: "Go", InStateMS: 3,
+		Time: time.Date(2024, 5, 17, 12, 0, 0, 1, time.UTC), MonoNS: 5, From: "A", To: "B", Trigger: "Go", InStateMS: 3, Table: "t",
 		Evidence: fsm.Evidence{
 			Generation: 1, Attempt: 2, BackoffMS: 3, Endpoint: "h:1", Queue: "q", Scope: "s",
 			Class: "c", Code: 320, Error: "e", Note: "n",

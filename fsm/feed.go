@@ -28,13 +28,6 @@ type Feed struct {
 	ended  bool
 }
 
-// lost is what the unread events were preceded by.
-type lost struct {
-	count uint64
-	first uint64 // Seq of the first
-	last  Event
-}
-
 // Feed opens a feed that holds up to capacity events, about 300 bytes each. It
 // begins with the next event. Capacity defaults to 1024 when it is not positive.
 // The feed of a closed machine has ended.
@@ -98,7 +91,7 @@ func (f *Feed) take() (e Event, ok, ended bool) {
 	defer f.mu.Unlock()
 	switch {
 	case f.lost.count > 0:
-		e = f.lost.gap()
+		e = f.lost.gap(fmt.Sprintf("%d events not seen", f.lost.count))
 		f.lost = lost{}
 		return e, true, false
 	case f.unread.size > 0:
@@ -130,29 +123,6 @@ func (f *Feed) end() {
 	if !f.ended {
 		f.ended = true
 		close(f.wake)
-	}
-}
-
-func (l *lost) add(e Event) {
-	if l.count == 0 {
-		l.first = e.Seq
-	}
-	l.count++
-	l.last = e
-}
-
-func (l *lost) gap() Event {
-	return Event{
-		V:        Schema,
-		Kind:     KindGap,
-		Seq:      l.first,
-		Run:      l.last.Run,
-		Machine:  l.last.Machine,
-		Time:     l.last.Time,
-		MonoNS:   l.last.MonoNS,
-		From:     l.last.To,
-		To:       l.last.To,
-		Evidence: Evidence{Note: fmt.Sprintf("%d events not seen", l.count)},
 	}
 }
 

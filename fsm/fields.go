@@ -13,6 +13,7 @@ const (
 	FieldTo         = "to"
 	FieldTrigger    = "trigger"
 	FieldInStateMS  = "in_state_ms"
+	FieldTable      = "table"
 	FieldGeneration = "gen"
 	FieldAttempt    = "attempt"
 	FieldBackoffMS  = "backoff_ms"

@@ -71,7 +71,7 @@ func TestEventsOfARun(t *testing.T) {
 		event(4, fsm.KindTransition, knocked+time.Hour, "Open", "Close", "Closed", 3600002),
 		event(5, fsm.KindTransition, knocked+time.Hour, "Closed", "Knock", "Closed", 0),
 	}
-	want[0].Note, want[2].Attempt = "hello", 3
+	want[0].Note, want[0].Table, want[2].Attempt = "hello", doorTable(t).Fingerprint(), 3
 	want[4].Time = want[4].Time.Add(-time.Minute)
 	if diff := cmp.Diff(want, log.events); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
@@ -87,7 +87,7 @@ func TestEventsOfARun(t *testing.T) {
 func TestRecordTakesOnlyWhatChangesNoState(t *testing.T) {
 	kinds := map[fsm.Kind]bool{
 		fsm.KindBoot: true, fsm.KindStale: true, fsm.KindNote: true,
-		fsm.KindTransition: false, fsm.KindRejected: false, fsm.KindGap: false, "": false, "odd": false,
+		fsm.KindTransition: false, fsm.KindRejected: false, fsm.KindGap: false, fsm.KindSnapshot: false, "": false, "odd": false,
 	}
 	for kind, taken := range kinds {
 		m := newMachine(t, doorTable(t), fsm.Options{})

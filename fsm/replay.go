@@ -11,12 +11,18 @@ import (
 //
 // A log need not be whole. One whose first event has another Seq than 1 starts
 // in that event's From, and behind a KindGap the fold goes on from the gap's To
-// with whatever Seq comes next. Everything else is checked: the kind is known,
-// Seq has no hole, From is the folded state, the table permits Trigger and leads
-// to To, and InStateMS is what the MonoNS of this event and of the run's last
-// transition, or of the run's begin, make it, if the log has them. A run's begin
-// is known for the log's first event when its Seq is 1, and for any run that
-// begins within the log.
+// with whatever Seq comes next. Everything else is checked: Seq has no hole, From
+// is the folded state, the table permits Trigger and leads to To, and InStateMS
+// is what the MonoNS of this event and of the run's last transition, or of the
+// run's begin, make it, if the log has them. A run's begin is known for the log's
+// first event when its Seq is 1, and for any run that begins within the log.
+//
+// A KindSnapshot has to repeat what was folded: its Seq is that of the event
+// before it and its To the state. A log that begins with one starts there; what
+// its run did before is not known, unless its Seq is 0.
+//
+// A kind that is not known, as a later version may write, takes a Seq and changes
+// nothing.
 //
 // The error is a [*DivergenceError] for the first event that fails, and the
 // state is then the one before it.
@@ -50,23 +56,35 @@ type fold struct {
 }
 
 func (f *fold) add(e *Event) *DivergenceError {
-	if !e.Kind.known() {
-		return diverges(FieldKind, "a known kind", e.Kind)
-	}
-	if e.Kind == KindGap {
+	switch e.Kind {
+	case "":
+		return diverges(FieldKind, "a kind", e.Kind)
+	case KindGap:
 		return f.skip(e)
+	case KindSnapshot:
+		return f.resume(e)
 	}
 	f.anchor(e)
-	if e.Seq != f.seq {
-		return diverges(FieldSeq, strconv.FormatUint(f.seq, 10), strconv.FormatUint(e.Seq, 10))
+	if d := f.checkSeq(e.Seq, f.seq); d != nil {
+		return d
 	}
+	f.seq++
+	switch e.Kind {
+	case KindTransition, KindRejected, KindStale, KindBoot, KindNote:
+		return f.step(e)
+	}
+	return nil
+}
+
+// step folds an event of a known kind.
+func (f *fold) step(e *Event) *DivergenceError {
 	if d := f.checkStep(e); d != nil {
 		return d
 	}
-	if want := wholeMS(f.entered, e.MonoNS); f.timed && e.InStateMS != want {
-		return diverges(FieldInStateMS, strconv.FormatInt(want, 10), strconv.FormatInt(e.InStateMS, 10))
+	if d := f.checkTime(e); d != nil {
+		return d
 	}
-	f.state, f.seq = e.To, e.Seq+1
+	f.state = e.To
 	if e.Kind == KindTransition {
 		f.entered, f.timed = e.MonoNS, true
 	}
@@ -80,6 +98,31 @@ func (f *fold) skip(gap *Event) *DivergenceError {
 	}
 	f.state, f.seq, f.fresh = gap.To, 0, false
 	return nil
+}
+
+// resume compares a snapshot with the fold, or starts a fold with it.
+func (f *fold) resume(s *Event) *DivergenceError {
+	switch {
+	case f.fresh:
+		if s.Seq > 0 {
+			f.state = s.To
+		}
+		f.run, f.timed = s.Run, s.Seq == 0
+	case f.seq == 0: // behind a gap
+		f.run, f.timed = s.Run, false
+	default:
+		if d := f.checkSeq(s.Seq, f.seq-1); d != nil {
+			return d
+		}
+	}
+	f.seq, f.fresh = s.Seq+1, false
+	if d := f.checkStep(s); d != nil {
+		return d
+	}
+	if s.Run != f.run {
+		return diverges(FieldRun, strconv.Quote(f.run), s.Run)
+	}
+	return f.checkTime(s)
 }
 
 // anchor takes from e what the log has not said yet: where it starts, and which
@@ -96,6 +139,20 @@ func (f *fold) anchor(e *Event) {
 		f.run, f.entered, f.timed = e.Run, 0, true
 	}
 	f.fresh = false
+}
+
+func (f *fold) checkSeq(got, want uint64) *DivergenceError {
+	if got != want {
+		return diverges(FieldSeq, strconv.FormatUint(want, 10), strconv.FormatUint(got, 10))
+	}
+	return nil
+}
+
+func (f *fold) checkTime(e *Event) *DivergenceError {
+	if want := wholeMS(f.entered, e.MonoNS); f.timed && e.InStateMS != want {
+		return diverges(FieldInStateMS, strconv.FormatInt(want, 10), strconv.FormatInt(e.InStateMS, 10))
+	}
+	return nil
 }
 
 // checkStep checks from, trigger and to.

@@ -37,7 +37,11 @@ func TestReplayNamesTheFirstDivergence(t *testing.T) {
 		index  int
 		field  string
 	}{
-		"unknown kind":          {func(l []fsm.Event) []fsm.Event { l[2].Kind = "odd"; return l }, 2, fsm.FieldKind},
+		"kind missing": {func(l []fsm.Event) []fsm.Event { l[2].Kind = ""; return l }, 2, fsm.FieldKind},
+		"unknown kind with the seq of another": {func(l []fsm.Event) []fsm.Event {
+			l[2].Kind, l[2].Seq = "odd", 2
+			return l
+		}, 2, fsm.FieldSeq},
 		"seq repeated":          {func(l []fsm.Event) []fsm.Event { l[3].Seq = 3; return l }, 3, fsm.FieldSeq},
 		"event missing":         {func(l []fsm.Event) []fsm.Event { return slices.Delete(l, 5, 6) }, 5, fsm.FieldSeq},
 		"from is not the fold":  {func(l []fsm.Event) []fsm.Event { l[3].From = "Closed"; return l }, 3, fsm.FieldFrom},
@@ -65,6 +69,38 @@ func TestReplayNamesTheFirstDivergence(t *testing.T) {
 			l[3] = fsm.Event{Kind: fsm.KindGap, Seq: 4, To: "Open"}
 			return l
 		}, 4, fsm.FieldFrom},
+		"snapshot with another seq": {func(l []fsm.Event) []fsm.Event {
+			return slices.Insert(l, 4, snapshotOf(l[3], func(s *fsm.Event) { s.Seq = 3 }))
+		}, 4, fsm.FieldSeq},
+		"snapshot with another state": {func(l []fsm.Event) []fsm.Event {
+			return slices.Insert(l, 4, snapshotOf(l[3], func(s *fsm.Event) { s.From, s.To = "Open", "Open" }))
+		}, 4, fsm.FieldFrom},
+		"snapshot that moves": {func(l []fsm.Event) []fsm.Event {
+			return slices.Insert(l, 4, snapshotOf(l[3], func(s *fsm.Event) { s.To = "Open" }))
+		}, 4, fsm.FieldTo},
+		"snapshot of another run": {func(l []fsm.Event) []fsm.Event {
+			return slices.Insert(l, 4, snapshotOf(l[3], func(s *fsm.Event) { s.Run = "r2" }))
+		}, 4, fsm.FieldRun},
+		"snapshot with another time": {func(l []fsm.Event) []fsm.Event {
+			return slices.Insert(l, 4, snapshotOf(l[3], func(s *fsm.Event) { s.InStateMS = 9 }))
+		}, 4, fsm.FieldInStateMS},
+		"snapshot in an unknown state": {func(l []fsm.Event) []fsm.Event {
+			return slices.Insert(l[4:], 0, snapshotOf(l[3], func(s *fsm.Event) { s.From, s.To = "Ajar", "Ajar" }))
+		}, 0, fsm.FieldFrom},
+		"first snapshot not initial": {func(l []fsm.Event) []fsm.Event {
+			return slices.Insert(l, 0, snapshotOf(l[0], func(s *fsm.Event) { s.Seq, s.MonoNS, s.From, s.To = 0, 0, "Open", "Open" }))
+		}, 0, fsm.FieldFrom},
+		"snapshot, then a hole": {func(l []fsm.Event) []fsm.Event {
+			return slices.Insert(l[4:], 0, snapshotOf(l[2], func(*fsm.Event) {}))
+		}, 1, fsm.FieldSeq},
+		"time after the first snapshot": {func(l []fsm.Event) []fsm.Event {
+			l[0].InStateMS++
+			return slices.Insert(l, 0, snapshotOf(l[0], func(s *fsm.Event) { s.Seq, s.MonoNS, s.InStateMS = 0, 0, 0 }))
+		}, 1, fsm.FieldInStateMS},
+		"time in a run after a snapshot": {func(l []fsm.Event) []fsm.Event {
+			l[4].InStateMS = 99
+			return slices.Insert(l[4:], 0, snapshotOf(l[3], func(*fsm.Event) {}))
+		}, 1, fsm.FieldInStateMS},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -99,6 +135,28 @@ func TestReplayAccepts(t *testing.T) {
 		"gap at last":    {func(l []fsm.Event) []fsm.Event { return missing(l, 1, len(l)) }, "Broken"},
 		// The begin of the second run is not in the log, nor is the time it was entered.
 		"gap over a begin": {func(l []fsm.Event) []fsm.Event { return missing(l, 2, 5) }, "Broken"},
+		"snapshot within": {func(l []fsm.Event) []fsm.Event {
+			return slices.Insert(l, 3, snapshotOf(l[2], func(*fsm.Event) {}))
+		}, "Broken"},
+		"snapshot at first": {func(l []fsm.Event) []fsm.Event {
+			l[3].InStateMS = 99 // not known
+			return slices.Insert(l[3:], 0, snapshotOf(l[2], func(*fsm.Event) {}))
+		}, "Broken"},
+		"snapshot alone": {func(l []fsm.Event) []fsm.Event {
+			return []fsm.Event{snapshotOf(l[2], func(*fsm.Event) {})}
+		}, "Open"},
+		"snapshot behind a gap": {func(l []fsm.Event) []fsm.Event {
+			s := snapshotOf(l[2], func(*fsm.Event) {})
+			return slices.Insert(missing(l, 1, 3), 2, s)
+		}, "Broken"},
+		"gap behind a snapshot": {func(l []fsm.Event) []fsm.Event {
+			s := snapshotOf(l[0], func(*fsm.Event) {})
+			return slices.Insert(missing(l, 1, 3), 1, s)
+		}, "Broken"},
+		"unknown kind": {func(l []fsm.Event) []fsm.Event {
+			l[2] = fsm.Event{Kind: "odd", Seq: 3, Run: "r1", MonoNS: 7}
+			return l
+		}, "Broken"},
 		"evidence changed": {func(l []fsm.Event) []fsm.Event { l[1].Error, l[1].Time = "x", time.Time{}; return l }, "Broken"},
 	}
 	for name, tt := range tests {
@@ -116,4 +174,14 @@ func missing(log []fsm.Event, i, j int) []fsm.Event {
 	to := log[j-1].To
 	gap := fsm.Event{Kind: fsm.KindGap, Seq: log[i].Seq, Run: log[j-1].Run, From: to, To: to}
 	return slices.Replace(log, i, j, gap)
+}
+
+// snapshotOf is what a journal writes behind e, changed.
+func snapshotOf(e fsm.Event, change func(*fsm.Event)) fsm.Event {
+	if e.Kind == fsm.KindTransition {
+		e.InStateMS = 0
+	}
+	e.Kind, e.From, e.Trigger = fsm.KindSnapshot, e.To, ""
+	change(&e)
+	return e
 }

@@ -37,6 +37,8 @@ type Table struct {
 	states  []State
 	rows    []Row
 	next    map[step]State
+
+	fingerprint string
 }
 
 // step is what the next state is looked up by.
@@ -69,6 +71,7 @@ func NewTable(initial State, states []State, rows []Row) (*Table, error) {
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
+	t.fingerprint = t.hash()
 	return t, nil
 }
 

@@ -1,0 +1,73 @@
+package fsm
+
+import (
+	"math/bits"
+	"time"
+)
+
+// Durations counts durations in constant memory, however many there are: those
+// below 64 milliseconds exactly, to the millisecond, longer ones to a thirty-second
+// of their value. The zero value is empty. It is not safe for concurrent use.
+type Durations struct {
+	// Count is how many there are, Total their exact sum and Max the exact longest.
+	Count uint64
+	Total time.Duration
+	Max   time.Duration
+
+	buckets map[int]uint64 // at most 64 + 32*57
+}
+
+// Add counts d; less than nothing counts as nothing.
+func (d *Durations) Add(v time.Duration) {
+	v = max(v, 0)
+	d.Count++
+	d.Total += v
+	d.Max = max(d.Max, v)
+	if d.buckets == nil {
+		d.buckets = make(map[int]uint64)
+	}
+	d.buckets[bucket(uint64(v/time.Millisecond))]++
+}
+
+// Quantile returns the duration that the share q of all does not exceed: 0.5 is
+// the median, 1 the longest. It is 0 when there are none.
+func (d *Durations) Quantile(q float64) time.Duration {
+	if d.Count == 0 {
+		return 0
+	}
+	rank := min(uint64(max(q, 0)*float64(d.Count)), d.Count-1)
+	if q >= 1 {
+		return d.Max
+	}
+	var seen uint64
+	for i := range buckets {
+		if seen += d.buckets[i]; seen > rank {
+			return min(time.Duration(middle(i))*time.Millisecond, d.Max)
+		}
+	}
+	return d.Max
+}
+
+// Buckets are one millisecond wide up to 64, and from there on 32 to each power of two.
+const (
+	exact   = 64
+	perPow  = 32
+	buckets = exact + perPow*(64-6)
+)
+
+func bucket(ms uint64) int {
+	if ms < exact {
+		return int(ms)
+	}
+	shift := bits.Len64(ms) - 6 // leaves 32 to 63
+	return exact + perPow*(shift-1) + int(ms>>shift) - perPow
+}
+
+// middle is the value that stands for a bucket.
+func middle(i int) uint64 {
+	if i < exact {
+		return uint64(i)
+	}
+	shift := (i-exact)/perPow + 1
+	return uint64((i-exact)%perPow+perPow)<<shift + 1<<(shift-1)
+}

@@ -1,0 +1,200 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// FileJournal is a [Journal] of JSON Lines in a directory of its own, made of
+// segments that each can be read alone. [OpenJournal] returns one.
+//
+// A failure to write does not stop the machine, unless JournalOptions.Strict says
+// so: the events that could not be written are missing, a KindGap event stands in
+// their place as soon as writing works again, and each Append tries.
+//
+// Append belongs to the machine's owner. All other methods may be called from
+// anywhere.
+type FileJournal struct {
+	dir  string
+	o    JournalOptions
+	disk disk
+	torn string
+	lock *os.File
+
+	syncing sync.Mutex     // held by one Sync at a time; taken before mu
+	ticks   sync.WaitGroup // the timer's calls
+
+	mu      sync.Mutex // guards what follows
+	closed  bool
+	last    Event // the newest that was given to Append
+	written Event // the newest that is in a file
+	sum     uint32
+	table   string // the fingerprint in the newest boot event
+	segment segment
+	lost    lost   // between written and last
+	cause   error  // of lost
+	missing uint64 // all that were ever lost
+	looked  time.Time
+	buffer  []byte
+
+	pending   pending
+	timer     *time.Timer // of SyncInterval
+	armed     bool
+	syncFails bool // the last one did
+}
+
+// disk is what a FileJournal does to a file, for tests to break.
+type disk struct {
+	write func(*os.File, []byte) (int, error)
+	sync  func(*os.File) error
+}
+
+// OpenJournal opens the journal in dir for writing, and makes the directory when
+// there is none. It reads the newest segment and continues it.
+//
+// A last line without an end, as a crash leaves it, is copied into a file beside
+// the segment and cut off, and a KindNote event says so; see [FileJournal.Torn].
+// Any other damage is a [*CorruptError]. It is [ErrLocked] when the journal has a
+// writer, [ErrNewerSchema] when a newer version wrote it, and otherwise an error of
+// the options or of the file system.
+func OpenJournal(dir string, o JournalOptions) (*FileJournal, error) {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	j := &FileJournal{dir: dir, o: o, disk: disk{(*os.File).Write, (*os.File).Sync}}
+	if err := j.take(); err != nil {
+		return nil, err
+	}
+	if err := j.restore(); err != nil {
+		unlock(j.lock)
+		return nil, err
+	}
+	return j, nil
+}
+
+// Append writes e, with one write; and with the first event of a segment the
+// segment's snapshot. It waits for nothing else, save that a segment is synced
+// before the next begins, and each event with SyncEach.
+//
+// The error is [ErrJournalClosed], [ErrNotNext], or in Strict mode the one of the
+// file system.
+func (j *FileJournal) Append(e Event) error {
+	j.mu.Lock()
+	n, err := j.append(&e)
+	j.mu.Unlock()
+	j.tell(n)
+	return err
+}
+
+// Last returns the newest event that was given to Append, even if it is missing
+// in the files; after OpenJournal the newest there. A snapshot stands in for it
+// when a crash has left nothing else.
+func (j *FileJournal) Last() (Event, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.last, j.last.Seq > 0
+}
+
+// Missing returns how many events could not be written, or were removed with
+// their file, since OpenJournal.
+func (j *FileJournal) Missing() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.missing
+}
+
+// Torn returns the path of the file into which OpenJournal set a torn line aside;
+// "" when there was none.
+func (j *FileJournal) Torn() string { return j.torn }
+
+// Close syncs and closes the journal and lets others write it. It tries once more
+// to write the gap for what is missing. The error says that something is not in
+// the files, or may not outlive a power failure. It may be called again.
+func (j *FileJournal) Close() error {
+	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		return nil
+	}
+	n, err := j.end()
+	j.mu.Unlock()
+	j.ticks.Wait()
+	unlock(j.lock)
+	j.tell(n)
+	return err
+}
+
+// news is what the caller's functions are told, once no lock is held.
+type news struct {
+	failure   error
+	recovered uint64
+}
+
+func (j *FileJournal) tell(n news) {
+	if n.failure != nil {
+		j.o.OnFailure(n.failure)
+	}
+	if n.recovered > 0 {
+		j.o.OnRecovered(n.recovered)
+	}
+}
+
+func (j *FileJournal) append(e *Event) (n news, err error) {
+	if j.closed {
+		return n, ErrJournalClosed
+	}
+	if j.written.Kind == "" && e.Seq > 0 { // nothing was ever written
+		j.written = genesis(e)
+		j.last = j.written
+	}
+	if e.Seq != j.last.Seq+1 {
+		return n, fmt.Errorf("%w: seq %d after %d", ErrNotNext, e.Seq, j.last.Seq)
+	}
+	n.failure = j.look(j.o.Now())
+	if n.recovered, err = j.store(e); err != nil {
+		if j.o.Strict {
+			return n, err
+		}
+		if j.lost.count == 0 {
+			n.failure, j.cause = err, err
+		}
+		j.lost.add(*e)
+		j.missing++
+	}
+	j.last = *e
+	if e.Table != "" {
+		j.table = e.Table
+	}
+	return n, nil
+}
+
+// end is Close, with mu held.
+func (j *FileJournal) end() (n news, err error) {
+	j.looked = time.Time{}
+	n.failure = j.look(j.o.Now())
+	if j.lost.count > 0 {
+		count := j.lost.count
+		if n.recovered, err = j.store(nil); err != nil {
+			err = fmt.Errorf("fsm: the last %d events are not in the journal: %w", count, err)
+		}
+	}
+	j.closed = true
+	j.disarm()
+	if j.segment.file == nil {
+		return n, err
+	}
+	return n, errors.Join(err, j.retire())
+}
+
+// take makes the directory and locks it.
+func (j *FileJournal) take() (err error) {
+	if err := os.MkdirAll(j.dir, 0o700); err != nil {
+		return err
+	}
+	j.lock, err = lock(j.dir, j.o.Now())
+	return err
+}

@@ -1,0 +1,285 @@
+package fsm_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/everhop/everhop/fsm"
+)
+
+// outage is a journal whose disk can fail, and what it told.
+type outage struct {
+	*fsm.FileJournal
+	dir       string
+	clock     *clock
+	failures  []error
+	recovered []uint64
+}
+
+func newOutage(t *testing.T, o fsm.JournalOptions) *outage {
+	out := &outage{dir: t.TempDir(), clock: newClock()}
+	o.Sync, o.Now = fsm.SyncNever, out.clock.Now
+	o.OnFailure = func(err error) { out.failures = append(out.failures, err) }
+	o.OnRecovered = func(n uint64) { out.recovered = append(out.recovered, n) }
+	out.FileJournal = openJournal(t, out.dir, o)
+	return out
+}
+
+// fill leaves room for that many bytes of each write.
+func (o *outage) fill(room int) {
+	o.BreakWrite(func(f *os.File, b []byte) (int, error) {
+		n, err := f.Write(b[:min(room, len(b))])
+		return n, errors.Join(err, syscall.ENOSPC)
+	})
+}
+
+func (o *outage) empty() { o.BreakWrite((*os.File).Write) }
+
+func TestFullDisk(t *testing.T) {
+	for _, segmentBytes := range []int64{0, 1} {
+		for _, room := range []int{0, 1, 150, 1 << 20} {
+			for _, before := range []int{0, 1, 4} {
+				t.Run(fmt.Sprintf("segments of %d, room for %d, after %d", segmentBytes, room, before), func(t *testing.T) {
+					o := newOutage(t, fsm.JournalOptions{SegmentBytes: segmentBytes})
+					m := newMachine(t, doorTable(t), fsm.Options{Run: "r1", Journal: o})
+					for range before {
+						fire(t, m, "Knock")
+					}
+					o.fill(room)
+					fire(t, m, "Open", "Close", "Open")
+					if len(o.failures) != 1 || !errors.Is(o.failures[0], syscall.ENOSPC) || o.Missing() != 3 || o.recovered != nil {
+						t.Errorf("told %v, %v; %d missing", o.failures, o.recovered, o.Missing())
+					}
+					if last, _ := o.Last(); last != m.Last() {
+						t.Errorf("Last is %+v", last)
+					}
+					if got := len(machineEvents(readAll(t, o.dir))); got != before {
+						t.Errorf("%d events in the files during the outage", got)
+					}
+					o.empty()
+					fire(t, m, "Close", "Knock")
+					if len(o.failures) != 1 || len(o.recovered) != 1 || o.recovered[0] != 3 || o.Missing() != 3 {
+						t.Errorf("told %v, %v; %d missing", o.failures, o.recovered, o.Missing())
+					}
+					o.fill(room)
+					fire(t, m, "Open")
+					if len(o.failures) != 2 || o.Missing() != 4 {
+						t.Errorf("told %v, %d missing", o.failures, o.Missing())
+					}
+					o.empty()
+					if err := o.Close(); err != nil || len(o.recovered) != 2 {
+						t.Errorf("Close: %v, told %v", err, o.recovered)
+					}
+
+					events := machineEvents(readAll(t, o.dir))
+					gap := events[before]
+					if gap.Kind != fsm.KindGap || gap.Seq != uint64(before+1) || gap.To != "Open" || gap.From != "Open" ||
+						!strings.HasPrefix(gap.Note, "3 events are missing: ") || !strings.Contains(gap.Note, "no space left") {
+						t.Errorf("gap: %+v", gap)
+					}
+					replayed(t, o.dir, "Open")
+					var s fsm.Summary
+					if err := fsm.Project(fsm.Read(o.dir), &s); err != nil || s.Gaps != 2 || s.Missing != 4 {
+						t.Errorf("summary: %+v, %v", s, err)
+					}
+				})
+			}
+		}
+	}
+}
+
+// Nothing of the events goes into the files, and Close says so.
+func TestDiskFullToTheEnd(t *testing.T) {
+	o := newOutage(t, fsm.JournalOptions{})
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: o})
+	fire(t, m, "Knock")
+	o.fill(7)
+	fire(t, m, "Open")
+	if err := o.Close(); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "last 1 events") {
+		t.Errorf("Close: %v", err)
+	}
+	replayed(t, o.dir, "Closed")
+}
+
+func TestStrictVetoes(t *testing.T) {
+	for _, policy := range []fsm.SyncPolicy{fsm.SyncNever, fsm.SyncEach} {
+		journal := openJournal(t, t.TempDir(), fsm.JournalOptions{Strict: true, Sync: policy})
+		m := newMachine(t, doorTable(t), fsm.Options{Journal: journal})
+		fire(t, m, "Open")
+		if policy == fsm.SyncEach {
+			journal.BreakSync(func(*os.File) error { return syscall.EIO })
+		} else {
+			journal.BreakWrite(func(f *os.File, b []byte) (int, error) { _, _ = f.Write(b[:9]); return 9, syscall.EIO })
+		}
+		for range 2 {
+			if _, err := m.Fire("Close", fsm.Evidence{}); !errors.Is(err, fsm.ErrVetoed) || !errors.Is(err, syscall.EIO) || m.State() != "Open" {
+				t.Errorf("Fire: %v, in %s", err, m.State())
+			}
+		}
+		journal.BreakWrite((*os.File).Write)
+		journal.BreakSync((*os.File).Sync)
+		fire(t, m, "Close")
+		if journal.Missing() != 0 || m.Last().Seq != 2 {
+			t.Errorf("%d missing, after %+v", journal.Missing(), m.Last())
+		}
+		_ = journal.Close()
+	}
+}
+
+func TestRemovedUnderneath(t *testing.T) {
+	for name, harm := range map[string]func(o *outage, path string){
+		"file removed":      func(_ *outage, path string) { os.Remove(path) },
+		"file renamed":      func(_ *outage, path string) { os.Rename(path, path+".old") },
+		"file replaced":     func(_ *outage, path string) { os.Remove(path); os.WriteFile(path, []byte("odd\n"), 0o600) },
+		"file emptied":      func(_ *outage, path string) { os.Truncate(path, 0) },
+		"file cut short":    func(_ *outage, path string) { os.Truncate(path, 100) },
+		"directory emptied": func(o *outage, _ string) { o.removeAll(); os.Mkdir(o.dir, 0o700) },
+		"directory removed": func(o *outage, _ string) { o.removeAll() },
+	} {
+		for _, by := range []string{"a later append", "a sync", "the close"} {
+			t.Run(name+", noticed by "+by, func(t *testing.T) {
+				o := newOutage(t, fsm.JournalOptions{SegmentBytes: 1000})
+				m := newMachine(t, doorTable(t), fsm.Options{Run: "r1", Journal: o})
+				for range 5 { // the second segment holds events 5 and 6
+					fire(t, m, "Knock")
+				}
+				fire(t, m, "Open")
+				paths := segmentsOf(t, o.dir)
+				newest := paths[len(paths)-1]
+				first := machineEvents(readAll(t, newest))[0].Seq
+				harm(o, newest)
+				switch by {
+				case "a later append":
+					o.clock.move(time.Second)
+				case "a sync":
+					if err := o.Sync(); err == nil {
+						t.Error("Sync did not notice")
+					}
+				}
+				want := fsm.State("Open")
+				if by != "the close" {
+					fire(t, m, "Close")
+					want = "Closed"
+				}
+				if err := o.Close(); err != nil {
+					t.Error(err)
+				}
+				if len(o.failures) != 1 || !strings.Contains(o.failures[0].Error(), newest) || len(o.recovered) != 1 || o.recovered[0] != 7-first {
+					t.Errorf("told %v, %v", o.failures, o.recovered)
+				}
+				events := machineEvents(readAll(t, o.dir))
+				var gap fsm.Event
+				for _, e := range events {
+					if e.Kind == fsm.KindGap {
+						gap = e
+					}
+				}
+				if gap.Seq != first || gap.To != "Open" || o.Missing() != 7-first {
+					t.Errorf("gap %+v, %d missing", gap, o.Missing())
+				}
+				replayed(t, o.dir, want)
+				if _, err := os.Stat(filepath.Join(o.dir, "lock")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+func (o *outage) removeAll() { os.RemoveAll(o.dir) }
+
+func TestLookedAtOncePerSecond(t *testing.T) {
+	o := newOutage(t, fsm.JournalOptions{})
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: o})
+	fire(t, m, "Knock", "Knock")
+	os.Remove(segmentsOf(t, o.dir)[0])
+	o.clock.move(999 * time.Millisecond)
+	fire(t, m, "Knock")
+	if o.failures != nil {
+		t.Errorf("told %v", o.failures)
+	}
+	o.clock.move(-time.Hour)
+	fire(t, m, "Knock")
+	if len(o.failures) != 1 {
+		t.Error("not noticed after the clock was set back")
+	}
+}
+
+func TestReadOnlyDirectory(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may write anywhere: run the test as somebody else")
+	}
+	o := newOutage(t, fsm.JournalOptions{SegmentBytes: 1})
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: o})
+	fire(t, m, "Knock")
+	os.Chmod(o.dir, 0o500)
+	fire(t, m, "Knock")
+	if len(o.failures) != 1 || !errors.Is(o.failures[0], os.ErrPermission) {
+		t.Errorf("told %v", o.failures)
+	}
+	os.Chmod(o.dir, 0o700)
+	fire(t, m, "Knock")
+	o.Close()
+	replayed(t, o.dir, "Closed")
+}
+
+// The disk is full, and then the file goes: one gap stands for both.
+func TestRemovedDuringAnOutage(t *testing.T) {
+	o := newOutage(t, fsm.JournalOptions{})
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: o})
+	fire(t, m, "Knock", "Knock")
+	o.fill(0)
+	fire(t, m, "Knock", "Open")
+	os.Remove(segmentsOf(t, o.dir)[0])
+	o.clock.move(time.Second)
+	fire(t, m, "Close", "Open")
+	o.empty()
+	fire(t, m, "Kick")
+	if len(o.recovered) != 1 || o.recovered[0] != 6 || o.Missing() != 6 {
+		t.Errorf("told %v, %d missing", o.recovered, o.Missing())
+	}
+	o.Close()
+	if gap := machineEvents(readAll(t, o.dir))[0]; gap.Seq != 1 || gap.To != "Open" || !strings.HasPrefix(gap.Note, "6 events are missing") {
+		t.Errorf("%+v", gap)
+	}
+	replayed(t, o.dir, "Broken")
+}
+
+// A segment that was continued by another process goes: the chain over the older
+// ones holds.
+func TestRemovedAfterReopening(t *testing.T) {
+	dir := journalOf(t, 21, 1500)
+	clock := newClock()
+	journal := openJournal(t, dir, fsm.JournalOptions{SegmentBytes: 1500, Now: clock.Now})
+	m := newMachine(t, doorTable(t), fsm.Options{Run: "r2", Journal: journal})
+	paths := segmentsOf(t, dir)
+	os.Remove(paths[len(paths)-1])
+	clock.move(time.Second)
+	fire(t, m, "Open")
+	journal.Close()
+	replayed(t, dir, "Open")
+	if got := segmentsOf(t, dir); len(got) != len(paths) || got[len(got)-1] != paths[len(paths)-1] {
+		t.Errorf("segments %v, were %v", got, paths)
+	}
+}
+
+// A segment is retired and closed while Sync is on its way to it.
+func TestSyncDuringRotation(t *testing.T) {
+	journal := openJournal(t, t.TempDir(), fsm.JournalOptions{SegmentBytes: 1, Sync: fsm.SyncNever})
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: journal})
+	fire(t, m, "Knock")
+	journal.BreakSync(func(f *os.File) error {
+		journal.BreakSync((*os.File).Sync)
+		fire(t, m, "Knock")
+		return f.Sync()
+	})
+	if err := journal.Sync(); err != nil {
+		t.Errorf("Sync: %v", err)
+	}
+}

@@ -1,0 +1,259 @@
+package fsm_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/everhop/everhop/fsm"
+)
+
+func TestRecordsSayWhereTheyStand(t *testing.T) {
+	dir := journalOf(t, 30, 1500)
+	n := 0
+	for record, err := range fsm.Records(dir) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := must(os.ReadFile(record.File))
+		line := bytes.SplitAfter(text, []byte("\n"))[record.Line-1]
+		if !bytes.HasPrefix(text[record.Offset:], line) || !bytes.Contains(line, fmt.Appendf(nil, `"seq":%d,`, record.Seq)) {
+			t.Errorf("%+v is not %q", record, line)
+		}
+		n++
+	}
+	if want := 30 + len(segmentsOf(t, dir)); n != want {
+		t.Errorf("%d records of %d", n, want)
+	}
+	for range fsm.Read(dir) {
+		break // leaving early is allowed
+	}
+}
+
+func TestReadNothing(t *testing.T) {
+	if events := readAll(t, t.TempDir()); events != nil {
+		t.Errorf("an empty directory has %v", events)
+	}
+	for _, err := range fsm.Read(filepath.Join(t.TempDir(), "nowhere")) {
+		if !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a path that is not there: %v", err)
+		}
+	}
+}
+
+func TestReadingIgnoresOtherFiles(t *testing.T) {
+	dir := journalOf(t, 3, 0)
+	for _, name := range []string{"lock", "1.jsonl", "00000000000000000002.jsonl.torn", "0000000000000000000x.jsonl", "99999999999999999999.jsonl", "notes"} {
+		os.WriteFile(filepath.Join(dir, name), []byte("odd"), 0o600)
+	}
+	if n := len(machineEvents(readAll(t, dir))); n != 3 {
+		t.Errorf("%d events", n)
+	}
+}
+
+// A name whose file has gone, as between listing and opening. It is a symbolic
+// link to nothing.
+func TestReadingWhileRetentionRemoves(t *testing.T) {
+	dir := journalOf(t, 20, 1000)
+	paths := segmentsOf(t, dir)
+	gone := func(path string) {
+		os.Remove(path)
+		if err := os.Symlink("nowhere", path); err != nil {
+			t.Skip(err)
+		}
+	}
+	gone(paths[0])
+	if events := readAll(t, dir); events[0].Kind != fsm.KindSnapshot {
+		t.Errorf("begins with %+v", events[0])
+	}
+	gone(paths[2])
+	if _, err := damage(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("one in the middle: %v", err)
+	}
+}
+
+func TestUntilStopsAtTheError(t *testing.T) {
+	dir := journalOf(t, 5, 0)
+	truncateBy(t, segmentsOf(t, dir)[0], 1)
+	var damage error
+	events := slices.Collect(fsm.Until(fsm.Read(dir), &damage))
+	if len(events) != 5 || damage == nil {
+		t.Errorf("%d records, %v", len(events), damage)
+	}
+	for range fsm.Until(fsm.Read(dir), &damage) {
+		break
+	}
+}
+
+func TestRecordsFrom(t *testing.T) {
+	whole := string(readSegment(t, journalOf(t, 6, 0)))
+	lines := strings.SplitAfter(whole, "\n")
+	tail := strings.Join(lines[3:], "")
+	log := `starting` + "\n" + `{"level":"info","message":"a line about something else"}` + "\n" +
+		`{"level":"info","v":1,"kind":"transition","seq":1,"from":"Closed","to":"Open","trigger":"Open","message":"opened"}` + "\n" +
+		strings.Repeat("x", 3<<20) + "\n" + `{"level":"warn","v":1,"kind":"note","seq":2,"from":"Open","to":"Open"}`
+	for name, tt := range map[string]struct {
+		text string
+		seqs []uint64
+		bad  int // the line that is damaged
+	}{
+		"a journal":              {whole, []uint64{0, 1, 2, 3, 4, 5, 6}, 0},
+		"the end of one":         {tail, []uint64{3, 4, 5, 6}, 0},
+		"a log":                  {log, []uint64{1, 2}, 0},
+		"a log, then a journal":  {log + "\n" + whole, []uint64{1, 2, 0, 1, 2, 3, 4, 5, 6}, 0},
+		"nothing":                {"", nil, 0},
+		"a journal with a hole":  {strings.Replace(whole, lines[3], "", 1), []uint64{0, 1, 2}, 4},
+		"a journal, then a log":  {whole + log, []uint64{0, 1, 2, 3, 4, 5, 6}, 8},
+		"a torn journal":         {whole[:len(whole)-1], []uint64{0, 1, 2, 3, 4, 5}, 7},
+		"a line that is endless": {whole + strings.Repeat("x", 2<<20), []uint64{0, 1, 2, 3, 4, 5, 6}, 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seqs []uint64
+			bad := 0
+			for record, err := range fsm.RecordsFrom(strings.NewReader(tt.text), "stdin") {
+				var corrupt *fsm.CorruptError
+				if errors.As(err, &corrupt) && corrupt.File == "stdin" {
+					bad = corrupt.Line
+				} else if err != nil {
+					t.Error(err)
+				} else {
+					seqs = append(seqs, record.Seq)
+				}
+			}
+			if diff := cmp.Diff(tt.seqs, seqs); diff != "" || bad != tt.bad {
+				t.Errorf("damaged line %d, want %d; seqs (-want +got):\n%s", bad, tt.bad, diff)
+			}
+		})
+	}
+	for _, err := range fsm.RecordsFrom(io.MultiReader(strings.NewReader(whole), failing{}), "stdin") {
+		if err != nil && !errors.Is(err, errFull) {
+			t.Error(err)
+		}
+	}
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errFull }
+
+// Follow sees what a writer writes, over new segments, a torn end, a removed file
+// and retention, and ends with its context.
+func TestFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		seen := make(chan fsm.Record, 100)
+		done := make(chan error, 1)
+		go func() {
+			for record, err := range fsm.Follow(ctx, dir) {
+				if err != nil {
+					done <- err
+					return
+				}
+				seen <- record
+			}
+			done <- nil
+		}()
+		sees := func(what string, want ...uint64) {
+			t.Helper()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			var got []uint64
+			for len(seen) > 0 {
+				r := <-seen
+				if text := must(os.ReadFile(r.File)); bytes.Count(text[:r.Offset], []byte("\n")) != r.Line-1 {
+					t.Errorf("%s: event %d is not on line %d", what, r.Seq, r.Line)
+				}
+				if r.Kind != fsm.KindSnapshot {
+					got = append(got, r.Seq)
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", what, diff)
+			}
+		}
+
+		sees("nothing")
+		journal := openJournal(t, dir, fsm.JournalOptions{Sync: fsm.SyncNever, SegmentBytes: 600})
+		m := newMachine(t, doorTable(t), fsm.Options{Journal: journal})
+		fire(t, m, "Knock")
+		sees("the first", 1)
+		fire(t, m, "Knock", "Knock", "Knock", "Knock")
+		sees("over segments", 2, 3, 4, 5)
+
+		newest := slices.Max(segmentsOf(t, dir))
+		torn := must(os.OpenFile(newest, os.O_WRONLY|os.O_APPEND, 0))
+		torn.WriteString(`{"v":1,"kind":"no`)
+		torn.Close()
+		sees("a torn end")
+		info := must(os.Stat(newest))
+		os.Truncate(newest, info.Size()-17)
+		fire(t, m, "Knock")
+		sees("what is written in its place", 6)
+
+		os.Remove(slices.Max(segmentsOf(t, dir)))
+		fire(t, m, "Open")
+		sees("the new file in place of the removed one", 4, 7) // from the gap on
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		journal.Close()
+		replayed(t, dir, "Open")
+	})
+}
+
+func TestFollowTellsDamage(t *testing.T) {
+	dir := journalOf(t, 20, 1000)
+	truncateBy(t, segmentsOf(t, dir)[1], 1)
+	var last error
+	for _, err := range fsm.Follow(t.Context(), dir) {
+		last = err
+	}
+	var corrupt *fsm.CorruptError
+	if !errors.As(last, &corrupt) || corrupt.File != segmentsOf(t, dir)[1] {
+		t.Errorf("Follow: %v", last)
+	}
+	for _, err := range fsm.Follow(t.Context(), filepath.Join(dir, "nowhere")) {
+		if !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("Follow: %v", err)
+		}
+	}
+	for range fsm.Follow(t.Context(), dir) {
+		break
+	}
+}
+
+// Whatever is in a file, reading it ends, and yields nothing after an error.
+func FuzzReader(f *testing.F) {
+	whole := readSegment(f, journalOf(f, 3, 0))
+	f.Add(whole)
+	f.Add(whole[:len(whole)-3])
+	f.Add([]byte("{}\n\n{\"v\":1,\"kind\":\"note\"}\n"))
+	damage := fsm.Damage()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		records, err := damage(text)
+		if lines := bytes.Count(text, []byte("\n")); records > lines || err == nil && len(text) > 0 && records != lines {
+			t.Errorf("%d records in %d lines, %v", records, lines, err)
+		}
+		failed := false
+		for _, err := range fsm.RecordsFrom(bytes.NewReader(text), "stdin") {
+			if failed {
+				t.Error("something after an error")
+			}
+			failed = err != nil
+		}
+	})
+}

@@ -1,0 +1,103 @@
+package fsm
+
+import (
+	"errors"
+	"os"
+	"time"
+)
+
+// pending is what the disk was not yet asked to keep.
+type pending struct {
+	data bool
+	name bool // of a new segment, in the directory
+}
+
+// Sync has the disk keep what was written until now, beyond a power failure.
+// Append does not wait for it. The error is [ErrJournalClosed], or says that
+// something may be lost.
+func (j *FileJournal) Sync() error {
+	n, err := j.sync()
+	j.tell(n)
+	return err
+}
+
+func (j *FileJournal) sync() (n news, err error) {
+	j.syncing.Lock()
+	defer j.syncing.Unlock()
+
+	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		return n, ErrJournalClosed
+	}
+	j.looked = time.Time{}
+	n.failure = j.look(j.o.Now())
+	file, todo := j.segment.file, j.pending
+	j.pending.data, j.pending.name = false, false
+	j.mu.Unlock()
+	if file == nil || !todo.data {
+		return n, n.failure
+	}
+
+	err = j.flush(file, &todo)
+	if errors.Is(err, os.ErrClosed) {
+		err = nil // the segment was retired meanwhile, and synced for that
+	}
+
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err != nil {
+		j.pending.data, j.pending.name = true, j.pending.name || todo.name
+		if !j.syncFails {
+			n.failure = err
+		}
+	}
+	j.syncFails = err != nil
+	return n, errors.Join(n.failure, err)
+}
+
+// flush syncs a file and, when it is new, its name.
+func (j *FileJournal) flush(file *os.File, p *pending) error {
+	if p.data {
+		if err := j.disk.sync(file); err != nil {
+			return err
+		}
+		p.data = false
+	}
+	if p.name {
+		if err := syncDir(j.dir); err != nil {
+			return err
+		}
+		p.name = false
+	}
+	return nil
+}
+
+// arm has the timer sync, once; nothing runs while nothing is written.
+func (j *FileJournal) arm() {
+	if j.o.Sync != SyncInterval || j.armed {
+		return
+	}
+	j.armed = true
+	j.ticks.Add(1)
+	if j.timer == nil {
+		j.timer = time.AfterFunc(j.o.SyncEvery, j.tick)
+	} else {
+		j.timer.Reset(j.o.SyncEvery)
+	}
+}
+
+func (j *FileJournal) tick() {
+	defer j.ticks.Done()
+	j.mu.Lock()
+	j.armed = false
+	j.mu.Unlock()
+	_ = j.Sync() // OnFailure was told
+}
+
+func (j *FileJournal) disarm() {
+	if j.armed && j.timer.Stop() {
+		j.armed = false
+		j.ticks.Done()
+	}
+}
