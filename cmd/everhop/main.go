@@ -38,6 +38,10 @@ func conclude(err error, stderr io.Writer) int {
 		return 2
 	}
 	complain(stderr, err.Error())
+	var corrupt *corruptError
+	if errors.As(err, &corrupt) {
+		return 3
+	}
 	return 1
 }
 

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestTerminalReplay(t *testing.T) {
+	path := night(t).write()
+	tests := []struct {
+		columns uint16
+		env     []string
+		colours bool
+		wide    bool
+	}{
+		{140, []string{"TERM=xterm", "NO_COLOR="}, true, true},
+		{140, []string{"TERM=xterm", "NO_COLOR=1"}, false, true},
+		{80, []string{"TERM=xterm", "NO_COLOR="}, true, false},
+		{80, []string{"TERM=dumb", "NO_COLOR="}, false, false},
+		{0, []string{"TERM=xterm", "NO_COLOR=1"}, false, false},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprint(tt.columns, tt.env), func(t *testing.T) {
+			tty, screen, read := openTerminal(t)
+			if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: tt.columns}); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(os.Args[0], "replay", path, "--utc")
+			cmd.Env = append(append(os.Environ(), programEnv+"=1"), tt.env...)
+			cmd.Stdout = tty
+			if err := cmd.Run(); err != nil {
+				t.Fatal(err)
+			}
+			tty.Close()
+			read()
+			got := screen.String()
+			if strings.Contains(got, "\x1b[") != tt.colours {
+				t.Errorf("colours are where they should not be, or missing:\n%q", got)
+			}
+			name := "narrow"
+			if tt.wide {
+				name = "wide"
+			}
+			golden(t, name, strings.ReplaceAll(escapes.ReplaceAllString(got, ""), "\r\n", "\n"))
+		})
+	}
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm"
+)
+
+func newVerify() *cobra.Command {
+	var utc bool
+	cmd := &cobra.Command{
+		Use:   "verify FILE|DIR",
+		Short: "Prove that a journal obeys the table of states",
+		Long: `Checks a journal, a file or a directory with all its segments, event by event:
+
+  - the numbers have no hole, except behind a recorded gap
+  - each event begins in the state that the events before lead to
+  - the table permits each trigger there, and it leads where the event says
+  - in_state_ms is what the times since the run began make it
+
+The table is that of this program: 'everhop graph' shows it. The first event that fails is told, with
+its place, what it has, and what was expected.
+
+Exit status: 0 all of it is right, 1 an event is not, or the file cannot be read, 2 wrong command line,
+3 the journal is damaged, or is none.`,
+		Example: `  everhop verify /var/lib/orders/journal
+  everhop verify journal && echo the code obeys its table`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0:
+				return wrongUsage(cmd, errors.New("a FILE or a DIR is missing"))
+			case len(args) > 1:
+				return wrongUsage(cmd, fmt.Errorf("unexpected argument %q", args[1]))
+			case args[0] == "-":
+				return wrongUsage(cmd, errors.New("a journal is a file or a directory; a log cannot be verified"))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			zone := time.Local
+			if utc {
+				zone = time.UTC
+			}
+			v := verification{table: consumer.Lifecycle(), page: newPage(cmd.OutOrStdout(), zone)}
+			err := v.check(source{path: args[0]}.records(cmd.Context(), false))
+			return errors.Join(writeOut(cmd.OutOrStdout(), v.report()), err)
+		},
+	}
+	cmd.Flags().BoolVar(&utc, "utc", false, "times in UTC (default in the local zone)")
+	return cmd
+}
+
+// verification is what was checked so far.
+type verification struct {
+	table *fsm.Table
+	page  page
+
+	count       int
+	gaps        int
+	machines    []string
+	runs        int
+	first, last fsm.Event
+	place       string // of last
+	sound       bool
+}
+
+// check returns an error for the first event that is wrong, and a corruptError if the source has one.
+func (v *verification) check(records iter.Seq2[located, error]) error {
+	var damage error
+	_, err := fsm.Replay(v.table, func(yield func(fsm.Event) bool) {
+		for r, err := range records {
+			if err != nil {
+				damage = err
+				return
+			}
+			v.place = r.place()
+			if !yield(r.event) {
+				return
+			}
+			v.saw(r.event)
+		}
+	})
+	var wrong *fsm.DivergenceError
+	var none *noEventsError
+	switch {
+	case errors.As(err, &wrong):
+		return fmt.Errorf("%s (seq %d): %s is %q, expected %s", v.place, wrong.Event.Seq, wrong.Field, wrong.Got, wrong.Want)
+	case errors.As(damage, &none):
+		return &corruptError{damage}
+	}
+	v.sound = damage == nil
+	return damage
+}
+
+// saw counts an event that was right.
+func (v *verification) saw(e fsm.Event) {
+	if v.count == 0 {
+		v.first = e
+	}
+	if v.count == 0 || e.Run != v.last.Run {
+		v.runs++
+	}
+	if e.Kind == fsm.KindGap {
+		v.gaps++
+	}
+	if e.Machine != "" && !slices.Contains(v.machines, e.Machine) {
+		v.machines = append(v.machines, e.Machine)
+	}
+	v.count++
+	v.last = e
+}
+
+// report says what is right.
+func (v *verification) report() string {
+	if v.count == 0 {
+		return ""
+	}
+	p := v.page
+	var lines []string
+	row := func(label, format string, args ...any) {
+		lines = append(lines, p.row(label, fmt.Sprintf(format, args...))...)
+	}
+	verdict := "checked"
+	if !v.sound {
+		verdict = "checked so far"
+	}
+	row(verdict, "%s, seq %d to %d, of %s", counted(v.count, "event"), v.first.Seq, v.last.Seq, counted(v.runs, "run"))
+	if len(v.machines) > 0 {
+		row("machine", "%s", strings.Join(v.machines, ", "))
+	}
+	row("time", "%s to %s", p.full(v.first.Time), p.full(v.last.Time))
+	if v.gaps > 0 {
+		row("not checked", "what is missing in %s", counted(v.gaps, "gap"))
+	}
+	row("numbers", "without a hole")
+	row("transitions", "each is in the table, and follows from those before")
+	row("times in states", "as the times of the events make them")
+	row("last state", "%s", v.last.To)
+	return strings.Join(lines, "\n") + "\n"
+}

@@ -1,0 +1,279 @@
+package history
+
+import (
+	"time"
+
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm"
+)
+
+// Cause is why an outage began.
+type Cause struct {
+	// Trigger ended what was. It is ProcessRestarted for a run that ended without Stop, recorded or not, and
+	// the first that followed, or empty, where the log does not have the begin.
+	Trigger  fsm.Trigger
+	Class    string
+	Code     int
+	Error    string
+	Endpoint string
+	Queue    string
+}
+
+// Name is the class, or the trigger where there is no class.
+func (c Cause) Name() string {
+	if c.Class != "" {
+		return c.Class
+	}
+	return string(c.Trigger)
+}
+
+// Outage is a stretch of time in which it did not consume, because of a failure.
+type Outage struct {
+	Begin time.Time
+	// End is zero while the outage lasts.
+	End time.Time
+	// Duration is not End minus Begin when the wall clock was set.
+	Duration time.Duration
+	Cause    Cause
+	// Ending is the trigger of the end: Revived, Connected or Stop; empty if that is missing.
+	Ending fsm.Trigger
+	// Attempts to connect or to revive.
+	Attempts int
+	// Unrecorded is the part of Duration in which it may have consumed after all.
+	Unrecorded time.Duration
+	// Cut tells that the outage began before the log: Begin and Duration are of what the log has.
+	Cut bool
+}
+
+// Moment is what was the case at one moment.
+type Moment struct {
+	State fsm.State
+	// Ended tells that the run has ended without Stop, at an unknown time since its last event: State is the
+	// last one that is recorded.
+	Ended bool
+	// Since is when the state was entered. The log may begin later than that: then InLog is false, and Since
+	// what the first event says, or the begin of the log.
+	Since time.Time
+	InLog bool
+	// Led is the transition that led into the state; its Seq is 0 if the log has none.
+	Led fsm.Event
+	// Up is since when it has been consuming, idle or not; zero if it does not.
+	Up time.Time
+	// Idle counts the heartbeats answered since Up.
+	Idle int
+	// Outage is under way if its Begin is not zero.
+	Outage Outage
+}
+
+// kind is what a moment counts as.
+type kind int
+
+const (
+	down kind = iota
+	up
+	stopped
+)
+
+// condition is what the events so far have led to.
+type condition struct {
+	state   fsm.State
+	stopped bool // Disconnected on purpose
+	ended   bool // with the run, without Stop; state is the last one known
+	since   time.Time
+	known   bool // since is from the log
+	led     fsm.Event
+
+	up     time.Time // it consumes since
+	idle   int       // heartbeats answered since then
+	outage Outage    // while down
+	failed bool      // it is one, and not just a connect
+	tries  int       // of the revival
+}
+
+func (c *condition) kind() kind {
+	switch {
+	case c.ended:
+		return down
+	case c.state == consumer.Consuming, c.state == consumer.HeartbeatCheck:
+		return up
+	case c.stopped:
+		return stopped
+	}
+	return down
+}
+
+// Now returns what is the case after the newest event, or at Until.
+func (s *Summary) Now() Moment {
+	m := Moment{
+		State: s.now.state, Ended: s.now.ended, Since: s.now.since, InLog: s.now.known, Led: s.now.led,
+		Up: s.now.up, Idle: s.now.idle,
+	}
+	if s.now.failed {
+		m.Outage = s.now.outage
+	}
+	return m
+}
+
+// apply counts an event that was reached.
+func (s *Summary) apply(e *fsm.Event) {
+	s.totals.events++
+	switch e.Kind {
+	case fsm.KindTransition:
+		s.try(e)
+		s.enter(e.To, e.Time, e)
+		switch e.Trigger {
+		case consumer.HeartbeatOK:
+			s.now.idle++
+		case consumer.ReviveFailed:
+			s.fail(causeOf(e)) // the log may begin later than the outage
+		}
+	case fsm.KindRejected:
+		s.totals.rejected++
+	case fsm.KindStale:
+		s.totals.stale++
+	case fsm.KindNote:
+		s.totals.notes++
+	case fsm.KindGap:
+		s.totals.gaps++
+		s.totals.events-- // it stands for others
+	}
+}
+
+// try counts the attempts that e is the outcome of. Attempt counts those of a revival, of which a log may
+// have only some.
+func (s *Summary) try(e *fsm.Event) {
+	n := 0
+	switch {
+	case e.From == consumer.Connecting && e.Trigger != consumer.Stop && e.Trigger != consumer.ProcessRestarted:
+		n = 1
+	case e.Trigger == consumer.ReviveFailed, e.Trigger == consumer.Revived:
+		number := e.Attempt
+		if number == 0 {
+			number = s.now.tries + 1
+		}
+		n = max(0, number-s.now.tries)
+		s.now.tries += n
+	}
+	s.now.outage.Attempts += n
+	s.totals.attempts += n
+}
+
+// enter takes over another state, by the transition e; e is nil when that is missing.
+func (s *Summary) enter(state fsm.State, at time.Time, e *fsm.Event) {
+	if state == s.now.state && !s.now.ended {
+		return
+	}
+	before, crashed := s.now.kind(), s.now.ended
+	s.now.state, s.now.ended, s.now.since, s.now.known, s.now.led = state, false, at, true, fsm.Event{}
+	s.now.stopped = state == consumer.Disconnected && (e == nil && !crashed || e != nil && e.Trigger == consumer.Stop)
+	if e != nil {
+		s.now.led = *e
+	}
+	if state == consumer.Reviving {
+		s.now.tries = 0
+	}
+	after := s.change(before, at)
+	if after != down {
+		return
+	}
+	switch {
+	case e == nil && before == up:
+		s.fail(Cause{})
+	case e == nil:
+	case e.Trigger == consumer.ProcessRestarted:
+		if !crashed { // the log begins with it
+			s.totals.aborted++
+			s.now.outage.Cut = true
+		}
+		s.fail(causeOf(e))
+	case e.Trigger != consumer.Connect:
+		s.fail(causeOf(e))
+	}
+}
+
+// change does what follows from being up, down or stopped instead of what was before.
+func (s *Summary) change(before kind, at time.Time) kind {
+	after := s.now.kind()
+	if after == before {
+		return after
+	}
+	switch before {
+	case down:
+		s.finish(at)
+	case up:
+		s.now.up, s.now.idle = time.Time{}, 0
+	}
+	switch after {
+	case down:
+		s.now.outage = Outage{Begin: at}
+	case up:
+		s.now.up = at
+	}
+	return after
+}
+
+// fail makes an outage of what is down. The first cause that is known is its cause.
+func (s *Summary) fail(why Cause) {
+	if !s.now.failed {
+		s.now.failed = true
+		s.totals.outages++
+	}
+	if s.now.outage.Cause == (Cause{}) {
+		s.now.outage.Cause = why
+	}
+}
+
+// finish ends what was down.
+func (s *Summary) finish(at time.Time) {
+	o := s.now.outage
+	failed := s.now.failed
+	s.now.outage, s.now.failed, s.now.tries = Outage{}, false, 0
+	if !failed {
+		return
+	}
+	o.End, o.Ending = at, s.now.led.Trigger
+	s.totals.saw(o)
+	if s.now.kind() != up {
+		return
+	}
+	s.totals.revived(o.Cause.Name())
+	if !o.Cut {
+		s.totals.recoveries = append(s.totals.recoveries, o.Duration)
+	}
+}
+
+// pass lets time pass in what is the case.
+func (s *Summary) pass(d time.Duration) {
+	switch kind := s.now.kind(); {
+	case s.now.ended:
+		s.lose(d)
+		return
+	case kind == up:
+		s.totals.up += d
+	case kind == stopped:
+		s.totals.stopped += d
+	default:
+		s.totals.down += d
+		s.now.outage.Duration += d
+	}
+	s.totals.spend(s.now.state, d)
+}
+
+// lose lets time pass of which nothing is recorded.
+func (s *Summary) lose(d time.Duration) {
+	switch s.now.kind() {
+	case up:
+		s.totals.unknown += d
+	case stopped:
+		s.pass(d)
+	default:
+		s.totals.down += d
+		s.totals.unrecorded += d
+		s.now.outage.Duration += d
+		s.now.outage.Unrecorded += d
+	}
+}
+
+func causeOf(e *fsm.Event) Cause {
+	return Cause{Trigger: e.Trigger, Class: e.Class, Code: e.Code, Error: e.Error, Endpoint: e.Endpoint, Queue: e.Queue}
+}

@@ -1,0 +1,38 @@
+// Package history tells what a consumer's events come to: a timeline to read, and a summary. Both are
+// projections: they are given the events one by one, in order, while these happen or years later.
+//
+//	journal, log lines ──► events ──┬──► Timeline ──► entries: what happened, and what was folded
+//	   (ParseLog)                   └──► Summary  ──► Report: availability, outages, attempts
+//	                                             └──► Moment: the state, since when, and why
+//
+// # What counts as what
+//
+// The time between the first and the last event is of four kinds, and each moment is of one:
+//
+//	up       Consuming and HeartbeatCheck: messages are, or would be, consumed
+//	stopped  Disconnected after Stop, or before the first Connect: nobody wanted it to consume
+//	down     all else: Connecting, Reviving, Disconnected after giving up
+//	unknown  it was up before events that are missing (a gap)
+//
+// Availability is up / (up + down). A run that ended without Stop is down from its last event until it
+// consumes again: when it ended is not recorded, and it may have consumed for a part of that time. So
+// Report.Unrecorded says how much of the down time is such, and availability is then a lower bound.
+//
+// An outage is a stretch of down time with a failure in it: one that began while it consumed, a first
+// connect that failed, or the end of a run without Stop. It may last over several runs. It ends when
+// Consuming is entered, or with Stop.
+//
+// Durations within a run come from MonoNS. Between runs there is only the wall clock.
+//
+// # What a log may lack
+//
+// A log may begin anywhere, and miss events. A log at info level lacks the idle heartbeats and most of
+// the failed attempts: Seq then jumps, From says which state it was, and InStateMS since when. Events
+// that a log has twice count once.
+//
+// # What the caller must do
+//
+//  1. Give the events of one machine to each Timeline and Summary, in the order of the log.
+//  2. Use each from one goroutine at a time.
+//  3. Call Timeline.Flush in the end: what it is folding is shown only when it is complete.
+package history

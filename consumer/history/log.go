@@ -1,0 +1,122 @@
+package history
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/everhop/everhop/fsm"
+)
+
+// ParseLog finds an event in a line of a log: one of the JSON lines that a consumer logs, or of a journal.
+// It returns false for a line of anything else.
+//
+// In front of the JSON there may be what docker, kubectl and others put there. If the JSON has no time, one
+// in RFC 3339 is taken from there; without any there is no event. The JSON may also be the text of "log" in a
+// JSON object, as docker's json-file driver writes it.
+//
+// The time may be in RFC 3339 or a number: seconds, milliseconds, microseconds or nanoseconds since 1970,
+// which of them is told by how big it is.
+func ParseLog(line []byte) (fsm.Event, bool) { return parse(line, 1) }
+
+// mostBraces bounds how many places in a line are tried.
+const mostBraces = 8
+
+func parse(line []byte, nested int) (fsm.Event, bool) {
+	if !bytes.Contains(line, []byte("kind")) || !bytes.Contains(line, []byte("seq")) {
+		return fsm.Event{}, false
+	}
+	start := 0
+	for range mostBraces {
+		brace := bytes.IndexByte(line[start:], '{')
+		if brace < 0 {
+			break
+		}
+		start += brace
+		if e, ok := parseObject(line[start:], nested); ok {
+			if e.Time.IsZero() {
+				e.Time = stampIn(string(line[:start]))
+			}
+			if e.Time.IsZero() {
+				return fsm.Event{}, false
+			}
+			return e, true
+		}
+		start++
+	}
+	return fsm.Event{}, false
+}
+
+// plain is an event as it is written, whatever methods fsm.Event has.
+type plain fsm.Event
+
+// object is a JSON object that may be an event.
+type object struct {
+	plain
+	Time stamp  `json:"time"`
+	Log  string `json:"log"`
+}
+
+func parseObject(text []byte, nested int) (fsm.Event, bool) {
+	var o object
+	if json.Unmarshal(text, &o) != nil {
+		return fsm.Event{}, false
+	}
+	if o.Log != "" && o.Kind == "" && nested > 0 {
+		e, ok := parse([]byte(o.Log), nested-1)
+		if !ok && o.Time != (stamp{}) { // that of the wrapping object
+			e, ok = parse([]byte(time.Time(o.Time).Format(time.RFC3339Nano)+" "+o.Log), nested-1)
+		}
+		return e, ok
+	}
+	e := fsm.Event(o.plain)
+	e.Time = time.Time(o.Time)
+	return e, e.Kind != "" && e.Seq > 0 && e.Run != "" && e.From != "" && e.To != ""
+}
+
+// stamp is a time in any of the forms that zerolog writes.
+type stamp time.Time
+
+func (s *stamp) UnmarshalJSON(text []byte) error {
+	var t time.Time
+	if len(text) > 0 && text[0] != '"' {
+		var number json.Number
+		if err := json.Unmarshal(text, &number); err != nil {
+			return err
+		}
+		t = fromUnix(number)
+	} else if err := json.Unmarshal(text, &t); err != nil {
+		return err
+	}
+	*s = stamp(t.UTC())
+	return nil
+}
+
+// fromUnix returns the zero time for what is no time between 1970 and the year 5138.
+func fromUnix(number json.Number) time.Time {
+	const most = 1e11 // seconds
+	if n, err := number.Int64(); err == nil && n > 0 {
+		for unit := int64(time.Second); unit > 0; unit /= 1000 {
+			if scale := int64(time.Second) / unit; float64(n) < most*float64(scale) {
+				return time.Unix(n/scale, n%scale*unit)
+			}
+		}
+	}
+	if f, err := number.Float64(); err == nil && f > 0 && f < most {
+		whole, fraction := math.Modf(f)
+		return time.Unix(int64(whole), int64(math.Round(fraction*1e9)))
+	}
+	return time.Time{}
+}
+
+// stampIn finds a time in RFC 3339 in what is in front of the JSON.
+func stampIn(prefix string) time.Time {
+	for _, word := range strings.Fields(prefix) {
+		if t, err := time.Parse(time.RFC3339Nano, strings.Trim(word, "[]|")); err == nil {
+			return t.UTC()
+		}
+	}
+	return time.Time{}
+}

@@ -1,0 +1,127 @@
+package history
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/everhop/everhop/fsm"
+)
+
+// Report is what a [Summary] has counted.
+type Report struct {
+	// First and Last are the times of the first and the last event, or Since and Until.
+	First, Last time.Time
+	// Events is how many the log has in that time, each once. Gaps and snapshots are none.
+	Events uint64
+	// Runs counts the runs, Aborted those that ended without Stop.
+	Runs, Aborted int
+
+	// Up, Down, Stopped and Unknown make up the time from First to Last; see the package's documentation.
+	Up, Down, Stopped, Unknown time.Duration
+	// Unrecorded is the part of Down in which it may have consumed after all.
+	Unrecorded time.Duration
+	// InState is how long each state lasted altogether. Time that is not recorded is in none.
+	InState map[fsm.State]time.Duration
+
+	// Outages counts those under way too.
+	Outages int
+	// Revivals counts the outages that ended with Consuming, by [Cause.Name].
+	Revivals map[string]int
+	// Recoveries is how many of them the log has from their begin on, and these times are of. P50 and P95
+	// are such that at least so many per cent took as long or less.
+	Recoveries                         int
+	RecoverP50, RecoverP95, RecoverMax time.Duration
+	// Longest is the longest outage. Its Begin is zero if there was none.
+	Longest Outage
+	// Attempts counts the attempts to connect or to revive, MostAttempts those of the outage with most.
+	Attempts, MostAttempts int
+
+	Rejected, Stale, Notes uint64
+	// Gaps counts the records of missing events, Missing the events that the log does not have between its
+	// first and its last one; not all of these need have been written.
+	Gaps, Missing uint64
+	// Repeated counts the events that the log had before.
+	Repeated uint64
+	// Overlaps counts how often a run went on after the next one had begun. If it is not zero, several
+	// machines have the same name, and all other numbers mean little.
+	Overlaps int
+}
+
+// Availability is the share of the time in which it consumed, of that in which it should; false if there
+// was none.
+func (r Report) Availability() (share float64, ok bool) {
+	should := r.Up + r.Down
+	if should <= 0 {
+		return 0, false
+	}
+	return float64(r.Up) / float64(should), true
+}
+
+// totals is what was counted so far.
+type totals struct {
+	first                          time.Time
+	events, rejected, stale, notes uint64
+	gaps, missing, repeated        uint64
+	runs, aborted, overlaps        int
+	up, down, stopped, unknown     time.Duration
+	unrecorded                     time.Duration
+	inState                        map[fsm.State]time.Duration
+	outages, attempts, most        int
+	revivals                       map[string]int
+	recoveries                     []time.Duration
+	longest                        Outage
+}
+
+func (t *totals) spend(state fsm.State, d time.Duration) {
+	if t.inState == nil {
+		t.inState = make(map[fsm.State]time.Duration)
+	}
+	t.inState[state] += d
+}
+
+func (t *totals) revived(cause string) {
+	if t.revivals == nil {
+		t.revivals = make(map[string]int)
+	}
+	t.revivals[cause]++
+}
+
+// saw compares an outage with those before.
+func (t *totals) saw(o Outage) {
+	t.most = max(t.most, o.Attempts)
+	if t.longest.Begin.IsZero() || o.Duration > t.longest.Duration {
+		t.longest = o
+	}
+}
+
+// Report returns what was counted so far: the zero Report before the first event, or the first behind Since.
+func (s *Summary) Report() Report {
+	if !s.at.begun || !s.counted {
+		return Report{}
+	}
+	t := s.totals
+	if s.now.failed {
+		t.saw(s.now.outage)
+	}
+	r := Report{
+		First: t.first, Last: s.at.time, Events: t.events, Runs: t.runs, Aborted: t.aborted,
+		Up: t.up, Down: t.down, Stopped: t.stopped, Unknown: t.unknown, Unrecorded: t.unrecorded,
+		InState: maps.Clone(t.inState),
+		Outages: t.outages, Revivals: maps.Clone(t.revivals), Longest: t.longest,
+		Attempts: t.attempts, MostAttempts: t.most,
+		Rejected: t.rejected, Stale: t.stale, Notes: t.notes,
+		Gaps: t.gaps, Missing: t.missing, Repeated: t.repeated, Overlaps: t.overlaps,
+	}
+	if n := len(t.recoveries); n > 0 {
+		sorted := slices.Sorted(slices.Values(t.recoveries))
+		r.Recoveries, r.RecoverP50, r.RecoverP95, r.RecoverMax = n, rank(sorted, 0.50), rank(sorted, 0.95), sorted[n-1]
+	}
+	return r
+}
+
+// rank is the least of the values that so big a share of all does not exceed.
+func rank(sorted []time.Duration, share float64) time.Duration {
+	return sorted[max(1, int(math.Ceil(share*float64(len(sorted)))))-1]
+}

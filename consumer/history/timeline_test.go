@@ -1,0 +1,184 @@
+package history_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/history"
+	"github.com/everhop/everhop/fsm"
+)
+
+var update = flag.Bool("update", false, "write the golden files in testdata")
+
+// told is an entry as the goldens have it.
+func told(e history.Entry) string {
+	lasted := "?"
+	if e.Lasted != history.Unknown {
+		lasted = e.Lasted.String()
+	}
+	f := e.First
+	line := fmt.Sprintf("%s %s %d %s (%s) %s %s", f.Time.Format("15:04:05.000"), f.Kind, f.Seq, f.From, lasted, f.Trigger, f.To)
+	if e.Fold != history.Single {
+		line += fmt.Sprintf(" | %s x%d until %s %d, %v", e.Fold, e.Count, e.Last.Time.Format("15:04:05.000"), e.Last.Seq, e.Span)
+		if e.Mixed {
+			line += ", mixed"
+		}
+	}
+	if e.Last.Class != "" {
+		line += fmt.Sprintf(" | %s %d %s #%d", e.Last.Class, e.Last.Code, e.Last.Error, e.Last.Attempt)
+	}
+	return strings.TrimRight(line, " ") + "\n"
+}
+
+func TestTimeline(t *testing.T) {
+	gap := fsm.Evidence{Note: "12 events not seen"}
+	tests := []struct {
+		name string
+		play func(*writer)
+	}{
+		{"night", func(w *writer) {
+			w.connect().idle(3*time.Hour).fire(consumer.ConnectionError, reset).revive(0, 20*ms, reset)
+			w.idle(time.Hour).wait(2*time.Second).fire(consumer.DrainTimeout).wait(2*time.Second).fire(consumer.HeartbeatFailed, frozen)
+			w.revive(2, time.Second, refused).idle(time.Minute)
+			w.wait(time.Second).fire(consumer.DrainTimeout).wait(time.Second).begin().connect() // killed
+			w.idle(time.Minute).fire(consumer.ConnectionError, reset).revive(400, time.Second, refused)
+			w.idle(time.Minute).fire(consumer.Stop).wait(time.Hour).begin().wait(time.Second).connect().idle(time.Minute)
+		}},
+		{"outage_of_several_causes", func(w *writer) {
+			w.connect().fire(consumer.ChannelError, deleted)
+			for n := range 40 {
+				why := missing
+				if n >= 20 && n%2 == 0 {
+					why = refused
+				}
+				if n == 30 {
+					w.record(fsm.KindNote, fsm.Evidence{Note: "lost too, while reviving"})
+				}
+				w.wait(time.Second).fire(consumer.ReviveFailed, attempt(why, n+1))
+			}
+			w.fire(consumer.Revived, fsm.Evidence{Attempt: 41})
+			w.fire(consumer.ConnectionError, reset).revive(3, time.Second, refused)
+		}},
+		{"between_heartbeats", func(w *writer) {
+			w.connect().idle(9*time.Second).wait(time.Second).fire(consumer.DrainTimeout).record(fsm.KindStale, fsm.Evidence{Note: "too late"})
+			w.wait(time.Second).fire(consumer.HeartbeatOK).idle(9 * time.Second)
+			w.m.Fire(consumer.Connected, fsm.Evidence{})
+			w.idle(9 * time.Second)
+			w.log = append(w.log, w.log[len(w.log)-1], w.log[len(w.log)-1])
+			w.log[len(w.log)-1].Kind = history.KindSnapshot
+			g := &w.log[len(w.log)-2]
+			g.Kind, g.Trigger, g.From, g.InStateMS, g.Evidence = fsm.KindGap, "", g.To, 0, gap
+			g.Seq++
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWriter(t).begin()
+			tt.play(w)
+			var got strings.Builder
+			timeline := history.NewTimeline(func(e history.Entry) { got.WriteString(told(e)) })
+			for _, e := range w.log {
+				timeline.Add(e)
+			}
+			timeline.Flush()
+			golden := filepath.Join("testdata", tt.name+".txt")
+			if *update {
+				os.MkdirAll("testdata", 0o755)
+				if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatalf("%v; go test ./consumer/history -run Timeline -update writes it", err)
+			}
+			if diff := cmp.Diff(string(want), got.String()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// Whatever is folded, no event is lost or told twice, and all are in order.
+func TestTimelineWhole(t *testing.T) {
+	for seed := range uint64(40) {
+		log := wander(t, seed, 500)
+		if seed%2 == 1 { // as a log that misses some
+			random := rand.New(rand.NewPCG(seed, 3))
+			log = slices.DeleteFunc(log, func(fsm.Event) bool { return random.IntN(4) == 0 })
+		}
+		var count, at int
+		timeline := history.NewTimeline(func(e history.Entry) {
+			n := e.Count
+			if e.Fold == history.Idle {
+				n *= 2
+			}
+			if e.First != log[at] || e.Last != log[at+n-1] || e.Fold == history.Single && n != 1 {
+				t.Fatalf("seed %d: entry %d is %s, at event %d", seed, count, told(e), at)
+			}
+			at += n
+			count++
+		})
+		for _, e := range log {
+			timeline.Add(e)
+		}
+		timeline.Flush()
+		if at != len(log) {
+			t.Errorf("seed %d: %d of %d events", seed, at, len(log))
+		}
+	}
+}
+
+func TestTimelinePending(t *testing.T) {
+	w := newWriter(t).begin().connect()
+	timeline := history.NewTimeline(func(history.Entry) {})
+	add := func() {
+		for _, e := range w.log {
+			timeline.Add(e)
+		}
+		w.log = w.log[len(w.log)-1:]
+	}
+	add()
+	if e, ok := timeline.Pending(); ok {
+		t.Error("pending:", told(e))
+	}
+	w.log = nil
+	w.m, _ = fsm.New(consumer.Lifecycle(), fsm.Options{Journal: w, Run: "x", Now: func() time.Time { return w.clock }})
+	w.connect().idle(30 * time.Second)
+	add()
+	if e, ok := timeline.Pending(); !ok || e.Fold != history.Idle || e.Count != 10 {
+		t.Error("pending:", ok, told(e))
+	}
+}
+
+func BenchmarkProjections(b *testing.B) {
+	w := newWriter(b).begin().connect()
+	for len(w.log) < 1_000_000 {
+		w.idle(time.Hour).fire(consumer.ConnectionError, reset).revive(50, time.Second, refused)
+	}
+	log := w.log[:1_000_000]
+	b.Run("timeline and summary of 1M events", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var s history.Summary
+			entries := 0
+			timeline := history.NewTimeline(func(history.Entry) { entries++ })
+			for _, e := range log {
+				timeline.Add(e)
+				s.Add(e)
+			}
+			timeline.Flush()
+			b.ReportMetric(float64(entries), "entries")
+		}
+	})
+}
