@@ -102,6 +102,7 @@ func logEvents(logger zerolog.Logger) func(fsm.Event) {
 				line.Int64(field, value)
 			}
 		}
+		text(fsm.FieldTable, e.Table)
 		text(fsm.FieldTrigger, string(e.Trigger))
 		number(fsm.FieldGeneration, int64(e.Generation))
 		number(fsm.FieldAttempt, int64(e.Attempt))

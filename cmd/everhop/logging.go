@@ -52,7 +52,7 @@ func console(w io.Writer, plain bool) io.Writer {
 			fsm.FieldGeneration, fsm.FieldInStateMS, "delivery_tag", "message_id", fsm.FieldNote,
 		},
 		FieldsExclude: []string{
-			fsm.FieldVersion, fsm.FieldKind, fsm.FieldRun, fsm.FieldMachine, fsm.FieldSeq, fsm.FieldMonoNS,
+			fsm.FieldVersion, fsm.FieldKind, fsm.FieldTable, fsm.FieldRun, fsm.FieldMachine, fsm.FieldSeq, fsm.FieldMonoNS,
 			fsm.FieldFrom, fsm.FieldTo, fsm.FieldTrigger, fsm.FieldScope, fsm.FieldCode,
 		},
 		FormatPrepare: withoutRepetition,

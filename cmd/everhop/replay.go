@@ -280,14 +280,14 @@ func (t *telling) add(e fsm.Event) {
 	if s.next != nil {
 		return
 	}
-	s.summary.Add(e)
+	s.summary.Apply(e)
 	if until := s.summary.Until; !until.IsZero() && e.Time.After(until) {
 		s.next = &e
 		return
 	}
 	s.last = e
 	if t.at.IsZero() && !t.asked.summary && !e.Time.Before(t.since) {
-		s.timeline.Add(e)
+		s.timeline.Apply(e)
 	}
 }
 

@@ -20,11 +20,13 @@ import (
 
 // source is where past events are read from: a file, a directory of journal segments, or with "-" standard
 // input. It may be a journal, or a log that has Everhop's JSON lines among others: what the first line is,
-// decides. Every line of a journal must be an event; of a log, what is no event is skipped.
+// decides. Every line of a journal must be an event, and its checksums right if it has any; of a log, what is
+// no event is skipped.
 type source struct {
 	path  string
 	stdin io.Reader
 	label string // in messages; defaults to path
+	whole bool   // a torn last line is damage: otherwise it may be on its way
 }
 
 // located is an event and where it was read.
@@ -123,6 +125,9 @@ func (r *reading) source(ctx context.Context, s source, follow bool) error {
 	if err != nil {
 		return err
 	}
+	if isSealed(segments[0]) {
+		return r.sealed(ctx, s, follow)
+	}
 	for i := 0; i < len(segments); i++ {
 		file, err := os.Open(segments[i])
 		if err != nil {
@@ -143,6 +148,41 @@ func (r *reading) source(ctx context.Context, s source, follow bool) error {
 		file.Close()
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// isSealed tells whether a file is a journal with checksums.
+func isSealed(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	line, _ := bufio.NewReaderSize(file, 64<<10).ReadSlice('\n')
+	return bytes.HasPrefix(line, []byte(`{"v":`)) && bytes.Contains(line, []byte(`,"crc":"`))
+}
+
+// sealed reads a journal with checksums.
+func (r *reading) sealed(ctx context.Context, s source, follow bool) error {
+	records := fsm.Records(s.path)
+	if follow {
+		records = fsm.Follow(ctx, s.path)
+	}
+	for record, err := range records {
+		var corrupt *fsm.CorruptError
+		switch {
+		case errors.As(err, &corrupt) && corrupt.Torn && !s.whole:
+			return nil
+		case corrupt != nil:
+			return &corruptError{err}
+		case err != nil:
+			return err
+		}
+		r.found = true
+		if !r.yield(located{record.Event, record.File, record.Line}, nil) {
+			return errEnough
 		}
 	}
 	return nil

@@ -50,7 +50,7 @@ Exit status: 0 all of it is right, 1 an event is not, or the file cannot be read
 				zone = time.UTC
 			}
 			v := verification{table: consumer.Lifecycle(), page: newPage(cmd.OutOrStdout(), zone)}
-			err := v.check(source{path: args[0]}.records(cmd.Context(), false))
+			err := v.check(source{path: args[0], whole: true}.records(cmd.Context(), false))
 			return errors.Join(writeOut(cmd.OutOrStdout(), v.report()), err)
 		},
 	}

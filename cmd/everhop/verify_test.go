@@ -33,7 +33,7 @@ func TestVerify(t *testing.T) {
 			"checked so far    3 events, seq 1 to 3, of 1 run\n", `FILE:4 (seq 4): in_state_ms is "1999", expected 2000`},
 		{"a line is missing", strings.Join(append(append([]string{}, lines[:6]...), lines[7:]...), ""), 1,
 			"checked so far    6 events, seq 1 to 6, of 1 run\n", `FILE:7 (seq 8): seq is "8", expected 7`},
-		{"the first is wrong", strings.Replace(sound, `"kind":"boot"`, `"kind":"root"`, 1), 1, "", `FILE:1 (seq 1): kind is "root", expected a known kind`},
+		{"the first is wrong", strings.Replace(sound, `"from":"Disconnected"`, `"from":"Connected"`, 1), 1, "", `FILE:1 (seq 1): from is "Connected", expected "Disconnected"`},
 		{"torn", sound + `{"v":1`, 3, "checked so far    13 events, seq 1 to 13, of 2 runs\n", "FILE:14: the journal is damaged: not an event"},
 		{"no journal", "hello\n", 3, "", "FILE: neither a journal nor a log of Everhop: no event in 1 lines; is the log's format json?"},
 		{"empty", "", 3, "", "FILE: empty"},

@@ -7,7 +7,7 @@ import (
 	"github.com/everhop/everhop/consumer/history"
 )
 
-// A log holds Everhop's lines among others. With Observers: []func(fsm.Event){summary.Add} in a
+// A log holds Everhop's lines among others. With Observers: []func(fsm.Event){summary.Apply} in a
 // consumer.Config, the same summary is of what happens now.
 func Example() {
 	const log = `
@@ -24,8 +24,8 @@ listening on :8080
 	})
 	for line := range strings.Lines(log) {
 		if event, ok := history.ParseLog([]byte(line)); ok {
-			timeline.Add(event)
-			summary.Add(event)
+			timeline.Apply(event)
+			summary.Apply(event)
 		}
 	}
 	timeline.Flush()

@@ -128,8 +128,8 @@ func FuzzParseLog(f *testing.F) {
 		var s history.Summary
 		timeline := history.NewTimeline(func(history.Entry) {})
 		for _, e := range []fsm.Event{e, logged(e.Time.Add(time.Second)), e} {
-			s.Add(e)
-			timeline.Add(e)
+			s.Apply(e)
+			timeline.Apply(e)
 		}
 		timeline.Flush()
 		s.Report()

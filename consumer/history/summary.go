@@ -8,9 +8,6 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
-// KindSnapshot repeats the state where a segment of a journal begins. It is no event of its own.
-const KindSnapshot fsm.Kind = "snapshot"
-
 // Summary is a projection of the events of one machine onto a few numbers. The zero value is ready for
 // use. It takes constant memory, apart from 8 bytes for each outage that was recovered from.
 //
@@ -38,14 +35,14 @@ type position struct {
 	mono  int64
 }
 
-// Add counts an event.
-func (s *Summary) Add(e fsm.Event) { s.add(&e) }
+// Apply counts an event.
+func (s *Summary) Apply(e fsm.Event) { s.add(&e) }
 
 func (s *Summary) add(e *fsm.Event) {
 	if s.over {
 		return
 	}
-	if s.at.begun && e.Run == s.at.run && e.Seq <= s.at.seq && e.Kind != KindSnapshot {
+	if s.at.begun && e.Run == s.at.run && e.Seq <= s.at.seq && e.Kind != fsm.KindSnapshot {
 		s.totals.repeated++
 		return
 	}
@@ -61,7 +58,7 @@ func (s *Summary) add(e *fsm.Event) {
 	switch {
 	case !s.at.begun:
 		s.begin(e)
-	case e.Kind == KindSnapshot:
+	case e.Kind == fsm.KindSnapshot:
 		s.resume(e)
 		return
 	case e.Kind == fsm.KindGap:
@@ -71,7 +68,7 @@ func (s *Summary) add(e *fsm.Event) {
 	default:
 		s.restart(e)
 	}
-	if e.Kind != KindSnapshot {
+	if e.Kind != fsm.KindSnapshot {
 		s.apply(e)
 	}
 }
@@ -91,7 +88,7 @@ func (s *Summary) count() {
 // begin starts with the first event of the log.
 func (s *Summary) begin(e *fsm.Event) {
 	state := e.From
-	if e.Kind == KindSnapshot || e.Kind == fsm.KindGap {
+	if e.Kind == fsm.KindSnapshot || e.Kind == fsm.KindGap {
 		state = e.To
 	}
 	s.totals.first, s.totals.runs = e.Time, 1

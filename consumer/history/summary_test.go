@@ -28,7 +28,7 @@ func idleDay(t testing.TB) *writer {
 func summarize(log []fsm.Event) history.Report {
 	var s history.Summary
 	for _, e := range log {
-		s.Add(e)
+		s.Apply(e)
 	}
 	return s.Report()
 }
@@ -279,7 +279,7 @@ func TestSummaryBetween(t *testing.T) {
 		between.From, between.Trigger, between.InStateMS = e.To, "", 0
 		switch i % 50 {
 		case 10:
-			between.Kind = history.KindSnapshot
+			between.Kind = fsm.KindSnapshot
 			mixed = append(mixed, between)
 			continue
 		case 20:
@@ -305,7 +305,7 @@ func TestSummaryBetween(t *testing.T) {
 
 	// A log that begins with a snapshot, as one of which the oldest segments are deleted.
 	snapshot := log[100]
-	snapshot.Kind, snapshot.From, snapshot.Trigger = history.KindSnapshot, snapshot.To, ""
+	snapshot.Kind, snapshot.From, snapshot.Trigger = fsm.KindSnapshot, snapshot.To, ""
 	r := summarize(append([]fsm.Event{snapshot}, log[101:]...))
 	if r.Missing != 0 || r.Events != 1899 || r.First != snapshot.Time || r.Up != r.Last.Sub(r.First) {
 		t.Errorf("%+v", r)
@@ -343,7 +343,7 @@ func TestSummaryAddsUp(t *testing.T) {
 		bounded := func(since, until time.Time) history.Report {
 			s := history.Summary{Since: since, Until: until}
 			for _, e := range log {
-				s.Add(e)
+				s.Apply(e)
 			}
 			return s.Report()
 		}
@@ -363,7 +363,7 @@ func TestSummaryBounds(t *testing.T) {
 	w.revive(9, time.Minute, refused).wait(time.Hour).fire(consumer.Stop)
 	s := history.Summary{Since: began.Add(90 * time.Second), Until: began.Add(5 * time.Minute)}
 	for _, e := range w.log {
-		s.Add(e)
+		s.Apply(e)
 	}
 	r := s.Report()
 	if r.Down != 210*time.Second || r.Up != 0 || r.Outages != 1 || !r.Longest.Begin.Equal(began) || r.Longest.Duration != 5*time.Minute || r.Attempts != 4 {
@@ -375,7 +375,7 @@ func TestSummaryBounds(t *testing.T) {
 	}
 	late := history.Summary{Since: w.clock.Add(time.Second)}
 	for _, e := range w.log {
-		late.Add(e)
+		late.Apply(e)
 	}
 	if diff := cmp.Diff(history.Report{}, late.Report()); diff != "" {
 		t.Error(diff)
@@ -398,7 +398,7 @@ func TestSummaryBoundInJump(t *testing.T) {
 	} {
 		s := history.Summary{Since: tt.since, Until: tt.until}
 		for _, e := range w.log {
-			s.Add(e)
+			s.Apply(e)
 		}
 		if r := s.Report(); r.Up != tt.up {
 			t.Errorf("since %v, until %v: up %v, want %v", tt.since, tt.until, r.Up, tt.up)
@@ -426,7 +426,7 @@ func TestSummaryNow(t *testing.T) {
 	w.idle(30 * time.Second)
 	var s history.Summary
 	for _, e := range w.log {
-		s.Add(e)
+		s.Apply(e)
 	}
 	m := s.Now()
 	if m.State != consumer.Consuming || !m.Since.Equal(w.clock) || !m.InLog || m.Led.Trigger != consumer.HeartbeatOK || !m.Up.Equal(up) || m.Idle != 10 {
@@ -434,14 +434,14 @@ func TestSummaryNow(t *testing.T) {
 	}
 	w.fire(consumer.ConnectionError, reset).revive(0, time.Second, reset).idle(6 * time.Second)
 	for _, e := range w.log[len(w.log)-6:] {
-		s.Add(e)
+		s.Apply(e)
 	}
 	if m := s.Now(); !m.Up.After(up) || m.Idle != 2 {
 		t.Errorf("%+v", m)
 	}
 	var middle history.Summary
 	w.wait(30*time.Second).record(fsm.KindNote, fsm.Evidence{})
-	middle.Add(w.log[len(w.log)-1])
+	middle.Apply(w.log[len(w.log)-1])
 	if m := middle.Now(); m.State != consumer.Consuming || !m.Since.Equal(w.clock.Add(-30*time.Second)) || !m.InLog || m.Led.Seq != 0 {
 		t.Errorf("%+v", m)
 	}

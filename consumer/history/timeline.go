@@ -73,9 +73,9 @@ const mostFailures = 32
 // NewTimeline returns a timeline that calls emit for each entry, within Add and Flush.
 func NewTimeline(emit func(Entry)) *Timeline { return &Timeline{emit: emit} }
 
-// Add adds the next event.
-func (t *Timeline) Add(e fsm.Event) {
-	if e.Kind == KindSnapshot {
+// Apply adds the next event.
+func (t *Timeline) Apply(e fsm.Event) {
+	if e.Kind == fsm.KindSnapshot {
 		return
 	}
 	if !t.fold(&e) {

@@ -75,7 +75,7 @@ func TestTimeline(t *testing.T) {
 			w.m.Fire(consumer.Connected, fsm.Evidence{})
 			w.idle(9 * time.Second)
 			w.log = append(w.log, w.log[len(w.log)-1], w.log[len(w.log)-1])
-			w.log[len(w.log)-1].Kind = history.KindSnapshot
+			w.log[len(w.log)-1].Kind = fsm.KindSnapshot
 			g := &w.log[len(w.log)-2]
 			g.Kind, g.Trigger, g.From, g.InStateMS, g.Evidence = fsm.KindGap, "", g.To, 0, gap
 			g.Seq++
@@ -88,7 +88,7 @@ func TestTimeline(t *testing.T) {
 			var got strings.Builder
 			timeline := history.NewTimeline(func(e history.Entry) { got.WriteString(told(e)) })
 			for _, e := range w.log {
-				timeline.Add(e)
+				timeline.Apply(e)
 			}
 			timeline.Flush()
 			golden := filepath.Join("testdata", tt.name+".txt")
@@ -130,7 +130,7 @@ func TestTimelineWhole(t *testing.T) {
 			count++
 		})
 		for _, e := range log {
-			timeline.Add(e)
+			timeline.Apply(e)
 		}
 		timeline.Flush()
 		if at != len(log) {
@@ -144,7 +144,7 @@ func TestTimelinePending(t *testing.T) {
 	timeline := history.NewTimeline(func(history.Entry) {})
 	add := func() {
 		for _, e := range w.log {
-			timeline.Add(e)
+			timeline.Apply(e)
 		}
 		w.log = w.log[len(w.log)-1:]
 	}
@@ -174,8 +174,8 @@ func BenchmarkProjections(b *testing.B) {
 			entries := 0
 			timeline := history.NewTimeline(func(history.Entry) { entries++ })
 			for _, e := range log {
-				timeline.Add(e)
-				s.Add(e)
+				timeline.Apply(e)
+				s.Apply(e)
 			}
 			timeline.Flush()
 			b.ReportMetric(float64(entries), "entries")
