@@ -17,6 +17,7 @@ try: prepare bin/everhop ## Send three messages through a private RabbitMQ and c
 .PHONY: test
 test: prepare ## Run all tests with the race detector, against a private RabbitMQ
 	EVERHOP_TEST_REQUIRE=1 go test -race -parallel 8 -timeout 8m ./...
+	go test -run 'EveryByte|EveryLine' ./fsm # each one; with the race detector, every 13th
 
 .PHONY: matrix
 matrix: ## Play every fault at every place, in synthetic time, and say how many
@@ -43,8 +44,15 @@ bench: prepare ## Measure throughput, overhead, 1000 subscriptions and the engin
 golden: ## Write the golden files anew
 	go test ./fsm -run Golden -update
 	go test ./consumer -run Lifecycle -update
-	go test ./cmd/everhop -run Help -update
+	go test ./consumer/history -run Timeline -update
+	go test ./cmd/everhop -run 'Help|Replay' -update
 	go test ./cmd/everhop/internal/demo -update
+
+.PHONY: fuzz
+fuzz: ## Fuzz what reads journals and logs, two minutes each
+	go test -run '^$$' -fuzz FuzzReader -fuzztime 2m ./fsm
+	go test -run '^$$' -fuzz FuzzEvent -fuzztime 2m ./fsm
+	go test -run '^$$' -fuzz FuzzParseLog -fuzztime 2m ./consumer/history
 
 .PHONY: prepare
 prepare:

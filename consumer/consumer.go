@@ -48,7 +48,7 @@ func New(config Config) (*Consumer, error) {
 		config:  config,
 		plan:    plan,
 		machine: machine,
-		watch:   observe(machine, config.Logger, append([]func(fsm.Event){logEvents(config.Logger)}, config.Observers...)),
+		watch:   observe(machine, config.Logger, append(projections(config), config.Observers...)),
 		inbox:   make(chan observation),
 		soft:    make(chan struct{}),
 		hard:    make(chan struct{}),

@@ -90,6 +90,7 @@ package consumer
 //	  steer.go         a live consumer becomes what its subscription wants to be
 //	  drain.go         the end
 //	  observe.go       the events as log lines, and for observers
+//	  journal.go       when a journal in files is synced
 //	a delivery, in the order of its way
 //	  dispatch.go      workers receive it, or give back what nobody has begun with
 //	  order.go         it waits for its predecessor of the same key

@@ -78,3 +78,8 @@ var lifecycle = sync.OnceValue(func() *fsm.Table {
 })
 
 func from(states ...fsm.State) []fsm.State { return states }
+
+// Failures are the triggers that say that something went wrong.
+func Failures() []fsm.Trigger {
+	return []fsm.Trigger{ConnectionError, ChannelError, HeartbeatFailed, ReviveFailed, FatalError, RetriesExhausted, ProcessRestarted}
+}

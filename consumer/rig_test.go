@@ -81,6 +81,7 @@ func newRig(t *testing.T) *rig {
 			cancel()
 			_ = r.c.Stop(ctx)
 		}
+		r.record()
 		proxy.Close()
 		r.deleteQueue(r.queue)
 	})

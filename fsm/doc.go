@@ -22,7 +22,7 @@
 //
 // A [Table] is data: one ordered slice of rows, checked when it is built. What
 // the machine permits, what [Replay] accepts and what the drawings show
-// ([Table.DOT], [Table.Mermaid], [Table.Markdown], and [Table.DOTCounts] with what
+// ([Table.DOT], [Table.Mermaid], [Table.Markdown], and [Table.DOTSummary] with what
 // has happened) all come from these rows.
 //
 // A [Machine] decides with its table, commits the event to its [Journal], then

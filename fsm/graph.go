@@ -35,27 +35,16 @@ func (t *Table) edges() []edge {
 // the table.
 func (t *Table) DOT() string { return t.dot(nil) }
 
-// DOTCounts returns the digraph of DOT with what has happened in it: how often each
-// trigger led from one state to another, and in grey and dashed what never did.
-// Events that are no transitions count for nothing.
-func (t *Table) DOTCounts(events []Event) string {
-	taken := make(map[passage]int)
-	for _, e := range events {
-		if e.Kind == KindTransition {
-			taken[passage{e.From, e.To, e.Trigger}]++
-		}
-	}
-	return t.dot(taken)
+// DOTSummary returns the digraph of DOT with what has happened in it: visits and
+// total time of each state, how often each trigger led from one state to another
+// and, as the median, after how long. What happened more often is drawn thicker,
+// what never did in grey and dashed, and the given failures, if they happened, in red.
+func (t *Table) DOTSummary(s *Summary, failures ...Trigger) string {
+	return t.dot(newUsage(s, failures))
 }
 
-// passage is a transition that happened.
-type passage struct {
-	from, to State
-	trigger  Trigger
-}
-
-// dot draws how often each passage was taken, or with nil the table alone.
-func (t *Table) dot(taken map[passage]int) string {
+// dot draws what happened, or with nil the table alone.
+func (t *Table) dot(u *usage) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 
@@ -67,44 +56,26 @@ func (t *Table) dot(taken map[passage]int) string {
 	// No state has an empty name, so the start point cannot be mistaken for one.
 	line(`	"" [shape=point];`)
 	for _, s := range t.states {
-		line(`	%s;`, quoteDOT(string(s)))
+		line(`	%s%s;`, quoteDOT(string(s)), u.node(s))
 	}
 	line(``)
 	line(`	"" -> %s;`, quoteDOT(string(t.initial)))
 	for _, e := range t.edges() {
-		triggers, style := e.triggers, ""
-		if taken != nil {
-			if triggers = e.counted(taken); triggers == nil {
-				triggers, style = e.triggers, `, color=grey, fontcolor=grey, style=dashed`
-			}
-		}
-		line(`	%s -> %s [label=%s%s];`, quoteDOT(string(e.from)), quoteDOT(string(e.to)), labelDOT(triggers), style)
+		line(`	%s -> %s [label=%s%s];`, quoteDOT(string(e.from)), quoteDOT(string(e.to)), labelDOT(u.labels(e)), u.style(e))
 	}
 	line(`}`)
 	return b.String()
-}
-
-// counted are the triggers that were taken along the edge, each with how often; nil
-// if none was.
-func (e edge) counted(taken map[passage]int) []Trigger {
-	var triggers []Trigger
-	for _, trigger := range e.triggers {
-		if n := taken[passage{e.from, e.to, trigger}]; n > 0 {
-			triggers = append(triggers, Trigger(fmt.Sprintf("%s (%d)", trigger, n)))
-		}
-	}
-	return triggers
 }
 
 var escapeDOT = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r\n", `\n`, "\n", `\n`, "\r", `\n`)
 
 func quoteDOT(s string) string { return `"` + escapeDOT.Replace(s) + `"` }
 
-// labelDOT returns a label with one trigger per line.
-func labelDOT(triggers []Trigger) string {
-	lines := make([]string, len(triggers))
-	for i, trigger := range triggers {
-		lines[i] = escapeDOT.Replace(string(trigger))
+// labelDOT returns a label with one text per line.
+func labelDOT(texts []string) string {
+	lines := make([]string, len(texts))
+	for i, text := range texts {
+		lines[i] = escapeDOT.Replace(text)
 	}
 	return `"` + strings.Join(lines, `\n`) + `"`
 }

@@ -43,7 +43,7 @@ func TestGoldenDrawings(t *testing.T) {
 }
 
 // Of what happened, the drawing counts transitions only: not the boot, not the Close that was refused.
-func TestGoldenCounts(t *testing.T) {
+func TestGoldenSummary(t *testing.T) {
 	table := doorTable(t)
 	ring := fsm.NewRing(0)
 	m := newMachine(t, table, fsm.Options{Journal: ring})
@@ -53,8 +53,13 @@ func TestGoldenCounts(t *testing.T) {
 	fire(t, m, "Knock", "Knock", "Open", "Close")
 	m.Fire("Close", fsm.Evidence{})
 	fire(t, m, "Open", "Kick")
-	golden(t, "door-counts.dot", table.DOTCounts(ring.Events()))
-	golden(t, "door-nothing.dot", table.DOTCounts(nil))
+	var happened, nothing fsm.Summary
+	for _, e := range ring.Events() {
+		happened.Apply(e)
+	}
+	golden(t, "door-summary.dot", table.DOTSummary(&happened, "Kick"))
+	golden(t, "door-summary.mmd", table.MermaidSummary(&happened))
+	golden(t, "door-nothing.dot", table.DOTSummary(&nothing))
 }
 
 func TestGraphvizReadsDOT(t *testing.T) {

@@ -10,7 +10,14 @@ import (
 
 // Mermaid returns the table as a Mermaid stateDiagram-v2. A state whose name
 // Mermaid could misread gets an alias. The text depends on nothing but the table.
-func (t *Table) Mermaid() string {
+func (t *Table) Mermaid() string { return t.mermaid(nil) }
+
+// MermaidSummary returns the diagram of Mermaid with what has happened in it, as
+// far as Mermaid can draw it: the texts of [Table.DOTSummary]; a trigger that was
+// never fired has no count.
+func (t *Table) MermaidSummary(s *Summary) string { return t.mermaid(newUsage(s, nil)) }
+
+func (t *Table) mermaid(u *usage) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 
@@ -25,10 +32,16 @@ func (t *Table) Mermaid() string {
 		}
 	}
 	line("    [*] --> %s", id[t.initial])
+	if u != nil {
+		for _, s := range t.states {
+			line("    %s : %s", id[s], escapeMermaid(string(s)))
+			line("    %s : %s", id[s], escapeMermaid(u.visits(s)))
+		}
+	}
 	for _, e := range t.edges() {
-		labels := make([]string, len(e.triggers))
-		for i, trigger := range e.triggers {
-			labels[i] = escapeMermaid(string(trigger))
+		labels := u.labels(e)
+		for i, label := range labels {
+			labels[i] = escapeMermaid(label)
 		}
 		line("    %s --> %s : %s", id[e.from], id[e.to], strings.Join(labels, "<br/>"))
 	}

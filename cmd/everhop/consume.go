@@ -12,6 +12,7 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm"
 )
 
 // consumption is what the flags of `everhop consume` say.
@@ -25,6 +26,7 @@ type consumption struct {
 	grace                   time.Duration // for what is at hand when it stops; no flag
 	declare                 bool
 	outcomes                outcomes
+	journal                 journalFlags
 	log                     logFlags
 }
 
@@ -82,6 +84,7 @@ Exit status, of everhop itself:
   everhop consume --queue orders --exec ./handle.sh --concurrency 4
   everhop consume --queue orders --exec 'curl -fsS -d @- http://localhost:8080/ || exit 75'
   everhop consume --queue orders --exec ./handle.sh --timeout 30s --attempts 10 --poison dead-letter
+  everhop consume --queue orders --exec ./handle.sh --journal /var/lib/orders/journal
   everhop consume --queue orders --count 10 --output jsonl | jq .body
   everhop consume --url amqp://node1/ --url amqp://node2/ --queue orders --declare --log-format json`,
 		Args: noArguments,
@@ -102,6 +105,7 @@ Exit status, of everhop itself:
 	flags.Var(period(&f.drain, time.Millisecond, time.Hour), "drain-timeout", "silence after which the broker is probed")
 	flags.Var(period(&f.probe, time.Millisecond, time.Hour), "probe-timeout", "further silence after which it counts as dead")
 	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat, the second line of defence")
+	f.journal.add(cmd)
 	f.log.add(cmd)
 	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "drain-timeout", "probe-timeout", "heartbeat"} {
 		complete(cmd, flag)
@@ -121,7 +125,7 @@ func (f *consumption) check(cmd *cobra.Command) error {
 	case f.timeout > 0 && f.exec == "":
 		return errors.New("--timeout: only with --exec")
 	}
-	return f.outcomes.check(cmd, f.queue)
+	return errors.Join(f.outcomes.check(cmd, f.queue), f.journal.check(cmd))
 }
 
 func (f *consumption) run(cmd *cobra.Command) error {
@@ -151,9 +155,25 @@ func (f *consumption) run(cmd *cobra.Command) error {
 	if f.count > 0 {
 		sub.Handler = limit(f.count, sub.Handler, stop, ctx.Done())
 	}
-	c, err := consumer.New(f.config(urls, sub, logger, stop))
+	config := f.config(urls, sub, logger, stop)
+	if f.journal.dir != "" {
+		journal, err := f.journal.open(logger)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if err := journal.Close(); err != nil {
+				logger.Error().Err(err).Msg("the journal is not whole")
+			}
+		}()
+		config.Journal = journal
+	}
+	c, err := consumer.New(config)
+	if errors.Is(err, fsm.ErrVetoed) {
+		return err
+	}
 	if err != nil {
-		return wrongUsage(cmd, err) // everything in it comes from the flags
+		return wrongUsage(cmd, err) // everything else in it comes from the flags
 	}
 	if to.commit != nil {
 		defer watchReader(stdout, stop)()

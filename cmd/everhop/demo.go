@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker"
@@ -14,6 +15,7 @@ import (
 
 func newDemo() *cobra.Command {
 	var graph string
+	var journal journalFlags
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Watch a consumer come through four faults; no broker needed",
@@ -38,22 +40,24 @@ it without waiting for messages.
 Exit status: 0 when no message was lost, 1 when one was or the demo could not go on, 2 wrong command line.`,
 			demo.Rate, demo.Handlers, demo.Work, demo.Heartbeat, broker.DefaultHeartbeat),
 		Example: `  everhop demo
+  everhop demo --journal night && everhop replay night
   everhop demo --dot run.dot && dot -Tsvg run.dot > run.svg
   NO_COLOR=1 everhop demo
   everhop demo | cat                       # no terminal: only lines, no drawing`,
 		Args: noArguments,
 	}
-	cmd.Flags().StringVar(&graph, "dot", "", "write the graph of the states with the counts of what happened to `FILE`")
+	cmd.Flags().StringVar(&graph, "dot", "", "write the graph of the states with what happened to `FILE`")
+	cmd.Flags().StringVar(&journal.dir, "journal", "", "keep all events in the directory `DIR`, for 'everhop replay'")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("dot") && graph == "" {
 			return wrongUsage(cmd, errors.New("--dot: empty"))
 		}
-		return runDemo(cmd, graph)
+		return runDemo(cmd, graph, journal)
 	}
 	return cmd
 }
 
-func runDemo(cmd *cobra.Command, graph string) (err error) {
+func runDemo(cmd *cobra.Command, graph string, files journalFlags) (err error) {
 	out := cmd.OutOrStdout()
 	options := demo.Options{Terminal: isTerminal(out)}
 	if graph != "" { // first of all: nobody wants to hear after 20 s that it cannot be written
@@ -61,6 +65,14 @@ func runDemo(cmd *cobra.Command, graph string) (err error) {
 			return fmt.Errorf("--dot: %w", err)
 		}
 		defer func() { err = errors.Join(err, options.Graph.Close()) }()
+	}
+	if files.dir != "" {
+		journal, failure := files.open(zerolog.New(cmd.ErrOrStderr()))
+		if failure != nil {
+			return failure
+		}
+		defer func() { err = errors.Join(err, journal.Close()) }()
+		options.Journal = journal
 	}
 	soft, hard, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
 	defer release()

@@ -54,7 +54,7 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	drawn(t, string(dot), "Connect (1)", "ChannelError (1)", "Revived (4)", "Stop (1)", "RetriesExhausted")
+	drawn(t, string(dot), "Connect 1×", "ChannelError 1×", "Revived 4×", "Stop 1×", "RetriesExhausted")
 }
 
 func TestDemoUnwritableGraph(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ func drawn(t *testing.T, graph string, labels ...string) {
 		labels = append(labels, string(state))
 	}
 	for _, label := range labels {
-		if !strings.Contains(string(svg), ">"+label+"</text>") {
+		if !regexp.MustCompile(">" + regexp.QuoteMeta(label) + `( \(.*\))?</text>`).Match(svg) {
 			t.Errorf("%s is not drawn", label)
 		}
 	}

@@ -65,7 +65,9 @@ func TestUsageErrors(t *testing.T) {
 		{"publish queue and key", "publish --url amqp://h --queue q --routing-key k", "--routing-key: with --queue, it is the queue's name; see 'everhop publish --help'"},
 		{"demo graph empty", "demo --dot=", "--dot: empty; see 'everhop demo --help'"},
 		{"demo argument", "demo amqp://u:pw@h/", `unexpected argument "amqp://***@h/"; see 'everhop demo --help'`},
-		{"graph format", "graph --format svg", `--format: "svg": expected dot, mermaid or markdown; see 'everhop graph --help'`},
+		{"graph format", "graph --format gif", `--format: "gif": expected dot, mermaid, markdown, svg or png; see 'everhop graph --help'`},
+		{"graph of a journal as a table", "graph --format markdown --journal x", `--format markdown: shows nothing of a journal; see 'everhop graph --help'`},
+		{"journal retention alone", "consume --queue q --url amqp://h --journal-retain 1GB", `--journal-retain: only with --journal DIR; see 'everhop consume --help'`},
 		{"version argument", "version 2", `unexpected argument "2"; see 'everhop version --help'`},
 	}
 	for _, tt := range tests {

@@ -65,6 +65,7 @@ type verification struct {
 
 	count       int
 	gaps        int
+	foreign     string // fingerprint of another table than this program's
 	machines    []string
 	runs        int
 	first, last fsm.Event
@@ -102,6 +103,12 @@ func (v *verification) check(records iter.Seq2[located, error]) error {
 
 // saw counts an event that was right.
 func (v *verification) saw(e fsm.Event) {
+	if e.Table != "" && e.Table != v.table.Fingerprint() {
+		v.foreign = e.Table
+	}
+	if e.Kind == fsm.KindSnapshot { // which repeats what was
+		return
+	}
 	if v.count == 0 {
 		v.first = e
 	}
@@ -142,6 +149,9 @@ func (v *verification) report() string {
 	}
 	row("numbers", "without a hole")
 	row("transitions", "each is in the table, and follows from those before")
+	if v.foreign != "" {
+		row("table", "some of it was written with another one, %s, and obeys this one, %s, all the same", v.foreign, v.table.Fingerprint())
+	}
 	row("times in states", "as the times of the events make them")
 	row("last state", "%s", v.last.To)
 	return strings.Join(lines, "\n") + "\n"

@@ -45,20 +45,27 @@ const (
 
 // Options are how to show a demo.
 type Options struct {
-	Terminal bool     // out is one
-	Graph    *os.File // gets the graph of the states with the counts of what happened; nil for none
+	Terminal bool        // out is one
+	Graph    *os.File    // gets the graph of the states with what happened; nil for none
+	Journal  fsm.Journal // the consumer's; nil for one in memory
 }
 
 // Run shows the demo. When soft ends it comes to an end in order, when hard ends at once; neither is an
 // error. Lost messages are, and so is what keeps the demo from going on; an error of out is returned as it is.
 func Run(soft, hard context.Context, out io.Writer, options Options) error {
 	s := newScreen(out, options.Terminal)
-	r, err := newDemonstration(s).run(soft, hard)
+	d := newDemonstration(s)
+	d.ledger.journal = options.Journal
+	r, err := d.run(soft, hard)
 	s.say(summary(r.outcomes, r.tally, r.interrupted, s.ink)...)
 	counts := "everhop demo --dot run.dot"
 	if options.Graph != nil {
 		counts = "dot -Tsvg " + options.Graph.Name() + " > run.svg"
-		_, failure := options.Graph.WriteString(consumer.Lifecycle().DOTCounts(r.events))
+		var happened fsm.Summary
+		for _, e := range r.events {
+			happened.Apply(e)
+		}
+		_, failure := options.Graph.WriteString(consumer.Lifecycle().DOTSummary(&happened, consumer.Failures()...))
 		err = errors.Join(err, failure)
 	}
 	if err == nil {

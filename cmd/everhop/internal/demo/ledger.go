@@ -15,6 +15,7 @@ import (
 // so what follows from it is told later. All methods may be called from any goroutine.
 type ledger struct {
 	tell    func(fsm.Event)
+	journal fsm.Journal // where events are kept besides; nil for nowhere
 	mu      sync.Mutex
 	began   time.Time
 	changed chan struct{} // closed with the next entry
@@ -94,6 +95,11 @@ func (l *ledger) await(ctx context.Context, condition func(*history) bool) error
 // Append commits an event.
 func (l *ledger) Append(e fsm.Event) error {
 	at := l.now()
+	if l.journal != nil {
+		if err := l.journal.Append(e); err != nil {
+			return err
+		}
+	}
 	l.tell(e)
 	l.enter(func(h *history, _ time.Duration) { h.events = append(h.events, event{e, at}) })
 	return nil
@@ -101,6 +107,9 @@ func (l *ledger) Append(e fsm.Event) error {
 
 // Last is the event that the consumer goes on from.
 func (l *ledger) Last() (last fsm.Event, ok bool) {
+	if l.journal != nil {
+		return l.journal.Last()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n := len(l.events); n > 0 {
