@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -82,6 +83,43 @@ func TestSize(t *testing.T) {
 		if got != want || (err == nil) != (want > 0) {
 			t.Errorf("%q: %d, %v", text, got, err)
 		}
+	}
+}
+
+func TestVerifyRepair(t *testing.T) {
+	dir := t.TempDir()
+	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine, err := fsm.New(consumer.Lifecycle(), fsm.Options{Journal: journal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, fired := machine.Fire(consumer.Connect, fsm.Evidence{})
+	if err := errors.Join(fired, journal.Close()); err != nil {
+		t.Fatal(err)
+	}
+	segment := filepath.Join(dir, "00000000000000000001.jsonl")
+	text, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(segment, append(text, `{"v":1,"ki`...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := inProcess(t, "verify", dir); status != 3 || !strings.Contains(stderr, "damaged") {
+		t.Errorf("torn: exit status %d, %s", status, stderr)
+	}
+	if status, stdout, _ := inProcess(t, "replay", dir); status != 0 || !strings.Contains(stdout, "Connecting") {
+		t.Errorf("replay of a torn journal: exit status %d, %s", status, stdout)
+	}
+	status, stdout, stderr := inProcess(t, "verify", "--repair", dir)
+	if status != 0 || !strings.HasPrefix(stdout, "checked           2 events") || !strings.Contains(stderr, segment+".torn") {
+		t.Errorf("repaired: exit status %d\n%s%s", status, stdout, stderr)
+	}
+	if status, _, stderr := inProcess(t, "verify", "--repair", segment); status != 1 || !strings.Contains(stderr, "is not the directory of a journal") {
+		t.Errorf("a file: exit status %d, %s", status, stderr)
 	}
 }
 

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +17,7 @@ import (
 )
 
 func newVerify() *cobra.Command {
-	var utc bool
+	var utc, repair bool
 	cmd := &cobra.Command{
 		Use:   "verify FILE|DIR",
 		Short: "Prove that a journal obeys the table of states",
@@ -27,11 +29,16 @@ func newVerify() *cobra.Command {
   - in_state_ms is what the times since the run began make it
 
 The table is that of this program: 'everhop graph' shows it. The first event that fails is told, with
-its place, what it has, and what was expected.
+its place, what it has, and what was expected. Checksums are checked, too, and that no segment is
+missing between two others.
+
+--repair first sets a last line aside that a crash has torn, as the next 'everhop consume' with this
+journal does: into a file beside it, with a note in the journal. It repairs nothing else.
 
 Exit status: 0 all of it is right, 1 an event is not, or the file cannot be read, 2 wrong command line,
 3 the journal is damaged, or is none.`,
 		Example: `  everhop verify /var/lib/orders/journal
+  everhop verify --repair /var/lib/orders/journal
   everhop verify journal && echo the code obeys its table`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
@@ -49,13 +56,41 @@ Exit status: 0 all of it is right, 1 an event is not, or the file cannot be read
 			if utc {
 				zone = time.UTC
 			}
+			if repair {
+				if err := repairJournal(args[0], cmd.ErrOrStderr()); err != nil {
+					return err
+				}
+			}
 			v := verification{table: consumer.Lifecycle(), page: newPage(cmd.OutOrStdout(), zone)}
 			err := v.check(source{path: args[0], whole: true}.records(cmd.Context(), false))
 			return errors.Join(writeOut(cmd.OutOrStdout(), v.report()), err)
 		},
 	}
 	cmd.Flags().BoolVar(&utc, "utc", false, "times in UTC (default in the local zone)")
+	cmd.Flags().BoolVar(&repair, "repair", false, "set a torn last line aside first; nobody may be writing the journal")
 	return cmd
+}
+
+// repairJournal opens a journal as a writer does, which sets a torn line aside.
+func repairJournal(dir string, stderr io.Writer) error {
+	segments, err := source{path: dir}.segments()
+	if err != nil || len(segments) == 1 && segments[0] == dir {
+		return errors.Join(err, fmt.Errorf("--repair: %s is not the directory of a journal", dir))
+	}
+	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{RetainBytes: math.MaxInt64, Strict: true})
+	var corrupt *fsm.CorruptError
+	if errors.As(err, &corrupt) {
+		return &corruptError{fmt.Errorf("--repair: %w", err)}
+	}
+	if err != nil {
+		return fmt.Errorf("--repair: %w", err)
+	}
+	said := "nothing is torn"
+	if torn := journal.Torn(); torn != "" {
+		said = "a torn line was set aside into " + torn
+	}
+	_, err = fmt.Fprintln(stderr, "everhop: "+said)
+	return errors.Join(err, journal.Close())
 }
 
 // verification is what was checked so far.
