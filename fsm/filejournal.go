@@ -41,6 +41,7 @@ type FileJournal struct {
 	buffer  []byte
 
 	pending   pending
+	writes    uint64      // so far
 	timer     *time.Timer // of SyncInterval
 	armed     bool
 	syncFails bool // the last one did

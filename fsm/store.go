@@ -68,6 +68,7 @@ func (j *FileJournal) put(b []byte) error {
 	s := &j.segment
 	_, err := j.disk.write(s.file, b)
 	j.pending.data = true
+	j.writes++
 	if err == nil && j.o.Sync == SyncEach {
 		err = j.flush(s.file, &j.pending)
 	}

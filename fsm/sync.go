@@ -32,9 +32,8 @@ func (j *FileJournal) sync() (n news, err error) {
 	}
 	j.looked = time.Time{}
 	n.failure = j.look(j.o.Now())
-	file, todo := j.segment.file, j.pending
-	j.pending.data, j.pending.name = false, false
-	j.mu.Unlock()
+	file, todo, writes := j.segment.file, j.pending, j.writes
+	j.mu.Unlock() // pending stays, so that whoever retires the segment meanwhile syncs it, too
 	if file == nil || !todo.data {
 		return n, n.failure
 	}
@@ -46,11 +45,11 @@ func (j *FileJournal) sync() (n news, err error) {
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err != nil {
-		j.pending.data, j.pending.name = true, j.pending.name || todo.name
-		if !j.syncFails {
-			n.failure = err
-		}
+	switch {
+	case err == nil && j.segment.file == file && j.writes == writes:
+		j.pending = pending{}
+	case err != nil && !j.syncFails:
+		n.failure = err
 	}
 	j.syncFails = err != nil
 	return n, errors.Join(n.failure, err)

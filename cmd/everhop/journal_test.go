@@ -51,6 +51,13 @@ func TestConsumeJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	unsealed := strings.Replace(string(text), `"crc"`, `"crd"`, 1) // line 1 looks like one of a log
+	if err := os.WriteFile(segments[0], []byte(unsealed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := inProcess(t, "verify", dir); status != 3 || !strings.Contains(stderr, segments[0]+":1 is damaged") {
+		t.Errorf("verify of a damaged first line: exit status %d, %s", status, stderr)
+	}
 	changed := strings.Replace(string(text), "Connected", "connected", 1)
 	if err := os.WriteFile(segments[0], []byte(changed), 0o600); err != nil { // line 1 is a snapshot
 		t.Fatal(err)

@@ -125,7 +125,7 @@ func (r *reading) source(ctx context.Context, s source, follow bool) error {
 	if err != nil {
 		return err
 	}
-	if isSealed(segments[0]) {
+	if isSealed(segments[0], s.whole) {
 		return r.sealed(ctx, s, follow)
 	}
 	for i := 0; i < len(segments); i++ {
@@ -153,15 +153,24 @@ func (r *reading) source(ctx context.Context, s source, follow bool) error {
 	return nil
 }
 
-// isSealed tells whether a file is a journal with checksums.
-func isSealed(path string) bool {
+// isSealed tells whether a file is a journal with checksums: by its first line, or if it is to be thorough, by
+// any, since the first may be what is damaged.
+func isSealed(path string, thorough bool) bool {
 	file, err := os.Open(path)
 	if err != nil {
 		return false
 	}
 	defer file.Close()
-	line, _ := bufio.NewReaderSize(file, 64<<10).ReadSlice('\n')
-	return bytes.HasPrefix(line, []byte(`{"v":`)) && bytes.Contains(line, []byte(`,"crc":"`))
+	input := bufio.NewReaderSize(file, 64<<10)
+	for {
+		line, err := readLine(input)
+		if bytes.HasPrefix(line, []byte(`{"v":`)) && bytes.Contains(line, []byte(`,"crc":"`)) {
+			return true
+		}
+		if err != nil || !thorough {
+			return false
+		}
+	}
 }
 
 // sealed reads a journal with checksums.
