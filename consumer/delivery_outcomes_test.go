@@ -183,8 +183,8 @@ func play(t *testing.T, kind string, e ending) {
 		want, exists := e.left[end]
 		if end == ".dead" || exists {
 			r.awaitDepth(r.queue+end, want, 0)
-		} else if _, _, err := r.node.Depth(t.Context(), r.queue+end); !errors.Is(err, rabbittest.ErrNoQueue) {
-			t.Errorf("there is a queue %s", r.queue+end)
+		} else if ready, _, err := r.node.Depth(t.Context(), r.queue+end); !errors.Is(err, rabbittest.ErrNoQueue) {
+			t.Errorf("there is a queue %s: %d, %v", r.queue+end, ready, err)
 		}
 	}
 	if e.left[".parked"] > 0 {

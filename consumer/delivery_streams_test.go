@@ -44,7 +44,8 @@ func (o *offsets) distinct() int {
 func (o *offsets) inOrder(t *testing.T, messages int) {
 	t.Helper()
 	for i, offset := range o.order {
-		if i == 0 && offset != 0 || i > 0 && offset != o.order[i-1] && offset != o.order[i-1]+1 {
+		// After a cut some that were handled come again: what a worker began with before it knew of the cut.
+		if i == 0 && offset != 0 || i > 0 && (offset > o.order[i-1]+1 || offset < o.order[i-1]-20) {
 			t.Fatalf("offset %d at place %d of %v", offset, i, o.order)
 		}
 	}
