@@ -1,7 +1,6 @@
 package rabbittest
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -92,18 +91,4 @@ func (l layout) environ() []string {
 		// so that the process started here is the one to kill.
 		"RUNNING_UNDER_SYSTEMD=true",
 	)
-}
-
-// freePorts returns ports of 127.0.0.1 that nobody listened on a moment ago.
-func freePorts(count int) ([]int, error) {
-	ports := make([]int, count)
-	for i := range ports {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("rabbittest: no free port: %w", err)
-		}
-		defer listener.Close() // at the end, so that the ports differ
-		ports[i] = listener.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,11 +49,12 @@ func TestNodeDiesWithItsProcess(t *testing.T) {
 	}
 	helper.Wait() // says that it was killed
 	addr, dir, ok := strings.Cut(strings.TrimSpace(line), " ")
+	helpers := &Node{layout: layout{addr: addr, dir: dir, name: filepath.Base(dir) + "@localhost"}}
 	if readErr != nil || !ok {
 		t.Fatalf("the helper printed %q: %v", line, readErr)
 	}
 	Eventually(t, 10*time.Second, "the node is gone", func() bool {
-		return greet(t.Context(), addr) != nil
+		return helpers.greet(t.Context()) != nil
 	})
 	Eventually(t, 10*time.Second, "its folder is gone", func() bool {
 		_, err := os.Stat(dir)

@@ -1,13 +1,16 @@
 package rabbittest
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"time"
 )
@@ -155,7 +158,7 @@ func (n *Node) await(ctx context.Context, ended <-chan struct{}) error {
 	retry := time.NewTicker(pollInterval)
 	defer retry.Stop()
 	for {
-		err := greet(ctx, n.addr)
+		err := n.greet(ctx)
 		if err == nil {
 			return nil
 		}
@@ -169,12 +172,12 @@ func (n *Node) await(ctx context.Context, ended <-chan struct{}) error {
 	}
 }
 
-// greet offers AMQP 0-9-1 and expects the first octet of the method frame that
-// carries connection.start.
-func greet(ctx context.Context, addr string) error {
+// greet offers AMQP 0-9-1 and expects connection.start from this very node: another that has taken its
+// port is not it, and goes away when it likes.
+func (n *Node) greet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", n.addr)
 	if err != nil {
 		return err
 	}
@@ -184,12 +187,21 @@ func greet(ctx context.Context, addr string) error {
 	if _, err := io.WriteString(conn, "AMQP\x00\x00\x09\x01"); err != nil {
 		return err
 	}
-	var frame [1]byte
-	if _, err := io.ReadFull(conn, frame[:]); err != nil {
+	var head [frameOverhead - 1]byte
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
 		return err
 	}
-	if frame[0] != frameMethod {
-		return fmt.Errorf("rabbittest: %s does not speak AMQP 0-9-1", addr)
+	size := binary.BigEndian.Uint32(head[3:])
+	if head[0] != frameMethod || size > frameLimit {
+		return fmt.Errorf("rabbittest: %s does not speak AMQP 0-9-1", n.addr)
+	}
+	start := make([]byte, size)
+	if _, err := io.ReadFull(conn, start); err != nil {
+		return err
+	}
+	// RabbitMQ names a cluster of one after the node, with the machine's name behind the "@".
+	if own, _, _ := strings.Cut(n.name, "@"); !bytes.Contains(start, []byte(own+"@")) {
+		return fmt.Errorf("rabbittest: another broker answers on %s", n.addr)
 	}
 	return nil
 }

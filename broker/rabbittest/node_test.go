@@ -152,7 +152,7 @@ func TestStopAppStartApp(t *testing.T) {
 	if reason := receive(t, closed); reason == nil || reason.Code != amqp.ConnectionForced {
 		t.Errorf("closed with %v, want 320", reason)
 	}
-	if err := greet(t.Context(), node.Addr()); err == nil {
+	if err := node.greet(t.Context()); err == nil {
 		t.Error("a stopped application answers AMQP")
 	}
 	if _, err := node.Consumers(t.Context(), "any"); err == nil {
@@ -160,6 +160,18 @@ func TestStopAppStartApp(t *testing.T) {
 	}
 	must(t, node.StartApp(t.Context()))
 	dial(t, node.URL())
+}
+
+// While a node starts, another broker may hold its port.
+func TestGreetKnowsItsNode(t *testing.T) {
+	NeedsControl(t)
+	node := Shared(t)
+	must(t, node.greet(t.Context()))
+	other := &Node{layout: node.layout}
+	other.name = strings.Replace(node.name, "@", "0@", 1)
+	if err := other.greet(t.Context()); err == nil {
+		t.Errorf("%s was taken for %s", node.name, other.name)
+	}
 }
 
 func TestRestartKeepsData(t *testing.T) {
@@ -173,7 +185,7 @@ func TestRestartKeepsData(t *testing.T) {
 
 	must(t, node.Kill())
 	must(t, node.Kill()) // idempotent
-	if err := greet(t.Context(), node.Addr()); err == nil {
+	if err := node.greet(t.Context()); err == nil {
 		t.Error("a killed node answers AMQP")
 	}
 	must(t, node.Restart(t.Context()))

@@ -33,7 +33,7 @@ type Proxy struct {
 // NewProxy starts a proxy for target, a host:port, on a free port of 127.0.0.1.
 // The caller calls Close.
 func NewProxy(target string) (*Proxy, error) {
-	p := &Proxy{target: target, addr: "127.0.0.1:0", links: make(map[*link]struct{})}
+	p := &Proxy{target: target, links: make(map[*link]struct{})}
 	p.dialing, p.stop = context.WithCancel(context.Background())
 	if err := p.Accept(); err != nil {
 		p.stop()
@@ -126,7 +126,11 @@ func (p *Proxy) admit(listener net.Listener, l *link) bool {
 
 // listen opens the proxy's port. Callers hold mu.
 func (p *Proxy) listen() error {
-	listener, err := net.Listen("tcp", p.addr)
+	listen := listenAnywhere
+	if p.addr != "" {
+		listen = func() (net.Listener, error) { return net.Listen("tcp", p.addr) }
+	}
+	listener, err := listen()
 	if err != nil {
 		return fmt.Errorf("rabbittest: proxy: %w", err)
 	}
