@@ -17,19 +17,20 @@ import (
 // Nothing here takes real time. Reject and Nack take some in the bubble. Ack and AckUpTo only let others
 // go first, because their caller holds a lock: a bubble's clock stands while anyone waits for one.
 type modelBroker struct {
-	mu       sync.Mutex
-	began    time.Time
-	bodies   []*modelBody    // as published
-	messages []*modelMessage // as they came into the queue
-	delayed  int             // messages that are in a delay queue
-	channels []*modelChannel
-	places   int             // messages that are to be published
-	writes   []time.Duration // how long it takes to write, in turn
-	written  int
-	yields   int // how often an acknowledgement lets others go first
-	moment   int // counts what happens, to tell what came first
-	log      []entry
-	wrong    []string
+	mu           sync.Mutex
+	began        time.Time
+	bodies       []*modelBody    // as published
+	messages     []*modelMessage // as they came into the queue
+	delayed      int             // messages that are in a delay queue
+	republishing int             // calls of the outbox that are under way
+	channels     []*modelChannel
+	places       int             // messages that are to be published
+	writes       []time.Duration // how long it takes to write, in turn
+	written      int
+	yields       int // how often an acknowledgement lets others go first
+	moment       int // counts what happens, to tell what came first
+	log          []entry
+	wrong        []string
 	// allowed tells what is wrong with settling a delivery in such a way, as RabbitMQ would not.
 	allowed func(*modelDelivery, settlement) string
 }
@@ -183,7 +184,7 @@ func (b *modelBroker) deliver() {
 func (b *modelBroker) settled() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.bodies) == b.places && b.delayed == 0 && !slices.ContainsFunc(b.messages, func(m *modelMessage) bool { return m.gone == "" })
+	return len(b.bodies) == b.places && b.republishing+b.delayed == 0 && !slices.ContainsFunc(b.messages, func(m *modelMessage) bool { return m.gone == "" })
 }
 
 // modelChannel is a channel with one consumer at a time.

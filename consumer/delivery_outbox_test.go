@@ -83,6 +83,7 @@ func (o modelOutbox) publishAgain(
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.republishing--
 	if a.answer == lies || late == nil && a.answer == confirms {
 		put(d)
 	}
@@ -132,5 +133,6 @@ func (o modelOutbox) take(
 		a = o.plan.answers[o.republished]
 	}
 	o.republished++
+	o.republishing++
 	return d, a
 }
