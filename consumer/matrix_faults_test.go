@@ -49,7 +49,8 @@ var matrixFaults = []matrixFault{
 	{name: "channel-406", faults: list(brokertest.CloseChannel(406, "not as it was"))},
 	{name: "consumer-timeout", faults: list(brokertest.ConsumerTimeout())},
 	{name: "queue-deleted", faults: list(brokertest.DeleteQueue(stageQueue))},
-	{name: "lost-frame", faults: list(brokertest.Drop()), lasts: time.Minute, heal: func(s *brokertest.Server) {
+	// 61 s, since every other second a drain timeout is due, and either could come first.
+	{name: "lost-frame", faults: list(brokertest.Drop()), lasts: 61 * time.Second, heal: func(s *brokertest.Server) {
 		if q, _ := s.Queue(stageQueue); q.Unacknowledged > 0 { // for ever: the broker's consumer_timeout ends it
 			s.Inject(brokertest.Now, brokertest.ConsumerTimeout())
 		}
