@@ -527,7 +527,7 @@ func (h *history) leftOver() {
 		h.fault("%d keys are taken", n)
 	}
 	for _, d := range h.channel.deliveries {
-		dropped := d.stale > 0 || h.refused > 0 && d.done > 0
+		dropped := d.stale > 0 || h.refused > 0 && (d.done > 0 || d.suppressed())
 		if d.told == "" && !d.waits() && !dropped && !h.channel.ended {
 			h.fault("%v was neither handled nor given back", d)
 		}
