@@ -183,8 +183,13 @@ func play(t *testing.T, kind string, e ending) {
 		want, exists := e.left[end]
 		if end == ".dead" || exists {
 			r.awaitDepth(r.queue+end, want, 0)
-		} else if ready, _, err := r.node.Depth(t.Context(), r.queue+end); !errors.Is(err, rabbittest.ErrNoQueue) {
-			t.Errorf("there is a queue %s: %d, %v", r.queue+end, ready, err)
+			continue
+		}
+		switch ready, _, err := r.node.Depth(t.Context(), r.queue+end); {
+		case err == nil:
+			t.Errorf("there is a queue %s, with %d messages", r.queue+end, ready)
+		case !errors.Is(err, rabbittest.ErrNoQueue):
+			t.Fatalf("whether there is a queue %s: %v", r.queue+end, err)
 		}
 	}
 	if e.left[".parked"] > 0 {

@@ -28,7 +28,7 @@ func (s *supervisor) begin() {
 	if session == nil {
 		s.generation++
 	}
-	plan, generation, first := s.plan, s.generation, s.first
+	plan, generation, first, subscriptions := s.plan, s.generation, s.first, s.subscriptions
 	plan.ConnectTimeout = s.schedule.connectTimeout(s.config.ConnectTimeout)
 	var wanted []int
 	var retired []func()
@@ -57,6 +57,9 @@ func (s *supervisor) begin() {
 			// A cancelled consumer leaves its channel open, and with it what was not acknowledged.
 			for _, retire := range retired {
 				retire()
+			}
+			for _, i := range wanted { // only now, since handlers went on meanwhile
+				intakes[i].StreamOffset = subscriptions[i].offset()
 			}
 			o.consumers, o.failures = consume(ctx, o.session, wanted, intakes)
 		}
