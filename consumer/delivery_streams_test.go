@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -153,6 +154,38 @@ func TestStreamFromNext(t *testing.T) {
 			r.await("all that came to be handled", func() bool { return o.distinct() == messages })
 			r.stop()
 		})
+	}
+}
+
+// A handler that returns while the consumer reconnects has handled its message for good.
+func TestStreamHandledWhileReconnecting(t *testing.T) {
+	t.Parallel()
+	const messages = 10
+	r, o := stream(t, messages, 1)
+	begun, let := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int64
+	r.config.Subscriptions[0].Handler = func(ctx context.Context, d *consumer.Delivery) error {
+		if calls.Add(1) == 5 {
+			close(begun)
+			<-let
+		}
+		return o.handle(ctx, d)
+	}
+	r.start()
+	<-begun
+	n := r.events()
+	r.proxy.Freeze(rabbittest.Both)
+	r.proxy.Reset()
+	r.awaitEvent(n, consumer.ConnectionError)
+	r.await("a new connection", func() bool { return r.proxy.Connections() > 0 })
+	close(let)
+	r.await("the handler to return", func() bool { return o.distinct() == 5 })
+	r.proxy.Thaw()
+	r.awaitEvent(n, consumer.Revived)
+	r.await("every offset", func() bool { return o.distinct() == messages })
+	r.stop()
+	if n := calls.Load(); n != messages {
+		t.Errorf("%d calls for %d messages: %v", n, messages, o.order)
 	}
 }
 
