@@ -83,7 +83,8 @@ type Config struct {
 	// and in the end. Defaults to the last 1024 events in memory.
 	Journal fsm.Journal
 	// Observers see every committed event, in order, each on a goroutine of its own: they can neither
-	// delay the consumer nor break it. One that falls 1024 events behind is told of the gap.
+	// delay the consumer nor break it. One that falls 1024 events behind is told of the gap. The Apply of
+	// an [fsm.Projection], such as [fsm.Summary] or one of your own, is one.
 	Observers []func(fsm.Event)
 }
 

@@ -79,7 +79,7 @@ func TestLogFields(t *testing.T) {
 	fill(reflect.ValueOf(&full).Elem())
 	full.Kind = fsm.KindTransition
 	var buffer bytes.Buffer
-	consumer.LogEvents(zerolog.New(&buffer))(full)
+	consumer.LogLines(zerolog.New(&buffer)).Apply(full)
 	var line, event map[string]any
 	if err := json.Unmarshal(buffer.Bytes(), &line); err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestLogLevels(t *testing.T) {
 		{fsm.Event{Kind: fsm.KindNote}, "info"},
 	} {
 		var buffer bytes.Buffer
-		consumer.LogEvents(zerolog.New(&buffer))(c.event)
+		consumer.LogLines(zerolog.New(&buffer)).Apply(c.event)
 		if !strings.Contains(buffer.String(), `"level":"`+c.want+`"`) {
 			t.Errorf("%s %s: %s; want %s", c.event.Kind, c.event.Trigger, buffer.String(), c.want)
 		}
@@ -144,7 +144,7 @@ func TestLogLevels(t *testing.T) {
 
 // The zero Logger is silent, and nothing breaks.
 func TestZeroLoggerIsSilent(t *testing.T) {
-	consumer.LogEvents(zerolog.Logger{})(fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.Connect})
+	consumer.LogLines(zerolog.Logger{}).Apply(fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.Connect})
 }
 
 func TestBackoff(t *testing.T) {

@@ -89,7 +89,8 @@ package consumer
 //	  backoff.go       when the next attempt begins
 //	  steer.go         a live consumer becomes what its subscription wants to be
 //	  drain.go         the end
-//	  observe.go       the events as log lines, and for observers
+//	  observe.go       the events, for observers
+//	  loglines.go      and as lines of the log
 //	  journal.go       when a journal in files is synced
 //	a delivery, in the order of its way
 //	  dispatch.go      workers receive it, or give back what nobody has begun with

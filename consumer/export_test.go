@@ -1,8 +1,15 @@
 package consumer
 
-import "time"
+import (
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/fsm"
+)
 
 // For the tests of the external test package.
-var LogEvents = logEvents
+
+func LogLines(logger zerolog.Logger) fsm.Projection { return &logLines{logger: logger} }
 
 func Delay(b Backoff, failures int) time.Duration { return b.delay(failures) }
