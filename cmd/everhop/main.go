@@ -39,8 +39,11 @@ func conclude(err error, stderr io.Writer) int {
 	}
 	complain(stderr, err.Error())
 	var corrupt *corruptError
-	if errors.As(err, &corrupt) {
+	switch {
+	case errors.As(err, &corrupt):
 		return 3
+	case errors.Is(err, errInterrupted):
+		return 130 // as a shell says it of a command that SIGINT has ended
 	}
 	return 1
 }

@@ -5,14 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
-	"strings"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -32,10 +29,10 @@ func newReplay() *cobra.Command {
 		Short: "Tell from a journal or a log what happened, when and why",
 		Long: `Tells what a consumer went through: the timeline of its events, and a summary of them.
 
-It reads a journal (a file, or a directory with all its segments), or a log with Everhop's lines in
-JSON: a file, or with - standard input. Other lines of a log are skipped, and so is what docker or
-kubectl put in front of a line. A log at info level does not have everything: idle heartbeats and most
-of the failed attempts are missing from its timeline. Its summary makes up for them.
+It reads a journal (a directory with all its segments, or one of these files), or a log with Everhop's
+lines in JSON: another file, or with - standard input. Other lines of a log are skipped, and so is what
+docker or kubectl put in front of a line. A log at info level does not have everything: idle heartbeats
+and most of the failed attempts are missing from its timeline. Its summary makes up for them.
 
 Each line tells when, from which state, how long that had lasted, the trigger, the state it led to, and
 the cause. Answered heartbeats with nothing between are folded into one line (idle x1200), and so are
@@ -61,8 +58,11 @@ local zone.
              ended without Stop, missing counts events that are not in the log
   at         instead of all these with --at
 
+SIGINT or SIGTERM is the usual end of --follow, and of standard input unless it is read to its end first:
+the summary follows. Anything else is given up then, without a summary of a part of it.
+
 Exit status: 0 done, 1 nothing to tell or not readable, 2 wrong command line, 3 the journal is damaged
-(what comes before is told).`,
+(what comes before is told), 130 given up after SIGINT or SIGTERM.`,
 		Example: `  everhop replay /var/lib/orders/journal
   everhop replay journal --at 03:14
   everhop replay journal --since 22:00 --until 06:00
@@ -70,13 +70,13 @@ Exit status: 0 done, 1 nothing to tell or not readable, 2 wrong command line, 3 
   kubectl logs deploy/orders | everhop replay -
   everhop replay journal --json --summary | jq .availability`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			switch len(args) {
-			case 0:
+			switch {
+			case len(args) > 1:
+				return wrongUsage(cmd, fmt.Errorf("unexpected argument %q", args[1]))
+			case len(args) == 0, args[0] == "":
 				return wrongUsage(cmd, errors.New("a FILE, a DIR or - is missing"))
-			case 1:
-				return nil
 			}
-			return wrongUsage(cmd, fmt.Errorf("unexpected argument %q", args[1]))
+			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := r.check(args[0]); err != nil {
@@ -119,30 +119,31 @@ func (r *replay) check(path string) error {
 	if r.follow && path == "-" {
 		return errors.New("--follow: standard input is followed anyway")
 	}
+	if r.follow && isSegment(path) {
+		return fmt.Errorf("--follow: %s is one segment of a journal, which goes on in others; follow its directory, %s",
+			path, filepath.Dir(path))
+	}
 	return nil
 }
 
 func (r *replay) run(cmd *cobra.Command, s source) (err error) {
-	soft, hard, release := interruptible(cmd.Context(), func(error) {})
+	ctx, _, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
 	defer release()
-	ctx, cancel := context.WithCancel(soft)
-	defer cancel()
 
 	zone := time.Local
 	if r.utc {
 		zone = time.UTC
 	}
-	live := r.follow || s.path == "-"
 	var end time.Time
 	if r.at.relative() || r.since.relative() || r.until.relative() {
-		if s.path == "-" {
+		if s.isStream() {
 			var done func()
 			if s, done, err = s.spool(ctx); err != nil {
 				return err
 			}
 			defer done()
 		}
-		if end, err = r.end(hard, s); err != nil {
+		if end, err = r.end(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -151,12 +152,13 @@ func (r *replay) run(cmd *cobra.Command, s source) (err error) {
 		return fmt.Errorf("--since %s is after --until %s", b.since.Format(time.RFC3339), b.until.Format(time.RFC3339))
 	}
 	out := cmd.OutOrStdout()
-	t := &telling{asked: r, bounds: b, page: newPage(out, zone), out: bufio.NewWriterSize(out, 64<<10), live: live}
+	t := &telling{asked: r, bounds: b, page: newPage(out, zone), out: bufio.NewWriterSize(out, 64<<10)}
+	t.live = r.follow || s.isStream()
 	events := s.events(ctx)
 	if r.follow {
 		events = s.follow(ctx)
 	}
-	return t.tell(ctx, s, events)
+	return t.tell(s.name(), events)
 }
 
 // end is when the log ends.
@@ -177,227 +179,3 @@ func (r *replay) end(ctx context.Context, s source) (end time.Time, err error) {
 }
 
 func (r *replay) wants(e fsm.Event) bool { return r.machine == "" || r.machine == e.Machine }
-
-// bounds are the times that were asked for; zero means none.
-type bounds struct{ at, since, until time.Time }
-
-// telling is one replay under way.
-type telling struct {
-	asked *replay
-	bounds
-	page page
-	out  *bufio.Writer
-	live bool
-	err  error // of out
-
-	stories []*story
-	others  []string // machines that are not wanted
-	begun   bool
-	pending bool      // a line without an end is on the terminal, to be written over
-	drawn   time.Time // when that was
-	day     string
-}
-
-// story is what is told of one machine.
-type story struct {
-	machine  string
-	summary  history.Summary
-	timeline *history.Timeline
-	begin    time.Time
-	last     fsm.Event
-	next     *fsm.Event // the first one behind at or until
-}
-
-func (t *telling) tell(ctx context.Context, s source, events iter.Seq2[fsm.Event, error]) error {
-	var failure error
-	for e, err := range events {
-		if err != nil {
-			failure = err
-			break
-		}
-		if !t.asked.wants(e) {
-			t.other(e.Machine)
-			continue
-		}
-		t.add(e)
-		if t.live {
-			t.showPending()
-			t.flush()
-		}
-		if t.err != nil || ctx.Err() != nil {
-			break
-		}
-	}
-	switch {
-	case t.err != nil:
-	case len(t.stories) > 0:
-		if err := t.finish(); err != nil && failure == nil {
-			failure = err
-		}
-		t.flush()
-	case failure == nil && len(t.others) > 0:
-		failure = fmt.Errorf("%s: nothing of machine %q; there is: %s", s.name(), t.asked.machine, strings.Join(t.others, ", "))
-	}
-	return errors.Join(t.err, failure)
-}
-
-func (t *telling) other(machine string) {
-	const most = 10
-	if machine == "" {
-		machine = "one without a name"
-	}
-	for _, known := range t.others {
-		if known == machine {
-			return
-		}
-	}
-	if len(t.others) < most {
-		t.others = append(t.others, machine)
-	}
-}
-
-// story is the machine's, which may be new.
-func (t *telling) story(machine string) *story {
-	for _, s := range t.stories {
-		if s.machine == machine {
-			return s
-		}
-	}
-	s := &story{machine: machine, summary: history.Summary{Since: t.since, Until: t.until}}
-	if !t.at.IsZero() {
-		s.summary.Until = t.at
-	}
-	s.timeline = history.NewTimeline(func(e history.Entry) { t.entry(machine, e) })
-	t.stories = append(t.stories, s)
-	return s
-}
-
-func (t *telling) add(e fsm.Event) {
-	s := t.story(e.Machine)
-	if s.begin.IsZero() {
-		s.begin = e.Time
-	}
-	if s.next != nil {
-		return
-	}
-	s.summary.Apply(e)
-	if until := s.summary.Until; !until.IsZero() && e.Time.After(until) {
-		s.next = &e
-		return
-	}
-	s.last = e
-	if t.at.IsZero() && !t.asked.summary && !e.Time.Before(t.since) {
-		s.timeline.Apply(e)
-	}
-}
-
-// entry shows a line of the timeline.
-func (t *telling) entry(machine string, e history.Entry) {
-	if t.asked.json {
-		t.object(newJSONEntry(e))
-		return
-	}
-	if day := t.page.day(e.First.Time); day != t.day {
-		if t.begun {
-			t.lines("")
-		}
-		t.lines(t.page.paint(day, bold))
-		t.day = day
-	}
-	t.begun = true
-	if len(t.stories) < 2 {
-		machine = "" // goes without saying
-	}
-	t.lines(t.page.lines(machine, e)...)
-}
-
-// finish shows what comes when all events were read.
-func (t *telling) finish() error {
-	if t.pending {
-		t.write("")
-	}
-	for _, s := range t.stories {
-		s.timeline.Flush()
-	}
-	var nothing []error
-	for _, s := range t.stories {
-		switch {
-		case !t.at.IsZero():
-			t.glance(s)
-		case s.summary.Report().First.IsZero():
-			nothing = append(nothing, fmt.Errorf("nothing since %s: the log ends at %s", t.page.full(t.since), t.page.full(s.last.Time)))
-		case t.asked.none:
-		case t.asked.json:
-			t.object(newJSONSummary(s.machine, s.summary.Report()))
-		default:
-			t.lines(t.page.report(s.machine, s.summary.Report())...)
-		}
-	}
-	if len(nothing) == len(t.stories) {
-		return nothing[0]
-	}
-	return nil
-}
-
-// showPending shows on a terminal what is held back to be folded, so that a calm night can be told from a
-// dead journal.
-func (t *telling) showPending() {
-	const often = 100 * time.Millisecond
-	if !t.page.redraw || t.asked.json || len(t.stories) != 1 || time.Since(t.drawn) < often {
-		return
-	}
-	if e, ok := t.stories[0].timeline.Pending(); ok {
-		t.write(t.page.pending(e))
-		t.pending, t.drawn = true, time.Now()
-	}
-}
-
-func (t *telling) glance(s *story) {
-	g := glance{at: t.at, moment: s.summary.Now(), last: s.last, next: s.next, begin: s.begin}
-	switch {
-	case t.asked.json:
-		t.object(newJSONGlance(s.machine, g))
-	default:
-		if t.begun {
-			t.lines("")
-		}
-		t.begun = true
-		t.lines(t.page.glance(s.machine, g)...)
-	}
-}
-
-func (t *telling) object(v any) {
-	text, err := jsonLine(v)
-	if err != nil {
-		t.err = errors.Join(t.err, err)
-		return
-	}
-	t.write(text)
-}
-
-func (t *telling) lines(lines ...string) {
-	for _, line := range lines {
-		t.write(line + "\n")
-	}
-}
-
-func (t *telling) write(text string) {
-	if t.pending {
-		text = "\r\x1b[K" + text
-		t.pending = false
-	}
-	if t.err != nil {
-		return
-	}
-	if _, err := io.WriteString(t.out, text); err != nil {
-		t.err = &outputError{err}
-	}
-}
-
-func (t *telling) flush() {
-	if t.err == nil && t.out.Buffered() > 0 {
-		if err := t.out.Flush(); err != nil {
-			t.err = &outputError{err}
-		}
-	}
-}

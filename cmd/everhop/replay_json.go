@@ -135,7 +135,7 @@ type jsonGlance struct {
 	Led     *plainEvent `json:"led"`
 	Up      *time.Time  `json:"consuming_since"`
 	Outage  *jsonOutage `json:"outage"`
-	Last    *plainEvent `json:"last"`
+	Last    *plainEvent `json:"last"` // null if the log begins with a snapshot, and that was just before
 	Next    *plainEvent `json:"next"`
 }
 
@@ -144,11 +144,14 @@ func newJSONGlance(machine string, g glance) jsonGlance {
 	if g.next != nil {
 		j.Next = (*plainEvent)(g.next)
 	}
-	if g.last.Seq == 0 {
+	m := g.moment
+	if m.State == "" {
 		return j
 	}
-	m := g.moment
-	j.State, j.Ended, j.Last = &m.State, m.Ended, (*plainEvent)(&g.last)
+	j.State, j.Ended = &m.State, m.Ended
+	if g.last.Seq > 0 {
+		j.Last = (*plainEvent)(&g.last)
+	}
 	if m.InLog {
 		j.Since = &m.Since
 	}

@@ -218,7 +218,7 @@ func statesOf(r history.Report) []fsm.State {
 type glance struct {
 	at     time.Time
 	moment history.Moment
-	last   fsm.Event  // the newest one then
+	last   fsm.Event  // the newest one then; Seq 0 if the log has none
 	next   *fsm.Event // nil at the end of the log
 	begin  time.Time  // of the log
 }
@@ -230,7 +230,7 @@ func (p page) glance(machine string, g glance) []string {
 		row("machine", machine)
 	}
 	row("at", p.full(g.at))
-	if g.last.Seq == 0 {
+	if g.moment.State == "" {
 		row("state", "not known: the log begins at "+p.full(g.begin))
 		return lines
 	}
@@ -260,7 +260,11 @@ func (p page) glance(machine string, g glance) []string {
 	if !m.Outage.Begin.IsZero() {
 		row("outage", p.outage(m.Outage))
 	}
-	row("last event", p.told(g.last, g.at))
+	if g.last.Seq == 0 {
+		row("last event", "not in the log, which begins at "+p.full(g.begin))
+	} else {
+		row("last event", p.told(g.last, g.at))
+	}
 	if g.next == nil {
 		row("next event", "none: the log ends here")
 	} else {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestTerminalReplay(t *testing.T) {
-	path := night(t).write()
+	path := night(t).journal()
 	tests := []struct {
 		columns uint16
 		env     []string

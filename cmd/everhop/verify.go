@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -35,17 +36,17 @@ missing between two others.
 --repair first sets a last line aside that a crash has torn, as the next 'everhop consume' with this
 journal does: into a file beside it, with a note in the journal. It repairs nothing else.
 
-Exit status: 0 all of it is right, 1 an event is not, or the file cannot be read, 2 wrong command line,
-3 the journal is damaged, or is none.`,
+Exit status: 0 all of it is right, 1 an event is not, or the journal cannot be read, 2 wrong command
+line, 3 the journal is damaged, or is none.`,
 		Example: `  everhop verify /var/lib/orders/journal
   everhop verify --repair /var/lib/orders/journal
   everhop verify journal && echo the code obeys its table`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
-			case len(args) == 0:
-				return wrongUsage(cmd, errors.New("a FILE or a DIR is missing"))
 			case len(args) > 1:
 				return wrongUsage(cmd, fmt.Errorf("unexpected argument %q", args[1]))
+			case len(args) == 0, args[0] == "":
+				return wrongUsage(cmd, errors.New("a FILE or a DIR is missing"))
 			case args[0] == "-":
 				return wrongUsage(cmd, errors.New("a journal is a file or a directory; a log cannot be verified"))
 			}
@@ -62,7 +63,7 @@ Exit status: 0 all of it is right, 1 an event is not, or the file cannot be read
 				}
 			}
 			v := verification{table: consumer.Lifecycle(), page: newPage(cmd.OutOrStdout(), zone)}
-			err := v.check(source{path: args[0], whole: true}.records(cmd.Context(), false))
+			err := v.checkJournal(args[0])
 			return errors.Join(writeOut(cmd.OutOrStdout(), v.report()), err)
 		},
 	}
@@ -73,9 +74,15 @@ Exit status: 0 all of it is right, 1 an event is not, or the file cannot be read
 
 // repairJournal opens a journal as a writer does, which sets a torn line aside.
 func repairJournal(dir string, stderr io.Writer) error {
-	segments, err := source{path: dir}.segments()
-	if err != nil || len(segments) == 1 && segments[0] == dir {
-		return errors.Join(err, fmt.Errorf("--repair: %s is not the directory of a journal", dir))
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("--repair: %s is not the directory of a journal", dir)
+	}
+	if err := expectJournal(dir); err != nil { // opening would make one
+		return noJournal(err)
 	}
 	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{RetainBytes: math.MaxInt64, Strict: true})
 	var corrupt *fsm.CorruptError
@@ -93,6 +100,15 @@ func repairJournal(dir string, stderr io.Writer) error {
 	return errors.Join(err, journal.Close())
 }
 
+// noJournal is err, as a corruptError if it says that there is nothing.
+func noJournal(err error) error {
+	var none *noEventsError
+	if errors.As(err, &none) {
+		return &corruptError{err}
+	}
+	return err
+}
+
 // verification is what was checked so far.
 type verification struct {
 	table *fsm.Table
@@ -108,8 +124,27 @@ type verification struct {
 	sound       bool
 }
 
-// check returns an error for the first event that is wrong, and a corruptError if the source has one.
-func (v *verification) check(records iter.Seq2[located, error]) error {
+// checkJournal returns an error for the first event that is wrong, and a corruptError for a journal that is
+// damaged, or is none.
+func (v *verification) checkJournal(path string) error {
+	if err := expectJournal(path); err != nil {
+		return noJournal(err)
+	}
+	err := v.check(fsm.Records(path))
+	var corrupt *fsm.CorruptError
+	switch {
+	case err == nil && v.place == "":
+		return &corruptError{fmt.Errorf("%s: empty", path)}
+	case !errors.As(err, &corrupt):
+		return err
+	case corrupt.Line == 1 && !isSegment(corrupt.File):
+		err = fmt.Errorf("%s: not a journal, or damaged in its first line: %s", path, corrupt.Reason)
+	}
+	return &corruptError{err}
+}
+
+// check returns an error for the first event that is wrong, or that of the records.
+func (v *verification) check(records iter.Seq2[fsm.Record, error]) error {
 	var damage error
 	_, err := fsm.Replay(v.table, func(yield func(fsm.Event) bool) {
 		for r, err := range records {
@@ -117,20 +152,16 @@ func (v *verification) check(records iter.Seq2[located, error]) error {
 				damage = err
 				return
 			}
-			v.place = r.place()
-			if !yield(r.event) {
+			v.place = fmt.Sprintf("%s:%d", r.File, r.Line)
+			if !yield(r.Event) {
 				return
 			}
-			v.saw(r.event)
+			v.saw(r.Event)
 		}
 	})
 	var wrong *fsm.DivergenceError
-	var none *noEventsError
-	switch {
-	case errors.As(err, &wrong):
+	if errors.As(err, &wrong) {
 		return fmt.Errorf("%s (seq %d): %s is %q, expected %s", v.place, wrong.Event.Seq, wrong.Field, wrong.Got, wrong.Want)
-	case errors.As(damage, &none):
-		return &corruptError{damage}
 	}
 	v.sound = damage == nil
 	return damage

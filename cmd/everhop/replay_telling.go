@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/everhop/everhop/consumer/history"
+	"github.com/everhop/everhop/fsm"
+)
+
+// bounds are the times that were asked for; zero means none.
+type bounds struct{ at, since, until time.Time }
+
+// telling is one replay under way.
+type telling struct {
+	asked *replay
+	bounds
+	page page
+	out  *bufio.Writer
+	live bool
+	err  error // of out
+
+	stories []*story
+	others  []string // machines that are not wanted
+	begun   bool
+	pending bool      // a line without an end is on the terminal, to be written over
+	drawn   time.Time // when that was
+	day     string
+}
+
+// story is what is told of one machine.
+type story struct {
+	machine  string
+	summary  history.Summary
+	timeline *history.Timeline
+	begin    time.Time  // of the log
+	end      time.Time  // of what was told
+	last     fsm.Event  // the newest one that was told; a snapshot only repeats others
+	next     *fsm.Event // the first one behind at or until
+}
+
+// tell tells of what has that name. The error is of what could not be read or written.
+func (t *telling) tell(name string, events iter.Seq2[fsm.Event, error]) error {
+	var failure error
+	for e, err := range events {
+		if err != nil {
+			failure = err
+			break
+		}
+		if !t.asked.wants(e) {
+			t.other(e.Machine)
+			continue
+		}
+		t.add(e)
+		if t.live {
+			t.showPending()
+			t.flush()
+		}
+		if t.err != nil {
+			break
+		}
+	}
+	switch {
+	case t.err != nil:
+	case errors.Is(failure, errInterrupted): // a summary would pass a part off as the whole
+		t.flush()
+	case len(t.stories) > 0:
+		if err := t.finish(); err != nil && failure == nil {
+			failure = err
+		}
+		t.flush()
+	case failure == nil && len(t.others) > 0:
+		failure = fmt.Errorf("%s: nothing of machine %q; there is: %s", name, t.asked.machine, strings.Join(t.others, ", "))
+	}
+	return errors.Join(t.err, failure)
+}
+
+func (t *telling) other(machine string) {
+	const most = 10
+	if machine == "" {
+		machine = "one without a name"
+	}
+	for _, known := range t.others {
+		if known == machine {
+			return
+		}
+	}
+	if len(t.others) < most {
+		t.others = append(t.others, machine)
+	}
+}
+
+// story is the machine's, which may be new.
+func (t *telling) story(machine string) *story {
+	for _, s := range t.stories {
+		if s.machine == machine {
+			return s
+		}
+	}
+	s := &story{machine: machine, summary: history.Summary{Since: t.since, Until: t.until}}
+	if !t.at.IsZero() {
+		s.summary.Until = t.at
+	}
+	s.timeline = history.NewTimeline(func(e history.Entry) { t.entry(machine, e) })
+	t.stories = append(t.stories, s)
+	return s
+}
+
+func (t *telling) add(e fsm.Event) {
+	s := t.story(e.Machine)
+	if s.begin.IsZero() {
+		s.begin = e.Time
+	}
+	until := s.summary.Until
+	behind := !until.IsZero() && e.Time.After(until)
+	if s.next != nil || behind && e.Kind == fsm.KindSnapshot {
+		return
+	}
+	s.summary.Apply(e)
+	if behind {
+		s.next = &e
+		return
+	}
+	s.end = e.Time
+	if e.Kind != fsm.KindSnapshot {
+		s.last = e
+	}
+	if t.at.IsZero() && !t.asked.summary && !e.Time.Before(t.since) {
+		s.timeline.Apply(e)
+	}
+}
+
+// entry shows a line of the timeline.
+func (t *telling) entry(machine string, e history.Entry) {
+	if t.asked.json {
+		t.object(newJSONEntry(e))
+		return
+	}
+	if day := t.page.day(e.First.Time); day != t.day {
+		if t.begun {
+			t.lines("")
+		}
+		t.lines(t.page.paint(day, bold))
+		t.day = day
+	}
+	t.begun = true
+	if len(t.stories) < 2 {
+		machine = "" // goes without saying
+	}
+	t.lines(t.page.lines(machine, e)...)
+}
+
+// finish shows what comes when all events were read.
+func (t *telling) finish() error {
+	if t.pending {
+		t.write("")
+	}
+	for _, s := range t.stories {
+		s.timeline.Flush()
+	}
+	var nothing []error
+	for _, s := range t.stories {
+		switch {
+		case !t.at.IsZero():
+			t.glance(s)
+		case s.summary.Report().First.IsZero():
+			nothing = append(nothing, t.nothing(s))
+		case t.asked.none:
+		case t.asked.json:
+			t.object(newJSONSummary(s.machine, s.summary.Report()))
+		default:
+			t.lines(t.page.report(s.machine, s.summary.Report())...)
+		}
+	}
+	if len(nothing) == len(t.stories) {
+		return nothing[0]
+	}
+	return nil
+}
+
+// nothing says why nothing is told of a machine.
+func (t *telling) nothing(s *story) error {
+	if s.end.IsZero() {
+		return fmt.Errorf("nothing until %s: the log begins at %s", t.page.full(t.until), t.page.full(s.begin))
+	}
+	return fmt.Errorf("nothing since %s: the log ends at %s", t.page.full(t.since), t.page.full(s.end))
+}
+
+// showPending shows on a terminal what is held back to be folded, so that a calm night can be told from a
+// dead journal.
+func (t *telling) showPending() {
+	const often = 100 * time.Millisecond
+	if !t.page.redraw || t.asked.json || len(t.stories) != 1 || time.Since(t.drawn) < often {
+		return
+	}
+	if e, ok := t.stories[0].timeline.Pending(); ok {
+		t.write(t.page.pending(e))
+		t.pending, t.drawn = true, time.Now()
+	}
+}
+
+func (t *telling) glance(s *story) {
+	g := glance{at: t.at, moment: s.summary.Now(), last: s.last, next: s.next, begin: s.begin}
+	switch {
+	case t.asked.json:
+		t.object(newJSONGlance(s.machine, g))
+	default:
+		if t.begun {
+			t.lines("")
+		}
+		t.begun = true
+		t.lines(t.page.glance(s.machine, g)...)
+	}
+}
+
+func (t *telling) object(v any) {
+	text, err := jsonLine(v)
+	if err != nil {
+		t.err = errors.Join(t.err, err)
+		return
+	}
+	t.write(text)
+}
+
+func (t *telling) lines(lines ...string) {
+	for _, line := range lines {
+		t.write(line + "\n")
+	}
+}
+
+func (t *telling) write(text string) {
+	if t.pending {
+		text = "\r\x1b[K" + text
+		t.pending = false
+	}
+	if t.err != nil {
+		return
+	}
+	if _, err := io.WriteString(t.out, text); err != nil {
+		t.err = &outputError{err}
+	}
+}
+
+func (t *telling) flush() {
+	if t.err == nil && t.out.Buffered() > 0 {
+		if err := t.out.Flush(); err != nil {
+			t.err = &outputError{err}
+		}
+	}
+}
