@@ -94,7 +94,7 @@ func (s *Summary) begin(e *fsm.Event) {
 	s.totals.first, s.totals.runs = e.Time, 1
 	s.now = condition{
 		state: state, stopped: state == consumer.Disconnected,
-		since: e.Time.Add(-lasted(e)), known: lasted(e) > 0 || e.Seq == 1,
+		since: e.Time.Add(-lasted(e)), known: lasted(e) > 0 || e.Seq <= 1,
 	}
 	switch s.now.kind() {
 	case up:

@@ -86,3 +86,19 @@ func TestSummaryNow(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// A journal begins with a snapshot of number 0: whatever was before, there was no consumer.
+func TestSummaryNowAtTheBegin(t *testing.T) {
+	w := newWriter(t).begin()
+	first := w.log[0]
+	first.Kind, first.Seq = fsm.KindSnapshot, 0
+	for _, log := range [][]fsm.Event{w.log[:1], {first, w.log[0]}} {
+		var s history.Summary
+		for _, e := range log {
+			s.Apply(e)
+		}
+		if m := s.Now(); m.State != consumer.Disconnected || !m.InLog || !m.Since.Equal(morning) {
+			t.Errorf("%d events: %+v", len(log), m)
+		}
+	}
+}
