@@ -11,6 +11,8 @@ type chain struct {
 	prev   uint32 // what the newest snapshot continued from
 }
 
+const reasonMissing = "records are missing before this one, or others were there"
+
 // check reports whether the line has a checksum, and what is wrong, if anything.
 func (c *chain) check(line []byte) (sealed bool, reason string) {
 	body, sum, ok := unseal(line)
@@ -23,7 +25,7 @@ func (c *chain) check(line []byte) (sealed bool, reason string) {
 	before, isSnapshot := previous(body)
 	switch {
 	case isSnapshot && c.known && before != c.sum:
-		return true, "records are missing before this one, or others were there"
+		return true, reasonMissing
 	case isSnapshot:
 		c.sum, c.prev, c.known = before, before, true
 	case c.begins:

@@ -184,13 +184,20 @@ func TestDamageBetweenSegments(t *testing.T) {
 		harm func(t *testing.T, paths []string)
 		want int // the segment that is named; -1: nothing is noticed
 	}{
-		"one is missing":          {func(_ *testing.T, p []string) { os.Remove(p[2]) }, 3},
-		"the oldest is missing":   {func(_ *testing.T, p []string) { os.Remove(p[0]) }, -1},
-		"the newest is missing":   {func(_ *testing.T, p []string) { os.Remove(p[len(p)-1]) }, -1},
-		"one has lost its end":    {func(t *testing.T, p []string) { cutLine(t, p[2]) }, 3},
-		"one is torn":             {func(t *testing.T, p []string) { truncateBy(t, p[2], 1) }, 2},
-		"one is empty":            {func(_ *testing.T, p []string) { os.Truncate(p[2], 0) }, 3},
-		"the newest is empty":     {func(_ *testing.T, p []string) { os.Truncate(p[len(p)-1], 0) }, -1},
+		"one is missing":        {func(_ *testing.T, p []string) { os.Remove(p[2]) }, 3},
+		"the oldest is missing": {func(_ *testing.T, p []string) { os.Remove(p[0]) }, -1},
+		"the newest is missing": {func(_ *testing.T, p []string) { os.Remove(p[len(p)-1]) }, -1},
+		"one has lost its end":  {func(t *testing.T, p []string) { cutLine(t, p[2]) }, 3},
+		"one is torn":           {func(t *testing.T, p []string) { truncateBy(t, p[2], 1) }, 2},
+		"one is empty":          {func(_ *testing.T, p []string) { os.Truncate(p[2], 0) }, 3},
+		"the newest is empty":   {func(_ *testing.T, p []string) { os.Truncate(p[len(p)-1], 0) }, -1},
+		"one continues another": {func(t *testing.T, p []string) {
+			text := append(must(os.ReadFile(p[0])), must(os.ReadFile(p[2]))...)
+			for _, path := range p {
+				os.Remove(path)
+			}
+			os.WriteFile(p[0], text, 0o600)
+		}, 0},
 		"two have changed places": {func(_ *testing.T, p []string) { os.Rename(p[2], "x"); os.Rename(p[3], p[2]); os.Rename("x", p[3]) }, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -287,6 +294,24 @@ func TestOpenAfterACrashInANewSegment(t *testing.T) {
 			replayed(t, dir, "Broken")
 		})
 	}
+}
+
+// Of a journal's only segment nothing whole is left: it begins anew, and there is
+// nothing a note could follow.
+func TestOpenAfterACrashInTheFirstRecord(t *testing.T) {
+	dir := journalOf(t, 3, 0)
+	path := segmentsOf(t, dir)[0]
+	os.Truncate(path, 30)
+	journal := openJournal(t, dir, fsm.JournalOptions{})
+	if e, ok := journal.Last(); ok || journal.Torn() != path+".torn" || len(segmentsOf(t, dir)) != 0 {
+		t.Errorf("continues from %+v, torn %q", e, journal.Torn())
+	}
+	fire(t, newMachine(t, doorTable(t), fsm.Options{Journal: journal}), "Open")
+	journal.Close()
+	if events := machineEvents(readAll(t, dir)); len(events) != 1 || events[0].Seq != 1 {
+		t.Errorf("%+v", events)
+	}
+	replayed(t, dir, "Open")
 }
 
 func TestTornNote(t *testing.T) {

@@ -29,6 +29,11 @@ var (
 	// ErrJournalClosed is returned by a [FileJournal] after Close.
 	ErrJournalClosed = errors.New("fsm: journal is closed")
 
+	// ErrRemoved is yielded by [Records] and [Follow] when retention has removed
+	// segments that were to be read next: the reader is slower than the writer. What
+	// was yielded is right, what is left can be read from its begin.
+	ErrRemoved = errors.New("fsm: segments were removed by retention before they were read")
+
 	// ErrNotNext is returned by [FileJournal.Append] for an event whose Seq does
 	// not follow: two machines share the journal, or one did not begin with Last.
 	ErrNotNext = errors.New("fsm: event does not follow the journal's last")

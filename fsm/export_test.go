@@ -20,6 +20,13 @@ func (j *FileJournal) BreakSync(sync func(*os.File) error) {
 	j.disk.sync = sync
 }
 
+// OpenBroken is OpenJournal with a disk that is broken from the begin.
+func OpenBroken(
+	dir string, o JournalOptions, write func(*os.File, []byte) (int, error), sync func(*os.File) error,
+) (*FileJournal, error) {
+	return openJournal(dir, o, disk{write, sync})
+}
+
 func AppendEvent(b []byte, e *Event) []byte { return append(appendEvent(b, e), '}') }
 
 func Encode(e *Event, sum uint32) ([]byte, uint32) { return appendRecord(nil, e, sum) }

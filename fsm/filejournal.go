@@ -62,15 +62,22 @@ type disk struct {
 // writer, [ErrNewerSchema] when a newer version wrote it, and otherwise an error of
 // the options or of the file system.
 func OpenJournal(dir string, o JournalOptions) (*FileJournal, error) {
+	return openJournal(dir, o, disk{(*os.File).Write, (*os.File).Sync})
+}
+
+func openJournal(dir string, o JournalOptions, d disk) (*FileJournal, error) {
 	o = o.withDefaults()
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	j := &FileJournal{dir: dir, o: o, disk: disk{(*os.File).Write, (*os.File).Sync}}
+	j := &FileJournal{dir: dir, o: o, disk: d}
 	if err := j.take(); err != nil {
 		return nil, err
 	}
 	if err := j.restore(); err != nil {
+		if j.segment.file != nil {
+			j.segment.file.Close()
+		}
 		unlock(j.lock)
 		return nil, err
 	}

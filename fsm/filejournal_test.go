@@ -220,6 +220,31 @@ func TestRetentionByAge(t *testing.T) {
 	replayed(t, dir, "Closed")
 }
 
+// What cannot be removed keeps what is newer, too, so that no hole comes to be. A
+// directory with something in it stands for it.
+func TestRetentionLeavesNoHole(t *testing.T) {
+	dir := t.TempDir()
+	journal := openJournal(t, dir, fsm.JournalOptions{SegmentBytes: 1, RetainBytes: 1000})
+	stuck := filepath.Join(dir, fmt.Sprintf("%020d.jsonl", 0))
+	if err := os.MkdirAll(filepath.Join(stuck, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: journal})
+	fire(t, m, "Knock", "Knock", "Knock", "Knock", "Knock", "Knock")
+	if n := len(segmentsOf(t, dir)); n != 1+6 {
+		t.Errorf("%d segments", n)
+	}
+	if err := os.RemoveAll(stuck); err != nil {
+		t.Fatal(err)
+	}
+	fire(t, m, "Knock")
+	if n := len(segmentsOf(t, dir)); n > 4 {
+		t.Errorf("%d segments, now that all can be removed", n)
+	}
+	journal.Close()
+	replayed(t, dir, "Closed")
+}
+
 func TestReopeningContinues(t *testing.T) {
 	for name, o := range map[string]fsm.JournalOptions{"one segment": {}, "many": {SegmentBytes: 900, RetainBytes: 1 << 20}} {
 		t.Run(name, func(t *testing.T) {

@@ -28,7 +28,7 @@ func Follow(ctx context.Context, path string) iter.Seq2[Record, error] {
 				return
 			}
 			if err != nil {
-				wanted(Record{}, err)
+				wanted(Record{}, f.explain(err))
 				return
 			}
 			if more {
@@ -100,6 +100,14 @@ func (f *follower) drain(last bool, yield func(Record, error) bool) error {
 	return nil
 }
 
+// explain tells from damage what retention has done.
+func (f *follower) explain(err error) error {
+	if f.file == nil {
+		return err
+	}
+	return f.reader.explain(f.file.Name(), err)
+}
+
 // reopen goes over to the file that has taken the place of the current one.
 func (f *follower) reopen() (replaced bool, err error) {
 	now, err := os.Stat(f.file.Name())
@@ -120,7 +128,7 @@ func (f *follower) reopen() (replaced bool, err error) {
 func (f *follower) enter(path string) (bool, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil // retention was quicker
+		return false, nil // retention was quicker; the next look will tell
 	}
 	if err != nil {
 		return false, err

@@ -37,14 +37,20 @@ func (t *Table) DOT() string { return t.dot(nil) }
 
 // DOTSummary returns the digraph of DOT with what has happened in it: visits and
 // total time of each state, how often each trigger led from one state to another
-// and, as the median, after how long. What happened more often is drawn thicker,
-// what never did in grey and dashed, and the given failures, if they happened, in red.
+// and, as the median, after how long. Each trigger has an edge of its own. What
+// happened more often is drawn thicker, what never did in grey and dashed, what
+// this table does not have in dots, and the given failures, if they happened, in red.
 func (t *Table) DOTSummary(s *Summary, failures ...Trigger) string {
-	return t.dot(newUsage(s, failures))
+	return t.dot(t.usage(s, failures))
 }
 
 // dot draws what happened, or with nil the table alone.
 func (t *Table) dot(u *usage) string {
+	states, edges := t.states, t.edges()
+	if u != nil {
+		states, edges = u.states(), u.edges()
+	}
+
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 
@@ -55,13 +61,13 @@ func (t *Table) dot(u *usage) string {
 	line(``)
 	// No state has an empty name, so the start point cannot be mistaken for one.
 	line(`	"" [shape=point];`)
-	for _, s := range t.states {
+	for _, s := range states {
 		line(`	%s%s;`, quoteDOT(string(s)), u.node(s))
 	}
 	line(``)
 	line(`	"" -> %s;`, quoteDOT(string(t.initial)))
-	for _, e := range t.edges() {
-		line(`	%s -> %s [label=%s%s];`, quoteDOT(string(e.from)), quoteDOT(string(e.to)), labelDOT(u.labels(e)), u.style(e))
+	for _, e := range edges {
+		line(`	%s -> %s [label=%s%s];`, quoteDOT(string(e.from)), quoteDOT(string(e.to)), labelDOT(u.edgeTexts(e)), u.style(e))
 	}
 	line(`}`)
 	return b.String()

@@ -53,13 +53,49 @@ func TestGoldenSummary(t *testing.T) {
 	fire(t, m, "Knock", "Knock", "Open", "Close")
 	m.Fire("Close", fsm.Evidence{})
 	fire(t, m, "Open", "Kick")
-	var happened, nothing fsm.Summary
-	for _, e := range ring.Events() {
-		happened.Apply(e)
+	happened := summaryOf(ring.Events())
+	golden(t, "door-summary.dot", table.DOTSummary(happened, "Kick"))
+	golden(t, "door-summary.mmd", table.MermaidSummary(happened))
+	golden(t, "door-nothing.dot", table.DOTSummary(&fsm.Summary{}))
+	golden(t, "odd-summary.dot", oddTable(t).DOTSummary(oddSummary(), "Greet"))
+	golden(t, "odd-summary.mmd", oddTable(t).MermaidSummary(oddSummary()))
+}
+
+// oddSummary has one of two parallel edges of the odd table, and what only another
+// table had: states, a trigger, a trigger that led elsewhere. What has no name cannot
+// be drawn.
+func oddSummary() *fsm.Summary {
+	const quoted fsm.State = `say "hi"`
+	var s fsm.Summary
+	for i, e := range []fsm.Event{
+		{From: "for no time", Trigger: "Begin", To: "Idle"},
+		{From: "Idle", Trigger: "Greet", To: quoted},
+		{From: quoted, Trigger: "Again", To: quoted},
+		{From: quoted, Trigger: "Again", To: quoted},
+		{From: quoted, Trigger: "Again", To: quoted},
+		{From: quoted, Trigger: "Ask", To: "no more"},
+		{From: "no more", Trigger: "Stop", To: "Idle"},
+		{From: "Idle", Trigger: "Greet", To: "Idle"},
+		{From: "", Trigger: "Greet", To: "Idle"},
+		{From: "Idle", Trigger: "Greet", To: ""},
+	} {
+		e.Kind, e.Seq, e.Run, e.MonoNS, e.InStateMS = fsm.KindTransition, uint64(i+1), "r1", int64(i)*1e9, 1000*int64(i)
+		s.Apply(e)
 	}
-	golden(t, "door-summary.dot", table.DOTSummary(&happened, "Kick"))
-	golden(t, "door-summary.mmd", table.MermaidSummary(&happened))
-	golden(t, "door-nothing.dot", table.DOTSummary(&nothing))
+	return &s
+}
+
+// A machine was in a state and never entered or left it.
+func TestDrawingOfStatesAlone(t *testing.T) {
+	for state, want := range map[fsm.State]string{
+		"Closed": `	"Closed" [label="Closed\n0×, 1s"];`,
+		"Ajar":   `	"Ajar" [label="Ajar\n0×, 1s\nnot in this table", style="rounded,dotted"];`,
+	} {
+		s := summaryOf([]fsm.Event{{Kind: fsm.KindNote, Seq: 1, Run: "r1", MonoNS: 1e9, From: state, To: state}})
+		if got := doorTable(t).DOTSummary(s); !strings.Contains(got, want+"\n") {
+			t.Errorf("%s is not in\n%s", want, got)
+		}
+	}
 }
 
 func TestGraphvizReadsDOT(t *testing.T) {
@@ -71,24 +107,37 @@ func TestGraphvizReadsDOT(t *testing.T) {
 		}
 		missing("dot is missing: apt-get install graphviz")
 	}
+	table := oddTable(t)
+	svg := drawn(t, dot, table.DOT())
+	for _, label := range []string{
+		`>say &quot;hi&quot;<`, `>back\slash|pipe<`, `>two<`, `>lines<`, // states
+		`>Greet<`, `>Wave &quot;now&quot;<`, `>C:\new<`, `>a:b;c#d%%<`, // triggers, one a line
+	} {
+		if !strings.Contains(svg, label) {
+			t.Errorf("the drawing does not show %s", label)
+		}
+	}
+	// Six states and the start point; a misquoted name would make another node.
+	if got := strings.Count(svg, `class="node"`); got != 7 {
+		t.Errorf("the drawing has %d nodes, want 7", got)
+	}
+	// Two states more, and an edge for each trigger, the four that are not in the table and the start point's.
+	svg = drawn(t, dot, table.DOTSummary(oddSummary()))
+	if nodes, edges := strings.Count(svg, `class="node"`), strings.Count(svg, `class="edge"`); nodes != 9 || edges != 14+4+1 {
+		t.Errorf("the drawing of what happened has %d nodes and %d edges", nodes, edges)
+	}
+}
+
+// drawn returns a graph as SVG.
+func drawn(t *testing.T, dot, graph string) string {
+	t.Helper()
 	cmd := exec.Command(dot, "-Tsvg")
-	cmd.Stdin = strings.NewReader(oddTable(t).DOT())
+	cmd.Stdin = strings.NewReader(graph)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	svg, err := cmd.Output()
 	if err != nil || stderr.Len() > 0 {
 		t.Fatalf("dot: %v\n%s", err, &stderr)
 	}
-	for _, label := range []string{
-		`>say &quot;hi&quot;<`, `>back\slash|pipe<`, `>two<`, `>lines<`, // states
-		`>Greet<`, `>Wave &quot;now&quot;<`, `>C:\new<`, `>a:b;c#d%%<`, // triggers, one a line
-	} {
-		if !bytes.Contains(svg, []byte(label)) {
-			t.Errorf("the drawing does not show %s", label)
-		}
-	}
-	// Six states and the start point; a misquoted name would make another node.
-	if got := bytes.Count(svg, []byte(`class="node"`)); got != 7 {
-		t.Errorf("the drawing has %d nodes, want 7", got)
-	}
+	return string(svg)
 }

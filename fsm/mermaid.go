@@ -13,9 +13,9 @@ import (
 func (t *Table) Mermaid() string { return t.mermaid(nil) }
 
 // MermaidSummary returns the diagram of Mermaid with what has happened in it, as
-// far as Mermaid can draw it: the texts of [Table.DOTSummary]; a trigger that was
-// never fired has no count.
-func (t *Table) MermaidSummary(s *Summary) string { return t.mermaid(newUsage(s, nil)) }
+// far as Mermaid can draw it: the edges and texts of [Table.DOTSummary]; a trigger
+// that was never fired has no count.
+func (t *Table) MermaidSummary(s *Summary) string { return t.mermaid(t.usage(s, nil)) }
 
 func (t *Table) mermaid(u *usage) string {
 	var b strings.Builder
@@ -23,8 +23,12 @@ func (t *Table) mermaid(u *usage) string {
 
 	line("stateDiagram-v2")
 	line("    direction LR")
-	id := make(map[State]string, len(t.states))
-	for i, s := range t.states {
+	states, edges := t.states, t.edges()
+	if u != nil {
+		states, edges = u.states(), u.edges()
+	}
+	id := make(map[State]string, len(states))
+	for i, s := range states {
 		id[s] = string(s)
 		if !plainMermaid(id[s]) {
 			id[s] = fmt.Sprintf("s%d", i+1)
@@ -33,17 +37,22 @@ func (t *Table) mermaid(u *usage) string {
 	}
 	line("    [*] --> %s", id[t.initial])
 	if u != nil {
-		for _, s := range t.states {
-			line("    %s : %s", id[s], escapeMermaid(string(s)))
-			line("    %s : %s", id[s], escapeMermaid(u.visits(s)))
+		for _, s := range states {
+			texts := u.nodeTexts(s)
+			if plainMermaid(string(s)) { // else it has a name: Mermaid shows the id only while there is no text
+				texts = append([]string{id[s]}, texts...)
+			}
+			for _, text := range texts {
+				line("    %s : %s", id[s], escapeMermaid(text))
+			}
 		}
 	}
-	for _, e := range t.edges() {
-		labels := u.labels(e)
-		for i, label := range labels {
-			labels[i] = escapeMermaid(label)
+	for _, e := range edges {
+		texts := u.edgeTexts(e)
+		for i, text := range texts {
+			texts[i] = escapeMermaid(text)
 		}
-		line("    %s --> %s : %s", id[e.from], id[e.to], strings.Join(labels, "<br/>"))
+		line("    %s --> %s : %s", id[e.from], id[e.to], strings.Join(texts, "<br/>"))
 	}
 	return b.String()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -281,5 +282,155 @@ func TestSyncDuringRotation(t *testing.T) {
 	})
 	if err := journal.Sync(); err != nil {
 		t.Errorf("Sync: %v", err)
+	}
+}
+
+// A torn line on a full disk is set aside once there is room, and once only.
+func TestTornOnAFullDisk(t *testing.T) {
+	dir := journalOf(t, 3, 0)
+	path := segmentsOf(t, dir)[0]
+	truncateBy(t, path, 5)
+	torn := must(os.ReadFile(path))
+	for range 3 {
+		_, err := fsm.OpenBroken(dir, fsm.JournalOptions{}, func(f *os.File, b []byte) (int, error) {
+			n, err := f.Write(b[:7])
+			return n, errors.Join(err, syscall.ENOSPC)
+		}, (*os.File).Sync)
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("OpenJournal: %v", err)
+		}
+	}
+	if aside := must(filepath.Glob(path + ".*")); aside != nil || string(must(os.ReadFile(path))) != string(torn) {
+		t.Errorf("left behind: %v", aside)
+	}
+	journal := openJournal(t, dir, fsm.JournalOptions{})
+	line := torn[strings.LastIndexByte(string(torn), '\n')+1:]
+	if aside := must(filepath.Glob(path + ".*")); len(aside) != 1 || journal.Torn() != aside[0] || string(must(os.ReadFile(aside[0]))) != string(line) {
+		t.Errorf("set aside: %v", aside)
+	}
+	journal.Close()
+	replayed(t, dir, "Open")
+}
+
+// A power failure loses nothing of a torn line: its copy is on the disk before the
+// original goes, and a copy that may not be there is none.
+func TestTornIsKeptFirst(t *testing.T) {
+	for name, failAt := range map[string]int{"the copy": 1, "the original": 2, "nothing": 3} {
+		t.Run(name+" cannot be synced", func(t *testing.T) {
+			dir := journalOf(t, 3, 0)
+			path := segmentsOf(t, dir)[0]
+			truncateBy(t, path, 5)
+			whole := must(os.Stat(path)).Size()
+			var synced []string
+			journal, err := fsm.OpenBroken(dir, fsm.JournalOptions{Sync: fsm.SyncNever}, (*os.File).Write, func(f *os.File) error {
+				if synced = append(synced, filepath.Base(f.Name())); len(synced) == 1 && must(os.Stat(path)).Size() != whole {
+					t.Error("the line was cut off before the copy was synced")
+				}
+				if len(synced) == failAt {
+					return syscall.EIO
+				}
+				return f.Sync()
+			})
+			if err == nil {
+				_ = journal.Close()
+			}
+			base := filepath.Base(path)
+			if want := []string{base + ".torn", base}[:min(failAt, 2)]; !slices.Equal(synced[:min(len(synced), 2)], want) || errors.Is(err, syscall.EIO) != (failAt < 3) {
+				t.Errorf("synced %v, %v", synced, err)
+			}
+			copies := must(filepath.Glob(path + ".*"))
+			if isWhole := must(os.Stat(path)).Size() == whole; isWhole != (failAt == 1) || isWhole == (len(copies) == 1) {
+				t.Errorf("the original is whole: %v; copies %v", isWhole, copies)
+			}
+		})
+	}
+}
+
+// What was set aside stays so when the note of it cannot be written; the segment is
+// closed.
+func TestTornNoteIsVetoed(t *testing.T) {
+	dir := journalOf(t, 3, 0)
+	path := segmentsOf(t, dir)[0]
+	truncateBy(t, path, 5)
+	var segment *os.File
+	_, err := fsm.OpenBroken(dir, fsm.JournalOptions{Strict: true}, func(f *os.File, b []byte) (int, error) {
+		if f.Name() != path {
+			return f.Write(b)
+		}
+		segment = f
+		return 0, syscall.ENOSPC
+	}, (*os.File).Sync)
+	if !errors.Is(err, syscall.ENOSPC) || segment == nil {
+		t.Fatalf("OpenJournal: %v", err)
+	}
+	if _, err := segment.Stat(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the segment is still open: %v", err)
+	}
+	journal := openJournal(t, dir, fsm.JournalOptions{Strict: true})
+	if aside := must(filepath.Glob(path + ".*")); len(aside) != 1 {
+		t.Errorf("set aside: %v", aside)
+	}
+	journal.Close()
+	replayed(t, dir, "Open")
+}
+
+// While the disk is being asked to keep a segment, it was not kept: who ends the
+// segment asks, too, and what is written meanwhile is for the next time.
+func TestSyncUnderWay(t *testing.T) {
+	for name, tt := range map[string]struct {
+		meanwhile func(journal *fsm.FileJournal, m *fsm.Machine) error
+		asked     int // how often for the first segment, within
+		after     int // and by another Sync
+	}{
+		"nothing": {func(*fsm.FileJournal, *fsm.Machine) error { return nil }, 0, 0},
+		"a write": {func(_ *fsm.FileJournal, m *fsm.Machine) error {
+			_, err := m.Record(fsm.KindNote, fsm.Evidence{})
+			return err
+		}, 0, 1},
+		"a new segment": {func(_ *fsm.FileJournal, m *fsm.Machine) error {
+			for range 9 {
+				if _, err := m.Record(fsm.KindNote, fsm.Evidence{}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, 1, 0},
+		"the close": {func(journal *fsm.FileJournal, _ *fsm.Machine) error { return journal.Close() }, 1, 0},
+	} {
+		for _, failure := range []error{nil, syscall.EIO} {
+			t.Run(fmt.Sprint(name, ", then ", failure), func(t *testing.T) {
+				dir := t.TempDir()
+				journal := openJournal(t, dir, fsm.JournalOptions{SegmentBytes: 1000, Sync: fsm.SyncNever})
+				m := newMachine(t, doorTable(t), fsm.Options{Journal: journal})
+				fire(t, m, "Knock")
+				first, asked := segmentsOf(t, dir)[0], 0
+				count := func(f *os.File) error {
+					if f.Name() == first {
+						asked++
+					}
+					return f.Sync()
+				}
+				journal.BreakSync(func(f *os.File) error {
+					journal.BreakSync(count)
+					if err := tt.meanwhile(journal, m); err != nil {
+						t.Error(err)
+					}
+					return errors.Join(failure, f.Sync())
+				})
+				_ = journal.Sync()
+				if asked != tt.asked {
+					t.Errorf("asked %d times meanwhile, want %d", asked, tt.asked)
+				}
+				asked = 0
+				_ = journal.Sync()
+				want := tt.after
+				if failure != nil && tt.asked == 0 { // the failed one is made good
+					want = 1
+				}
+				if asked != want {
+					t.Errorf("asked %d times afterwards, want %d", asked, want)
+				}
+			})
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 )
 
 // Record is an event of a journal and where it stands.
@@ -25,8 +26,8 @@ type Record struct {
 // are not known are ignored, kinds that are not known are yielded as they are.
 //
 // The first error is the last thing yielded: a [*CorruptError], an
-// [ErrNewerSchema], or one of the file system. A journal may be read while it is
-// written; its end may then look torn.
+// [ErrNewerSchema], an [ErrRemoved], or one of the file system. A journal may be read
+// while it is written; its end may then look torn.
 func Records(path string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		paths, err := files(path)
@@ -44,7 +45,7 @@ func Records(path string) iter.Seq2[Record, error] {
 				return
 			}
 			if err != nil {
-				yield(Record{}, err)
+				yield(Record{}, r.explain(path, err))
 				return
 			}
 		}
@@ -180,6 +181,21 @@ func (r *reader) record() (Record, bool, error) {
 	}
 	r.seq = e.Seq
 	return Record{Event: e, File: r.name, Line: r.line, Offset: r.offset}, true, nil
+}
+
+// explain tells from damage what retention has done: it removes the oldest segments
+// first, so that nothing is left before path when it has removed what is missing there.
+func (r *reader) explain(path string, err error) error {
+	var corrupt *CorruptError
+	gap := errors.As(err, &corrupt) && corrupt.Line == 1 && corrupt.Reason == reasonMissing
+	if !gap && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	left, failed := segments(filepath.Dir(path))
+	if failed != nil || len(left) == 0 || left[0] < path {
+		return err
+	}
+	return fmt.Errorf("%w: those between seq %d and %s; read again from the begin", ErrRemoved, r.seq, left[0])
 }
 
 func (r *reader) corrupt(reason string) *CorruptError {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,6 +81,115 @@ func TestReadingWhileRetentionRemoves(t *testing.T) {
 	gone(paths[2])
 	if _, err := damage(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("one in the middle: %v", err)
+	}
+}
+
+// A slow reader: while it has the first record, retention removes the segments that
+// it was to read next.
+func TestReadingSlowerThanRetention(t *testing.T) {
+	for name, read := range map[string]func(dir string) iter.Seq2[fsm.Record, error]{
+		"Records": fsm.Records,
+		"Follow":  func(dir string) iter.Seq2[fsm.Record, error] { return fsm.Follow(t.Context(), dir) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			journal := openJournal(t, dir, fsm.JournalOptions{SegmentBytes: 1000, RetainBytes: 4000, Sync: fsm.SyncNever})
+			m := newMachine(t, doorTable(t), fsm.Options{Journal: journal})
+			write := func(until func() bool) {
+				for !until() {
+					fire(t, m, "Knock")
+				}
+			}
+			write(func() bool { return len(segmentsOf(t, dir)) == 3 })
+			paths := segmentsOf(t, dir)
+			var first string
+			var last error
+			var next uint64 = 1
+			for record, err := range read(dir) {
+				if last = err; err != nil {
+					break
+				}
+				if record.Kind == fsm.KindTransition {
+					if record.Seq != next {
+						t.Errorf("event %d, want %d", record.Seq, next)
+					}
+					next++
+				}
+				if first == "" {
+					first = record.File
+					write(func() bool { return segmentsOf(t, dir)[0] > paths[2] })
+				}
+				if record.File != first {
+					t.Errorf("%s was read", record.File)
+				}
+			}
+			want := fmt.Sprintf("those between seq %d and %s", next-1, segmentsOf(t, dir)[0])
+			if !errors.Is(last, fsm.ErrRemoved) || !strings.Contains(last.Error(), want) || next < 2 {
+				t.Errorf("%v, want %s", last, want)
+			}
+		})
+	}
+}
+
+// What somebody else removes is damage: what is older is still there.
+func TestReadingWhileSomebodyRemoves(t *testing.T) {
+	last := func(records iter.Seq2[fsm.Record, error], remove string) (last error) {
+		for _, last = range records {
+			os.Remove(remove)
+		}
+		return last
+	}
+	dir := journalOf(t, 20, 1000)
+	if err := last(fsm.Records(dir), segmentsOf(t, dir)[2]); !errors.Is(err, os.ErrNotExist) || errors.Is(err, fsm.ErrRemoved) {
+		t.Errorf("Records: %v", err)
+	}
+	dir = journalOf(t, 20, 1000)
+	var corrupt *fsm.CorruptError
+	if err := last(fsm.Follow(t.Context(), dir), segmentsOf(t, dir)[2]); !errors.As(err, &corrupt) {
+		t.Errorf("Follow: %v", err)
+	}
+}
+
+func TestReadingWhileAllIsRemoved(t *testing.T) {
+	dir := journalOf(t, 20, 1000)
+	var last error
+	for _, last = range fsm.Records(dir) {
+		for _, path := range segmentsOf(t, dir) {
+			os.Remove(path)
+		}
+	}
+	if !errors.Is(last, os.ErrNotExist) {
+		t.Errorf("Records: %v", last)
+	}
+}
+
+func TestReadersCloseTheirFiles(t *testing.T) {
+	const open = "/proc/self/fd"
+	if _, err := os.Stat(open); err != nil {
+		t.Skip("no list of open files: ", err)
+	}
+	dir := journalOf(t, 20, 1000)
+	files := func() (n int) {
+		for _, fd := range must(os.ReadDir(open)) {
+			if name, err := os.Readlink(filepath.Join(open, fd.Name())); err == nil && strings.HasPrefix(name, dir) {
+				n++
+			}
+		}
+		return n
+	}
+	newest := slices.Max(segmentsOf(t, dir))
+	for name, records := range map[string]iter.Seq2[fsm.Record, error]{"Records": fsm.Records(dir), "Follow": fsm.Follow(t.Context(), dir)} {
+		for record := range records {
+			if n := files(); n != 1 {
+				t.Errorf("%s has %d open files", name, n)
+			}
+			if record.File == newest {
+				break
+			}
+		}
+		if n := files(); n != 0 {
+			t.Errorf("%s has left %d files open", name, n)
+		}
 	}
 }
 
@@ -213,6 +323,21 @@ func TestFollow(t *testing.T) {
 		journal.Close()
 		replayed(t, dir, "Open")
 	})
+}
+
+func TestFollowEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	n := 0
+	for _, err := range fsm.Follow(ctx, journalOf(t, 20, 1000)) {
+		cancel()
+		if n++; err != nil {
+			t.Error(err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d records, though the context ended in the first", n)
+	}
 }
 
 func TestFollowTellsDamage(t *testing.T) {

@@ -9,13 +9,14 @@ import (
 // Replay folds a log with the table and returns the state it leads to; the
 // table's initial state when the log is empty.
 //
-// A log need not be whole. One whose first event has another Seq than 1 starts
-// in that event's From, and behind a KindGap the fold goes on from the gap's To
-// with whatever Seq comes next. Everything else is checked: Seq has no hole, From
-// is the folded state, the table permits Trigger and leads to To, and InStateMS
-// is what the MonoNS of this event and of the run's last transition, or of the
-// run's begin, make it, if the log has them. A run's begin is known for the log's
-// first event when its Seq is 1, and for any run that begins within the log.
+// A log need not be whole. One whose first event has another Seq than 1 starts in
+// that event's From. A KindGap has the Seq of the first event it stands for; behind
+// it the fold goes on from its To, with whatever greater Seq comes next. Everything
+// else is checked: Seq has no hole, From is the folded state, the table permits
+// Trigger and leads to To, and InStateMS is what the MonoNS of this event and of the
+// run's last transition, or of the run's begin, make it, if the log has them. A
+// run's begin is known for the log's first event when its Seq is 1, and for any run
+// that begins within the log.
 //
 // A KindSnapshot has to repeat what was folded: its Seq is that of the event
 // before it and its To the state. A log that begins with one starts there; what
@@ -46,8 +47,9 @@ func Replay(t *Table, events iter.Seq[Event]) (State, error) {
 type fold struct {
 	table *Table
 	state State
-	fresh bool   // nothing was added yet
-	seq   uint64 // of the next event; 0 when any will do: at first, and behind a gap
+	fresh bool   // nothing was added yet, and any seq will do
+	seq   uint64 // of the next event
+	open  bool   // behind a gap: or more
 	run   string
 
 	// entered is the MonoNS of the run's last transition or begin, if timed.
@@ -65,10 +67,9 @@ func (f *fold) add(e *Event) *DivergenceError {
 		return f.resume(e)
 	}
 	f.anchor(e)
-	if d := f.checkSeq(e.Seq, f.seq); d != nil {
+	if d := f.number(e.Seq, f.seq); d != nil {
 		return d
 	}
-	f.seq++
 	switch e.Kind {
 	case KindTransition, KindRejected, KindStale, KindBoot, KindNote:
 		return f.step(e)
@@ -96,7 +97,10 @@ func (f *fold) skip(gap *Event) *DivergenceError {
 	if !f.table.declares(gap.To) {
 		return diverges(FieldTo, "a declared state", gap.To)
 	}
-	f.state, f.seq, f.fresh = gap.To, 0, false
+	if d := f.number(gap.Seq, f.seq); d != nil {
+		return d
+	}
+	f.state, f.open = gap.To, true
 	return nil
 }
 
@@ -108,14 +112,12 @@ func (f *fold) resume(s *Event) *DivergenceError {
 			f.state = s.To
 		}
 		f.run, f.timed = s.Run, s.Seq == 0
-	case f.seq == 0: // behind a gap
+	case f.open:
 		f.run, f.timed = s.Run, false
-	default:
-		if d := f.checkSeq(s.Seq, f.seq-1); d != nil {
-			return d
-		}
 	}
-	f.seq, f.fresh = s.Seq+1, false
+	if d := f.number(s.Seq, f.seq-1); d != nil {
+		return d
+	}
 	if d := f.checkStep(s); d != nil {
 		return d
 	}
@@ -129,22 +131,29 @@ func (f *fold) resume(s *Event) *DivergenceError {
 // run is writing.
 func (f *fold) anchor(e *Event) {
 	switch {
-	case f.seq == 0:
-		whole := f.fresh && e.Seq == 1
-		if f.fresh && !whole {
+	case f.fresh:
+		whole := e.Seq == 1
+		if !whole {
 			f.state = e.From
 		}
-		f.seq, f.run, f.timed = e.Seq, e.Run, whole
+		f.run, f.timed = e.Run, whole
+	case f.open:
+		f.run, f.timed = e.Run, false
 	case e.Run != f.run:
 		f.run, f.entered, f.timed = e.Run, 0, true
 	}
-	f.fresh = false
 }
 
-func (f *fold) checkSeq(got, want uint64) *DivergenceError {
-	if got != want {
-		return diverges(FieldSeq, strconv.FormatUint(want, 10), strconv.FormatUint(got, 10))
+// number checks a Seq, and expects the one after it.
+func (f *fold) number(got, want uint64) *DivergenceError {
+	if got != want && !f.fresh && !(f.open && got > want) {
+		text := strconv.FormatUint(want, 10)
+		if f.open {
+			text += " or more"
+		}
+		return diverges(FieldSeq, text, strconv.FormatUint(got, 10))
 	}
+	f.seq, f.fresh, f.open = got+1, false, false
 	return nil
 }
 

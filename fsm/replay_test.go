@@ -69,6 +69,30 @@ func TestReplayNamesTheFirstDivergence(t *testing.T) {
 			l[3] = fsm.Event{Kind: fsm.KindGap, Seq: 4, To: "Open"}
 			return l
 		}, 4, fsm.FieldFrom},
+		"gap before its place": {gapWith(3), 3, fsm.FieldSeq},
+		"gap behind its place": {gapWith(5), 3, fsm.FieldSeq},
+		"gap without a seq":    {gapWith(0), 3, fsm.FieldSeq},
+		"gap, and its event all the same": {func(l []fsm.Event) []fsm.Event {
+			return slices.Insert(l, 4, missing(l[:4:4], 3, 4)[3])
+		}, 4, fsm.FieldSeq},
+		"gap, then the event it stands for": {func(l []fsm.Event) []fsm.Event {
+			return slices.Insert(l, 3, missing(l[:4:4], 3, 4)[3])
+		}, 4, fsm.FieldSeq},
+		"gap, then one before it": {func(l []fsm.Event) []fsm.Event {
+			l = missing(l, 3, 4)
+			l[4].Seq = 2
+			return l
+		}, 4, fsm.FieldSeq},
+		"gap, then a hole behind the next event": {func(l []fsm.Event) []fsm.Event {
+			return slices.Delete(missing(l, 1, 2), 3, 4)
+		}, 3, fsm.FieldSeq},
+		"two gaps in one place": {func(l []fsm.Event) []fsm.Event {
+			l = missing(l, 3, 4)
+			return slices.Insert(l, 4, l[3])
+		}, 4, fsm.FieldSeq},
+		"gap, then a snapshot before it": {func(l []fsm.Event) []fsm.Event {
+			return slices.Insert(missing(l, 3, 4), 4, snapshotOf(l[3], func(s *fsm.Event) { s.Seq = 3 }))
+		}, 4, fsm.FieldSeq},
 		"snapshot with another seq": {func(l []fsm.Event) []fsm.Event {
 			return slices.Insert(l, 4, snapshotOf(l[3], func(s *fsm.Event) { s.Seq = 3 }))
 		}, 4, fsm.FieldSeq},
@@ -120,6 +144,19 @@ func TestReplayNamesTheFirstDivergence(t *testing.T) {
 	}
 }
 
+func TestReplayTellsWhichSeqIsWanted(t *testing.T) {
+	for want, log := range map[string][]fsm.Event{
+		"4":         gapWith(5)(doorLog(t)),
+		"5 or more": gapWith(4)(slices.Insert(doorLog(t), 4, doorLog(t)[3])),
+	} {
+		_, err := fsm.Replay(doorTable(t), slices.Values(log))
+		var d *fsm.DivergenceError
+		if !errors.As(err, &d) || d.Field != fsm.FieldSeq || d.Want != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 func TestReplayAccepts(t *testing.T) {
 	tests := map[string]struct {
 		mutate func([]fsm.Event) []fsm.Event
@@ -153,6 +190,19 @@ func TestReplayAccepts(t *testing.T) {
 			s := snapshotOf(l[0], func(*fsm.Event) {})
 			return slices.Insert(missing(l, 1, 3), 1, s)
 		}, "Broken"},
+		"gap behind a gap": {func(l []fsm.Event) []fsm.Event {
+			return missing(missing(l, 3, 4), 4, 6)
+		}, "Broken"},
+		// A journal that was closed during an outage ends with a gap, and the next
+		// process numbers on from its Seq.
+		"gap, then a snapshot in its place": {func(l []fsm.Event) []fsm.Event {
+			l = missing(l, 1, 3)
+			l[1].InStateMS = 7
+			for i := range l[2:] {
+				l[2+i].Seq = uint64(3 + i)
+			}
+			return slices.Insert(l, 2, snapshotOf(l[1], func(*fsm.Event) {}))
+		}, "Broken"},
 		"unknown kind": {func(l []fsm.Event) []fsm.Event {
 			l[2] = fsm.Event{Kind: "odd", Seq: 3, Run: "r1", MonoNS: 7}
 			return l
@@ -174,6 +224,15 @@ func missing(log []fsm.Event, i, j int) []fsm.Event {
 	to := log[j-1].To
 	gap := fsm.Event{Kind: fsm.KindGap, Seq: log[i].Seq, Run: log[j-1].Run, From: to, To: to}
 	return slices.Replace(log, i, j, gap)
+}
+
+// gapWith puts a gap with the given Seq in place of the event 4.
+func gapWith(seq uint64) func([]fsm.Event) []fsm.Event {
+	return func(l []fsm.Event) []fsm.Event {
+		l = missing(l, 3, 4)
+		l[3].Seq = seq
+		return l
+	}
 }
 
 // snapshotOf is what a journal writes behind e, changed.

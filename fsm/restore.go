@@ -86,10 +86,13 @@ func (j *FileJournal) tear(file *os.File, offset int64) (size int64, err error) 
 	if err != nil {
 		return 0, err
 	}
-	_, err = aside.Write(tail)
-	err = errors.Join(err, aside.Sync(), aside.Close())
-	if err != nil {
-		return 0, err
+	_, err = j.disk.write(aside, tail)
+	err = errors.Join(err, j.disk.sync(aside), aside.Close())
+	if err == nil {
+		err = file.Truncate(offset)
 	}
-	return int64(len(tail)), errors.Join(file.Truncate(offset), file.Sync())
+	if err != nil { // the line is still where it was, for the next time
+		return 0, errors.Join(err, os.Remove(j.torn))
+	}
+	return int64(len(tail)), j.disk.sync(file)
 }

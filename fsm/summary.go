@@ -1,32 +1,41 @@
 package fsm
 
-import "time"
+import (
+	"math"
+	"slices"
+	"time"
+)
 
-// Summary is a [Projection]: what happened in a log, how often and for how long.
-// The zero value is ready. It takes the same memory however long the log is, and
-// is not safe for concurrent use.
+// Summary is a [Projection]: what happened to one machine, how often and for how
+// long. A log of several machines needs one for each. The zero value is ready. It
+// takes the same memory however long the log is, and is not safe for concurrent use.
 //
 // Durations come from MonoNS and are those of a run: a machine is in a state from
 // the begin of the run or the transition into it to the next one, or to the last
 // event the run has. What lies between two runs, when nobody ran the machine, is
 // known from the wall clock alone, and counts for no state; no more does what
-// happened within a gap.
+// happened within a gap or where events are missing.
 type Summary struct {
 	// First and Last are the wall clock at the begin and the end of the log.
 	First, Last time.Time
-	// LastSeq is the Seq of the newest event.
+	// LastSeq is the Seq of the newest event, or of the snapshot that tells of it.
 	LastSeq uint64
 	// Events counts all but gaps and snapshots, Transitions, Rejected and Stale
 	// those of that kind.
 	Events, Transitions, Rejected, Stale uint64
 	// Runs counts the runs that have an event in the log.
 	Runs int
+	// Overlaps counts how often a run went on after another one had followed it:
+	// several machines have one name. Counts are then those of all, and times not to
+	// be trusted. It looks back 16 runs.
+	Overlaps uint64
 	// Between is the time between one run and the next, by the wall clock.
 	Between time.Duration
-	// Gaps counts the gaps, Missing the events they stand for. A gap at the end of
-	// the log counts as one event, since nothing behind it says more.
+	// Gaps counts the gaps, Missing the events they stand for and those that are not
+	// in the log without one, as in a log that leaves some out. A gap at the end of the
+	// log counts as one event, since nothing behind it says more.
 	Gaps, Missing uint64
-	// Unseen is the time that lies in gaps.
+	// Unseen is the time of a run in which events are missing.
 	Unseen time.Duration
 	// Overflow counts the visits and transitions that were left out because there
 	// were more than 1000 different ones, which no table has.
@@ -34,10 +43,13 @@ type Summary struct {
 
 	states byOrder[State, StateSummary]
 	edges  byOrder[passage, EdgeSummary]
-	run    string // the newest with an event
+	run    string   // the newest with an event
+	past   []string // the ones that were it before, at most maxPast
 	at     moment
-	gap    uint64 // the Seq of the gap before the next event; 0 when there is none
+	gap    bool // the newest event is one, and tells where it ends
 }
+
+const maxPast = 16
 
 // StateSummary says how a state was used.
 type StateSummary struct {
@@ -87,11 +99,10 @@ func (s *Summary) Apply(e Event) {
 	}
 	switch e.Kind {
 	case KindSnapshot:
-		if !s.at.known {
-			s.at = moment{true, e.Run, e.MonoNS, e.To}
-			s.Last = e.Time
+		if s.at.known && e.Seq <= s.LastSeq {
+			return // it repeats what was
 		}
-		return
+		s.resume(&e)
 	case KindGap:
 		s.skip(&e)
 	default:
@@ -100,24 +111,39 @@ func (s *Summary) Apply(e Event) {
 	s.Last, s.LastSeq = e.Time, e.Seq
 }
 
+// resume takes from a snapshot what the log has not said.
+func (s *Summary) resume(e *Event) {
+	if s.at.known {
+		s.Missing += e.Seq - s.LastSeq
+		s.unseen(e)
+	}
+	s.at = moment{true, e.Run, e.MonoNS, e.To}
+}
+
 func (s *Summary) skip(gap *Event) {
+	s.begin(gap)
+	s.number(gap)
+	s.unseen(gap)
 	s.Gaps++
 	s.Missing++
-	s.gap = gap.Seq
-	s.begin(gap)
-	if s.at.run == gap.Run {
-		s.Unseen += time.Duration(max(0, gap.MonoNS-s.at.mono))
-	}
 	s.at = moment{true, gap.Run, gap.MonoNS, gap.To}
+	s.gap = true
+}
+
+// unseen passes to e without knowing where the machine was.
+func (s *Summary) unseen(e *Event) {
+	if s.at.run == e.Run {
+		s.Unseen += time.Duration(max(0, e.MonoNS-s.at.mono))
+	}
 }
 
 func (s *Summary) count(e *Event) {
-	if s.gap > 0 {
-		s.Missing += max(e.Seq, s.gap+1) - s.gap - 1
-		s.gap = 0
-	}
 	s.Events++
 	s.begin(e)
+	if s.number(e) && !s.gap {
+		s.guess(e)
+	}
+	s.gap = false
 	s.pass(e)
 	switch e.Kind {
 	case KindTransition:
@@ -130,23 +156,60 @@ func (s *Summary) count(e *Event) {
 	}
 }
 
-// begin takes note of a new run.
+// begin takes note of a new run, or of one that goes on behind another.
 func (s *Summary) begin(e *Event) {
+	again := slices.Contains(s.past, e.Run)
 	if e.Run != s.run || s.Runs == 0 {
-		s.run = e.Run
-		s.Runs++
+		s.change(e.Run, again)
 	}
-	if s.at.known && s.at.run == e.Run {
+	switch {
+	case s.at.known && s.at.run == e.Run:
 		return
-	}
-	whole := s.at.known || e.Seq == 1 // the run's begin is in the log
-	if s.at.known {
+	case again, !s.at.known && e.Seq != 1: // where the run was is not known
+		s.at = moment{true, e.Run, e.MonoNS, e.From}
+		s.LastSeq = e.Seq - 1
+		return
+	case s.at.known:
 		s.Between += max(0, e.Time.Sub(s.Last)-time.Duration(e.MonoNS))
 	}
-	s.at = moment{true, e.Run, e.MonoNS, e.From}
-	if whole {
-		s.at.mono = 0
+	s.at = moment{true, e.Run, 0, e.From}
+	if e.Seq <= s.LastSeq {
+		s.LastSeq = 0 // without a journal, each run begins with 1
 	}
+}
+
+// change goes over to another run.
+func (s *Summary) change(run string, again bool) {
+	if again {
+		s.Overlaps++
+	} else {
+		s.Runs++
+	}
+	if s.Runs > 1 && !slices.Contains(s.past, s.run) {
+		if len(s.past) == maxPast {
+			s.past = slices.Delete(s.past, 0, 1)
+		}
+		s.past = append(s.past, s.run)
+	}
+	s.run = run
+}
+
+// number counts the events that are missing before e, and reports whether any are.
+func (s *Summary) number(e *Event) bool {
+	if e.Seq <= s.LastSeq+1 {
+		return false
+	}
+	s.Missing += e.Seq - s.LastSeq - 1
+	return true
+}
+
+// guess passes over missing events. InStateMS tells when they led to the state
+// before e.
+func (s *Summary) guess(e *Event) {
+	passed := max(0, e.MonoNS-s.at.mono)
+	in := min(passed, int64(lasted(e)))
+	s.Unseen += time.Duration(passed - in)
+	s.at.mono, s.at.state = e.MonoNS-in, e.From
 }
 
 // pass has the state last until e.
@@ -170,7 +233,13 @@ func (s *Summary) take(e *Event) {
 		return
 	}
 	edge.From, edge.Trigger, edge.To = e.From, e.Trigger, e.To
-	edge.Durations.Add(time.Duration(e.InStateMS) * time.Millisecond)
+	edge.Durations.Add(lasted(e))
+}
+
+// lasted is how long the state before e had lasted, within its run.
+func lasted(e *Event) time.Duration {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	return time.Duration(min(max(0, e.InStateMS), most)) * time.Millisecond
 }
 
 func (s *Summary) state(name State) *StateSummary {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,6 +106,129 @@ func TestSummaryWithGaps(t *testing.T) {
 	}
 	if s := summaryOf(append(slices.Clone(events[:1]), gap)); s.Gaps != 1 || s.Missing != 1 || s.LastSeq != 2 {
 		t.Errorf("a gap at the end: %+v", s)
+	}
+}
+
+// What stands before a gap and behind it may be missing, too.
+func TestSummaryAroundAGap(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	note := func(seq uint64, mono, in int64) fsm.Event {
+		return fsm.Event{Kind: fsm.KindNote, Seq: seq, Run: "r1", MonoNS: mono, InStateMS: in, From: "Open", To: "Open"}
+	}
+	gap := func(seq uint64, mono int64) fsm.Event {
+		e := note(seq, mono, 0)
+		e.Kind = fsm.KindGap
+		return e
+	}
+	ofAnother := func(e fsm.Event) fsm.Event { e.Run = "r2"; return e }
+	for name, tt := range map[string]struct {
+		events  []fsm.Event
+		missing uint64
+		unseen  int64 // in ms
+		open    time.Duration
+	}{
+		"a gap":                    {[]fsm.Event{note(1, ms, 1), gap(2, 3*ms), note(5, 4*ms, 1)}, 3, 2, 2 * time.Millisecond},
+		"a hole before it":         {[]fsm.Event{note(1, ms, 1), gap(4, 3*ms), note(5, 4*ms, 1)}, 3, 2, 2 * time.Millisecond},
+		"no whole millisecond":     {[]fsm.Event{note(1, ms, 1), gap(2, 3*ms), note(5, 4*ms+ms/2, 1)}, 3, 2, 2*time.Millisecond + time.Millisecond/2},
+		"a hole behind it":         {[]fsm.Event{note(1, ms, 1), gap(2, 3*ms), note(4, 4*ms, 1), note(6, 8*ms, 1)}, 3, 5, 3 * time.Millisecond},
+		"a clock that went back":   {[]fsm.Event{note(1, 9*ms, 9), gap(2, 3*ms), note(3, 4*ms, 1)}, 1, 0, 10 * time.Millisecond},
+		"the begin of another run": {[]fsm.Event{note(1, ms, 1), ofAnother(gap(2, 3*ms)), ofAnother(note(4, 4*ms, 1))}, 2, 3, 2 * time.Millisecond},
+		"a snapshot of another run": {[]fsm.Event{
+			note(1, ms, 1), ofAnother(snapshotOf(note(3, 9*ms, 1), func(*fsm.Event) {})), ofAnother(note(4, 10*ms, 2)),
+		}, 2, 0, 2 * time.Millisecond},
+	} {
+		s := summaryOf(tt.events)
+		if s.Missing != tt.missing || s.Unseen != time.Duration(tt.unseen*ms) || s.State("Open").Time != tt.open || s.Overlaps != 0 {
+			t.Errorf("%s: %d missing in %s, %+v", name, s.Missing, s.Unseen, s.States())
+		}
+	}
+}
+
+// Events that are not in the log, and no gap tells of it, are counted, and their
+// time is no state's: but InStateMS tells when the last of them was.
+func TestSummaryOfALogWithHoles(t *testing.T) {
+	all := twoRuns(t)
+	without := func(seqs ...uint64) []fsm.Event {
+		return slices.DeleteFunc(slices.Clone(all), func(e fsm.Event) bool { return slices.Contains(seqs, e.Seq) })
+	}
+	// Without a journal, each run begins with 1.
+	renumbered := without(8)
+	for i := range renumbered {
+		if renumbered[i].Run == "r2" {
+			renumbered[i].Seq -= 7
+		}
+	}
+	for name, tt := range map[string]struct {
+		events         []fsm.Event
+		missing        uint64
+		unseen         time.Duration
+		closed, opened time.Duration
+	}{
+		"none":                         {all, 0, 0, 4 * time.Second, 9 * time.Second},
+		"a rejected trigger":           {without(3), 1, 0, 4 * time.Second, 9 * time.Second},
+		"a transition":                 {without(4), 1, 2 * time.Second, 4 * time.Second, 7 * time.Second},
+		"two transitions":              {without(4, 5), 2, 3 * time.Second, 3 * time.Second, 7 * time.Second},
+		"the begin of a run":           {without(8), 1, 0, 4 * time.Second, 9 * time.Second},
+		"all of a run but the end":     {without(8, 9), 2, 2 * time.Second, 4 * time.Second, 7 * time.Second},
+		"the begin, each begins at 1":  {renumbered, 1, 0, 4 * time.Second, 9 * time.Second},
+		"the begin of the log":         {all[3:], 0, 0, 3 * time.Second, 5 * time.Second},
+		"a snapshot in place of three": {slices.Insert(without(3, 4, 5), 2, snapshotOf(all[4], func(*fsm.Event) {})), 3, 5 * time.Second, 3 * time.Second, 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := summaryOf(tt.events)
+			if s.Missing != tt.missing || s.Unseen != tt.unseen || s.State("Closed").Time != tt.closed || s.State("Open").Time != tt.opened ||
+				s.Gaps+s.Overlaps != 0 || s.LastSeq != tt.events[len(tt.events)-1].Seq {
+				t.Errorf("%d missing in %s, %+v", s.Missing, s.Unseen, s.States())
+			}
+		})
+	}
+	hostile := fsm.Event{Kind: fsm.KindNote, Seq: 9, Run: "r1", MonoNS: 1e9, InStateMS: 1<<63 - 1, From: "Open", To: "Open"}
+	if s := summaryOf([]fsm.Event{all[0], hostile}); s.Missing != 7 || s.Unseen != 0 || s.State("Open").Time != time.Second {
+		t.Errorf("%+v, %+v", s, s.States())
+	}
+}
+
+// Two or three processes write under one name. What each did is counted, but only
+// the times between two events of one that nothing came between.
+func TestSummaryOfOverlappingRuns(t *testing.T) {
+	runs := make(map[string][]fsm.Event)
+	for _, run := range []string{"a", "b", "c"} {
+		for _, e := range twoRuns(t)[:4] {
+			e.Run = run
+			runs[run] = append(runs[run], e)
+		}
+	}
+	for order, want := range map[string]struct {
+		overlaps uint64
+		runs     int
+		opened   time.Duration
+	}{
+		"aaaabbbbcccc": {0, 3, 12 * time.Second},
+		"aabbbbaa":     {1, 2, 4*time.Second + 2*time.Second},
+		"abababab":     {6, 2, 0},
+		"abcabcabc":    {6, 3, 0},
+		"aabbaabb":     {2, 2, 4 * time.Second},
+	} {
+		at := make(map[string]int)
+		var s fsm.Summary
+		for _, run := range strings.Split(order, "") {
+			s.Apply(runs[run][at[run]])
+			at[run]++
+		}
+		if s.Overlaps != want.overlaps || s.Runs != want.runs || s.State("Open").Time != want.opened || s.Missing != 0 || s.Events != uint64(len(order)) {
+			t.Errorf("%s: %+v, %+v", order, s, s.States())
+		}
+	}
+	var s fsm.Summary // remembers no more than 16 runs
+	for _, last := range []int{16, 17} {
+		s = fsm.Summary{}
+		for run := range last + 1 {
+			s.Apply(fsm.Event{Kind: fsm.KindNote, Seq: 1, Run: fmt.Sprint(run)})
+		}
+		s.Apply(fsm.Event{Kind: fsm.KindNote, Seq: 2, Run: "0"})
+		if want := uint64(17 - last); s.Overlaps != want {
+			t.Errorf("behind %d runs: %d overlaps", last, s.Overlaps)
+		}
 	}
 }
 
