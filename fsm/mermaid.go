@@ -75,11 +75,11 @@ func plainMermaid(name string) bool {
 		!slices.Contains(keywordsMermaid, strings.ToLower(name))
 }
 
-// escapeMermaid writes all but harmless characters as Mermaid's entity codes.
+// escapeMermaid writes all but letters, digits and a few harmless characters as Mermaid's entity codes.
 func escapeMermaid(s string) string {
 	var b strings.Builder
 	for _, r := range s {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" _-.,", r) {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" _-.,()×", r) {
 			b.WriteRune(r)
 		} else {
 			fmt.Fprintf(&b, "#%d;", r)
