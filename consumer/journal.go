@@ -20,7 +20,7 @@ func projections(c Config) []func(fsm.Event) {
 // consumer, which the disk must not keep from reviving.
 func syncJournal(sync func() error, logger zerolog.Logger) func(fsm.Event) {
 	return func(e fsm.Event) {
-		if e.Kind != fsm.KindTransition || e.From == e.To || e.To != Reviving && e.To != Disconnected {
+		if e.From == e.To || e.To != Reviving && e.To != Disconnected {
 			return
 		}
 		if err := sync(); err != nil {

@@ -2,9 +2,13 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
@@ -82,4 +86,65 @@ type countedSyncs struct {
 func (j *countedSyncs) Sync() error {
 	j.syncs.Add(1)
 	return j.FileJournal.Sync()
+}
+
+// What cannot be synced is logged, with the event that made it worth while: the loss and the end of a
+// consumer, but not the failed attempts between.
+func TestJournalSyncFails(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	journal := unsyncable{fsm.NewRing(100)}
+	log := make(lineByLine, 100)
+	c, err := consumer.New(consumer.Config{
+		URLs:    []string{"amqp://127.0.0.1:1"},
+		Journal: journal,
+		Backoff: consumer.Backoff{Initial: time.Millisecond, Max: time.Millisecond},
+		Logger:  zerolog.New(log).Level(zerolog.ErrorLevel),
+		Observers: []func(fsm.Event){func(e fsm.Event) {
+			if e.Attempt == 3 {
+				stop()
+			}
+		}},
+		Subscriptions: []consumer.Subscription{{
+			Queue: "q", Handler: func(context.Context, *consumer.Delivery) error { return nil },
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	for _, e := range journal.Events() {
+		if e.Kind != fsm.KindTransition || e.From == e.To || e.To == consumer.Connecting {
+			continue
+		}
+		want := fmt.Sprintf(`{"level":"error","error":"the disk is gone","seq":%d,"message":"the journal could not be synced"}`, e.Seq)
+		select {
+		case got := <-log:
+			if got != want+"\n" {
+				t.Errorf("%s: logged %s, want %s", e.Trigger, got, want)
+			}
+		case <-time.After(time.Minute):
+			t.Errorf("%s: not logged: %s", e.Trigger, want)
+		}
+	}
+	select {
+	case more := <-log:
+		t.Error("too much: ", more)
+	default:
+	}
+}
+
+type unsyncable struct{ *fsm.Ring }
+
+func (unsyncable) Sync() error { return errors.New("the disk is gone") }
+
+// lineByLine is a writer of lines.
+type lineByLine chan string
+
+func (l lineByLine) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
 }

@@ -78,8 +78,10 @@ the better place for a password.
 
 Exit status, of everhop itself:
   0  drained, after a signal, --count, or the end of the reader; messages may have failed meanwhile
-  1  gave up on the broker, could not write (to a full disk, say), or did not let all at hand finish
-  2  wrong command line`,
+  1  gave up on the broker, could not open a file or write (to a full disk, say), or did not let all at
+     hand finish; with --journal-strict also when the journal is not whole
+  2  wrong command line
+  3  the journal is damaged`,
 		Example: `  everhop consume --url amqp://guest:guest@localhost/ --queue orders
   everhop consume --queue orders --exec ./handle.sh --concurrency 4
   everhop consume --queue orders --exec 'curl -fsS -d @- http://localhost:8080/ || exit 75'
@@ -128,7 +130,7 @@ func (f *consumption) check(cmd *cobra.Command) error {
 	return errors.Join(f.outcomes.check(cmd, f.queue), f.journal.check(cmd))
 }
 
-func (f *consumption) run(cmd *cobra.Command) error {
+func (f *consumption) run(cmd *cobra.Command) (result error) {
 	urls, endpoints, err := f.url.endpoints()
 	if err == nil {
 		err = f.check(cmd)
@@ -161,11 +163,7 @@ func (f *consumption) run(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		defer func() {
-			if err := journal.Close(); err != nil {
-				logger.Error().Err(err).Msg("the journal is not whole")
-			}
-		}()
+		defer func() { result = errors.Join(result, journal.finish()) }()
 		config.Journal = journal
 	}
 	c, err := consumer.New(config)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
 )
 
@@ -235,3 +237,37 @@ func TestConsumeSecondSignalLeavesHandler(t *testing.T) {
 	p.logs("everhop: stopped before every handler had finished")
 	holds(t, queue, 1)
 }
+
+// It has drained when its reader had enough, and not when it could not write.
+func TestConsumeDrained(t *testing.T) {
+	tests := []struct {
+		name    string
+		stdout  writerFunc
+		flags   string
+		status  int
+		drained bool
+	}{
+		{"written", func(p []byte) (int, error) { return len(p), nil }, "", 0, true},
+		{"reader gone", func([]byte) (int, error) { return 0, syscall.EPIPE }, "", 0, true},
+		{"full disk", func([]byte) (int, error) { return 0, syscall.ENOSPC }, "", 1, false},
+		{"not written", nil, "--exec true --output none", 0, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			server := brokertest.NewServer(t)
+			if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1")); err != nil {
+				t.Fatal(err)
+			}
+			var stderr transcript
+			args := strings.Fields("consume --count 1 --queue q --url " + server.URL() + " " + tt.flags)
+			status := run(t.Context(), args, nil, tt.stdout, &stderr)
+			if got := stderr.String(); status != tt.status || strings.Contains(got, `"message":"drained"`) != tt.drained {
+				t.Errorf("exit status %d, want %d\n%s", status, tt.status, got)
+			}
+		})
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -37,7 +38,8 @@ instead of %v: so what was on its way when the network went silent comes back wi
 SIGINT or SIGTERM at any time ends the demo, with the summary of what has happened; a second one ends
 it without waiting for messages.
 
-Exit status: 0 when no message was lost, 1 when one was or the demo could not go on, 2 wrong command line.`,
+Exit status: 0 when no message was lost, 1 when one was, the demo could not go on or a file not be written,
+2 wrong command line, 3 the journal is damaged.`,
 			demo.Rate, demo.Handlers, demo.Work, demo.Heartbeat, broker.DefaultHeartbeat),
 		Example: `  everhop demo
   everhop demo --journal night && everhop replay night
@@ -49,8 +51,12 @@ Exit status: 0 when no message was lost, 1 when one was or the demo could not go
 	cmd.Flags().StringVar(&graph, "dot", "", "write the graph of the states with what happened to `FILE`")
 	cmd.Flags().StringVar(&journal.dir, "journal", "", "keep all events in the directory `DIR`, for 'everhop replay'")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		err := journal.check(cmd)
 		if cmd.Flags().Changed("dot") && graph == "" {
-			return wrongUsage(cmd, errors.New("--dot: empty"))
+			err = errors.Join(errors.New("--dot: empty"), err)
+		}
+		if err != nil {
+			return wrongUsage(cmd, err)
 		}
 		return runDemo(cmd, graph, journal)
 	}
@@ -60,23 +66,37 @@ Exit status: 0 when no message was lost, 1 when one was or the demo could not go
 func runDemo(cmd *cobra.Command, graph string, files journalFlags) (err error) {
 	out := cmd.OutOrStdout()
 	options := demo.Options{Terminal: isTerminal(out)}
-	if graph != "" { // first of all: nobody wants to hear after 20 s that it cannot be written
+	if files.dir != "" { // before the graph: a file that is there is not emptied if the journal is in use
+		var said bytes.Buffer
+		journal, failure := files.open(plainly(&said))
+		if failure != nil {
+			return failure
+		}
+		defer func() {
+			err = errors.Join(err, journal.Close())
+			_, _ = said.WriteTo(cmd.ErrOrStderr()) // now that nothing is drawn any more
+		}()
+		options.Journal = journal
+	}
+	if graph != "" { // now: nobody wants to hear after 20 s that it cannot be written
 		if options.Graph, err = os.Create(graph); err != nil {
 			return fmt.Errorf("--dot: %w", err)
 		}
 		defer func() { err = errors.Join(err, options.Graph.Close()) }()
 	}
-	if files.dir != "" {
-		journal, failure := files.open(zerolog.New(cmd.ErrOrStderr()))
-		if failure != nil {
-			return failure
-		}
-		defer func() { err = errors.Join(err, journal.Close()) }()
-		options.Journal = journal
-	}
 	soft, hard, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
 	defer release()
 	return demo.Run(soft, hard, standardOutput{out}, options)
+}
+
+// plainly logs as errors are told: in plain lines.
+func plainly(w io.Writer) zerolog.Logger {
+	return zerolog.New(zerolog.SyncWriter(zerolog.ConsoleWriter{
+		Out:           w,
+		NoColor:       true,
+		PartsOrder:    []string{zerolog.MessageFieldName},
+		FormatMessage: func(message any) string { return fmt.Sprint("everhop: ", message) },
+	}))
 }
 
 // standardOutput marks its errors.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/consumer"
 )
 
 // All that a user gets, and as long as it takes.
@@ -61,6 +63,49 @@ func TestDemoUnwritableGraph(t *testing.T) {
 	status, stdout, stderr := inProcess(t, "demo", "--dot", "/no/such/folder/run.dot")
 	if want := "everhop: --dot: open /no/such/folder/run.dot: "; status != 1 || stdout != "" || !strings.HasPrefix(stderr, want) {
 		t.Errorf("exit status %d, stdout %q, stderr %q; want 1 and %q", status, stdout, stderr, want)
+	}
+}
+
+func TestDemoUnwritable(t *testing.T) {
+	var stderr transcript
+	status := run(t.Context(), []string{"demo"}, nil, writerFunc(func([]byte) (int, error) { return 0, syscall.ENOSPC }), &stderr)
+	if got, want := stderr.String(), "everhop: standard output: "+syscall.ENOSPC.Error()+"\n"; status != 1 || got != want {
+		t.Errorf("exit status %d, %q; want 1 and %q", status, got, want)
+	}
+}
+
+// What is wrong with the journal is told in plain lines, below what the demo shows.
+func TestDemoJournal(t *testing.T) {
+	tests := []struct {
+		name   string
+		dir    func(t *testing.T) string
+		status int
+		want   string // DIR is the journal's directory
+	}{
+		{"new", func(t *testing.T) string { return filepath.Join(t.TempDir(), "journal") }, 0, `\n  with counts   .*\n$`},
+		{"torn", func(t *testing.T) string {
+			dir := t.TempDir()
+			tear(t, makeJournal(t, dir, consumer.Lifecycle(), consumer.Connect))
+			return dir
+		}, 0, `\n  with counts   .*\neverhop: the journal ended in the middle of a line, which was set aside file=DIR/0+1\.jsonl\.torn\n$`},
+		{"not writable", unwritable, 1, `\n  with counts   .*\neverhop: the journal cannot be written; consuming goes on without error="open DIR/.*"\n` +
+			`everhop: the last \d events are not in the journal: open DIR/.*\n$`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := tt.dir(t)
+			ctx, interrupt := context.WithCancel(t.Context())
+			interrupt()
+			var screen transcript
+			status := run(ctx, []string{"demo", "--journal", dir}, nil, &screen, &screen)
+			got := strings.ReplaceAll(screen.String(), dir, "DIR")
+			if status != tt.status || !regexp.MustCompile(tt.want).MatchString(got) || strings.Contains(got, "{") {
+				t.Errorf("exit status %d, want %d and %s in\n%s", status, tt.status, tt.want, got)
+			}
+			if status, stdout, stderr := inProcess(t, "verify", dir); (status == 0) != (tt.status == 0) {
+				t.Errorf("verify: exit status %d\n%s%s", status, stdout, stderr)
+			}
+		})
 	}
 }
 

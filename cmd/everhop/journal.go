@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -33,10 +36,13 @@ func (f *journalFlags) add(cmd *cobra.Command) {
 
 // check returns what is wrong with the flags together.
 func (f *journalFlags) check(cmd *cobra.Command) error {
-	if f.dir != "" {
+	switch {
+	case f.dir != "":
 		return nil
+	case cmd.Flags().Changed("journal"):
+		return errors.New("--journal: empty")
 	}
-	for _, flag := range []string{"journal", "journal-retain", "journal-strict"} {
+	for _, flag := range []string{"journal-retain", "journal-strict"} {
 		if cmd.Flags().Changed(flag) {
 			return errors.New("--" + flag + ": only with --journal DIR")
 		}
@@ -44,25 +50,75 @@ func (f *journalFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// open opens the journal, if there is to be one. It must be closed.
-func (f *journalFlags) open(logger zerolog.Logger) (*fsm.FileJournal, error) {
-	journal, err := fsm.OpenJournal(f.dir, fsm.JournalOptions{
+// openJournal is a journal that a command writes. What goes wrong meanwhile is logged, and only here: the
+// errors of a sync do not reach the consumer, which would log them once more.
+type openJournal struct {
+	*fsm.FileJournal
+	logger zerolog.Logger
+	strict bool
+
+	mu      sync.Mutex
+	failure error // the newest one that was logged
+}
+
+// open opens the journal, if there is to be one. It must be closed, or finished.
+func (f *journalFlags) open(logger zerolog.Logger) (*openJournal, error) {
+	j := &openJournal{logger: logger, strict: f.strict}
+	var err error
+	j.FileJournal, err = fsm.OpenJournal(f.dir, fsm.JournalOptions{
 		RetainBytes: f.retain,
 		Strict:      f.strict,
-		OnFailure: func(err error) {
-			logger.Error().Err(err).Msg("the journal cannot be written; consuming goes on without")
-		},
+		OnFailure:   j.failed,
 		OnRecovered: func(missing uint64) {
 			logger.Warn().Uint64("missing", missing).Msg("the journal is written again")
 		},
 	})
+	var corrupt *fsm.CorruptError
+	if errors.As(err, &corrupt) {
+		const advice = "'everhop verify %s' tells how far it is whole; its --repair only sets a torn last line aside"
+		return nil, &corruptError{fmt.Errorf("--journal: %w; "+advice, err, f.dir)}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--journal: %w", err)
 	}
-	if torn := journal.Torn(); torn != "" {
+	// consumer.New would refuse it, too, among errors that are those of the command line.
+	if _, err := fsm.New(consumer.Lifecycle(), fsm.Options{Journal: j}); err != nil {
+		return nil, errors.Join(fmt.Errorf("--journal: %s is not a consumer's: %w", f.dir, err), j.Close())
+	}
+	if torn := j.Torn(); torn != "" {
 		logger.Warn().Str("file", torn).Msg("the journal ended in the middle of a line, which was set aside")
 	}
-	return journal, nil
+	return j, nil
+}
+
+func (j *openJournal) failed(err error) {
+	j.logger.Error().Err(err).Msg("the journal cannot be written; consuming goes on without")
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.failure = err
+}
+
+// Sync syncs. It returns nil: failed was told.
+func (j *openJournal) Sync() error { //nolint:unparam // the consumer looks for a method like this
+	_ = j.FileJournal.Sync()
+	return nil
+}
+
+// finish closes the journal. That it is not whole is an error if it is strict, else it is logged.
+func (j *openJournal) finish() error {
+	err := j.Close()
+	if j.strict {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if err = cmp.Or(err, j.failure); err != nil {
+			err = fmt.Errorf("--journal-strict: the journal is not whole: %w", err)
+		}
+		return err
+	}
+	if err != nil {
+		j.logger.Error().Err(err).Msg("the journal is not whole")
+	}
+	return nil
 }
 
 const (

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
@@ -67,16 +70,225 @@ func TestConsumeJournal(t *testing.T) {
 	}
 }
 
-func TestJournalInUse(t *testing.T) {
-	dir := t.TempDir()
+// makeJournal makes a journal with two events of a table, and returns its only segment.
+func makeJournal(t *testing.T, dir string, table *fsm.Table, trigger fsm.Trigger) (segment string) {
+	t.Helper()
 	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer journal.Close()
-	status, _, stderr := inProcess(t, "consume", "--url", "amqp://127.0.0.1:1", "--queue", "q", "--journal", dir)
-	if status != 1 || !strings.Contains(stderr, "--journal: ") || !strings.Contains(stderr, "pid") {
-		t.Errorf("exit status %d, %s", status, stderr)
+	machine, err := fsm.New(table, fsm.Options{Journal: journal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, fired := machine.Fire(trigger, fsm.Evidence{})
+	_, recorded := machine.Record(fsm.KindBoot, fsm.Evidence{})
+	if err := errors.Join(fired, recorded, journal.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "00000000000000000001.jsonl")
+}
+
+// tear leaves a segment as a crash does.
+func tear(t *testing.T, segment string) {
+	t.Helper()
+	file, err := os.OpenFile(segment, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = file.WriteString(`{"v":1,"ki`)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// unwritable makes a directory whose path is so long that there can be a lock in it, but no segment: root may
+// write everything else.
+func unwritable(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "00000000000000000001.jsonl")); !errors.Is(err, os.ErrNotExist) {
+			return dir
+		}
+		dir = filepath.Join(dir, "0123456789")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// By default everhop consumes without its journal, and says so once; with --journal-strict it does not begin.
+func TestJournalNotWritable(t *testing.T) {
+	for _, strict := range []bool{false, true} {
+		server := brokertest.NewServer(t)
+		if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1")); err != nil {
+			t.Fatal(err)
+		}
+		dir := unwritable(t)
+		status, stdout, stderr := inProcess(t, "consume", "--url", server.URL(), "--queue", "q", "--count", "1",
+			"--journal", dir, "--journal-strict="+strconv.FormatBool(strict))
+		stderr = strings.ReplaceAll(stderr, dir, "DIR")
+		said := strings.Count(stderr, `"message":"the journal cannot be written; consuming goes on without"`)
+		lost := strings.Count(stderr, `"error":"fsm: the last 4 events are not in the journal: open DIR/`)
+		if !strict && (status != 0 || stdout != "1\n" || said != 1 || lost != 1) {
+			t.Errorf("exit status %d, %q; said %d times, lost %d\n%s", status, stdout, said, lost, stderr)
+		}
+		if strict && (status != 1 || stdout != "" || said != 0 || !strings.Contains(stderr, "everhop: journal refused boot event 1 ")) {
+			t.Errorf("strict: exit status %d, %q\n%s", status, stdout, stderr)
+		}
+	}
+}
+
+// A journal that cannot be used is no fault of the command line. Nothing has happened then.
+func TestJournalRefused(t *testing.T) {
+	door, err := fsm.NewTable("Open", []fsm.State{"Open", "Closed"}, []fsm.Row{{From: []fsm.State{"Open"}, Trigger: "Close", To: "Closed", Doc: "pulled shut"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		spoil  func(t *testing.T, dir string)
+		status int
+		want   []string // DIR is the journal's directory
+	}{
+		{"in use", func(t *testing.T, dir string) {
+			journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { journal.Close() })
+		}, 1, []string{"DIR is written by pid " + strconv.Itoa(os.Getpid()) + " on "}},
+		{"damaged", func(t *testing.T, dir string) {
+			segment := makeJournal(t, dir, consumer.Lifecycle(), consumer.Connect)
+			text, err := os.ReadFile(segment)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed := strings.Replace(string(text), "Connecting", "connecting", 1)
+			if err := os.WriteFile(segment, []byte(changed), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, 3, []string{"DIR/00000000000000000001.jsonl:2 is damaged at byte ", "'everhop verify DIR' tells", "--repair only sets a torn last line aside\n"}},
+		{"of another table", func(t *testing.T, dir string) { makeJournal(t, dir, door, "Close") },
+			1, []string{`DIR is not a consumer's: the journal ends at seq 2 in "Closed", which the table does not declare`}},
+		{"no directory", func(t *testing.T, dir string) {
+			if err := os.WriteFile(dir, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, 1, []string{"mkdir DIR: "}},
+	}
+	for _, tt := range tests {
+		for _, args := range []string{"consume --url amqp://127.0.0.1:1 --queue q", "demo --dot GRAPH"} {
+			t.Run(tt.name+"/"+args[:strings.Index(args, " ")], func(t *testing.T) {
+				graph, dir := filepath.Join(t.TempDir(), "run.dot"), filepath.Join(t.TempDir(), "journal")
+				if err := os.WriteFile(graph, []byte("yesterday's"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				tt.spoil(t, dir)
+				args := append(strings.Fields(strings.ReplaceAll(args, "GRAPH", graph)), "--journal", dir)
+				for range 2 { // the second time, too: it is not left locked
+					status, stdout, stderr := inProcess(t, args...)
+					if status != tt.status || stdout != "" || !strings.HasPrefix(stderr, "everhop: --journal: ") || strings.Count(stderr, "\n") != 1 {
+						t.Errorf("exit status %d, want %d; stdout %q, stderr\n%s", status, tt.status, stdout, stderr)
+					}
+					for _, want := range tt.want {
+						if want = strings.ReplaceAll(want, "DIR", dir); !strings.Contains(stderr, want) {
+							t.Errorf("no %q in\n%s", want, stderr)
+						}
+					}
+				}
+				if got, err := os.ReadFile(graph); string(got) != "yesterday's" {
+					t.Errorf("the graph: %q, %v", got, err)
+				}
+			})
+		}
+	}
+}
+
+// What somebody does to a journal while it is written is said once, and with --journal-strict it is an error.
+func TestJournalSpoiled(t *testing.T) {
+	const failure = `"message":"the journal cannot be written; consuming goes on without"`
+	tests := []struct {
+		name, command string // the command is run in the journal's directory
+		flags         []string
+		status        int
+		want          string // in standard error
+		whole         bool   // what is there is right
+	}{
+		{"removed", "rm *.jsonl", nil, 0, `"missing":`, true},
+		{"removed, strict", "rm *.jsonl", []string{"--journal-strict"}, 1,
+			"everhop: --journal-strict: the journal is not whole: ", true},
+		{"blocked", "rm *.jsonl lock && mkdir lock", nil, 0, `"message":"the journal is not whole"`, false},
+		{"blocked, strict", "rm *.jsonl lock && mkdir lock", []string{"--journal-strict"}, 1,
+			"events are not in the journal: open ", false},
+		{"left alone, strict", "true", []string{"--journal-strict"}, 0, `"message":"drained"`, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			server := brokertest.NewServer(t)
+			if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1")); err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(t.TempDir(), "journal")
+			status, _, stderr := inProcess(t, append([]string{"consume", "--url", server.URL(), "--queue", "q", "--count", "1",
+				"--journal", dir, "--exec", "cd '" + dir + "' && " + tt.command}, tt.flags...)...)
+			if status != tt.status || !strings.Contains(stderr, tt.want) {
+				t.Errorf("exit status %d, want %d and %q in\n%s", status, tt.status, tt.want, stderr)
+			}
+			said := strings.Count(stderr, failure)
+			if spoiled := tt.command != "true"; spoiled && said != 1 || !spoiled && said != 0 || strings.Contains(stderr, "synced") {
+				t.Errorf("said %d times:\n%s", said, stderr)
+			}
+			if status, stdout, stderr := inProcess(t, "verify", dir); (status == 0) != tt.whole {
+				t.Errorf("verify: exit status %d\n%s%s", status, stdout, stderr)
+			}
+		})
+	}
+}
+
+// The consumer's syncs reach the disk; what is wrong then is logged, and no news for the consumer. Retention is
+// what the flag says.
+func TestOpenJournal(t *testing.T) {
+	var log transcript
+	flags := journalFlags{dir: filepath.Join(t.TempDir(), "journal"), retain: leastRetain}
+	journal, err := flags.open(zerolog.New(&log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine, err := fsm.New(consumer.Lifecycle(), fsm.Options{Journal: journal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		if _, err := machine.Record(fsm.KindNote, fsm.Evidence{Note: strings.Repeat("x", 100)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := int64(0)
+	segments, err := filepath.Glob(filepath.Join(flags.dir, "*.jsonl"))
+	for _, segment := range segments {
+		info, err := os.Stat(segment)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept += info.Size()
+	}
+	if err != nil || kept < leastRetain/2 || kept > leastRetain*5/4 {
+		t.Errorf("%d bytes in %d segments are kept, %v; want about %d", kept, len(segments), err, leastRetain)
+	}
+	if err := errors.Join(journal.Sync(), os.RemoveAll(flags.dir)); err != nil || log.String() != "" {
+		t.Errorf("%v, %s", err, &log)
+	}
+	err = journal.Sync()
+	if got := log.String(); err != nil || strings.Count(got, "\n") != 1 || !strings.Contains(got, "was removed") {
+		t.Errorf("%v, %s", err, got)
+	}
+	if err := journal.finish(); err != nil {
+		t.Error(err)
+	}
+	if got := log.String(); !strings.Contains(got, `"message":"the journal is written again"`) {
+		t.Error(got)
 	}
 }
 
@@ -95,26 +307,8 @@ func TestSize(t *testing.T) {
 
 func TestVerifyRepair(t *testing.T) {
 	dir := t.TempDir()
-	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	machine, err := fsm.New(consumer.Lifecycle(), fsm.Options{Journal: journal})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, fired := machine.Fire(consumer.Connect, fsm.Evidence{})
-	if err := errors.Join(fired, journal.Close()); err != nil {
-		t.Fatal(err)
-	}
-	segment := filepath.Join(dir, "00000000000000000001.jsonl")
-	text, err := os.ReadFile(segment)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(segment, append(text, `{"v":1,"ki`...), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	segment := makeJournal(t, dir, consumer.Lifecycle(), consumer.Connect)
+	tear(t, segment)
 	if status, _, stderr := inProcess(t, "verify", dir); status != 3 || !strings.Contains(stderr, "damaged") {
 		t.Errorf("torn: exit status %d, %s", status, stderr)
 	}
@@ -122,7 +316,7 @@ func TestVerifyRepair(t *testing.T) {
 		t.Errorf("replay of a torn journal: exit status %d, %s", status, stdout)
 	}
 	status, stdout, stderr := inProcess(t, "verify", "--repair", dir)
-	if status != 0 || !strings.HasPrefix(stdout, "checked           2 events") || !strings.Contains(stderr, segment+".torn") {
+	if status != 0 || !strings.HasPrefix(stdout, "checked           3 events") || !strings.Contains(stderr, segment+".torn") {
 		t.Errorf("repaired: exit status %d\n%s%s", status, stdout, stderr)
 	}
 	if status, _, stderr := inProcess(t, "verify", "--repair", segment); status != 1 || !strings.Contains(stderr, "is not the directory of a journal") {

@@ -29,9 +29,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // conclude tells how it went, with an exit status and if need be in words.
 func conclude(err error, stderr io.Writer) int {
+	err = withoutReader(err)
 	var usage *usageError
 	switch {
-	case err == nil, readerGone(err):
+	case err == nil:
 		return 0
 	case errors.As(err, &usage):
 		complain(stderr, fmt.Sprintf("%v; see '%s --help'", err, usage.command))
@@ -46,6 +47,21 @@ func conclude(err error, stderr io.Writer) int {
 		return 130 // as a shell says it of a command that SIGINT has ended
 	}
 	return 1
+}
+
+// withoutReader leaves out of joined errors that the reader has had enough, which is none.
+func withoutReader(err error) error {
+	if !readerGone(err) {
+		return err
+	}
+	var rest []error
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		for _, one := range joined.Unwrap() {
+			rest = append(rest, withoutReader(one))
+		}
+	}
+	return errors.Join(rest...)
 }
 
 // complain prints an error as one line, joined errors too.

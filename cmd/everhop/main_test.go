@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log"
 	"os"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,7 +40,7 @@ func TestMain(m *testing.M) {
 // inProcess runs everhop in this process: for what needs no process of its own.
 func inProcess(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
-	var out, err bytes.Buffer
+	var out, err transcript
 	status = run(t.Context(), append([]string{}, args...), io.LimitReader(nil, 0), &out, &err)
 	return status, out.String(), err.String()
 }
@@ -58,6 +61,30 @@ func TestComplain(t *testing.T) {
 		complain(&out, tt.text)
 		if diff := cmp.Diff("everhop: "+tt.want+"\n", out.String()); diff != "" {
 			t.Error(diff)
+		}
+	}
+}
+
+// That the reader has had enough is no failure, but it hides none either.
+func TestConcludeReaderGone(t *testing.T) {
+	gone := &outputError{&os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}}
+	damaged := &corruptError{errors.New("damaged")}
+	tests := []struct {
+		err    error
+		status int
+		said   string
+	}{
+		{gone, 0, ""},
+		{errors.Join(nil, gone), 0, ""},
+		{errors.Join(errors.Join(gone, errors.New("broken")), nil), 1, "everhop: broken\n"},
+		{errors.Join(gone, damaged), 3, "everhop: damaged\n"},
+		{errors.Join(errors.New("a"), errors.New("b")), 1, "everhop: a; b\n"},
+		{&outputError{syscall.ENOSPC}, 1, "everhop: standard output: no space left on device\n"},
+	}
+	for _, tt := range tests {
+		var said strings.Builder
+		if status := conclude(tt.err, &said); status != tt.status || said.String() != tt.said {
+			t.Errorf("%q: exit status %d, %q; want %d, %q", tt.err, status, said.String(), tt.status, tt.said)
 		}
 	}
 }

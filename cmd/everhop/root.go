@@ -16,7 +16,7 @@ func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 		Short: "Consume from RabbitMQ, and keep consuming",
 		Long: `everhop consumes from RabbitMQ through whatever happens to the connection, and publishes with confirms.
 
-Exit status: 0 done, 1 failed, 2 wrong command line.`,
+Exit status: 0 done, 1 failed, 2 wrong command line, 3 the journal is damaged, 130 given up after a signal.`,
 		Example: `  everhop demo
   everhop consume --url amqp://guest:guest@localhost/ --queue orders
   seq 1000 | everhop publish --queue orders

@@ -1,8 +1,19 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/consumer"
 )
 
 func TestUsageErrors(t *testing.T) {
@@ -68,6 +79,9 @@ func TestUsageErrors(t *testing.T) {
 		{"graph format", "graph --format gif", `--format: "gif": expected dot, mermaid, markdown, svg or png; see 'everhop graph --help'`},
 		{"graph of a journal as a table", "graph --format markdown --journal x", `--format markdown: shows nothing of a journal; see 'everhop graph --help'`},
 		{"journal retention alone", "consume --queue q --url amqp://h --journal-retain 1GB", `--journal-retain: only with --journal DIR; see 'everhop consume --help'`},
+		{"journal empty", "consume --queue q --url amqp://h --journal= --journal-retain 1GB", `--journal: empty; see 'everhop consume --help'`},
+		{"demo journal empty", "demo --journal=", `--journal: empty; see 'everhop demo --help'`},
+		{"journal strict alone", "consume --queue q --url amqp://h --journal-strict", `--journal-strict: only with --journal DIR; see 'everhop consume --help'`},
 		{"version argument", "version 2", `unexpected argument "2"; see 'everhop version --help'`},
 	}
 	for _, tt := range tests {
@@ -103,4 +117,64 @@ func TestVersion(t *testing.T) {
 	if !strings.HasPrefix(command, "everhop ") || !strings.Contains(command, " go1.") || command != "everhop "+flag {
 		t.Errorf("version: %q, --version: %q", command, flag)
 	}
+}
+
+// Each command's help tells all exit statuses that it has, and no other; that of everhop those of all commands.
+func TestExitStatuses(t *testing.T) {
+	server := brokertest.NewServer(t)
+	if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1")); err != nil {
+		t.Fatal(err)
+	}
+	damaged := t.TempDir()
+	segment := makeJournal(t, damaged, consumer.Lifecycle(), consumer.Connect)
+	if err := os.WriteFile(segment, []byte("{}\n{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	nowhere := filepath.Join(t.TempDir(), "missing", "file")
+	tests := []struct {
+		command  string
+		statuses []string // the arguments that lead to status 0, 1, 2, ...
+	}{
+		{"consume", []string{
+			"--count 1 --queue q --url " + server.URL(), "--queue q --url amqps://h?cacertfile=" + nowhere, "",
+			"--queue q --url amqp://h --journal " + damaged,
+		}},
+		{"publish", []string{"--queue q --url " + server.URL(), "--queue q --url amqps://h?cacertfile=" + nowhere, ""}},
+		{"demo", []string{"", "--dot " + nowhere, "--dot=", "--journal " + damaged}},
+	}
+	for _, tt := range tests {
+		var have []string
+		for want, args := range tt.statuses {
+			ctx, interrupt := context.WithCancel(t.Context())
+			if tt.command == "demo" {
+				interrupt()
+			}
+			var out transcript
+			if got := run(ctx, strings.Fields(tt.command+" "+args), strings.NewReader(""), &out, &out); got != want {
+				t.Errorf("%s %s: exit status %d, want %d\n%s", tt.command, args, got, want, &out)
+			}
+			interrupt()
+			have = append(have, strconv.Itoa(want))
+		}
+		if told := toldStatuses(t, tt.command); !slices.Equal(told, have) {
+			t.Errorf("%s --help tells of exit status %s; it has %s", tt.command, told, have)
+		}
+	}
+	var all []string
+	for _, args := range helped(newRoot(nil, nil, nil))[1:] {
+		all = append(all, toldStatuses(t, args...)...)
+	}
+	slices.SortFunc(all, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
+	if told, all := toldStatuses(t), slices.Compact(all); !slices.Equal(told, all) {
+		t.Errorf("everhop --help tells of exit status %s; its commands of %s", told, all)
+	}
+}
+
+// toldStatuses are the numbers in the paragraph "Exit status: ..." of a command's help, or "Exit status, of
+// everhop itself: ...".
+func toldStatuses(t *testing.T, command ...string) []string {
+	t.Helper()
+	_, help, _ := inProcess(t, append(command, "--help")...)
+	told := regexp.MustCompile(`(?ms)^Exit status[^:\d]*:.*?\n\n`).FindString(help)
+	return regexp.MustCompile(`\b\d+\b`).FindAllString(told, -1)
 }

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,13 +39,20 @@ func restart(outage time.Duration) fault {
 func TestShort(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	r, err := shortDemonstration(&out, connectionReset, restart(200*time.Millisecond), consumerCancel).run(t.Context(), t.Context())
+	cancel := consumerCancel
+	cancel.mend = func(*brokertest.Server) error { return errors.New("mended, though it was overcome") }
+	r, err := shortDemonstration(&out, connectionReset, restart(200*time.Millisecond), cancel).run(t.Context(), t.Context())
 	if err != nil || r.tally.published == 0 || r.tally.handled != r.tally.published || r.tally.lost != 0 || len(r.outcomes) != 3 {
 		t.Errorf("%v, %+v\n%s", err, r, out.String())
 	}
 	for _, o := range r.outcomes {
 		if !o.overcome || o.noticed == absent || o.handled < o.noticed || o.caughtUp < o.handled {
 			t.Errorf("%s: %+v", o.fault, o)
+		}
+	}
+	for i, o := range r.outcomes[1:] {
+		if former := r.outcomes[i]; former.until != o.began {
+			t.Errorf("%s counts until %v, but %s began at %v", former.fault, former.until, o.fault, o.began)
 		}
 	}
 	if o := r.outcomes[1]; o.returned-o.began < 200*time.Millisecond || o.handled < 200*time.Millisecond {
@@ -81,6 +89,9 @@ func TestInterrupted(t *testing.T) {
 				t.Parallel()
 				var out strings.Builder
 				d := shortDemonstration(&out, tt.fault)
+				if tt.name == "before the fault" {
+					d.pause = time.Hour // however busy the machine is
+				}
 				soft, stop := context.WithCancel(t.Context())
 				hard, kill := context.WithCancel(t.Context())
 				defer kill()
@@ -118,15 +129,53 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// Who wants to stop is not kept long by messages that cannot be handled.
+func TestInterruptedInHurry(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	d := shortDemonstration(&out, fault{name: "away", words: []string{"the consumer is kept away."}, strike: keepAway})
+	d.patience, d.hurry = time.Hour, time.Millisecond
+	soft, stop := context.WithCancel(t.Context())
+	defer stop()
+	hard, kill := context.WithTimeout(t.Context(), time.Minute)
+	defer kill()
+	go func() {
+		defer stop()
+		d.ledger.await(hard, func(h *history) bool {
+			state, since := h.state()
+			return state == consumer.Reviving && slices.ContainsFunc(h.messages, func(m message) bool { return m.confirmed > since })
+		})
+	}()
+	r, err := d.run(soft, hard)
+	if err != nil || hard.Err() != nil || !r.interrupted || r.tally.waiting == 0 {
+		t.Errorf("%v, %v: %+v\n%s", err, hard.Err(), r.tally, out.String())
+	}
+}
+
+// Nothing is played for nobody.
+func TestEndsWithItsOutput(t *testing.T) {
+	t.Parallel()
+	read, write := io.Pipe()
+	read.Close()
+	d := shortDemonstration(write, connectionReset)
+	d.pause = time.Hour
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := d.run(ctx, ctx)
+	if err != nil || ctx.Err() != nil || !r.interrupted || d.screen.failure() != io.ErrClosedPipe {
+		t.Errorf("%v, %v, interrupted %v: %v", err, ctx.Err(), r.interrupted, d.screen.failure())
+	}
+}
+
+// keepAway cuts the consumer off, and lets it not come back.
+func keepAway(s *brokertest.Server) {
+	s.RefuseConnections()
+	s.Inject(brokertest.Now.Of(name), brokertest.Reset())
+}
+
 // What goes wrong beyond what was planned is told, and no success.
 func TestFails(t *testing.T) {
-	away := fault{
-		name: "away", words: []string{"the consumer is kept away."},
-		strike: func(s *brokertest.Server) {
-			s.RefuseConnections()
-			s.Inject(brokertest.Now.Of(name), brokertest.Reset())
-		},
-	}
+	away := fault{name: "away", words: []string{"the consumer is kept away."}, strike: keepAway}
 	emptied := away
 	emptied.outage, emptied.mend = 300*time.Millisecond, func(s *brokertest.Server) error {
 		s.DeleteQueue(queue)
