@@ -1,16 +1,64 @@
-// Command everhop consumes from RabbitMQ through whatever happens to the connection, and publishes
-// with confirms.
+// Command everhop consumes from RabbitMQ through whatever happens to the connection, publishes with
+// confirms, and tells from what it kept what has happened.
 //
 //	everhop consume ── messages ──► standard output, or the standard input of a command
-//	                ── events ────► standard error, one line for each transition
+//	                ── events ────► standard error, one line for each transition, and --journal
 //	everhop publish ◄── lines ───── standard input
 //	everhop demo                    a consumer that survives, to watch
-//	everhop graph                   the states of a consumer, to draw
+//	everhop replay  ◄── events ──── a journal or a log: what happened, when and why
+//	everhop verify  ◄── events ──── a journal: whether it is whole, and obeys the table of states
+//	everhop graph   ◄── events ──── the states of a consumer, to draw, and what happened in them
 //	everhop version
 //
-// It only parses, wires and prints: consuming is package consumer's, publishing package broker's.
+// It only parses, wires and prints: consuming is package consumer's, publishing package broker's, the past
+// that of packages fsm and consumer/history.
 //
-// Exit status: 0 when all is done, also after SIGINT or SIGTERM to consume, and when the reader of
-// standard output has had enough; 1 when it failed, or did not let what was at hand finish; 2 when the
-// command line is wrong.
+// Exit status: 0 when all is done, also after SIGINT or SIGTERM to consume, and when the reader of standard
+// output has had enough; 1 when it failed, or did not let what was at hand finish; 2 when the command line
+// is wrong; 3 when a journal is damaged; 130 when a signal came before there was a result.
+//
+// # Files
+//
+//	the program
+//	  main.go             arguments to exit status; errors in words, without passwords
+//	  root.go             the commands, and what they have in common
+//	  flags.go            flags that say what they accept
+//	  signals.go          the first signal asks to stop, the second one hurries
+//	  stderr.go           standard error that nobody reads holds nobody up
+//	  logging.go          --log-level, --log-format
+//	  argv.go             passwords vanish from the list of processes
+//	  version.go          everhop version
+//	consume
+//	  consume.go          everhop consume
+//	  urls.go             --url, and its variable of the environment
+//	  config.go           the flags as a consumer.Config
+//	  outcomes.go         what becomes of a message that fails
+//	  journal.go          --journal
+//	  limit.go            --count
+//	  output.go           messages to standard output, many with one write
+//	  jsonl.go            a message as a line of JSON
+//	  exec.go             messages to a command
+//	  reader.go           the reader of standard output has gone
+//	publish
+//	  publish.go          everhop publish
+//	  lines.go            messages from lines
+//	  progress.go         how far it is
+//	demo
+//	  demo.go             everhop demo; the rest is in internal/demo
+//	the past
+//	  source.go           events from wherever they are kept
+//	  source_journal.go   a journal
+//	  source_log.go       a log
+//	  source_tail.go      a log that grows
+//	  source_stream.go    standard input and pipes, which can be read once
+//	  replay.go           everhop replay
+//	  replay_time.go      --at, --since, --until
+//	  replay_telling.go   event by event
+//	  replay_page.go      wide, narrow or no terminal
+//	  replay_width.go     how wide it is
+//	  replay_timeline.go  a line of the timeline
+//	  replay_report.go    the summary, and the state at a moment
+//	  replay_json.go      all that for machines
+//	  verify.go           everhop verify
+//	  graph.go            everhop graph
 package main

@@ -42,7 +42,7 @@ func TestConsumeJournal(t *testing.T) {
 		t.Errorf("graph: exit status %d\n%s%s", status, stdout, stderr)
 	}
 	status, stdout, stderr = inProcess(t, "graph", "--journal", dir, "--format", "mermaid")
-	if status != 0 || !strings.Contains(stdout, "Connecting --> Consuming : Connected 2#215;") {
+	if status != 0 || !strings.Contains(stdout, "Connecting --> Consuming : Connected 2×") {
 		t.Errorf("graph: exit status %d\n%s%s", status, stdout, stderr)
 	}
 
