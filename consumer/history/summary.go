@@ -2,6 +2,7 @@ package history
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/everhop/everhop/consumer"
@@ -19,17 +20,20 @@ type Summary struct {
 	Since, Until time.Time
 
 	at      position
+	past    []string // runs before that of at, the newest last, at most maxPast
 	now     condition
 	totals  totals
 	counted bool // Since was reached
 	over    bool // Until was
 }
 
+// maxPast is how many runs may take turns, and be told from runs after one another.
+const maxPast = 16
+
 // position is where in the log the newest event is.
 type position struct {
 	begun bool
 	run   string
-	ended string // the run before
 	seq   uint64
 	time  time.Time
 	mono  int64
@@ -141,9 +145,10 @@ func (s *Summary) restart(e *fsm.Event) {
 		s.enter(e.From, e.Time.Add(-in), nil)
 		s.pass(in)
 	}
-	s.totals.runs++
-	if e.Run == s.at.ended {
+	if slices.Contains(s.past, e.Run) {
 		s.totals.overlaps++
+	} else {
+		s.totals.runs++
 	}
 	if e.Seq <= s.at.seq {
 		s.at.seq = 0 // without a journal, each run begins with 1
@@ -227,11 +232,11 @@ func (s *Summary) elapsed(e *fsm.Event) time.Duration {
 }
 
 func (s *Summary) move(e *fsm.Event) {
-	ended := s.at.ended
-	if e.Run != s.at.run {
-		ended = s.at.run
+	if s.at.begun && e.Run != s.at.run && !slices.Contains(s.past, s.at.run) {
+		s.past = append(s.past, s.at.run)
+		s.past = s.past[max(0, len(s.past)-maxPast):]
 	}
-	s.at = position{begun: true, run: e.Run, ended: ended, seq: e.Seq, time: e.Time, mono: e.MonoNS}
+	s.at = position{begun: true, run: e.Run, seq: e.Seq, time: e.Time, mono: e.MonoNS}
 }
 
 // number counts the events that are missing before e.

@@ -32,9 +32,13 @@ func TestSummaryRunsWithoutJournal(t *testing.T) {
 	if r.Missing != 5 || r.Up != 117*time.Second || r.Down != 20*ms+2*time.Second+20*ms+3*time.Second {
 		t.Errorf("missing %d, up %v, down %v", r.Missing, r.Up, r.Down)
 	}
-	// Two processes, one name.
-	if r = summarize([]fsm.Event{a.log[0], b.log[0], a.log[1], b.log[1]}); r.Overlaps != 2 {
-		t.Errorf("%d overlaps", r.Overlaps)
+	// Two processes with one name, and three.
+	if r = summarize([]fsm.Event{a.log[0], b.log[0], a.log[1], b.log[1]}); r.Overlaps != 2 || r.Runs != 2 {
+		t.Errorf("%d overlaps of %d runs", r.Overlaps, r.Runs)
+	}
+	r = summarize([]fsm.Event{a.log[0], b.log[0], c.log[0], a.log[1], b.log[1], c.log[1]})
+	if r.Overlaps != 3 || r.Runs != 3 {
+		t.Errorf("%d overlaps of %d runs", r.Overlaps, r.Runs)
 	}
 }
 
