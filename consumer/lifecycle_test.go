@@ -2,22 +2,20 @@ package consumer_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
 
-var update = flag.Bool("update", false, "write the golden files in testdata")
-
 const testdata = "../testdata"
+
+// goldens is the same, seen from this package's folder testdata.
+const goldens = "../" + testdata + "/"
 
 // TestLifecycle compares what the machine does for every pair of state and trigger with
 // testdata/lifecycle.txt, one row a case, and with the pure Next.
@@ -43,7 +41,7 @@ func TestLifecycle(t *testing.T) {
 		}
 		got.WriteString("\n")
 	}
-	golden(t, "lifecycle.txt", strings.TrimSuffix(got.String(), "\n"))
+	golden.Assert(t, strings.TrimSuffix(got.String(), "\n"), goldens+"lifecycle.txt")
 }
 
 // machineIn gives a machine in any state, by way of a journal that ends there.
@@ -62,24 +60,7 @@ func machineIn(t *testing.T, table *fsm.Table, state fsm.State) *fsm.Machine {
 
 func TestLifecycleDrawings(t *testing.T) {
 	table := consumer.Lifecycle()
-	golden(t, "lifecycle.dot", table.DOT())
-	golden(t, "lifecycle.mmd", table.Mermaid())
-	golden(t, "lifecycle.md", table.Markdown())
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join(testdata, name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got); write it with -update:\n%s", path, diff)
-	}
+	golden.Assert(t, table.DOT(), goldens+"lifecycle.dot")
+	golden.Assert(t, table.Mermaid(), goldens+"lifecycle.mmd")
+	golden.Assert(t, table.Markdown(), goldens+"lifecycle.md")
 }

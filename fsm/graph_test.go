@@ -7,8 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/everhop/everhop/fsm"
 )
+
+// goldens is where the golden files are, seen from this package's folder testdata.
+const goldens = "../../testdata/fsm/"
 
 // oddTable has parallel edges, self loops and the names that break writers.
 func oddTable(t *testing.T) *fsm.Table {
@@ -35,9 +40,9 @@ func oddTable(t *testing.T) *fsm.Table {
 func TestGoldenDrawings(t *testing.T) {
 	for name, table := range map[string]*fsm.Table{"door": doorTable(t), "odd": oddTable(t)} {
 		t.Run(name, func(t *testing.T) {
-			golden(t, name+".dot", table.DOT())
-			golden(t, name+".mmd", table.Mermaid())
-			golden(t, name+".md", table.Markdown())
+			golden.Assert(t, table.DOT(), goldens+name+".dot")
+			golden.Assert(t, table.Mermaid(), goldens+name+".mmd")
+			golden.Assert(t, table.Markdown(), goldens+name+".md")
 		})
 	}
 }
@@ -54,11 +59,11 @@ func TestGoldenSummary(t *testing.T) {
 	m.Fire("Close", fsm.Evidence{})
 	fire(t, m, "Open", "Kick")
 	happened := summaryOf(ring.Events())
-	golden(t, "door-summary.dot", table.DOTSummary(happened, "Kick"))
-	golden(t, "door-summary.mmd", table.MermaidSummary(happened))
-	golden(t, "door-nothing.dot", table.DOTSummary(&fsm.Summary{}))
-	golden(t, "odd-summary.dot", oddTable(t).DOTSummary(oddSummary(), "Greet"))
-	golden(t, "odd-summary.mmd", oddTable(t).MermaidSummary(oddSummary()))
+	golden.Assert(t, table.DOTSummary(happened, "Kick"), goldens+"door-summary.dot")
+	golden.Assert(t, table.MermaidSummary(happened), goldens+"door-summary.mmd")
+	golden.Assert(t, table.DOTSummary(&fsm.Summary{}), goldens+"door-nothing.dot")
+	golden.Assert(t, oddTable(t).DOTSummary(oddSummary(), "Greet"), goldens+"odd-summary.dot")
+	golden.Assert(t, oddTable(t).MermaidSummary(oddSummary()), goldens+"odd-summary.mmd")
 }
 
 // oddSummary has one of two parallel edges of the odd table, and what only another

@@ -1,17 +1,16 @@
 package main
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 )
-
-var update = flag.Bool("update", false, "write the golden files in testdata")
 
 // The help of each command is testdata/help/COMMAND.txt.
 func TestHelp(t *testing.T) {
@@ -19,8 +18,8 @@ func TestHelp(t *testing.T) {
 	goldens := map[string]bool{}
 	for _, args := range helped(newRoot(nil, nil, nil)) {
 		name := strings.Join(append([]string{"everhop"}, args...), " ")
-		golden := filepath.Join(folder, strings.ReplaceAll(name, " ", "_")+".txt")
-		goldens[filepath.Base(golden)] = true
+		file := strings.ReplaceAll(name, " ", "_") + ".txt"
+		goldens[file] = true
 		t.Run(name, func(t *testing.T) {
 			status, stdout, stderr := inProcess(t, append(args, "--help")...)
 			if status != 0 || stderr != "" {
@@ -29,21 +28,7 @@ func TestHelp(t *testing.T) {
 			if !strings.Contains(stdout, "Examples:\n  ") {
 				t.Error("no examples")
 			}
-			if *update {
-				if err := os.MkdirAll(folder, 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(golden, []byte(stdout), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatalf("%v; go test ./cmd/everhop -run Help -update writes it", err)
-			}
-			if diff := cmp.Diff(string(want), stdout); diff != "" {
-				t.Errorf("%s differs; go test ./cmd/everhop -run Help -update writes it\n%s", golden, diff)
-			}
+			golden.Assert(t, stdout, "help/"+file)
 			if _, viaHelp, _ := inProcess(t, append([]string{"help"}, args...)...); viaHelp != stdout {
 				t.Errorf("everhop help says something else:\n%s", cmp.Diff(stdout, viaHelp))
 			}

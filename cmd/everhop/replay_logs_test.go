@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/everhop/everhop/consumer"
@@ -45,5 +47,5 @@ func TestReplayLogs(t *testing.T) {
 		return e.Trigger == consumer.DrainTimeout || e.Trigger == consumer.HeartbeatOK || e.Trigger == consumer.ReviveFailed && e.Attempt&(e.Attempt-1) != 0
 	}
 	_, got, _ := withInput(t, logOf(t, slices.DeleteFunc(p.log, routine), ""), "replay", "-", "--utc")
-	golden(t, "log-info", got)
+	golden.Assert(t, got, "replay/log-info.txt")
 }

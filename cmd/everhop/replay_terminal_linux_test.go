@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -46,7 +48,7 @@ func TestTerminalReplay(t *testing.T) {
 			if tt.wide {
 				name = "wide"
 			}
-			golden(t, name, strings.ReplaceAll(escapes.ReplaceAllString(got, ""), "\r\n", "\n"))
+			golden.Assert(t, strings.ReplaceAll(escapes.ReplaceAllString(got, ""), "\r\n", "\n"), "replay/"+name+".txt")
 		})
 	}
 }

@@ -3,34 +3,14 @@ package main
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/google/go-cmp/cmp"
 )
-
-// golden compares with testdata/replay/name.txt.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", "replay", name+".txt")
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v; go test ./cmd/everhop -run Replay -update writes it", err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs; go test ./cmd/everhop -run Replay -update writes it\n%s", path, diff)
-	}
-}
 
 // withInput runs everhop in this process, with something on standard input.
 func withInput(t *testing.T, stdin string, args ...string) (status int, stdout, stderr string) {
@@ -51,7 +31,7 @@ func tells(t *testing.T, p *past, tests map[string]string) {
 			if status != 0 || stderr != "" {
 				t.Errorf("exit status %d, stderr %q", status, stderr)
 			}
-			golden(t, name, stdout)
+			golden.Assert(t, stdout, "replay/"+name+".txt")
 			args[1] = "-"
 			if _, piped, _ := withInput(t, log, args...); piped != stdout {
 				t.Errorf("from standard input it is something else:\n%s", cmp.Diff(stdout, piped))
@@ -72,7 +52,7 @@ func TestReplayMachines(t *testing.T) {
 	}
 	path := mixed.logFile()
 	_, stdout, _ := inProcess(t, "replay", path, "--utc")
-	golden(t, "machines", stdout)
+	golden.Assert(t, stdout, "replay/machines.txt")
 	_, one, _ := inProcess(t, "replay", path, "--utc", "--machine", "mails")
 	_, alone, _ := inProcess(t, "replay", b.logFile(), "--utc")
 	if diff := cmp.Diff(alone, one); diff != "" {

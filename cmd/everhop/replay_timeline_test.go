@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"gotest.tools/v3/golden"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/everhop/everhop/consumer"
@@ -54,7 +56,7 @@ func TestReplayPages(t *testing.T) {
 				}
 				return
 			}
-			golden(t, tt.name, got)
+			golden.Assert(t, got, "replay/"+tt.name+".txt")
 			for line := range strings.Lines(got) {
 				if n := utf8.RuneCountInString(line) - 1; tt.page.width > 0 && n > tt.page.width {
 					t.Errorf("%d columns: %s", n, line)

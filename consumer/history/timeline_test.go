@@ -1,24 +1,19 @@
 package history_test
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm"
 )
-
-var update = flag.Bool("update", false, "write the golden files in testdata")
 
 // told is an entry as the goldens have it.
 func told(e history.Entry) string {
@@ -91,20 +86,7 @@ func TestTimeline(t *testing.T) {
 				timeline.Apply(e)
 			}
 			timeline.Flush()
-			golden := filepath.Join("testdata", tt.name+".txt")
-			if *update {
-				os.MkdirAll("testdata", 0o755)
-				if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatalf("%v; go test ./consumer/history -run Timeline -update writes it", err)
-			}
-			if diff := cmp.Diff(string(want), got.String()); diff != "" {
-				t.Error(diff)
-			}
+			golden.Assert(t, got.String(), tt.name+".txt")
 		})
 	}
 }

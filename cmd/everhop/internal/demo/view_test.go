@@ -1,21 +1,16 @@
 package demo
 
 import (
-	"flag"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
-
-var update = flag.Bool("update", false, "write the golden files in testdata")
 
 var coloured = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
@@ -59,7 +54,7 @@ func TestView(t *testing.T) {
 					t.Errorf("ends with a blank: %q", line)
 				}
 			}
-			golden(t, name, lines)
+			golden.Assert(t, strings.ReplaceAll(strings.Join(lines, "\n")+"\n", "\x1b", "ESC"), name+".txt")
 		})
 	}
 }
@@ -89,25 +84,4 @@ func told(ink ink) (lines []string) {
 			fsm.Evidence{Attempt: attempt, Error: "dial: connect: connection refused"})
 	}
 	return append(lines, describe(fsm.Event{Kind: fsm.KindStale}, ink)...)
-}
-
-func golden(t *testing.T, name string, lines []string) {
-	t.Helper()
-	got := strings.ReplaceAll(strings.Join(lines, "\n")+"\n", "\x1b", "ESC")
-	path := filepath.Join("testdata", name+".txt")
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v; go test ./cmd/everhop/internal/demo -update writes it", err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got); go test ./cmd/everhop/internal/demo -update writes it\n%s", path, diff)
-	}
 }
