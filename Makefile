@@ -17,7 +17,7 @@ try: prepare bin/everhop ## Send three messages through a private RabbitMQ and c
 .PHONY: test
 test: prepare ## Run all tests with the race detector, against a private RabbitMQ
 	EVERHOP_TEST_REQUIRE=1 go test -race -parallel 8 -timeout 8m ./...
-	go test -run 'EveryByte|EveryLine' ./fsm # each one; with the race detector, every 13th
+	FSM_TEST_GIGABYTE=1 go test -run 'EveryByte|EveryLine|Gigabyte' ./fsm # each one; with the race detector, every 13th
 	go test -run 'TestDeliveries|TestTracker' ./consumer # 180,000 histories; with the race detector, a tenth
 
 .PHONY: matrix

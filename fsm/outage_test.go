@@ -212,24 +212,6 @@ func TestLookedAtOncePerSecond(t *testing.T) {
 	}
 }
 
-func TestReadOnlyDirectory(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("root may write anywhere: run the test as somebody else")
-	}
-	o := newOutage(t, fsm.JournalOptions{SegmentBytes: 1})
-	m := newMachine(t, doorTable(t), fsm.Options{Journal: o})
-	fire(t, m, "Knock")
-	os.Chmod(o.dir, 0o500)
-	fire(t, m, "Knock")
-	if len(o.failures) != 1 || !errors.Is(o.failures[0], os.ErrPermission) {
-		t.Errorf("told %v", o.failures)
-	}
-	os.Chmod(o.dir, 0o700)
-	fire(t, m, "Knock")
-	o.Close()
-	replayed(t, o.dir, "Closed")
-}
-
 // The disk is full, and then the file goes: one gap stands for both.
 func TestRemovedDuringAnOutage(t *testing.T) {
 	o := newOutage(t, fsm.JournalOptions{})
