@@ -159,12 +159,15 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	}
 	config := f.config(urls, sub, logger, stop)
 	if f.journal.dir != "" {
-		journal, err := f.journal.open(logger)
-		if err != nil {
+		switch journal, err := f.journal.open(logger); {
+		case err == nil:
+			defer func() { result = errors.Join(result, journal.finish()) }()
+			config.Journal = journal
+		case f.journal.canDoWithout(err):
+			logger.Error().Err(err).Msg("the journal cannot be opened; consuming goes on without until the next start")
+		default:
 			return err
 		}
-		defer func() { result = errors.Join(result, journal.finish()) }()
-		config.Journal = journal
 	}
 	c, err := consumer.New(config)
 	if errors.Is(err, fsm.ErrVetoed) {

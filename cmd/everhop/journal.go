@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -61,7 +63,7 @@ type openJournal struct {
 	failure error // the newest one that was logged
 }
 
-// open opens the journal, if there is to be one. It must be closed, or finished.
+// open opens the journal. It must be closed, or finished.
 func (f *journalFlags) open(logger zerolog.Logger) (*openJournal, error) {
 	j := &openJournal{logger: logger, strict: f.strict}
 	var err error
@@ -89,6 +91,14 @@ func (f *journalFlags) open(logger zerolog.Logger) (*openJournal, error) {
 		logger.Warn().Str("file", torn).Msg("the journal ended in the middle of a line, which was set aside")
 	}
 	return j, nil
+}
+
+// canDoWithout reports whether to consume without the journal that failed to open: that a disk is full must not
+// keep a consumer from starting again.
+func (f *journalFlags) canDoWithout(err error) bool {
+	return !f.strict && slices.ContainsFunc([]error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO}, func(fault error) bool {
+		return errors.Is(err, fault)
+	})
 }
 
 func (j *openJournal) failed(err error) {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -136,6 +138,22 @@ func TestJournalNotWritable(t *testing.T) {
 		}
 		if strict && (status != 1 || stdout != "" || said != 0 || !strings.Contains(stderr, "everhop: journal refused boot event 1 ")) {
 			t.Errorf("strict: exit status %d, %q\n%s", status, stdout, stderr)
+		}
+	}
+}
+
+// A full disk must not keep a consumer from starting again; a wrong directory may.
+func TestJournalIsDoneWithout(t *testing.T) {
+	for fault, want := range map[error]bool{
+		syscall.ENOSPC: true, syscall.EROFS: true, syscall.EIO: true, syscall.EDQUOT: true,
+		syscall.EACCES: false, syscall.ENOTDIR: false, fsm.ErrLocked: false, &fsm.CorruptError{}: false,
+	} {
+		err := fmt.Errorf("--journal: %w", errors.Join(&os.PathError{Op: "open", Path: "lock", Err: fault}))
+		if got := (&journalFlags{}).canDoWithout(err); got != want {
+			t.Errorf("%v: %v, want %v", fault, got, want)
+		}
+		if (&journalFlags{strict: true}).canDoWithout(err) {
+			t.Errorf("%v: done without, and strict", fault)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func newVerify() *cobra.Command {
 
 The table is that of this program: 'everhop graph' shows it. The first event that fails is told, with
 its place, what it has, and what was expected. Checksums are checked, too, and that no segment is
-missing between two others.
+missing between two others. What somebody took away from the end cannot be seen, nor the oldest segments.
 
 --repair first sets a last line aside that a crash has torn, as the next 'everhop consume' with this
 journal does: into a file beside it, with a note in the journal. It repairs nothing else.
