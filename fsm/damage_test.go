@@ -257,6 +257,50 @@ func TestOpenRefusesDamage(t *testing.T) {
 	}
 }
 
+// A file system may leave a tail of zeros behind, as XFS does. It is torn, however
+// long it is; a line as long that has an end is damage.
+func TestLongTail(t *testing.T) {
+	for name, tt := range map[string]struct {
+		tail string
+		torn bool
+	}{
+		"short":            {strings.Repeat("\x00", 4096), true},
+		"just too long":    {strings.Repeat("\x00", fsm.MaxLine+1), true},
+		"many times":       {strings.Repeat("\x00", 3*fsm.MaxLine), true},
+		"long, has an end": {strings.Repeat("\x00", 3*fsm.MaxLine) + "\n", false},
+		"and more":         {strings.Repeat("\x00", 3*fsm.MaxLine) + "\n{", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := journalOf(t, 3, 0)
+			path := segmentsOf(t, dir)[0]
+			text := must(os.ReadFile(path))
+			if err := os.WriteFile(path, append(text, tt.tail...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := damage(dir)
+			var corrupt *fsm.CorruptError
+			if !errors.As(err, &corrupt) || corrupt.Torn != tt.torn || corrupt.Offset != int64(len(text)) || corrupt.Line != 5 {
+				t.Errorf("Records: %+v", err)
+			}
+			journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{})
+			if !tt.torn {
+				if !errors.As(err, &corrupt) {
+					t.Errorf("OpenJournal: %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			journal.Close()
+			if aside, err := os.ReadFile(journal.Torn()); err != nil || string(aside) != tt.tail {
+				t.Errorf("%d bytes were set aside, %v", len(aside), err)
+			}
+			replayed(t, dir, "Open")
+		})
+	}
+}
+
 func TestOpenRefusesWhatIsNewer(t *testing.T) {
 	dir := t.TempDir()
 	line, _ := fsm.Encode(&fsm.Event{V: fsm.Schema + 1, Kind: fsm.KindSnapshot}, 0)

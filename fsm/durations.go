@@ -29,19 +29,15 @@ func (d *Durations) Add(v time.Duration) {
 	d.buckets[bucket(uint64(v/time.Millisecond))]++
 }
 
-// Quantile returns the duration that the share q of all does not exceed: 0.5 is
-// the median, 1 the longest. It is 0 when there are none.
+// Quantile returns the shortest of them that at least the share q of all does not
+// exceed: 0.5 is the median, 0 the shortest, 1 the longest. It is 0 when there are none.
 func (d *Durations) Quantile(q float64) time.Duration {
-	if d.Count == 0 {
-		return 0
-	}
-	rank := min(uint64(max(q, 0)*float64(d.Count)), d.Count-1)
-	if q >= 1 {
+	if d.Count == 0 || q >= 1 {
 		return d.Max
 	}
 	var seen uint64
 	for i := range buckets {
-		if seen += d.buckets[i]; seen > rank {
+		if seen += d.buckets[i]; seen > 0 && float64(seen)/float64(d.Count) >= q {
 			return min(time.Duration(middle(i))*time.Millisecond, d.Max)
 		}
 	}

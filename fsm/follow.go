@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -16,7 +17,10 @@ const pollEvery = 250 * time.Millisecond
 // Follow is [Records] that waits for more at the end, and goes over to new
 // segments; news are seen within 250 milliseconds. It ends without an error when
 // ctx does. A torn end is waited for. When the file it reads was replaced, as a
-// writer does whose segment was removed, it goes on with the begin of the new one.
+// writer does whose segment or directory was removed, it goes on with the begin of
+// the new one. What a writer has cut off again, because a write or its sync has
+// failed, may have been yielded before; what stands there instead comes next.
+// Damage is told when it is still there at the next look.
 func Follow(ctx context.Context, path string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		f := follower{reader: newReader(false), path: path}
@@ -45,9 +49,23 @@ func Follow(ctx context.Context, path string) iter.Seq2[Record, error] {
 // follower is a reader that stays at the end of a journal.
 type follower struct {
 	*reader
-	path string
-	file *os.File // nil before the first
+	path  string
+	file  *os.File // nil before the first
+	marks []mark   // the newest last, at most maxMarks
+	doubt *CorruptError
 }
+
+// mark is where a record ends, or a file begins.
+type mark struct {
+	line   int
+	offset int64
+	chain  chain
+	seq    uint64
+}
+
+// maxMarks is one more than a writer writes at once, and so takes back at once: a
+// snapshot, a gap and an event.
+const maxMarks = 4
 
 // advance reads to the end of the file, then goes over to the next if there is
 // one. It returns false when there is nothing more to read now.
@@ -59,11 +77,11 @@ func (f *follower) advance(yield func(Record, error) bool) (more bool, err error
 		return false, err
 	}
 	if f.file != nil {
-		if err := f.drain(newer == "", yield); err != nil {
+		if atEnd, err := f.drain(newer == "", yield); err != nil || !atEnd {
 			return false, err
 		}
-		if newer == "" {
-			return f.reopen()
+		if replaced, err := f.reopen(); replaced || err != nil {
+			return replaced, err
 		}
 	}
 	if newer == "" {
@@ -75,6 +93,9 @@ func (f *follower) advance(yield func(Record, error) bool) (more bool, err error
 // newer returns the oldest file behind the current one, "" when there is none.
 func (f *follower) newer() (string, error) {
 	paths, err := files(f.path)
+	if f.file != nil && errors.Is(err, fs.ErrNotExist) {
+		return "", nil // a writer makes the directory again for its next event
+	}
 	if err != nil {
 		return "", err
 	}
@@ -86,18 +107,73 @@ func (f *follower) newer() (string, error) {
 	return "", nil
 }
 
-// drain yields what the file has. A torn end of the last file will be read again.
-func (f *follower) drain(last bool, yield func(Record, error) bool) error {
-	err := f.readLines(last, yield)
+// drain yields what the file has. It returns false when it has gone back to look
+// again later: to before what was taken back, or for what may not be damage, since
+// the file was cut and written while it was read.
+func (f *follower) drain(last bool, yield func(Record, error) bool) (atEnd bool, err error) {
+	err = f.readLines(last, func(r Record, err error) bool {
+		f.mark()
+		return yield(r, err)
+	})
 	var corrupt *CorruptError
-	if !errors.As(err, &corrupt) || !corrupt.Torn {
-		return err
+	if err != nil && !errors.As(err, &corrupt) {
+		return false, err
 	}
-	if _, err := f.file.Seek(f.offset, io.SeekStart); err != nil {
-		return err
+	if i := f.standing(); i >= 0 && i < len(f.marks)-1 {
+		f.marks = f.marks[:i+1]
+		return false, f.back()
 	}
-	f.again(f.file)
-	return nil
+	switch {
+	case err == nil:
+		return true, nil
+	case corrupt.Torn:
+		return true, f.back()
+	case f.doubt != nil && *f.doubt == *corrupt:
+		return false, err
+	}
+	f.doubt = corrupt
+	return false, f.back()
+}
+
+// mark remembers where the reader is.
+func (f *follower) mark() {
+	if len(f.marks) == maxMarks {
+		f.marks = slices.Delete(f.marks, 0, 1)
+	}
+	f.marks = append(f.marks, mark{f.line, f.next, f.chain, f.seq})
+}
+
+// standing returns the newest mark before which nothing was replaced, -1 when none is left.
+func (f *follower) standing() int {
+	for i := len(f.marks) - 1; i >= 0; i-- {
+		if f.stands(f.marks[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// stands reports whether what was read before m is still there: the checksum of the
+// record that ends there is one of all before it, too.
+func (f *follower) stands(m mark) bool {
+	if m.offset == 0 {
+		return true
+	}
+	end := make([]byte, sealLen+1)
+	if _, err := f.file.ReadAt(end, m.offset-int64(len(end))); err != nil || end[sealLen] != '\n' {
+		return false
+	}
+	_, sum, ok := unseal(end[:sealLen])
+	return ok && sum == m.chain.sum
+}
+
+// back goes back to the newest mark.
+func (f *follower) back() error {
+	m := f.marks[len(f.marks)-1]
+	f.chain, f.seq = m.chain, m.seq
+	f.again(f.file, m.line, m.offset)
+	_, err := f.file.Seek(m.offset, io.SeekStart)
+	return err
 }
 
 // explain tells from damage what retention has done.
@@ -134,8 +210,9 @@ func (f *follower) enter(path string) (bool, error) {
 		return false, err
 	}
 	f.close()
-	f.file = file
+	f.file, f.marks = file, f.marks[:0]
 	f.open(file, path)
+	f.mark()
 	return true, nil
 }
 

@@ -54,22 +54,29 @@ func (l *lines) read() ([]byte, error) {
 	return nil, err
 }
 
+// readLong reads on to the end of the line, wherever that is: a line without one is
+// torn, however long it is.
 func (l *lines) readLong(begin []byte) ([]byte, error) {
 	l.long = append(l.long[:0], begin...)
 	for {
 		more, err := l.in.ReadSlice('\n')
-		l.long = append(l.long, more...)
+		if len(l.long) > maxLine {
+			l.next += int64(len(more)) // passed over
+		} else {
+			l.long = append(l.long, more...)
+		}
 		switch {
-		case len(l.long) > maxLine:
+		case errors.Is(err, bufio.ErrBufferFull):
+		case err == nil && len(l.long) > maxLine:
 			return l.long, errLong
-		case !errors.Is(err, bufio.ErrBufferFull):
+		default:
 			return l.long, err
 		}
 	}
 }
 
-// again has the last line read once more, now that in begins with it.
-func (l *lines) again(in io.Reader) {
+// again goes on from the given line and offset, where in is.
+func (l *lines) again(in io.Reader, line int, offset int64) {
 	l.in.Reset(in)
-	l.line, l.next = l.line-1, l.offset
+	l.line, l.next = line, offset
 }

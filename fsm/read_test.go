@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -226,6 +228,8 @@ func TestRecordsFrom(t *testing.T) {
 		"a journal with a hole":  {strings.Replace(whole, lines[3], "", 1), []uint64{0, 1, 2}, 4},
 		"a journal, then a log":  {whole + log, []uint64{0, 1, 2, 3, 4, 5, 6}, 8},
 		"a torn journal":         {whole[:len(whole)-1], []uint64{0, 1, 2, 3, 4, 5}, 7},
+		"a line that is long":    {whole + strings.Repeat("x", 2<<20) + "\n", []uint64{0, 1, 2, 3, 4, 5, 6}, 8},
+		"a log, then a bad one":  {log + "\n" + whole + "odd\n", []uint64{1, 2, 0, 1, 2, 3, 4, 5, 6}, 13},
 		"a line that is endless": {whole + strings.Repeat("x", 2<<20), []uint64{0, 1, 2, 3, 4, 5, 6}, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -239,6 +243,9 @@ func TestRecordsFrom(t *testing.T) {
 					t.Error(err)
 				} else {
 					seqs = append(seqs, record.Seq)
+					if before := tt.text[:record.Offset]; tt.text[record.Offset] != '{' || record.Line != strings.Count(before, "\n")+1 {
+						t.Errorf("event %d is not on line %d, at byte %d", record.Seq, record.Line, record.Offset)
+					}
 				}
 			}
 			if diff := cmp.Diff(tt.seqs, seqs); diff != "" || bad != tt.bad {
@@ -358,6 +365,180 @@ func TestFollowTellsDamage(t *testing.T) {
 	}
 	for range fsm.Follow(t.Context(), dir) {
 		break
+	}
+}
+
+// follow runs Follow in a bubble, and returns what tells what it has yielded since
+// the last call, such as "note 3", or its error.
+func follow(t *testing.T, path string) (news func() string) {
+	var mu sync.Mutex
+	var seen []string
+	go func() {
+		for record, err := range fsm.Follow(t.Context(), path) {
+			text := fmt.Sprint(record.Kind, " ", record.Seq)
+			if err != nil {
+				text = err.Error()
+			}
+			mu.Lock()
+			seen = append(seen, text)
+			mu.Unlock()
+		}
+	}()
+	return func() string {
+		time.Sleep(time.Second)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		defer func() { seen = nil }()
+		return strings.Join(seen, ", ")
+	}
+}
+
+// A writer cuts off what it could not write whole or sync, though it may have been
+// read by then.
+func TestFollowWhatIsTakenBack(t *testing.T) {
+	const long = 1100 * time.Millisecond // ends between two looks of Follow
+	broken := func(*os.File) error {
+		time.Sleep(long)
+		return syscall.EIO
+	}
+	short := func(f *os.File, b []byte) (int, error) { // the gap fits, and the event does not
+		n, _ := f.Write(b[:bytes.IndexByte(b, '\n')+20])
+		time.Sleep(long)
+		return n, syscall.ENOSPC
+	}
+	for name, tt := range map[string]struct {
+		options fsm.JournalOptions
+		harm    func(j *fsm.FileJournal)
+		before  []fsm.Trigger // after the harm was done, and shown
+		shown   string
+		after   []fsm.Trigger
+		want    string
+	}{
+		"sync": {
+			fsm.JournalOptions{Sync: fsm.SyncEach}, func(j *fsm.FileJournal) { j.BreakSync(broken) },
+			[]fsm.Trigger{"Knock"}, "transition 2", []fsm.Trigger{"Knock"}, "gap 2, transition 3",
+		},
+		"sync, and the gap with it": {
+			fsm.JournalOptions{Sync: fsm.SyncEach}, func(j *fsm.FileJournal) { j.BreakSync(broken) },
+			[]fsm.Trigger{"Knock", "Knock"}, "transition 2, gap 2, transition 3", []fsm.Trigger{"Knock"}, "gap 2, transition 4",
+		},
+		"sync of a new segment": {
+			fsm.JournalOptions{Sync: fsm.SyncEach, SegmentBytes: 1}, func(j *fsm.FileJournal) { j.BreakSync(broken) },
+			[]fsm.Trigger{"Knock"}, "snapshot 1, transition 2", []fsm.Trigger{"Knock", "Knock"}, "snapshot 1, gap 2, transition 3, snapshot 3, transition 4",
+		},
+		"sync of a new segment, and the gap with it": {
+			fsm.JournalOptions{Sync: fsm.SyncEach, SegmentBytes: 1}, func(j *fsm.FileJournal) { j.BreakSync(broken) },
+			[]fsm.Trigger{"Knock", "Knock"}, "snapshot 1, transition 2, gap 2, transition 3",
+			[]fsm.Trigger{"Knock", "Knock"}, "snapshot 1, gap 2, transition 4, snapshot 4, transition 5",
+		},
+		"what is as long": {
+			fsm.JournalOptions{Sync: fsm.SyncEach, Strict: true}, func(j *fsm.FileJournal) { j.BreakSync(broken) },
+			[]fsm.Trigger{"Knock"}, "transition 2", []fsm.Trigger{"Knock"}, "transition 2",
+		},
+		"a part of a write": {
+			fsm.JournalOptions{Sync: fsm.SyncNever}, func(j *fsm.FileJournal) {
+				n := 0
+				j.BreakWrite(func(f *os.File, b []byte) (int, error) {
+					if n++; n == 1 {
+						return 0, syscall.ENOSPC
+					}
+					return short(f, b)
+				})
+			},
+			[]fsm.Trigger{"Knock", "Knock"}, "gap 2", []fsm.Trigger{"Knock"}, "gap 2, transition 4",
+		},
+		"before the next segment": {
+			fsm.JournalOptions{Sync: fsm.SyncEach, SegmentBytes: 1500}, func(j *fsm.FileJournal) { j.BreakSync(broken) },
+			[]fsm.Trigger{"Knock"}, "transition 2", slices.Repeat([]fsm.Trigger{"Knock"}, 8),
+			"gap 2, transition 3, transition 4, transition 5, transition 6, transition 7, snapshot 7, transition 8, transition 9, transition 10",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				journal := openJournal(t, dir, tt.options)
+				m := newMachine(t, doorTable(t), fsm.Options{Journal: journal})
+				fire(t, m, "Knock")
+				news := follow(t, dir)
+				sees := func(want string) {
+					t.Helper()
+					if got := news(); got != want {
+						t.Errorf("sees %s\nwant %s", got, want)
+					}
+				}
+				sees("snapshot 0, transition 1")
+				tt.harm(journal)
+				for _, trigger := range tt.before {
+					_, _ = m.Fire(trigger, fsm.Evidence{})
+				}
+				sees(tt.shown)
+				journal.BreakWrite((*os.File).Write)
+				journal.BreakSync((*os.File).Sync)
+				fire(t, m, tt.after...)
+				sees(tt.want)
+				fire(t, m, "Open")
+				if got := news(); !strings.HasSuffix(got, fmt.Sprint("transition ", m.Last().Seq)) {
+					t.Errorf("sees %s", got)
+				}
+				journal.Close()
+				replayed(t, dir, "Open")
+			})
+		})
+	}
+}
+
+// What is cut and written while it is read can look damaged, once.
+func TestFollowLooksTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := journalOf(t, 5, 0)
+		path := segmentsOf(t, dir)[0]
+		text := must(os.ReadFile(path))
+		cut := bytes.LastIndexByte(text[:len(text)-1], '\n') + 1
+		os.WriteFile(path, append(slices.Clone(text[:cut]), "odd\n"...), 0o600)
+		news := follow(t, path)
+		synctest.Wait() // it has looked
+		os.WriteFile(path, text, 0o600)
+		if got, want := news(), "snapshot 0, boot 1, transition 2, rejected 3, transition 4, note 5"; got != want {
+			t.Errorf("sees %s", got)
+		}
+		os.WriteFile(path, append(text, "odd\n"...), 0o600)
+		if got := news(); !strings.Contains(got, ":7 is damaged") {
+			t.Errorf("sees %s", got)
+		}
+	})
+}
+
+// A writer makes its directory again.
+func TestFollowTheRemovedDirectory(t *testing.T) {
+	for name, after := range map[string]struct {
+		segmentBytes int64
+		want         string
+	}{
+		"one segment": {0, "snapshot 0, gap 1, transition 2, transition 3, transition 4"},
+		"several":     {1, "snapshot 0, gap 1, transition 2, snapshot 2, transition 3, snapshot 3, transition 4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := filepath.Join(t.TempDir(), "journal")
+				journal := openJournal(t, dir, fsm.JournalOptions{Sync: fsm.SyncNever, SegmentBytes: after.segmentBytes})
+				m := newMachine(t, doorTable(t), fsm.Options{Journal: journal})
+				fire(t, m, "Knock")
+				news := follow(t, dir)
+				if got := news(); got != "snapshot 0, transition 1" {
+					t.Errorf("sees %s", got)
+				}
+				os.RemoveAll(dir)
+				if got := news(); got != "" {
+					t.Errorf("sees %s", got)
+				}
+				fire(t, m, "Knock", "Knock", "Knock")
+				if got := news(); got != after.want {
+					t.Errorf("sees %s\nwant %s", got, after.want)
+				}
+				journal.Close()
+			})
+		})
 	}
 }
 

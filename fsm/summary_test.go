@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -272,7 +273,7 @@ func TestDurations(t *testing.T) {
 	}
 	slices.Sort(all)
 	for _, q := range []float64{0, 0.01, 0.25, 0.5, 0.75, 0.95, 0.999} {
-		want := all[int(q*5000)]
+		want := all[max(1, int(math.Ceil(q*5000)))-1]
 		if got := d.Quantile(q); (got - want).Abs() > want/32+time.Millisecond {
 			t.Errorf("quantile %v is %s, want %s", q, got, want)
 		}
@@ -286,6 +287,26 @@ func TestDurations(t *testing.T) {
 	}
 	if d.Quantile(0) != 0 || d.Quantile(0.5) != 63*time.Millisecond || d.Quantile(0.9) < 250*365*24*time.Hour {
 		t.Errorf("extremes: %s, %s, %s", d.Quantile(0), d.Quantile(0.5), d.Quantile(0.9))
+	}
+}
+
+// A quantile is the shortest that at least such a share does not exceed.
+func TestQuantileOfFew(t *testing.T) {
+	for _, tt := range []struct {
+		n, ms int // of 1 to n milliseconds
+		q     float64
+	}{
+		{1, 1, 0}, {1, 1, 0.5}, {1, 1, 1}, {2, 1, 0.5}, {2, 2, 0.51}, {3, 2, 0.5}, {4, 2, 0.5}, {4, 3, 0.75},
+		{20, 10, 0.5}, {20, 19, 0.95}, {20, 20, 0.951}, {20, 20, 0.999}, {21, 20, 0.95}, {60, 1, 0}, {50, 7, 0.14}, {50, 28, 0.56},
+		{20, 1, -1}, {20, 20, 2},
+	} {
+		var d fsm.Durations
+		for i := range tt.n {
+			d.Add(time.Duration(i+1) * time.Millisecond)
+		}
+		if got := d.Quantile(tt.q); got != time.Duration(tt.ms)*time.Millisecond {
+			t.Errorf("quantile %v of 1 to %d ms is %s, want %d ms", tt.q, tt.n, got, tt.ms)
+		}
 	}
 }
 

@@ -46,8 +46,8 @@ when it ended is not recorded, so "at least" is said.
 
 --at, --since and --until take a TIME: in RFC 3339 as 2026-11-22T03:14:00Z, local as "2026-11-22 03:14"
 or with seconds, 03:14 or 03:14:07 for the most recent one in the log, or 2h for that long before the
-log's end (so standard input is read to its end first). --utc shows and reads times in UTC, not in the
-local zone.
+log's end (so standard input is read to its end first). Where the clock was set back, --at tells of the
+last time that the log has. --utc shows and reads times in UTC, not in the local zone.
 
 --json writes one object a line, each with a member "entry":
   event      one event, with the journal's members, and lasted_ms: how long "from" had lasted

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,5 +80,88 @@ func TestReplayAtSnapshots(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The clock was set back by an hour and more: it is 12:00, 12:10, 11:10:30, 11:20:30, 11:26, in this order.
+func setBackOnce(t *testing.T) *past {
+	p := newPast(t, "orders").connect()
+	p.fire(10*time.Minute, consumer.ConnectionError, fsm.Evidence{Class: "network"})
+	p.fire(30*time.Second, consumer.Revived, fsm.Evidence{Attempt: 1})
+	p.fire(10*time.Minute, consumer.DrainTimeout, fsm.Evidence{}).fire(time.Millisecond, consumer.HeartbeatOK, fsm.Evidence{})
+	p.fire(330*time.Second, consumer.Stop, fsm.Evidence{})
+	for i := range p.log {
+		p.log[i].Time = p.log[i].Time.Add(-10 * time.Hour)
+		if i > 3 {
+			p.log[i].Time = p.log[i].Time.Add(-time.Hour)
+		}
+	}
+	return p
+}
+
+func TestReplayWhenTheClockWasSetBack(t *testing.T) {
+	p := setBackOnce(t)
+	again := setBackOnce(t)
+	for i := range again.log[6:] {
+		again.log[6+i].Time = again.log[6+i].Time.Add(-15 * time.Minute)
+	}
+	const clock = "clock             set back by 1h before 2026-11-22 11:10:30 UTC: times may be in the log twice; "
+	for _, tt := range []struct {
+		name string
+		log  *past
+		args string
+		want []string
+	}{
+		{"within what came after", p, "--at 2026-11-22T11:15:00Z", []string{
+			clock + "told is the last one\n", "state             Consuming\n", "since             2026-11-22 11:10:30 UTC\n",
+			"consuming         since 2026-11-22 11:10:30 UTC\n", "last event        11:10:30.020, 4m 30s before; Reviving -> Consuming: Revived #1",
+			"next event        11:20:30.020, 5m 30s later; Consuming -> HeartbeatCheck: DrainTimeout",
+		}},
+		{"within what came before", p, "--at 2026-11-22T12:05:00Z", []string{
+			"state             Consuming\n", "last event        12:00:00.020, 5m before; Connecting -> Consuming: Connected",
+			"next event        12:10:00.020, 5m later; Consuming -> Reviving: ConnectionError",
+		}},
+		{"after all", p, "--at 2026-11-22T12:15:00Z", []string{
+			"state             Disconnected\n", "last event        11:26:00.021, 49m before; Consuming -> Disconnected: Stop", "next event        none",
+		}},
+		{"after the end alone", &past{t: t, log: p.log[:5]}, "--at 2026-11-22T11:15:00Z", []string{"state             Consuming\n", "next event        none"}},
+		{"before all", p, "--at 2026-11-22T11:05:00Z", []string{"state             not known: the log begins at 2026-11-22 12:00:00 UTC\n"}},
+		{"within a stretch, and after the end", again, "--at 2026-11-22T11:11:01Z", []string{
+			"set back 2 times, the last time by 15m before 2026-11-22 11:05:30 UTC", "state             Consuming\n", "next event        11:20:30.020, 9m 29s later",
+		}},
+		{"the last of both", again, "--at 2026-11-22T11:10:45Z", []string{
+			"state             Consuming\n", "last event        11:05:30.021, 5m 15s before; HeartbeatCheck -> Consuming: HeartbeatOK",
+			"next event        11:11:00.021, 15.0 s later; Consuming -> Disconnected: Stop",
+		}},
+		{"summary", p, "--summary", []string{
+			"time              2026-11-22 12:00:00 UTC to 2026-11-22 11:26:00 UTC (26m)\n" + clock + "durations are not by it\n",
+		}},
+		{"summary of what was before", p, "--summary --until 2026-11-22T12:00:01Z", []string{
+			"time              2026-11-22 12:00:00 UTC to 2026-11-22 12:00:01 UTC (1.0 s)\navailability",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, path := range []string{tt.log.segments(0), tt.log.segments(1), tt.log.logFile()} {
+				status, stdout, stderr := inProcess(t, append([]string{"replay", path, "--utc"}, strings.Fields(tt.args)...)...)
+				for _, want := range tt.want {
+					if !strings.Contains(stdout, want) || status != 0 || stderr != "" {
+						t.Errorf("exit status %d, no %q in\n%s%s", status, want, stdout, stderr)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Runs are no proof of a clock: the logs of two may be in any order.
+func TestReplayTellsRunsFromAClock(t *testing.T) {
+	a, b := newPast(t, "orders").connect(), newPast(t, "orders").connect().idle(3)
+	for i := range b.log {
+		b.log[i].Run = "another"
+		b.log[i].Time = b.log[i].Time.Add(-time.Hour)
+	}
+	a.log = slices.Concat(a.log, a.log[:2], a.log[2:], b.log[len(a.log):]) // some of it twice, too
+	if _, stdout, _ := inProcess(t, "replay", a.logFile(), "--utc", "--summary"); strings.Contains(stdout, "clock") {
+		t.Error(stdout)
 	}
 }

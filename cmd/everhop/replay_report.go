@@ -33,7 +33,7 @@ func (p page) row(label, text string) []string {
 }
 
 // report lays out the summary.
-func (p page) report(machine string, r history.Report) []string {
+func (p page) report(machine string, r history.Report, back setBack) []string {
 	title := "Summary"
 	if machine != "" {
 		title += " of " + clean(machine)
@@ -43,6 +43,9 @@ func (p page) report(machine string, r history.Report) []string {
 		lines = append(lines, p.row(label, fmt.Sprintf(format, args...))...)
 	}
 	row("time", "%s to %s (%s)", p.full(r.First), p.full(r.Last), span(r.Up+r.Down+r.Stopped+r.Unknown))
+	if back.times > 0 {
+		row("clock", "%s; durations are not by it", p.setBack(back))
+	}
 	row("availability", "%s", availability(r))
 	row("events", "%s", events(r))
 	row("runs", "%s", runs(r))
@@ -69,6 +72,14 @@ func (p page) report(machine string, r history.Report) []string {
 		row("warning", "not to be trusted: runs went on after the next one had begun: several machines have this name")
 	}
 	return lines
+}
+
+func (p page) setBack(b setBack) string {
+	text := fmt.Sprintf("set back by %s before %s", span(b.by), p.full(b.before))
+	if b.times > 1 {
+		text = fmt.Sprintf("set back %s times, the last time by %s before %s", grouped(b.times), span(b.by), p.full(b.before))
+	}
+	return text + ": times may be in the log twice"
 }
 
 func availability(r history.Report) string {
@@ -221,6 +232,7 @@ type glance struct {
 	last   fsm.Event  // the newest one then; Seq 0 if the log has none
 	next   *fsm.Event // nil at the end of the log
 	begin  time.Time  // of the log
+	back   setBack
 }
 
 func (p page) glance(machine string, g glance) []string {
@@ -230,6 +242,9 @@ func (p page) glance(machine string, g glance) []string {
 		row("machine", machine)
 	}
 	row("at", p.full(g.at))
+	if g.back.times > 0 {
+		row("clock", p.setBack(g.back)+"; told is the last one")
+	}
 	if g.moment.State == "" {
 		row("state", "not known: the log begins at "+p.full(g.begin))
 		return lines
@@ -241,7 +256,13 @@ func (p page) glance(machine string, g glance) []string {
 		text := p.paint(clean(string(m.State)), stateColours[m.State])
 		lines = append(lines, fmt.Sprintf("%-*s  %s", labelColumn, "state", text))
 	}
-	since := fmt.Sprintf("%s, %s before", p.full(m.Since), span(g.at.Sub(m.Since)))
+	ago := func(t time.Time, before string) string {
+		if g.back.times > 0 { // perhaps since then
+			return ""
+		}
+		return ", " + span(g.at.Sub(t)) + before
+	}
+	since := p.full(m.Since) + ago(m.Since, " before")
 	if !m.InLog {
 		since = "before the log begins, at " + p.full(g.begin)
 	}
@@ -251,7 +272,7 @@ func (p page) glance(machine string, g glance) []string {
 		row("led there", join(text, why(m.Led)))
 	}
 	if !m.Up.IsZero() {
-		text := fmt.Sprintf("since %s, %s", p.full(m.Up), span(g.at.Sub(m.Up)))
+		text := "since " + p.full(m.Up) + ago(m.Up, "")
 		if m.Idle > 0 {
 			text += "; " + counted(m.Idle, "heartbeat") + " answered"
 		}

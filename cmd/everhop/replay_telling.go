@@ -38,10 +38,64 @@ type story struct {
 	machine  string
 	summary  history.Summary
 	timeline *history.Timeline
-	begin    time.Time  // of the log
-	end      time.Time  // of what was told
-	last     fsm.Event  // the newest one that was told; a snapshot only repeats others
-	next     *fsm.Event // the first one behind at or until
+	begin    time.Time // of the log
+	end      time.Time // of what was told
+	over     bool      // something behind until was read
+	newest   fsm.Event // that was read
+	back     setBack
+
+	// For at only: a summary of all events, the newest stretch and the newest that has events on both sides.
+	all               history.Summary
+	newestAt, wholeAt stretch
+}
+
+// setBack says how often the wall clock was set back within a run, the last time by how much and before what time.
+type setBack struct {
+	times  int
+	by     time.Duration
+	before time.Time
+}
+
+// watch sees the wall clock go back.
+func (s *story) watch(e fsm.Event) {
+	if n := s.newest; e.Run == n.Run && e.Seq > n.Seq && e.Time.Before(n.Time) {
+		passed := time.Duration(max(0, e.MonoNS-n.MonoNS))
+		s.back = setBack{s.back.times + 1, passed + n.Time.Sub(e.Time), e.Time}
+	}
+	s.newest = e
+}
+
+// stretch is a part of the log around the time that was asked for.
+type stretch struct {
+	summary history.Summary // until then
+	last    fsm.Event       // the newest event then; a snapshot only repeats others
+	next    *fsm.Event      // the first one behind
+}
+
+// look finds out what was the case at that time. When the clock was set back the log may have it several times.
+func (s *story) look(e fsm.Event, at time.Time) {
+	s.watch(e)
+	s.all.Apply(e)
+	switch {
+	case !e.Time.After(at):
+		s.newestAt.summary, s.newestAt.next = s.all, nil // they share what is counted, but only Now is asked for
+		s.newestAt.summary.Until = at
+		if e.Kind != fsm.KindSnapshot {
+			s.newestAt.last = e
+		}
+	case s.newestAt.next == nil && e.Kind != fsm.KindSnapshot:
+		s.newestAt.summary.Apply(e)
+		s.newestAt.next = &e
+		s.wholeAt = s.newestAt
+	}
+}
+
+// at is the last stretch with events before and behind, or else what the log ends or begins with.
+func (s *story) at() stretch {
+	if s.wholeAt.summary.Now().State == "" {
+		return s.newestAt
+	}
+	return s.wholeAt
 }
 
 // tell tells of what has that name. The error is of what could not be read or written.
@@ -103,9 +157,7 @@ func (t *telling) story(machine string) *story {
 		}
 	}
 	s := &story{machine: machine, summary: history.Summary{Since: t.since, Until: t.until}}
-	if !t.at.IsZero() {
-		s.summary.Until = t.at
-	}
+	s.newestAt.summary.Until = t.at
 	s.timeline = history.NewTimeline(func(e history.Entry) { t.entry(machine, e) })
 	t.stories = append(t.stories, s)
 	return s
@@ -116,21 +168,23 @@ func (t *telling) add(e fsm.Event) {
 	if s.begin.IsZero() {
 		s.begin = e.Time
 	}
+	if !t.at.IsZero() {
+		s.look(e, t.at)
+		return
+	}
 	until := s.summary.Until
 	behind := !until.IsZero() && e.Time.After(until)
-	if s.next != nil || behind && e.Kind == fsm.KindSnapshot {
+	if s.over || behind && e.Kind == fsm.KindSnapshot {
 		return
 	}
 	s.summary.Apply(e)
 	if behind {
-		s.next = &e
+		s.over = true
 		return
 	}
 	s.end = e.Time
-	if e.Kind != fsm.KindSnapshot {
-		s.last = e
-	}
-	if t.at.IsZero() && !t.asked.summary && !e.Time.Before(t.since) {
+	s.watch(e)
+	if !t.asked.summary && !e.Time.Before(t.since) {
 		s.timeline.Apply(e)
 	}
 }
@@ -174,7 +228,7 @@ func (t *telling) finish() error {
 		case t.asked.json:
 			t.object(newJSONSummary(s.machine, s.summary.Report()))
 		default:
-			t.lines(t.page.report(s.machine, s.summary.Report())...)
+			t.lines(t.page.report(s.machine, s.summary.Report(), s.back)...)
 		}
 	}
 	if len(nothing) == len(t.stories) {
@@ -205,7 +259,8 @@ func (t *telling) showPending() {
 }
 
 func (t *telling) glance(s *story) {
-	g := glance{at: t.at, moment: s.summary.Now(), last: s.last, next: s.next, begin: s.begin}
+	then := s.at()
+	g := glance{at: t.at, moment: then.summary.Now(), last: then.last, next: then.next, begin: s.begin, back: s.back}
 	switch {
 	case t.asked.json:
 		t.object(newJSONGlance(s.machine, g))

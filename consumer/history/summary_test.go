@@ -69,6 +69,22 @@ func TestSummaryIdleDay(t *testing.T) {
 	}
 }
 
+// A quantile is the shortest that at least such a share does not exceed, as that of fsm.Durations.
+func TestSummaryQuantiles(t *testing.T) {
+	for n, want := range map[int][2]time.Duration{1: {1, 1}, 2: {1, 2}, 3: {2, 3}, 4: {2, 4}, 20: {10, 19}, 21: {11, 20}} {
+		w := newWriter(t).begin().connect()
+		var d fsm.Durations
+		for i := range n {
+			w.wait(time.Second).fire(consumer.ConnectionError, reset).revive(0, time.Duration(i+1)*ms, reset)
+			d.Add(time.Duration(i+1) * ms)
+		}
+		r := summarize(w.log)
+		if r.RecoverP50 != want[0]*ms || r.RecoverP95 != want[1]*ms || d.Quantile(0.5) != r.RecoverP50 || d.Quantile(0.95) != r.RecoverP95 {
+			t.Errorf("of 1 to %d ms: %s and %s, want %d and %d ms", n, r.RecoverP50, r.RecoverP95, want[0], want[1])
+		}
+	}
+}
+
 // routine is what is logged at debug level.
 func routine(e fsm.Event) bool {
 	return e.Trigger == consumer.DrainTimeout || e.Trigger == consumer.HeartbeatOK ||
