@@ -23,7 +23,8 @@ var (
 	ErrClosed = errors.New("fsm: machine is closed")
 
 	// ErrLocked is returned by OpenJournal when another process, or this one, has
-	// the directory open already. The text names the holder.
+	// the directory open already. The text names the holder. The lock goes with its
+	// holder, however that ends: the file that is left over need not be removed.
 	ErrLocked = errors.New("fsm: journal is locked")
 
 	// ErrJournalClosed is returned by a [FileJournal] after Close.

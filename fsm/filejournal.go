@@ -15,6 +15,9 @@ import (
 // so: the events that could not be written are missing, a KindGap event stands in
 // their place as soon as writing works again, and each Append tries.
 //
+// A text of more than 8192 bytes is cut, and then ends with an ellipsis. What is
+// not valid UTF-8 is replaced by U+FFFD.
+//
 // Append belongs to the machine's owner. All other methods may be called from
 // anywhere.
 type FileJournal struct {
@@ -44,7 +47,8 @@ type FileJournal struct {
 	writes    uint64      // so far
 	timer     *time.Timer // of SyncInterval
 	armed     bool
-	syncFails bool // the last one did
+	syncFails bool  // the last one did
+	doubt     error // what it found, which vetoes the next event when Strict
 }
 
 // disk is what a FileJournal does to a file, for tests to break.
@@ -61,6 +65,9 @@ type disk struct {
 // Any other damage is a [*CorruptError]. It is [ErrLocked] when the journal has a
 // writer, [ErrNewerSchema] when a newer version wrote it, and otherwise an error of
 // the options or of the file system.
+//
+// Damage in an older segment is not noticed: for that, all of the journal is to be
+// read, by [Records] or by "everhop verify".
 func OpenJournal(dir string, o JournalOptions) (*FileJournal, error) {
 	return openJournal(dir, o, disk{(*os.File).Write, (*os.File).Sync})
 }
@@ -89,7 +96,7 @@ func openJournal(dir string, o JournalOptions, d disk) (*FileJournal, error) {
 // before the next begins, and each event with SyncEach.
 //
 // The error is [ErrJournalClosed], [ErrNotNext], or in Strict mode the one of the
-// file system.
+// file system, or that the file was removed, replaced or cut short by somebody.
 func (j *FileJournal) Append(e Event) error {
 	j.mu.Lock()
 	n, err := j.append(&e)
@@ -162,8 +169,14 @@ func (j *FileJournal) append(e *Event) (n news, err error) {
 	if e.Seq != j.last.Seq+1 {
 		return n, fmt.Errorf("%w: seq %d after %d", ErrNotNext, e.Seq, j.last.Seq)
 	}
-	n.failure = j.look(j.o.Now())
-	if n.recovered, err = j.store(e); err != nil {
+	failure := j.look(j.o.Now())
+	if j.o.Strict {
+		if failure, j.doubt = errors.Join(j.doubt, failure), nil; failure != nil {
+			return n, failure
+		}
+	}
+	n.failure = failure
+	if err = j.store(e, &n); err != nil {
 		if j.o.Strict {
 			return n, err
 		}
@@ -186,7 +199,7 @@ func (j *FileJournal) end() (n news, err error) {
 	n.failure = j.look(j.o.Now())
 	if j.lost.count > 0 {
 		count := j.lost.count
-		if n.recovered, err = j.store(nil); err != nil {
+		if err = j.store(nil, &n); err != nil {
 			err = fmt.Errorf("fsm: the last %d events are not in the journal: %w", count, err)
 		}
 	}
@@ -195,7 +208,10 @@ func (j *FileJournal) end() (n news, err error) {
 	if j.segment.file == nil {
 		return n, err
 	}
-	return n, errors.Join(err, j.retire())
+	file := j.segment.file
+	err = errors.Join(err, j.retire())
+	file.Close() // when retiring it failed, it is open still
+	return n, err
 }
 
 // take makes the directory and locks it.

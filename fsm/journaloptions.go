@@ -27,24 +27,29 @@ type JournalOptions struct {
 	SegmentBytes int64
 	// RetainBytes is how much the segments take together, in bytes, give or take
 	// a record for each: whole segments are removed, the oldest first, but never
-	// the one being written. Defaults to 64 MiB.
+	// the one being written. What was set aside of them is not counted: the newest 8
+	// files of it are kept, but none of a segment before the oldest. Defaults to 64 MiB.
 	RetainBytes int64
-	// RetainAge is how long a segment is kept after its last write. It is looked at
-	// when a segment begins, and in OpenJournal. Defaults to no limit.
+	// RetainAge is how long a segment is kept after its last event. It is looked at
+	// when a segment begins, and in OpenJournal. It compares Now with the time in the
+	// events: when the clock is set ahead by more, all but the newest segment are too
+	// old. Defaults to no limit.
 	RetainAge time.Duration
 	// Sync says when to sync. Defaults to SyncInterval.
 	Sync SyncPolicy
 	// SyncEvery is the interval of SyncInterval. Defaults to 1 second.
 	SyncEvery time.Duration
 	// Strict makes Append return the error of a failed write, which vetoes the
-	// event. By default Append returns nil, and the event will be missing.
+	// event. By default Append returns nil, and the event will be missing. When it is
+	// found that events written before were removed, or may not outlive a power
+	// failure, that vetoes the next event, once.
 	Strict bool
 	// OnFailure is called when writing or syncing begins to fail, not each time it
-	// does. In Strict mode it is not called for what Append returns. Defaults to
-	// nothing.
+	// does. In Strict mode it is not called for what Append finds and returns.
+	// Defaults to nothing.
 	//
-	// It runs within Append, Sync or a timer, with no lock held, and must not call
-	// the journal's Close nor the machine's Fire; so must OnRecovered.
+	// It runs within OpenJournal, Append, Sync or a timer, with no lock held, and must
+	// not call the journal's Close nor the machine's Fire; so must OnRecovered.
 	OnFailure func(error)
 	// OnRecovered is called when writing works again and a KindGap event says so,
 	// with how many events that stands for. Defaults to nothing.

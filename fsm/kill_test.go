@@ -17,19 +17,37 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
-// killDir tells a copy of the test binary to be the writer that is killed.
-const killDir = "FSM_TEST_KILL_DIR"
+// killDir tells a copy of the test binary to be the writer that is killed, killSmall
+// that each event begins a segment and removes the one before.
+const (
+	killDir   = "FSM_TEST_KILL_DIR"
+	killSmall = "FSM_TEST_KILL_SMALL"
+)
 
 // A writer is killed 200 times, at any moment: nothing that it said was synced is
 // lost, and what was written is never damaged.
 func TestKillNine(t *testing.T) {
 	if dir := os.Getenv(killDir); dir != "" {
-		writeUntilKilled(t, dir)
+		o := fsm.JournalOptions{SegmentBytes: 64 << 10, RetainBytes: 1 << 30}
+		if os.Getenv(killSmall) != "" {
+			o = fsm.JournalOptions{SegmentBytes: 1, RetainBytes: 1}
+		}
+		writeUntilKilled(t, dir, o)
 		return
 	}
-	rounds := 200
+	killOften(t, 200)
+}
+
+// A writer is killed while it begins and removes segments, as it does all the time:
+// the journal never begins anew.
+func TestKillNineDuringRetention(t *testing.T) {
+	t.Setenv(killSmall, "1")
+	killOften(t, 60)
+}
+
+func killOften(t *testing.T, rounds int) {
 	if testing.Short() {
-		rounds = 20
+		rounds /= 10
 	}
 	dir := memoryDir(t)
 	var synced, total uint64
@@ -41,8 +59,8 @@ func TestKillNine(t *testing.T) {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		last, _ := journal.Last()
-		if last.Seq < synced {
-			t.Fatalf("round %d: the journal ends at %d, and %d was synced", round, last.Seq, synced)
+		if last.Seq < synced || last.Seq < total {
+			t.Fatalf("round %d: the journal ends at %d; %d was synced, and it ended at %d before", round, last.Seq, synced, total)
 		}
 		if journal.Torn() != "" {
 			torn++
@@ -138,8 +156,8 @@ func killOnce(t *testing.T, dir string, after time.Duration) (synced uint64) {
 	return synced
 }
 
-func writeUntilKilled(t *testing.T, dir string) {
-	journal := openJournal(t, dir, fsm.JournalOptions{SegmentBytes: 64 << 10, RetainBytes: 1 << 30})
+func writeUntilKilled(t *testing.T, dir string, o fsm.JournalOptions) {
+	journal := openJournal(t, dir, o)
 	m := newMachine(t, doorTable(t), fsm.Options{Journal: journal})
 	for {
 		for range 5 {

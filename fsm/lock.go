@@ -21,7 +21,7 @@ func lock(dir string, now time.Time) (*os.File, error) {
 	file, err := openLocked(path)
 	if errors.Is(err, ErrLocked) {
 		holder, _ := os.ReadFile(path)
-		return nil, fmt.Errorf("%w: %s is written by %s", ErrLocked, dir, orSomebody(holder))
+		return nil, locked(dir, orSomebody(holder))
 	}
 	if err != nil {
 		return nil, err
@@ -34,6 +34,21 @@ func lock(dir string, now time.Time) (*os.File, error) {
 		_, _ = file.WriteAt([]byte(holder), 0)
 	}
 	return file, nil
+}
+
+// lockSegment keeps those out who come by a lock because its file was removed under
+// the writer.
+func lockSegment(file *os.File) error {
+	err := flock(file)
+	if errors.Is(err, ErrLocked) {
+		return locked(filepath.Dir(file.Name()), "another process, whose lock file was removed")
+	}
+	return err
+}
+
+func locked(dir, holder string) error {
+	return fmt.Errorf("%w: %s is written by %s; the lock ends with its holder, and the file of it need not be removed",
+		ErrLocked, dir, holder)
 }
 
 func unlock(file *os.File) {

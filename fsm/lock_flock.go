@@ -15,23 +15,32 @@ func openLocked(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil {
-		return file, nil
+	if err := flock(file); err != nil {
+		file.Close()
+		return nil, err
 	}
-	file.Close()
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, ErrLocked
+	return file, nil
+}
+
+// flock locks a file for as long as it is open; anybody can read it. The error is
+// ErrLocked when another has it.
+func flock(file *os.File) error {
+	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return ErrLocked
 	}
-	return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+	return &os.PathError{Op: "lock", Path: file.Name(), Err: err}
 }
 
 // syncDir has the disk keep the names in a directory.
-func syncDir(dir string) error {
+func syncDir(dir string, sync func(*os.File) error) error {
 	file, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	return file.Sync()
+	return sync(file)
 }

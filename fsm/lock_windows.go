@@ -26,5 +26,9 @@ func openLocked(path string) (*os.File, error) {
 	return nil, &os.PathError{Op: "lock", Path: path, Err: err}
 }
 
+// flock does nothing: on Windows, nobody can remove or rename the file of openLocked
+// while it is open, and a lock on a segment would be in the way of its readers.
+func flock(*os.File) error { return nil }
+
 // syncDir does nothing: Windows keeps names with the files.
-func syncDir(string) error { return nil }
+func syncDir(string, func(*os.File) error) error { return nil }

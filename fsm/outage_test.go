@@ -133,6 +133,90 @@ func TestStrictVetoes(t *testing.T) {
 	}
 }
 
+// In Strict mode the machine is told, before it goes on, that what it has committed
+// is not all there; and once.
+func TestStrictVetoesAfterALoss(t *testing.T) {
+	for name, tt := range map[string]struct {
+		harm    func(o *outage)
+		text    string
+		told    int // by OnFailure: what Append did not find
+		missing uint64
+	}{
+		"removed, noticed by the append": {func(o *outage) {
+			os.Remove(segmentsOf(t, o.dir)[0])
+			o.clock.move(time.Second)
+		}, "was removed", 0, 2},
+		"removed, noticed by a sync": {func(o *outage) {
+			os.Remove(segmentsOf(t, o.dir)[0])
+			_ = o.Sync()
+		}, "was removed", 1, 2},
+		"not synced": {func(o *outage) {
+			o.BreakSync(func(*os.File) error { return syscall.EIO })
+			_ = o.Sync()
+			o.BreakSync((*os.File).Sync)
+		}, "input/output", 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOutage(t, fsm.JournalOptions{Strict: true})
+			m := newMachine(t, doorTable(t), fsm.Options{Journal: o})
+			fire(t, m, "Knock", "Open")
+			tt.harm(o)
+			if _, err := m.Fire("Close", fsm.Evidence{}); !errors.Is(err, fsm.ErrVetoed) || !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("Fire: %v", err)
+			}
+			if m.State() != "Open" || o.Missing() != tt.missing || len(o.failures) != tt.told {
+				t.Errorf("in %s, %d missing, told %v", m.State(), o.Missing(), o.failures)
+			}
+			fire(t, m, "Close", "Open")
+			o.Close()
+			replayed(t, o.dir, "Open")
+			if last := machineEvents(readAll(t, o.dir)); last[len(last)-1].Seq != 4 {
+				t.Errorf("ends with %+v", last[len(last)-1])
+			}
+		})
+	}
+}
+
+// What a gap stands for is missing once, also when the gap goes with its file.
+func TestMissingIsCountedOnce(t *testing.T) {
+	o := newOutage(t, fsm.JournalOptions{})
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: o})
+	fire(t, m, "Knock", "Knock")
+	o.fill(0)
+	fire(t, m, "Knock", "Knock", "Knock")
+	o.empty()
+	fire(t, m, "Knock")
+	os.Remove(segmentsOf(t, o.dir)[0])
+	o.clock.move(time.Second)
+	fire(t, m, "Knock")
+	if o.Missing() != 6 || !slices.Equal(o.recovered, []uint64{3, 6}) {
+		t.Errorf("%d missing, told %v", o.Missing(), o.recovered)
+	}
+}
+
+// Close leaves nothing open, whatever fails.
+func TestCloseClosesTheSegment(t *testing.T) {
+	o := newOutage(t, fsm.JournalOptions{})
+	fire(t, newMachine(t, doorTable(t), fsm.Options{Journal: o}), "Knock")
+	var segment *os.File
+	o.BreakSync(func(f *os.File) error { segment = f; return syscall.EIO })
+	if err := o.Close(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("Close: %v", err)
+	}
+	if _, err := segment.Stat(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the segment is still open: %v", err)
+	}
+}
+
+func TestSyncSaysItsErrorOnce(t *testing.T) {
+	o := newOutage(t, fsm.JournalOptions{})
+	fire(t, newMachine(t, doorTable(t), fsm.Options{Journal: o}), "Knock")
+	o.BreakSync(func(*os.File) error { return syscall.EIO })
+	if err := o.Sync(); err == nil || err.Error() != syscall.EIO.Error() {
+		t.Errorf("Sync: %v", err)
+	}
+}
+
 func TestRemovedUnderneath(t *testing.T) {
 	for name, harm := range map[string]func(o *outage, path string){
 		"file removed":      func(_ *outage, path string) { os.Remove(path) },
@@ -297,7 +381,7 @@ func TestTornOnAFullDisk(t *testing.T) {
 // A power failure loses nothing of a torn line: its copy is on the disk before the
 // original goes, and a copy that may not be there is none.
 func TestTornIsKeptFirst(t *testing.T) {
-	for name, failAt := range map[string]int{"the copy": 1, "the original": 2, "nothing": 3} {
+	for name, failAt := range map[string]int{"the copy": 1, "its name": 2, "the original": 3, "nothing": 4} {
 		t.Run(name+" cannot be synced", func(t *testing.T) {
 			dir := journalOf(t, 3, 0)
 			path := segmentsOf(t, dir)[0]
@@ -305,8 +389,8 @@ func TestTornIsKeptFirst(t *testing.T) {
 			whole := must(os.Stat(path)).Size()
 			var synced []string
 			journal, err := fsm.OpenBroken(dir, fsm.JournalOptions{Sync: fsm.SyncNever}, (*os.File).Write, func(f *os.File) error {
-				if synced = append(synced, filepath.Base(f.Name())); len(synced) == 1 && must(os.Stat(path)).Size() != whole {
-					t.Error("the line was cut off before the copy was synced")
+				if synced = append(synced, filepath.Base(f.Name())); len(synced) <= 2 && must(os.Stat(path)).Size() != whole {
+					t.Error("the line was cut off before the copy and its name were synced")
 				}
 				if len(synced) == failAt {
 					return syscall.EIO
@@ -317,11 +401,12 @@ func TestTornIsKeptFirst(t *testing.T) {
 				_ = journal.Close()
 			}
 			base := filepath.Base(path)
-			if want := []string{base + ".torn", base}[:min(failAt, 2)]; !slices.Equal(synced[:min(len(synced), 2)], want) || errors.Is(err, syscall.EIO) != (failAt < 3) {
+			want := []string{base + ".torn", filepath.Base(dir), base}[:min(failAt, 3)]
+			if !slices.Equal(synced[:min(len(synced), 3)], want) || errors.Is(err, syscall.EIO) != (failAt < 4) {
 				t.Errorf("synced %v, %v", synced, err)
 			}
 			copies := must(filepath.Glob(path + ".*"))
-			if isWhole := must(os.Stat(path)).Size() == whole; isWhole != (failAt == 1) || isWhole == (len(copies) == 1) {
+			if isWhole := must(os.Stat(path)).Size() == whole; isWhole != (failAt < 3) || isWhole == (len(copies) == 1) {
 				t.Errorf("the original is whole: %v; copies %v", isWhole, copies)
 			}
 		})

@@ -21,7 +21,7 @@ func (j *FileJournal) restore() error {
 		}
 		torn += cut
 	}
-	j.retain()
+	j.tell(news{failure: j.retain()})
 	if torn == 0 || j.last.Seq == 0 {
 		return nil
 	}
@@ -36,6 +36,10 @@ func (j *FileJournal) load(path string) (torn int64, err error) {
 	s := segment{}
 	s.file, err = os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
 	if err != nil {
+		return 0, err
+	}
+	if err := lockSegment(s.file); err != nil {
+		s.file.Close()
 		return 0, err
 	}
 	r := newReader(false)
@@ -67,6 +71,7 @@ func (j *FileJournal) load(path string) (torn int64, err error) {
 		return torn, err
 	}
 	j.segment, j.sum, j.last = s, r.chain.sum, j.written
+	j.pending = pending{data: true, name: true} // its writer may have died before it was
 	return torn, nil
 }
 
@@ -88,6 +93,9 @@ func (j *FileJournal) tear(file *os.File, offset int64) (size int64, err error) 
 	}
 	_, err = j.disk.write(aside, tail)
 	err = errors.Join(err, j.disk.sync(aside), aside.Close())
+	if err == nil {
+		err = syncDir(j.dir, j.disk.sync)
+	}
 	if err == nil {
 		err = file.Truncate(offset)
 	}

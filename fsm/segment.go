@@ -2,8 +2,10 @@ package fsm
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,6 +13,9 @@ import (
 // A segment is a file named after the Seq of its first event, in twenty digits,
 // so that the names sort as the events do.
 const segmentExt = ".jsonl"
+
+// asideExt is behind the name of a segment in those of what was set aside of it.
+const asideExt = ".torn"
 
 func segmentName(first uint64) string { return fmt.Sprintf("%020d%s", first, segmentExt) }
 
@@ -39,6 +44,27 @@ func segments(dir string) ([]string, error) {
 	return paths, nil
 }
 
+// asides returns the names of what was set aside in a directory, the newest first.
+func asides(dir string) []string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var infos []fs.FileInfo
+	for _, entry := range entries {
+		segment, _, ok := strings.Cut(entry.Name(), asideExt)
+		if info, err := entry.Info(); ok && isSegment(segment) && err == nil {
+			infos = append(infos, info)
+		}
+	}
+	slices.SortStableFunc(infos, func(a, b fs.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
+	names := make([]string, len(infos))
+	for i, info := range infos {
+		names[i] = info.Name()
+	}
+	return names
+}
+
 // files returns what is to be read for path: a directory's segments, or the file.
 func files(path string) ([]string, error) {
 	info, err := os.Stat(path)
@@ -53,11 +79,11 @@ func files(path string) ([]string, error) {
 
 // setAside returns a name beside path that is not taken, for what is torn off it.
 func setAside(path string) string {
-	aside := path + ".torn"
+	aside := path + asideExt
 	for n := 2; ; n++ {
 		if _, err := os.Lstat(aside); err != nil {
 			return aside
 		}
-		aside = fmt.Sprintf("%s.torn.%d", path, n)
+		aside = fmt.Sprintf("%s%s.%d", path, asideExt, n)
 	}
 }

@@ -20,6 +20,7 @@ type segment struct {
 	prev   uint32
 	first  uint64 // Seq of the first event
 	events uint64
+	gaps   uint64 // among them
 }
 
 // holds counts an event into the segment.
@@ -28,18 +29,21 @@ func (s *segment) holds(e *Event) {
 		s.first = e.Seq
 	}
 	s.events++
+	if e.Kind == KindGap {
+		s.gaps++
+	}
 }
 
 // store writes e, if it is not nil, and before it what has to stand there: the
-// snapshot of a new segment, the gap for what is missing. It returns how many
-// events that gap stands for. On an error nothing has been written, for all that
-// a reader will ever see.
-func (j *FileJournal) store(e *Event) (recovered uint64, err error) {
+// snapshot of a new segment, the gap for what is missing. On an error nothing has
+// been written, for all that a reader will ever see.
+func (j *FileJournal) store(e *Event, n *news) error {
 	if err := j.ready(e); err != nil {
-		return 0, err
+		return err
 	}
 	b, sum, s := j.buffer[:0], j.sum, j.segment
-	if s.size == 0 {
+	isNew := s.size == 0
+	if isNew {
 		b, sum = appendRecord(b, &s.base, sum)
 	}
 	written := j.written
@@ -55,12 +59,15 @@ func (j *FileJournal) store(e *Event) (recovered uint64, err error) {
 	}
 	j.buffer = b
 	if err := j.put(b); err != nil {
-		return 0, err
+		return err
 	}
 	s.size += int64(len(b))
 	j.segment, j.sum, j.written = s, sum, written
-	recovered, j.lost, j.cause = j.lost.count, lost{}, nil
-	return recovered, nil
+	n.recovered, j.lost, j.cause = j.lost.count, lost{}, nil
+	if isNew { // not before it holds what the older ones are not needed for
+		n.failure = errors.Join(n.failure, j.retain())
+	}
+	return nil
 }
 
 // put writes b whole, or leaves the file as it was.
@@ -133,6 +140,9 @@ func (j *FileJournal) begin(first uint64) error {
 		return err
 	}
 	info, err := file.Stat()
+	if err == nil {
+		err = lockSegment(file)
+	}
 	if err != nil {
 		file.Close()
 		return err
@@ -143,7 +153,6 @@ func (j *FileJournal) begin(first uint64) error {
 	}
 	j.segment = segment{file: file, info: info, base: base, prev: j.sum}
 	j.pending.name = true
-	j.retain()
 	return nil
 }
 
@@ -218,7 +227,7 @@ func (j *FileJournal) vanish(cause error) {
 		}
 		gone.count = gone.last.Seq - gone.first + 1
 		j.lost, j.cause = gone, cause
-		j.missing += s.events
+		j.missing += s.events - s.gaps // what a gap stands for was counted
 	}
 	j.written, j.sum = s.base, s.prev
 	s.file.Close()

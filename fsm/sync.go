@@ -31,7 +31,9 @@ func (j *FileJournal) sync() (n news, err error) {
 		return n, ErrJournalClosed
 	}
 	j.looked = time.Time{}
-	n.failure = j.look(j.o.Now())
+	if n.failure = j.look(j.o.Now()); n.failure != nil {
+		j.doubt = n.failure
+	}
 	file, todo, writes := j.segment.file, j.pending, j.writes
 	j.mu.Unlock() // pending stays, so that whoever retires the segment meanwhile syncs it, too
 	if file == nil || !todo.data {
@@ -45,14 +47,24 @@ func (j *FileJournal) sync() (n news, err error) {
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	switch {
-	case err == nil && j.segment.file == file && j.writes == writes:
+	if err == nil && j.segment.file == file && j.writes == writes {
 		j.pending = pending{}
-	case err != nil && !j.syncFails:
-		n.failure = err
+	}
+	n.failure = j.synced(err)
+	return n, err
+}
+
+// synced takes note of how a sync has ended, and returns what is to be told: that
+// they begin to fail.
+func (j *FileJournal) synced(err error) (failure error) {
+	if !j.syncFails {
+		failure = err
 	}
 	j.syncFails = err != nil
-	return n, errors.Join(n.failure, err)
+	if err != nil {
+		j.doubt = err
+	}
+	return failure
 }
 
 // flush syncs a file and, when it is new, its name.
@@ -64,7 +76,7 @@ func (j *FileJournal) flush(file *os.File, p *pending) error {
 		p.data = false
 	}
 	if p.name {
-		if err := syncDir(j.dir); err != nil {
+		if err := syncDir(j.dir, j.disk.sync); err != nil {
 			return err
 		}
 		p.name = false
