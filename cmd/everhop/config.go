@@ -41,8 +41,10 @@ func (f *consumption) config(urls []string, s consumer.Subscription, logger zero
 		GracePeriod:   f.grace,
 		Logger:        logger,
 		Observers: []func(fsm.Event){func(e fsm.Event) {
-			if e.Kind == fsm.KindTransition && e.To == consumer.Disconnected {
-				stop() // it gave up: whoever waits for a place must not keep it
+			// Whoever waits for a place must not keep a consumer that has given up. ProcessRestarted tells of
+			// the run before.
+			if e.Kind == fsm.KindTransition && e.To == consumer.Disconnected && e.Trigger != consumer.ProcessRestarted {
+				stop()
 			}
 		}},
 	}

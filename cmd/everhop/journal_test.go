@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -69,6 +70,26 @@ func TestConsumeJournal(t *testing.T) {
 	}
 	if status, _, stderr := inProcess(t, "verify", dir); status != 3 || !strings.Contains(stderr, segments[0]+":4 is damaged") {
 		t.Errorf("verify of a damaged journal: exit status %d, %s", status, stderr)
+	}
+}
+
+// A run that ended without Stop is closed in the journal, and the next one consumes, and keeps consuming.
+func TestConsumeAfterAKill(t *testing.T) {
+	server := brokertest.NewServer(t)
+	if err := server.DeclareQueue("q", nil); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	makeJournal(t, dir, consumer.Lifecycle(), consumer.Connect)
+	go func() {
+		<-time.After(200 * time.Millisecond) // enough for a consumer that stops by itself
+		if err := server.Publish("q", "1"); err != nil {
+			t.Error(err)
+		}
+	}()
+	status, stdout, stderr := inProcess(t, "consume", "--url", server.URL(), "--queue", "q", "--count", "1", "--journal", dir)
+	if status != 0 || stdout != "1\n" || !strings.Contains(stderr, `"trigger":"ProcessRestarted"`) {
+		t.Errorf("exit status %d, %q\n%s", status, stdout, stderr)
 	}
 }
 

@@ -29,7 +29,7 @@ func TestConsumeKilled(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			const kills = 5
 			queue := newQueue(t)
-			args := append([]string{"--queue", queue}, tt.args...)
+			args := append([]string{"--queue", queue, "--journal", t.TempDir()}, tt.args...)
 			missing := map[string]bool{}
 			for round := range kills {
 				bodies := make([]string, tt.round)
