@@ -35,7 +35,8 @@ type Summary struct {
 	// in the log without one, as in a log that leaves some out. A gap at the end of the
 	// log counts as one event, since nothing behind it says more.
 	Gaps, Missing uint64
-	// Unseen is the time of a run in which events are missing.
+	// Unseen is the time of a run in which events are missing, unless they led back
+	// to the state that was before them: that counts as if it had lasted.
 	Unseen time.Duration
 	// Overflow counts the visits and transitions that were left out because there
 	// were more than 1000 different ones, which no table has.
@@ -203,9 +204,12 @@ func (s *Summary) number(e *Event) bool {
 	return true
 }
 
-// guess passes over missing events. InStateMS tells when they led to the state
-// before e.
+// guess passes over missing events. A state that they led back to counts as if it
+// had lasted; otherwise InStateMS tells when they led to the state before e.
 func (s *Summary) guess(e *Event) {
+	if e.From == s.at.state && s.at.mono > 0 { // of the same run
+		return
+	}
 	passed := max(0, e.MonoNS-s.at.mono)
 	in := min(passed, int64(lasted(e)))
 	s.Unseen += time.Duration(passed - in)

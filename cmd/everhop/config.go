@@ -34,7 +34,7 @@ func (f *consumption) config(urls []string, s consumer.Subscription, logger zero
 	return consumer.Config{
 		URLs:          urls,
 		Subscriptions: []consumer.Subscription{s},
-		Name:          "everhop",
+		Name:          f.name,
 		DrainTimeout:  f.drain,
 		ProbeTimeout:  f.probe,
 		Heartbeat:     f.heartbeat,

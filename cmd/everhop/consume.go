@@ -19,6 +19,7 @@ import (
 type consumption struct {
 	url                     urlFlag
 	queue, exec, output     string
+	name                    string
 	prefetch, concurrency   int
 	count                   int           // 0: no limit
 	timeout                 time.Duration // of a command; 0: none
@@ -37,6 +38,7 @@ func newConsumption() *consumption {
 		probe:       broker.DefaultProbeTimeout,
 		heartbeat:   broker.DefaultHeartbeat,
 		grace:       consumer.DefaultGracePeriod,
+		name:        "everhop",
 	}
 }
 
@@ -107,9 +109,10 @@ Exit status, of everhop itself:
 	flags.Var(period(&f.drain, time.Millisecond, time.Hour), "drain-timeout", "silence after which the broker is probed")
 	flags.Var(period(&f.probe, time.Millisecond, time.Hour), "probe-timeout", "further silence after which it counts as dead")
 	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat, the second line of defence")
+	flags.Var(name(&f.name, "NAME"), "name", "name in events and of the connection, to tell consumers apart")
 	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "drain-timeout", "probe-timeout", "heartbeat"} {
+	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "drain-timeout", "probe-timeout", "heartbeat", "name"} {
 		complete(cmd, flag)
 	}
 	return cmd

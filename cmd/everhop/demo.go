@@ -86,7 +86,10 @@ func runDemo(cmd *cobra.Command, graph string, files journalFlags) (err error) {
 	}
 	soft, hard, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
 	defer release()
-	return demo.Run(soft, hard, standardOutput{out}, options)
+	if err := demo.Run(soft, hard, standardOutput{out}, options); err != nil || files.dir == "" {
+		return err
+	}
+	return writeOut(out, fmt.Sprintf("  the past      everhop replay %s\n", files.dir))
 }
 
 // plainly logs as errors are told: in plain lines.

@@ -82,13 +82,13 @@ func TestDemoJournal(t *testing.T) {
 		status int
 		want   string // DIR is the journal's directory
 	}{
-		{"new", func(t *testing.T) string { return filepath.Join(t.TempDir(), "journal") }, 0, `\n  with counts   .*\n$`},
+		{"new", func(t *testing.T) string { return filepath.Join(t.TempDir(), "journal") }, 0, `\n  the past      everhop replay DIR\n$`},
 		{"torn", func(t *testing.T) string {
 			dir := t.TempDir()
 			tear(t, makeJournal(t, dir, consumer.Lifecycle(), consumer.Connect))
 			return dir
-		}, 0, `\n  with counts   .*\neverhop: the journal ended in the middle of a line, which was set aside file=DIR/0+1\.jsonl\.torn\n$`},
-		{"not writable", unwritable, 1, `\n  with counts   .*\neverhop: the journal cannot be written; consuming goes on without error="open DIR/.*"\n` +
+		}, 0, `\n  the past      everhop replay DIR\neverhop: the journal ended in the middle of a line, which was set aside file=DIR/0+1\.jsonl\.torn\n$`},
+		{"not writable", unwritable, 1, `\n  the past      everhop replay DIR\neverhop: the journal cannot be written; consuming goes on without error="open DIR/.*"\n` +
 			`everhop: the last \d events are not in the journal: open DIR/.*\n$`},
 	}
 	for _, tt := range tests {

@@ -71,7 +71,8 @@ func (s source) open(ctx context.Context, follow bool) (input io.Reader, done fu
 	case s.isStream():
 		return &streamReader{ctx: ctx, input: file}, done, nil
 	case follow:
-		return &tail{ctx, file}, done, nil
+		growing := &tail{ctx: ctx, file: file}
+		return growing, func() { growing.Close() }, nil
 	}
 	return &fileReader{ctx, file}, done, nil
 }

@@ -32,6 +32,7 @@ func (s source) spool(ctx context.Context) (spooled source, done func(), err err
 	if err != nil {
 		return s, nil, err
 	}
+	_ = os.Remove(file.Name()) // now, so that nothing is left however this ends; Windows lets it only then
 	done = func() {
 		file.Close()
 		_ = os.Remove(file.Name())

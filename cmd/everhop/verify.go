@@ -36,8 +36,8 @@ missing between two others. What somebody took away from the end cannot be seen,
 --repair first sets a last line aside that a crash has torn, as the next 'everhop consume' with this
 journal does: into a file beside it, with a note in the journal. It repairs nothing else.
 
-Exit status: 0 all of it is right, 1 an event is not, or the journal cannot be read, 2 wrong command
-line, 3 the journal is damaged, or is none.`,
+Exit status: 0 all of it is right, 1 an event is not, or nothing can be read there, 2 wrong command line,
+3 the journal is damaged, or what is there is none.`,
 		Example: `  everhop verify /var/lib/orders/journal
   everhop verify --repair /var/lib/orders/journal
   everhop verify journal && echo the code obeys its table`,
