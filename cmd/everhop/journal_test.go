@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -87,8 +88,9 @@ func TestConsumeAfterAKill(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	status, stdout, stderr := inProcess(t, "consume", "--url", server.URL(), "--queue", "q", "--count", "1", "--journal", dir)
-	if status != 0 || stdout != "1\n" || !strings.Contains(stderr, `"trigger":"ProcessRestarted"`) {
+	status, stdout, stderr := inProcess(t, "consume", "--url", server.URL(), "--queue", "q", "--count", "1", "--journal", dir, "--name", "q-1")
+	restarted := regexp.MustCompile(`"machine":"q-1",.*"trigger":"ProcessRestarted"`).MatchString(stderr)
+	if status != 0 || stdout != "1\n" || !restarted {
 		t.Errorf("exit status %d, %q\n%s", status, stdout, stderr)
 	}
 }

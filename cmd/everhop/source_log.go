@@ -72,7 +72,7 @@ func (s source) open(ctx context.Context, follow bool) (input io.Reader, done fu
 		return &streamReader{ctx: ctx, input: file}, done, nil
 	case follow:
 		growing := &tail{ctx: ctx, file: file}
-		return growing, func() { growing.Close() }, nil
+		return growing, func() { _ = growing.Close() }, nil
 	}
 	return &fileReader{ctx, file}, done, nil
 }
