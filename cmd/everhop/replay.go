@@ -45,9 +45,12 @@ is left out. A run that ended without Stop counts as down from its last event un
 when it ended is not recorded, so "at least" is said.
 
 --at, --since and --until take a TIME: in RFC 3339 as 2026-11-22T03:14:00Z, local as "2026-11-22 03:14"
-or with seconds, 03:14 or 03:14:07 for the most recent one in the log, or 2h for that long before the
-log's end (so standard input is read to its end first). Where the clock was set back, --at tells of the
-last time that the log has. --utc shows and reads times in UTC, not in the local zone.
+or with seconds, a time of day as 03:14 or 03:14:07, or 2h for that long before the log's end (for these
+two, standard input is read to its end first). A time of day is the latest one until the log's end; for
+--until with --since it is the first one from then on. For --at, and for --until alone, it may be behind the
+end, on the log's last day: if that is nearer to the end, or has passed already today, or if the log begins
+only after the other one; --at is never in the future. Where the clock was set back, --at tells of the last
+time that the log has. --utc shows and reads times in UTC, not in the local zone.
 
 --json writes one object a line, each with a member "entry":
   event      one event, with the journal's members, and lasted_ms: how long "from" had lasted
@@ -134,7 +137,7 @@ func (r *replay) run(cmd *cobra.Command, s source) (err error) {
 	if r.utc {
 		zone = time.UTC
 	}
-	var end time.Time
+	var log extent
 	if r.at.relative() || r.since.relative() || r.until.relative() {
 		if s.isStream() {
 			var done func()
@@ -143,11 +146,11 @@ func (r *replay) run(cmd *cobra.Command, s source) (err error) {
 			}
 			defer done()
 		}
-		if end, err = r.end(ctx, s); err != nil {
+		if log, err = r.extent(ctx, s); err != nil {
 			return err
 		}
 	}
-	b := bounds{at: r.at.in(end, zone), since: r.since.in(end, zone), until: r.until.in(end, zone)}
+	b := r.bounds(log, zone)
 	if !b.since.IsZero() && !b.until.IsZero() && b.since.After(b.until) {
 		return fmt.Errorf("--since %s is after --until %s", b.since.Format(time.RFC3339), b.until.Format(time.RFC3339))
 	}
@@ -161,21 +164,46 @@ func (r *replay) run(cmd *cobra.Command, s source) (err error) {
 	return t.tell(s.name(), events)
 }
 
-// end is when the log ends.
-func (r *replay) end(ctx context.Context, s source) (end time.Time, err error) {
+// extent reads from when until when the log is. Its last event is not its latest where the clock was set back.
+func (r *replay) extent(ctx context.Context, s source) (log extent, err error) {
+	log.now = time.Now()
 	for e, err := range s.events(ctx) {
 		if err != nil {
 			var damaged *corruptError
-			if errors.As(err, &damaged) && !end.IsZero() {
+			if errors.As(err, &damaged) && !log.end.IsZero() {
 				break // said again when it is told
 			}
-			return end, err
+			return log, err
 		}
-		if r.wants(e) {
-			end = e.Time
+		if !r.wants(e) {
+			continue
+		}
+		if log.begin.IsZero() || e.Time.Before(log.begin) {
+			log.begin = e.Time
+		}
+		if e.Time.After(log.end) {
+			log.end = e.Time
 		}
 	}
-	return end, nil
+	return log, nil
+}
+
+// bounds are the times that are meant, of such a log.
+func (r *replay) bounds(log extent, zone *time.Location) bounds {
+	b := bounds{at: r.at.in(log.end, zone), since: r.since.in(log.end, zone), until: r.until.in(log.end, zone)}
+	if r.at.form == timeOfDay {
+		if t := r.at.near(log, zone); !t.After(log.now) {
+			b.at = t
+		}
+	}
+	if r.until.form == timeOfDay {
+		if r.since.given() {
+			b.until = r.until.from(b.since, zone)
+		} else {
+			b.until = r.until.near(log, zone)
+		}
+	}
+	return b
 }
 
 func (r *replay) wants(e fsm.Event) bool { return r.machine == "" || r.machine == e.Machine }

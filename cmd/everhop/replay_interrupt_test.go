@@ -82,7 +82,7 @@ func TestReplayInterruptedBefore(t *testing.T) {
 		t.Errorf("spooling: %v", err)
 	}
 	for _, path := range []string{p.journal(), p.logFile()} {
-		if end, err := new(replay).end(ctx, source{path: path}); !errors.Is(err, errInterrupted) {
+		if end, err := new(replay).extent(ctx, source{path: path}); !errors.Is(err, errInterrupted) {
 			t.Errorf("%s: %v, %v", path, end, err)
 		}
 	}

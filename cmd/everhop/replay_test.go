@@ -93,7 +93,7 @@ func TestReplayErrors(t *testing.T) {
 		{"damaged file", []string{segment}, 3, true, where},
 		{"another machine", []string{sound, "--machine", "x"}, 1, false, sound + `: nothing of machine "x"; there is: orders`},
 		{"nothing since", []string{sound, "--utc", "--since", "2027-01-01 00:00"}, 1, false, "nothing since 2027-01-01 00:00:00 UTC: the log ends at 2026-11-22 22:00:06 UTC"},
-		{"the wrong way round", []string{sound, "--utc", "--since", "22:00:05", "--until", "22:00:04"}, 1, false, "--since 2026-11-22T22:00:05Z is after --until 2026-11-22T22:00:04Z"},
+		{"the wrong way round", []string{sound, "--utc", "--since", "22:00:05", "--until", "2026-11-22 22:00:04"}, 1, false, "--since 2026-11-22T22:00:05Z is after --until 2026-11-22T22:00:04Z"},
 		{"nothing until", []string{sound, "--utc", "--until", "2026-11-22 00:00"}, 1, false, "nothing until 2026-11-22 00:00:00 UTC: the log begins at 2026-11-22 22:00:00 UTC"},
 		{"nothing until, in a log", []string{log, "--utc", "--until", "2026-11-22 00:00"}, 1, false, "nothing until 2026-11-22 00:00:00 UTC: the log begins at 2026-11-22 22:00:00 UTC"},
 		{"no path", []string{""}, 2, false, "a FILE, a DIR or - is missing" + help},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 )
 
@@ -17,7 +18,7 @@ const (
 	noTime    timeForm = iota
 	exact              // 2026-11-22T03:14:00Z
 	local              // 2026-11-22 03:14
-	timeOfDay          // 03:14, the most recent one in the log
+	timeOfDay          // 03:14, of a day that depends on the log
 	beforeEnd          // 2h before the log's end
 )
 
@@ -45,10 +46,14 @@ func parseTime(text string) (timePoint, bool) {
 // given tells whether there is one.
 func (m timePoint) given() bool { return m.form != noTime }
 
-// relative tells whether it depends on where the log ends.
+// relative tells whether it depends on the log.
 func (m timePoint) relative() bool { return m.form == timeOfDay || m.form == beforeEnd }
 
-// in returns the time that is meant, of a log that ends at end. Zero means none.
+// extent is the earliest and the latest time in a log, and when it is read.
+type extent struct{ begin, end, now time.Time }
+
+// in returns the time that is meant, of a log that ends at end: for a time of day the latest until then. Zero
+// means none.
 func (m timePoint) in(end time.Time, zone *time.Location) time.Time {
 	switch m.form {
 	case exact:
@@ -57,16 +62,64 @@ func (m timePoint) in(end time.Time, zone *time.Location) time.Time {
 		y, month, d := m.wall.Date()
 		return m.at(y, month, d, zone)
 	case timeOfDay:
-		y, month, d := end.In(zone).Date()
-		t := m.at(y, month, d, zone)
-		if t.After(end) {
-			t = m.at(y, month, d-1, zone)
+		var latest time.Time
+		for _, t := range m.around(end, zone) {
+			if !t.After(end) {
+				latest = t
+			}
 		}
-		return t
+		return latest
 	case beforeEnd:
 		return end.Add(-m.back)
 	}
 	return time.Time{}
+}
+
+// from returns the first time of day at or after since.
+func (m timePoint) from(since time.Time, zone *time.Location) time.Time {
+	times := m.around(since, zone)
+	return times[slices.IndexFunc(times, func(t time.Time) bool { return !t.Before(since) })]
+}
+
+// near returns a time of day that may be behind the log's end. Behind it can only be one of the log's last day:
+// a log just ends too early for it. But one that the log has is meant rather than one long after its end, unless
+// people speak of today.
+func (m timePoint) near(log extent, zone *time.Location) time.Time {
+	before, behind := m.in(log.end, zone), m.from(log.end, zone)
+	switch {
+	case sameDay(before, log.end, zone):
+		return before
+	case before.Before(log.begin),
+		behind.Sub(log.end) < log.end.Sub(before),
+		sameDay(log.end, log.now, zone) && !behind.After(log.now):
+		return behind
+	}
+	return before
+}
+
+func sameDay(a, b time.Time, zone *time.Location) bool {
+	return a.In(zone).Format(time.DateOnly) == b.In(zone).Format(time.DateOnly)
+}
+
+// around returns, in order, when a clock shows the time of day, from two days before t to two days after it:
+// twice on a day on which it is set back over it.
+func (m timePoint) around(t time.Time, zone *time.Location) []time.Time {
+	var times []time.Time
+	y, month, today := t.In(zone).Date()
+	for d := today - 2; d <= today+2; d++ {
+		one := m.at(y, month, d, zone)
+		times = append(times, one)
+		for _, days := range []int{-1, 1} {
+			_, offset := one.Zone()
+			_, other := one.AddDate(0, 0, days).Zone()
+			again := one.Add(time.Duration(offset-other) * time.Second)
+			if !again.Equal(one) && again.Format(time.TimeOnly) == m.wall.Format(time.TimeOnly) {
+				times = append(times, again)
+			}
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	return times
 }
 
 // at is the time of day on that day.
