@@ -58,8 +58,9 @@ time that the log has. --utc shows and reads times in UTC, not in the local zone
   attempts   folded failed attempts, likewise
   summary    the last one (one for each machine): availability from 0 to 1, times in ms; down_ms is with
              unrecorded_ms, unknown_ms is without a state because of a gap; aborted counts runs that
-             ended without Stop, missing counts events that are not in the log
-  at         instead of all these with --at
+             ended without Stop, missing counts events that are not in the log; last_state is the state in the
+             end, since last_since
+  at         instead of all these with --at; log_ended is when the log ended, if that was before
 
 SIGINT or SIGTERM is the usual end of --follow, and of standard input unless it is read to its end first:
 the summary follows. Anything else is given up then, without a summary of a part of it.

@@ -124,7 +124,9 @@ func TestReplayWhenTheClockWasSetBack(t *testing.T) {
 		{"after all", p, "--at 2026-11-22T12:15:00Z", []string{
 			"state             Disconnected\n", "last event        11:26:00.021, 49m before; Consuming -> Disconnected: Stop", "next event        none",
 		}},
-		{"after the end alone", &past{t: t, log: p.log[:5]}, "--at 2026-11-22T11:15:00Z", []string{"state             Consuming\n", "next event        none"}},
+		{"after the end alone", &past{t: t, log: p.log[:5]}, "--at 2026-11-22T11:15:00Z", []string{
+			"state             Consuming when the log ends, at 2026-11-22 11:10:30 UTC; ", "next event        none",
+		}},
 		{"before all", p, "--at 2026-11-22T11:05:00Z", []string{"state             not known: the log begins at 2026-11-22 12:00:00 UTC\n"}},
 		{"within a stretch, and after the end", again, "--at 2026-11-22T11:11:01Z", []string{
 			"set back 2 times, the last time by 15m before 2026-11-22 11:05:30 UTC", "state             Consuming\n", "next event        11:20:30.020, 9m 29s later",
@@ -137,7 +139,7 @@ func TestReplayWhenTheClockWasSetBack(t *testing.T) {
 			"time              2026-11-22 12:00:00 UTC to 2026-11-22 11:26:00 UTC (26m)\n" + clock + "durations are not by it\n",
 		}},
 		{"summary of what was before", p, "--summary --until 2026-11-22T12:00:01Z", []string{
-			"time              2026-11-22 12:00:00 UTC to 2026-11-22 12:00:01 UTC (1.0 s)\navailability",
+			"time              2026-11-22 12:00:00 UTC to 2026-11-22 12:00:01 UTC (1.0 s)\nat the end",
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -146,6 +148,57 @@ func TestReplayWhenTheClockWasSetBack(t *testing.T) {
 				for _, want := range tt.want {
 					if !strings.Contains(stdout, want) || status != 0 || stderr != "" {
 						t.Errorf("exit status %d, no %q in\n%s%s", status, want, stdout, stderr)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A log that ends while it consumes, because that was killed or because that goes on: nobody knows what was the case
+// later.
+func TestReplayAtBehindTheEnd(t *testing.T) {
+	consuming := newPast(t, "orders").connect().idle(2)
+	reviving := newPast(t, "orders").connect().fire(time.Second, consumer.ConnectionError, fsm.Evidence{Class: "network"})
+	reviving.fire(time.Second, consumer.ReviveFailed, fsm.Evidence{Attempt: 1, Class: "network"})
+	stopped := newPast(t, "orders").connect().fire(time.Second, consumer.Stop, fsm.Evidence{})
+	for _, tt := range []struct {
+		name       string
+		log        *past
+		at         string
+		want, json []string
+	}{
+		{"consuming", consuming, "2026-11-22T22:06:20Z",
+			[]string{
+				"state             Consuming when the log ends, at 2026-11-22 22:00:04 UTC; what came after is not in it\n",
+				"since             2026-11-22 22:00:04 UTC, 0 s before the log ends\n",
+				"consuming         since 2026-11-22 22:00:00 UTC, 4.0 s before the log ends; 2 heartbeats answered\n",
+				"last event        22:00:04.022, 6m 16s before; HeartbeatCheck -> Consuming: HeartbeatOK\n",
+			},
+			[]string{`"state":"Consuming"`, `"next":null`, `"log_ended":"2026-11-22T22:00:04.022Z"`}},
+		{"reviving", reviving, "2026-11-22T22:06:20Z",
+			[]string{
+				"state             Reviving when the log ends, at 2026-11-22 22:00:02 UTC; what came after is not in it\n",
+				"since             2026-11-22 22:00:01 UTC, 1.0 s before the log ends\n",
+				"outage            when the log ends: 1.0 s, from 2026-11-22 22:00:01 UTC, and not over; ",
+			},
+			[]string{`"state":"Reviving"`, `"duration_ms":1000`, `"log_ended":"2026-11-22T22:00:02.02Z"`}},
+		{"stopped", stopped, "2026-11-22T22:06:20Z",
+			[]string{"state             Disconnected\n", "since             2026-11-22 22:00:01 UTC, 6m 19s before\n"},
+			[]string{`"state":"Disconnected"`, `"log_ended":"2026-11-22T22:00:01.02Z"`}},
+		{"at the last event", consuming, "2026-11-22T22:00:04.022Z",
+			[]string{"state             Consuming\n", "consuming         since 2026-11-22 22:00:00 UTC, 4.0 s; 2 heartbeats answered\n"},
+			[]string{`"state":"Consuming"`, `"log_ended":null`}},
+		{"within", consuming, "2026-11-22T22:00:03Z", []string{"state             Consuming\n"}, []string{`"log_ended":null`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, path := range []string{tt.log.journal(), tt.log.segments(1), tt.log.logFile()} {
+				for flag, want := range map[string][]string{"--utc": tt.want, "--json": tt.json} {
+					status, stdout, stderr := inProcess(t, "replay", path, flag, "--at", tt.at)
+					for _, want := range want {
+						if !strings.Contains(stdout, want) || status != 0 || stderr != "" {
+							t.Errorf("exit status %d, no %q in\n%s%s", status, want, stdout, stderr)
+						}
 					}
 				}
 			}

@@ -42,6 +42,8 @@ type jsonSummary struct {
 	Machine       string              `json:"machine,omitempty"`
 	First         time.Time           `json:"first"`
 	Last          time.Time           `json:"last"`
+	LastState     fsm.State           `json:"last_state"`
+	LastSince     *time.Time          `json:"last_since"` // null if that is before the log begins
 	Events        uint64              `json:"events"`
 	Runs          int                 `json:"runs"`
 	Aborted       int                 `json:"aborted"`
@@ -85,7 +87,7 @@ type jsonOutage struct {
 	Attempts     int         `json:"attempts"`
 }
 
-func newJSONSummary(machine string, r history.Report) jsonSummary {
+func newJSONSummary(machine string, r history.Report, end ending) jsonSummary {
 	j := jsonSummary{
 		Entry: "summary", Machine: machine, First: r.First, Last: r.Last.UTC(), Events: r.Events, Runs: r.Runs, Aborted: r.Aborted,
 		UpMS: r.Up.Milliseconds(), DownMS: r.Down.Milliseconds(), StoppedMS: r.Stopped.Milliseconds(),
@@ -96,6 +98,11 @@ func newJSONSummary(machine string, r history.Report) jsonSummary {
 		Rejected: r.Rejected, Stale: r.Stale, Gaps: r.Gaps, Missing: r.Missing, Repeated: r.Repeated, Overlaps: r.Overlaps,
 	}
 	j.First = r.First.UTC()
+	j.LastState = end.state
+	if end.inLog {
+		since := end.since.UTC()
+		j.LastSince = &since
+	}
 	if share, ok := r.Availability(); ok {
 		j.Availability = &share
 	}
@@ -137,12 +144,19 @@ type jsonGlance struct {
 	Outage  *jsonOutage `json:"outage"`
 	Last    *plainEvent `json:"last"` // null if the log begins with a snapshot, and that was just before
 	Next    *plainEvent `json:"next"`
+
+	// LogEnded is when the log ended, if that was before At: State and the others are of then. Otherwise null.
+	LogEnded *time.Time `json:"log_ended"`
 }
 
 func newJSONGlance(machine string, g glance) jsonGlance {
 	j := jsonGlance{Entry: "at", Machine: machine, At: g.at.UTC()}
 	if g.next != nil {
 		j.Next = (*plainEvent)(g.next)
+	}
+	if !g.logEnded.IsZero() {
+		ended := g.logEnded.UTC()
+		j.LogEnded = &ended
 	}
 	m := g.moment
 	if m.State == "" {

@@ -33,7 +33,7 @@ func (p page) row(label, text string) []string {
 }
 
 // report lays out the summary.
-func (p page) report(machine string, r history.Report, back setBack) []string {
+func (p page) report(machine string, r history.Report, end ending, back setBack) []string {
 	title := "Summary"
 	if machine != "" {
 		title += " of " + clean(machine)
@@ -42,10 +42,14 @@ func (p page) report(machine string, r history.Report, back setBack) []string {
 	row := func(label, format string, args ...any) {
 		lines = append(lines, p.row(label, fmt.Sprintf(format, args...))...)
 	}
+	if r.Overlaps > 0 {
+		row("warning", "not to be trusted: runs went on after the next one had begun: several machines have this name")
+	}
 	row("time", "%s to %s (%s)", p.full(r.First), p.full(r.Last), span(r.Up+r.Down+r.Stopped+r.Unknown))
 	if back.times > 0 {
 		row("clock", "%s; durations are not by it", p.setBack(back))
 	}
+	row("at the end", "%s", p.ending(end))
 	row("availability", "%s", availability(r))
 	row("events", "%s", events(r))
 	row("runs", "%s", runs(r))
@@ -68,10 +72,34 @@ func (p page) report(machine string, r history.Report, back setBack) []string {
 			lastedColumn, span(r.InState[state]), share(r.InState[state], r.Up+r.Down+r.Stopped+r.Unknown)))
 		label = ""
 	}
-	if r.Overlaps > 0 {
-		row("warning", "not to be trusted: runs went on after the next one had begun: several machines have this name")
-	}
 	return lines
+}
+
+// ending is what is the case when what was told ends.
+type ending struct {
+	state    fsm.State
+	runEnded bool // without Stop: state is the last one that is recorded
+	more     bool // the log goes on
+	since    time.Time
+	inLog    bool // since is
+	led      fsm.Trigger
+}
+
+func (p page) ending(e ending) string {
+	if e.runEnded {
+		return fmt.Sprintf("%s, or none any more: the run ended without Stop", e.state)
+	}
+	text := string(e.state) + " since before the log begins"
+	if e.inLog {
+		text = fmt.Sprintf("%s since %s", e.state, p.full(e.since))
+	}
+	switch {
+	case e.state == consumer.Disconnected && e.led != "":
+		text += ", after " + string(e.led)
+	case e.state != consumer.Disconnected && !e.more: // it may have been killed
+		text += "; no Stop in the log"
+	}
+	return text
 }
 
 func (p page) setBack(b setBack) string {
@@ -233,7 +261,12 @@ type glance struct {
 	next   *fsm.Event // nil at the end of the log
 	begin  time.Time  // of the log
 	back   setBack
+
+	logEnded time.Time // zero unless the log ends before at: what is told was the case then
 }
+
+// open tells that nobody knows what is the case at that time: the log ends before, and not with Disconnected.
+func (g glance) open() bool { return !g.logEnded.IsZero() && g.moment.State != consumer.Disconnected }
 
 func (p page) glance(machine string, g glance) []string {
 	var lines []string
@@ -250,15 +283,21 @@ func (p page) glance(machine string, g glance) []string {
 		return lines
 	}
 	m := g.moment
-	if m.Ended {
+	switch {
+	case m.Ended:
 		row("state", fmt.Sprintf("%s, or none any more: the run ended without Stop before %s", m.State, p.full(g.next.Time)))
-	} else {
+	case g.open():
+		row("state", fmt.Sprintf("%s when the log ends, at %s; what came after is not in it", m.State, p.full(g.logEnded)))
+	default:
 		text := p.paint(clean(string(m.State)), stateColours[m.State])
 		lines = append(lines, fmt.Sprintf("%-*s  %s", labelColumn, "state", text))
 	}
 	ago := func(t time.Time, before string) string {
-		if g.back.times > 0 { // perhaps since then
+		switch {
+		case g.back.times > 0: // perhaps since then
 			return ""
+		case g.open():
+			return ", " + span(g.logEnded.Sub(t)) + " before the log ends"
 		}
 		return ", " + span(g.at.Sub(t)) + before
 	}
@@ -279,7 +318,11 @@ func (p page) glance(machine string, g glance) []string {
 		row("consuming", text)
 	}
 	if !m.Outage.Begin.IsZero() {
-		row("outage", p.outage(m.Outage))
+		text := p.outage(m.Outage)
+		if g.open() {
+			text = "when the log ends: " + text
+		}
+		row("outage", text)
 	}
 	if g.last.Seq == 0 {
 		row("last event", "not in the log, which begins at "+p.full(g.begin))

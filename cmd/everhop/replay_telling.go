@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm"
 )
@@ -38,10 +39,11 @@ type story struct {
 	machine  string
 	summary  history.Summary
 	timeline *history.Timeline
-	begin    time.Time // of the log
-	end      time.Time // of what was told
-	over     bool      // something behind until was read
-	newest   fsm.Event // that was read
+	shown    []history.Entry // by timeline, and not yet by entry
+	begin    time.Time       // of the log
+	end      time.Time       // of what was told
+	over     bool            // something behind until was read
+	newest   fsm.Event       // that was read
 	back     setBack
 
 	// For at only: a summary of all events, the newest stretch and the newest that has events on both sides.
@@ -158,7 +160,7 @@ func (t *telling) story(machine string) *story {
 	}
 	s := &story{machine: machine, summary: history.Summary{Since: t.since, Until: t.until}}
 	s.newestAt.summary.Until = t.at
-	s.timeline = history.NewTimeline(func(e history.Entry) { t.entry(machine, e) })
+	s.timeline = history.NewTimeline(func(e history.Entry) { s.shown = append(s.shown, e) })
 	t.stories = append(t.stories, s)
 	return s
 }
@@ -186,6 +188,32 @@ func (t *telling) add(e fsm.Event) {
 	s.watch(e)
 	if !t.asked.summary && !e.Time.Before(t.since) {
 		s.timeline.Apply(e)
+		if len(s.shown) > 0 {
+			t.entries()
+		}
+	}
+}
+
+// entries shows what the machines' timelines have shown, in order. What the others are folding has begun before that:
+// it is not held back any longer.
+func (t *telling) entries() {
+	for _, s := range t.stories {
+		if len(s.shown) == 0 {
+			s.timeline.Flush()
+		}
+	}
+	for {
+		var first *story
+		for _, s := range t.stories {
+			if len(s.shown) > 0 && (first == nil || s.shown[0].First.Time.Before(first.shown[0].First.Time)) {
+				first = s
+			}
+		}
+		if first == nil {
+			return
+		}
+		t.entry(first.machine, first.shown[0])
+		first.shown = first.shown[1:]
 	}
 }
 
@@ -204,7 +232,7 @@ func (t *telling) entry(machine string, e history.Entry) {
 	}
 	t.begun = true
 	if len(t.stories) < 2 {
-		machine = "" // goes without saying
+		machine = "" // goes without saying, until there is another one: what is read live cannot wait for that
 	}
 	t.lines(t.page.lines(machine, e)...)
 }
@@ -214,9 +242,7 @@ func (t *telling) finish() error {
 	if t.pending {
 		t.write("")
 	}
-	for _, s := range t.stories {
-		s.timeline.Flush()
-	}
+	t.entries()
 	var nothing []error
 	for _, s := range t.stories {
 		switch {
@@ -226,9 +252,9 @@ func (t *telling) finish() error {
 			nothing = append(nothing, t.nothing(s))
 		case t.asked.none:
 		case t.asked.json:
-			t.object(newJSONSummary(s.machine, s.summary.Report()))
+			t.object(newJSONSummary(s.machine, s.summary.Report(), s.ending()))
 		default:
-			t.lines(t.page.report(s.machine, s.summary.Report(), s.back)...)
+			t.lines(t.page.report(s.machine, s.summary.Report(), s.ending(), s.back)...)
 		}
 	}
 	if len(nothing) == len(t.stories) {
@@ -258,9 +284,22 @@ func (t *telling) showPending() {
 	}
 }
 
+// ending is how what was told ends.
+func (s *story) ending() ending {
+	m := s.summary.Now()
+	end := ending{state: m.State, runEnded: m.Ended, more: s.over, since: m.Since, inLog: m.InLog, led: m.Led.Trigger}
+	if m.State == consumer.Consuming { // heartbeats do not interrupt it
+		end.since, end.inLog = m.Up, m.UpInLog
+	}
+	return end
+}
+
 func (t *telling) glance(s *story) {
 	then := s.at()
 	g := glance{at: t.at, moment: then.summary.Now(), last: then.last, next: then.next, begin: s.begin, back: s.back}
+	if end := s.newest.Time; g.next == nil && end.Before(t.at) {
+		g.logEnded = end
+	}
 	switch {
 	case t.asked.json:
 		t.object(newJSONGlance(s.machine, g))

@@ -57,8 +57,10 @@ type Moment struct {
 	InLog bool
 	// Led is the transition that led into the state; its Seq is 0 if the log has none.
 	Led fsm.Event
-	// Up is since when it has been consuming, idle or not; zero if it does not.
-	Up time.Time
+	// Up is since when it has been consuming, idle or not; zero if it does not. If it was when the log begins,
+	// UpInLog is false, and it may have been for longer.
+	Up      time.Time
+	UpInLog bool
 	// Idle counts the heartbeats answered since Up.
 	Idle int
 	// Outage is under way if its Begin is not zero.
@@ -84,6 +86,7 @@ type condition struct {
 	led     fsm.Event
 
 	up     time.Time // it consumes since
+	upSeen bool      // the log has that
 	idle   int       // heartbeats answered since then
 	outage Outage    // while down
 	failed bool      // it is one, and not just a connect
@@ -106,7 +109,7 @@ func (c *condition) kind() kind {
 func (s *Summary) Now() Moment {
 	m := Moment{
 		State: s.now.state, Ended: s.now.ended, Since: s.now.since, InLog: s.now.known, Led: s.now.led,
-		Up: s.now.up, Idle: s.now.idle,
+		Up: s.now.up, UpInLog: s.now.upSeen, Idle: s.now.idle,
 	}
 	if s.now.failed {
 		m.Outage = s.now.outage
@@ -181,9 +184,11 @@ func (s *Summary) enter(state fsm.State, at time.Time, e *fsm.Event) {
 		s.fail(Cause{})
 	case e == nil:
 	case e.Trigger == consumer.ProcessRestarted:
-		if !crashed { // the log begins with it
-			s.totals.aborted++
+		if !crashed { // the log begins with it, or has a gap there
 			s.now.outage.Cut = true
+			if s.totals.aborted < s.totals.runs-1 { // the run that ended is one of the log's
+				s.totals.aborted++
+			}
 		}
 		s.fail(causeOf(e))
 	case e.Trigger != consumer.Connect:
@@ -201,13 +206,13 @@ func (s *Summary) change(before kind, at time.Time) kind {
 	case down:
 		s.finish(at)
 	case up:
-		s.now.up, s.now.idle = time.Time{}, 0
+		s.now.up, s.now.upSeen, s.now.idle = time.Time{}, false, 0
 	}
 	switch after {
 	case down:
 		s.now.outage = Outage{Begin: at}
 	case up:
-		s.now.up = at
+		s.now.up, s.now.upSeen = at, true
 	}
 	return after
 }

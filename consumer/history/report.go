@@ -15,7 +15,8 @@ type Report struct {
 	First, Last time.Time
 	// Events is how many the log has in that time, each once. Gaps and snapshots are none.
 	Events uint64
-	// Runs counts the runs, Aborted those that ended without Stop.
+	// Runs counts the runs, Aborted those of them that ended without Stop. The last one is not among these
+	// while nothing follows it: nobody has recorded whether it goes on. [Summary.Now] tells how it ends in the log.
 	Runs, Aborted int
 
 	// Up, Down, Stopped and Unknown make up the time from First to Last; see the package's documentation.

@@ -135,13 +135,13 @@ func (s *Summary) follow(e *fsm.Event) {
 func (s *Summary) restart(e *fsm.Event) {
 	passed := max(0, e.Time.Sub(s.at.time))
 	if e.Trigger == consumer.ProcessRestarted { // From is the state of the run before
-		s.end(passed)
+		s.end(passed, e)
 	} else {
 		var in time.Duration
 		if e.From != consumer.Disconnected {
 			in = min(passed, lasted(e)) // the log has not the begin of the run
 		}
-		s.end(passed - in)
+		s.end(passed-in, e)
 		s.enter(e.From, e.Time.Add(-in), nil)
 		s.pass(in)
 	}
@@ -157,17 +157,20 @@ func (s *Summary) restart(e *fsm.Event) {
 	s.move(e)
 }
 
-// end passes the time behind a run.
-func (s *Summary) end(passed time.Duration) {
+// end passes the time behind a run, before next, which is of another one.
+func (s *Summary) end(passed time.Duration, next *fsm.Event) {
 	if s.now.state != consumer.Disconnected && !s.now.ended {
-		s.abort()
+		s.abort(next)
 	}
 	s.pass(passed)
 }
 
 // abort says that the run has ended without Stop. When is not recorded: at the newest event, or later.
-func (s *Summary) abort() {
-	s.totals.aborted++
+// A run that overlaps with an older one that goes on need not have ended.
+func (s *Summary) abort(next *fsm.Event) {
+	if !slices.Contains(s.past, next.Run) {
+		s.totals.aborted++
+	}
 	before := s.now.kind()
 	s.now.ended = true
 	s.change(before, s.at.time)
@@ -221,7 +224,7 @@ func (s *Summary) bound(e *fsm.Event, bound time.Time) {
 	case e.Kind == fsm.KindGap:
 		s.lose(wall)
 	default:
-		s.end(wall)
+		s.end(wall, e)
 	}
 	s.at.time = bound
 }

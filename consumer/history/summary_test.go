@@ -249,6 +249,59 @@ func TestSummaryAddsUp(t *testing.T) {
 	}
 }
 
+// A run ends once at most, whatever a log has: parts of runs, and runs that take turns.
+func TestSummaryAborted(t *testing.T) {
+	for seed := range uint64(40) {
+		random := rand.New(rand.NewPCG(seed, 4))
+		a, b := wander(t, seed, 100), wander(t, seed+100, 100)
+		for i := range b {
+			b[i].Run = "another " + b[i].Run
+		}
+		var turns []fsm.Event
+		for x, y := a, b; len(x) > 0 && len(y) > 0; {
+			n, m := random.IntN(min(10, len(x)+1)), random.IntN(min(10, len(y)+1))
+			turns, x, y = slices.Concat(turns, x[:n], y[:m]), x[n:], y[m:]
+		}
+		for name, log := range map[string][]fsm.Event{"runs that take turns": turns, "runs in order": a} {
+			for len(log) > 0 {
+				if r := summarize(log); r.Aborted > r.Runs {
+					t.Fatalf("seed %d, %s: %d of %d runs ended without Stop", seed, name, r.Aborted, r.Runs)
+				}
+				log = log[min(len(log), 1+random.IntN(20)):]
+			}
+		}
+	}
+	w := newWriter(t).begin().connect().wait(time.Minute).begin().connect().wait(time.Minute).begin().connect()
+	x := newWriter(t).begin().connect().idle(time.Minute)
+	y := newWriter(t)
+	y.runs = 1
+	y.begin().connect().idle(time.Minute)
+	var turns []fsm.Event
+	for i, e := range x.log {
+		turns = append(turns, e, y.log[i])
+	}
+	for _, tt := range []struct {
+		name          string
+		log           []fsm.Event
+		until         time.Time
+		runs, aborted int
+	}{
+		{"three runs", w.log, time.Time{}, 3, 2},
+		{"begins with a restart: the run before is none of the log's", w.log[3:], time.Time{}, 2, 1},
+		{"and ends before the next run", w.log[3:], morning.Add(90 * time.Second), 1, 1},
+		{"begins in the middle of a run", w.log[2:], time.Time{}, 3, 2},
+		{"two runs that take turns", turns, time.Time{}, 2, 0},
+	} {
+		s := history.Summary{Until: tt.until}
+		for _, e := range tt.log {
+			s.Apply(e)
+		}
+		if r := s.Report(); r.Runs != tt.runs || r.Aborted != tt.aborted {
+			t.Errorf("%s: %d runs, of which %d ended without Stop; want %d and %d", tt.name, r.Runs, r.Aborted, tt.runs, tt.aborted)
+		}
+	}
+}
+
 func TestSummaryNothing(t *testing.T) {
 	var s history.Summary
 	if diff := cmp.Diff(history.Report{}, s.Report()); diff != "" {
