@@ -30,7 +30,8 @@ func (h *history) trip() {
 	defer h.mu.Unlock()
 	h.note("the breaker opens")
 	t := &h.trips
-	if !h.plan.breaker || t.failures < h.plan.failures || h.exact() && !t.owed {
+	// What was decided before the breaker was reset may be told after that.
+	if !h.plan.breaker || t.failures < h.plan.failures && !t.unsure || h.exact() && !t.owed {
 		h.fault("the breaker opens after %d failures, %d of them in a row", t.failures, t.row)
 	}
 	t.owed = false
