@@ -46,8 +46,8 @@ func TestAcknowledgementFrames(t *testing.T) {
 		most        int // frames
 	}{
 		{"one handler", 1, 0, false, messages / 8},
-		{"16 handlers", 16, 0, false, messages / 4},
-		{"16 handlers with work", 16, time.Millisecond, false, messages / 4},
+		{"16 handlers", 16, 0, false, messages / 2},
+		{"16 handlers with work", 16, time.Millisecond, false, messages / 2},
 		{"one handler, AckEach", 1, 0, true, messages},
 		{"16 handlers, AckEach", 16, 0, true, messages},
 	} {
