@@ -9,17 +9,38 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Credentials are what a connection logs in with. They print without the password.
+// Credentials are what a connection logs in with; made by NewCredentials. The password goes to the broker
+// and nowhere else: nothing that prints or encodes a value, or one that holds it, shows it.
 type Credentials struct {
-	Username string
-	Password string `json:"-"`
+	username string
+	password secret
+}
+
+// NewCredentials are those of a user name and password.
+func NewCredentials(username, password string) Credentials {
+	return Credentials{username: username, password: conceal(password)}
 }
 
 // String shows the user name only.
-func (c Credentials) String() string { return c.Username + ":***" }
+func (c Credentials) String() string { return c.username + ":***" }
 
-// GoString keeps %#v from printing the password.
-func (c Credentials) GoString() string { return "broker.Credentials(" + c.String() + ")" }
+// secret is a text inside a closure. fmt calls no method on what lies in an unexported field, and prints
+// its strings; a function it prints as an address, by every verb and at any depth, and so does whatever
+// else reads values by reflection. The pointer makes it comparable: copies are equal. The zero value is
+// the empty text.
+type secret struct{ text *func() string }
+
+func conceal(text string) secret {
+	held := func() string { return text }
+	return secret{&held}
+}
+
+func (s secret) reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return (*s.text)()
+}
 
 // CredentialsFunc is asked for credentials before each dial, so that rotated ones are picked up by
 // the next revival. It may be called from several goroutines at once, must honour ctx, and an
@@ -34,7 +55,7 @@ func PasswordFile(username, path string) CredentialsFunc {
 		if err != nil {
 			return Credentials{}, fmt.Errorf("broker: password file: %w", err)
 		}
-		return Credentials{Username: username, Password: strings.TrimRight(string(password), "\r\n")}, nil
+		return NewCredentials(username, strings.TrimRight(string(password), "\r\n")), nil
 	}
 }
 
@@ -46,7 +67,7 @@ func PasswordFile(username, path string) CredentialsFunc {
 // a network that broke.
 type login struct {
 	mechanism  string
-	response   string
+	response   secret
 	properties amqp.Table
 }
 
@@ -54,7 +75,7 @@ func newLogin(e Endpoint, c Credentials, properties amqp.Table) *login {
 	if e.external {
 		return &login{mechanism: "EXTERNAL", properties: properties}
 	}
-	return &login{mechanism: "PLAIN", response: "\x00" + c.Username + "\x00" + c.Password, properties: properties}
+	return &login{mechanism: "PLAIN", response: conceal("\x00" + c.username + "\x00" + c.password.reveal()), properties: properties}
 }
 
 func (l *login) Mechanism() string { return l.mechanism }
@@ -63,5 +84,5 @@ func (l *login) Response() string {
 	if capabilities, ok := l.properties["capabilities"].(amqp.Table); ok {
 		capabilities["authentication_failure_close"] = true
 	}
-	return l.response
+	return l.response.reveal()
 }
