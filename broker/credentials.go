@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -23,6 +24,20 @@ func NewCredentials(username, password string) Credentials {
 
 // String shows the user name only.
 func (c Credentials) String() string { return c.username + ":***" }
+
+// problem is what keeps the credentials from being sent, in words that tell nothing of them.
+func (c Credentials) problem() error {
+	if c.username == "" {
+		return errors.New("the user name is empty")
+	}
+	if err := CheckName(c.username); err != nil {
+		return fmt.Errorf("the user name: %w", err)
+	}
+	if strings.Contains(c.username+c.password.reveal(), plainSeparator) {
+		return errors.New("a NUL in user name or password")
+	}
+	return nil
+}
 
 // secret is a text inside a closure. fmt calls no method on what lies in an unexported field, and prints
 // its strings; a function it prints as an address, by every verb and at any depth, and so does whatever
@@ -59,6 +74,9 @@ func PasswordFile(username, path string) CredentialsFunc {
 	}
 }
 
+// plainSeparator stands before user name and password in the SASL mechanism PLAIN, and in neither.
+const plainSeparator = "\x00"
+
 // login answers connection.start. Besides the SASL response it completes the client's
 // capabilities: amqp091-go replaces the "capabilities" in the client properties with a set of its
 // own and then asks for the response, before it writes both into connection.start-ok. Without
@@ -75,7 +93,8 @@ func newLogin(e Endpoint, c Credentials, properties amqp.Table) *login {
 	if e.external {
 		return &login{mechanism: "EXTERNAL", properties: properties}
 	}
-	return &login{mechanism: "PLAIN", response: conceal("\x00" + c.username + "\x00" + c.password.reveal()), properties: properties}
+	response := plainSeparator + c.username + plainSeparator + c.password.reveal()
+	return &login{mechanism: "PLAIN", response: conceal(response), properties: properties}
 }
 
 func (l *login) Mechanism() string { return l.mechanism }

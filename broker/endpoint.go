@@ -79,8 +79,14 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	if vhost := strings.TrimPrefix(u.Path, "/"); vhost != "" {
 		e.vhost = vhost
 	}
+	if err := CheckName(e.vhost); err != nil {
+		return Endpoint{}, fmt.Errorf("%w: the virtual host: %w", ErrURL, err)
+	}
 	if err := e.parameters(u.RawQuery); err != nil {
 		return Endpoint{}, err
+	}
+	if err := e.credentials.problem(); err != nil && !e.external {
+		return Endpoint{}, fmt.Errorf("%w: %w", ErrURL, err)
 	}
 	return e, nil
 }
