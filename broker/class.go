@@ -77,6 +77,8 @@ func Classify(err error) (Class, int) {
 	switch {
 	case err == nil:
 		return "", 0
+	case errors.Is(err, errProvider), errors.Is(err, errSupplied):
+		return Unknown, 0 // the caller's own functions failed, for whatever reason
 	case errors.As(err, &classified):
 		return classified.Class, classified.Code
 	case errors.As(err, &reply) && reply.Server:
@@ -100,8 +102,6 @@ func Classify(err error) (Class, int) {
 		return Heartbeat, 0 // amqp091-go's read deadline (missed heartbeats) or our write deadline
 	case errors.Is(err, errConnectTimeout), errors.Is(err, context.DeadlineExceeded):
 		return Network, 0 // the dial as a whole took too long
-	case errors.Is(err, errProvider):
-		return Unknown, 0 // the caller's own credentials or TLS function failed
 	}
 	if errors.As(err, &reply) && isGarbage(reply) {
 		return Protocol, 0

@@ -58,8 +58,8 @@ func (s secret) reveal() string {
 }
 
 // CredentialsFunc is asked for credentials before each dial, so that rotated ones are picked up by
-// the next revival. It may be called from several goroutines at once, must honour ctx, and an
-// error from it fails that dial as one of class Unknown, which is retried.
+// the next revival. It may be called from several goroutines at once and should honour ctx. An error from
+// it, and credentials without a user name, fail that dial as one of class Unknown, which is retried.
 type CredentialsFunc func(ctx context.Context) (Credentials, error)
 
 // PasswordFile reads the password from a file at each dial, without the newline at its end: the

@@ -11,6 +11,10 @@ import (
 // Plan is everything a connection is opened from. The zero value of each duration means its default;
 // other values must be between 1 ms and 1 h. A Plan is only read, and may be used for any number of
 // connections.
+//
+// Credentials, TLS and Dial are called on goroutines of their own, perhaps several at once. One that fails,
+// panics or returns nothing fails that dial, as one of class Unknown, which is retried; one that ignores
+// its context is left behind, and a connection that it returns then is closed.
 type Plan struct {
 	// Endpoints are the broker's addresses; at least one.
 	Endpoints []Endpoint
@@ -19,8 +23,8 @@ type Plan struct {
 	// TLS is asked before each dial of an amqps endpoint. Defaults to the files named in the
 	// endpoint's URL, else the system's authorities. TLS 1.2 is the least in any case.
 	TLS TLSFunc
-	// Dial opens the transport. It must honour ctx, and the connection must support deadlines. Defaults
-	// to a net.Dialer.
+	// Dial opens the transport, which must support deadlines. Its errors are classified like any other.
+	// Defaults to a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Name is the connection's name in the broker's management pages and in
 	// `rabbitmqctl list_connections name client_properties`. At most 255 bytes.
