@@ -12,9 +12,10 @@ import (
 // other values must be between 1 ms and 1 h. A Plan is only read, and may be used for any number of
 // connections.
 //
-// Credentials, TLS and Dial are called on goroutines of their own, perhaps several at once. One that fails,
-// panics or returns nothing fails that dial, as one of class Unknown, which is retried; one that ignores
-// its context is left behind, and a connection that it returns then is closed.
+// Credentials, TLS and Dial are called on goroutines of their own, perhaps several at once. An error of the
+// first two, a panic of any, and nothing where a connection was to be returned, fail that dial with class
+// Unknown, which is retried. One that ignores its context is left behind, and a connection that it returns
+// then is closed.
 type Plan struct {
 	// Endpoints are the broker's addresses; at least one.
 	Endpoints []Endpoint
