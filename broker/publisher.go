@@ -353,10 +353,12 @@ func (p *Publisher) Blocked() bool { return p.session.Blocked() }
 // BlockedChanges tells when the broker stops and starts accepting messages because of an alarm.
 func (p *Publisher) BlockedChanges() <-chan Blocked { return p.session.BlockedChanges() }
 
-// Close waits for nothing that is still unconfirmed; it ends the connection gracefully, or past ctx at
-// once.
+// Close waits for nothing that is still unconfirmed. It ends the connection gracefully; past ctx, and under
+// an alarm, when the broker does not read that it ends, at once. The error is nil, or an *Error if it was
+// not graceful; the connection is gone in any case.
 func (p *Publisher) Close(ctx context.Context) error {
 	p.unguard()
 	p.guarded.Wait()
+	p.session.hurry()
 	return p.session.Close(ctx)
 }
