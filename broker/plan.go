@@ -75,7 +75,7 @@ const (
 	DefaultDrainTimeout   = 2 * time.Second
 	DefaultProbeTimeout   = 2 * time.Second
 	DefaultConnectTimeout = 5 * time.Second
-	DefaultCallTimeout    = 30 * time.Second
+	defaultCallTimeout    = 30 * time.Second
 )
 
 func (p Plan) withDefaults() Plan {
@@ -88,7 +88,7 @@ func (p Plan) withDefaults() Plan {
 	fill(&p.DrainTimeout, DefaultDrainTimeout)
 	fill(&p.ProbeTimeout, DefaultProbeTimeout)
 	fill(&p.ConnectTimeout, DefaultConnectTimeout)
-	fill(&p.CallTimeout, DefaultCallTimeout)
+	fill(&p.CallTimeout, defaultCallTimeout)
 	if p.Dial == nil {
 		p.Dial = (&net.Dialer{}).DialContext
 	}

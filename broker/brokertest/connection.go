@@ -268,7 +268,7 @@ func (c *connection) take(f wire.Frame) (more bool) {
 		return c.failed(nil, 0, 0, unreadable(err))
 	}
 	class, method := wire.ID(m)
-	c.server.seen.method(c, f.Channel, m, false)
+	c.server.seen.counts[wire.Name(m)]++
 	instead := c.server.injections.method(c, f.Channel, m)
 	if ch != nil {
 		_, publish := m.(*wire.BasicPublish)
@@ -348,7 +348,7 @@ func (c *connection) close(r *reply, class, method uint16) {
 
 // send queues a method for the client.
 func (c *connection) send(channel uint16, m wire.Method) {
-	c.server.seen.method(c, channel, m, true)
+	c.server.seen.counts[wire.Name(m)]++
 	if c.server.injections.method(c, channel, m) {
 		return
 	}
@@ -359,7 +359,7 @@ func (c *connection) send(channel uint16, m wire.Method) {
 
 // sendContent queues a method and the message that goes with it.
 func (c *connection) sendContent(channel uint16, m wire.Method, msg *message, properties wire.Properties) {
-	c.server.seen.method(c, channel, m, true)
+	c.server.seen.counts[wire.Name(m)]++
 	if c.server.injections.method(c, channel, m) {
 		return
 	}

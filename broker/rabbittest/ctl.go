@@ -53,7 +53,7 @@ func (n *Node) MemoryAlarm(ctx context.Context, on bool) error {
 // input. When ctx ends, the tool and its children are killed.
 func (n *Node) run(ctx context.Context, stdin, tool string, args ...string) (string, error) {
 	if n.foreign {
-		return "", ErrForeignNode
+		return "", errForeignNode
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, tool, args...)

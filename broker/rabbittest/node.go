@@ -16,21 +16,17 @@ import (
 )
 
 var (
-	// ErrForeignNode is returned by methods that control or inspect a node when the
-	// node is the one of EVERHOP_TEST_URL, which was not started here.
-	ErrForeignNode = errors.New("rabbittest: the node of EVERHOP_TEST_URL cannot be controlled")
-
-	// ErrStopped is returned by Restart after Stop.
-	ErrStopped = errors.New("rabbittest: the node was stopped")
-
-	errBooting = errors.New("rabbittest: the node is still booting")
+	errForeignNode = errors.New("rabbittest: the node of EVERHOP_TEST_URL cannot be controlled")
+	errStopped     = errors.New("rabbittest: the node was stopped")
+	errBooting     = errors.New("rabbittest: the node is still booting")
 )
 
 // bootTimeout ends a start whose context has no earlier deadline.
 const bootTimeout = 3 * time.Minute
 
-// Node is a private RabbitMQ node. Its methods are safe for concurrent use;
-// Kill, Restart and Stop wait for each other.
+// Node is a private RabbitMQ node, or the one of EVERHOP_TEST_URL: that was not
+// started here, and methods that control or inspect it return an error. Methods are
+// safe for concurrent use; Kill, Restart and Stop wait for each other.
 type Node struct {
 	layout
 	url     string
@@ -81,7 +77,7 @@ func (n *Node) Addr() string { return n.addr }
 // is not running.
 func (n *Node) Kill() error {
 	if n.foreign {
-		return ErrForeignNode
+		return errForeignNode
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -90,15 +86,16 @@ func (n *Node) Kill() error {
 }
 
 // Restart starts the node again, on the same ports and the same data, and waits
-// as Start does. A node that still runs is killed first.
+// as Start does. A node that still runs is killed first; one that was stopped is
+// gone for good.
 func (n *Node) Restart(ctx context.Context) error {
 	if n.foreign {
-		return ErrForeignNode
+		return errForeignNode
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.watchdog == nil {
-		return ErrStopped
+		return errStopped
 	}
 	n.kill()
 	return n.boot(ctx)
