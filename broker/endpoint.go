@@ -4,10 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
+)
+
+const (
+	port    = 5672
+	portTLS = 5671
 )
 
 // ErrURL is returned, wrapped with what was wrong, for a URL that does not name an endpoint.
@@ -49,9 +55,9 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	e := Endpoint{host: u.Hostname(), vhost: "/", credentials: NewCredentials("guest", "guest")}
 	switch u.Scheme {
 	case "amqp":
-		e.port = 5672
+		e.port = port
 	case "amqps":
-		e.port, e.tls = 5671, true
+		e.port, e.tls = portTLS, true
 	default:
 		return Endpoint{}, fmt.Errorf("%w: it must begin with amqp:// or amqps://", ErrURL)
 	}
@@ -66,7 +72,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf("%w: / ? # @ : in user, password or vhost must be percent-encoded", ErrURL)
 	}
 	if p := u.Port(); p != "" {
-		if e.port, err = strconv.Atoi(p); err != nil || e.port < 1 || e.port > 65535 {
+		if e.port, err = strconv.Atoi(p); err != nil || e.port < 1 || e.port > math.MaxUint16 {
 			return Endpoint{}, fmt.Errorf("%w: the port must be between 1 and 65535", ErrURL)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"time"
 )
@@ -78,6 +79,12 @@ const (
 	defaultCallTimeout    = 30 * time.Second
 )
 
+// What AMQP has 16 bits for.
+const (
+	maxHeartbeat = math.MaxUint16 * time.Second
+	maxPrefetch  = math.MaxUint16
+)
+
 func (p Plan) withDefaults() Plan {
 	fill := func(d *time.Duration, value time.Duration) {
 		if *d == 0 {
@@ -110,8 +117,8 @@ func (p Plan) Validate() error {
 	if err := CheckName(p.Name); err != nil {
 		report("Name: %w", err)
 	}
-	if p.Heartbeat != 0 && (p.Heartbeat < time.Second || p.Heartbeat > 65535*time.Second || p.Heartbeat%time.Second != 0) {
-		report("Heartbeat: %v is not a whole number of seconds from 1s to 65535s", p.Heartbeat)
+	if p.Heartbeat != 0 && (p.Heartbeat < time.Second || p.Heartbeat > maxHeartbeat || p.Heartbeat%time.Second != 0) {
+		report("Heartbeat: %v is not a whole number of seconds from 1s to %.0fs", p.Heartbeat, maxHeartbeat.Seconds())
 	}
 	for _, d := range []struct {
 		field string
@@ -148,8 +155,8 @@ func (s Subscription) problems() []error {
 	if s.Queue == "" && s.Declare == nil {
 		report("Queue: empty, and no Declare that would let the broker name one")
 	}
-	if s.Prefetch < 1 || s.Prefetch > 65535 {
-		report("Prefetch: %d is not between 1 and 65535", s.Prefetch)
+	if s.Prefetch < 1 || s.Prefetch > maxPrefetch {
+		report("Prefetch: %d is not between 1 and %d", s.Prefetch, maxPrefetch)
 	}
 	name("Queue", s.Queue)
 	name("ConsumerTag", s.ConsumerTag)

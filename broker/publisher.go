@@ -119,8 +119,14 @@ type Publisher struct {
 	inFlight map[string]*Confirm // by message id
 }
 
-// window is how many messages may await their confirm; the buffer for basic.return must hold as many.
-const window = 256
+const (
+	// window is how many messages may await their confirm; the buffer for basic.return must hold as many.
+	window = 256
+	// idLength is how much of a message's id is the publisher's own: 60 random bits.
+	idLength = 12
+	// reasonDelay is how much later than its end the reason for it may come.
+	reasonDelay = time.Second
+)
 
 // OpenPublisher connects. The plan's subscriptions are not used. The publisher must be ended with Close.
 func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
@@ -132,7 +138,7 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 	p := &Publisher{
 		session:  s,
 		window:   make(chan struct{}, window),
-		ids:      rand.Text()[:12] + "-",
+		ids:      rand.Text()[:idLength] + "-",
 		inFlight: map[string]*Confirm{},
 	}
 	err = s.guarded(ctx, func() error {
@@ -283,7 +289,7 @@ func (c *Confirm) unroutable() bool {
 }
 
 // failure explains an error by why the channel closed. amqp091-go closes it in the background after a
-// failed write, so the reason may come a moment later.
+// failed write, so the reason may come later.
 func (p *Publisher) failure(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -294,7 +300,7 @@ func (p *Publisher) failure(err error) error {
 				err = reply
 			}
 			p.reason = p.session.newError("publish", ScopeChannel, "", err)
-		case <-time.After(time.Second):
+		case <-time.After(reasonDelay):
 			return p.session.newError("publish", ScopeChannel, "", err)
 		}
 	}

@@ -52,6 +52,9 @@ type Blocked struct {
 	Reason     string
 }
 
+// alarms is how many changes of an alarm may wait for watchBlocked, which never waits itself.
+const alarms = 16
+
 // Open connects and opens the control channel; nothing is consumed yet. The endpoints are tried from
 // first on, modulo their number. It ends when ctx does, and needs no longer than the plan's
 // ConnectTimeout plus the time to find a peer silent. Every error is an *Error, or of Validate.
@@ -77,7 +80,7 @@ func Open(ctx context.Context, plan Plan, generation uint64, first int) (*Sessio
 	// Registered before anything else can happen on the connection, each with a buffer:
 	// amqp091-go drops a notification that nobody takes.
 	closed := l.amqp.NotifyClose(make(chan *amqp.Error, 1))
-	blocked := l.amqp.NotifyBlocked(make(chan amqp.Blocking, 16))
+	blocked := l.amqp.NotifyBlocked(make(chan amqp.Blocking, alarms))
 	s.watches.Go(func() { s.watch(closed) })
 	s.watches.Go(func() { s.watchBlocked(blocked) })
 

@@ -21,8 +21,16 @@ var (
 	errBooting     = errors.New("rabbittest: the node is still booting")
 )
 
-// bootTimeout ends a start whose context has no earlier deadline.
-const bootTimeout = 3 * time.Minute
+const (
+	// bootTimeout ends a start whose context has no earlier deadline.
+	bootTimeout = 3 * time.Minute
+	// greetTimeout is how long a node may take to answer the protocol header; then it is asked again.
+	greetTimeout = time.Second
+	// lastWords is how much of the server's log an error shows.
+	lastWords = 8 << 10
+	// protocolHeader is how a client of AMQP 0-9-1 begins.
+	protocolHeader = "AMQP\x00\x00\x09\x01"
+)
 
 // Node is a private RabbitMQ node, or the one of EVERHOP_TEST_URL: that was not
 // started here, and methods that control or inspect it return an error. Methods are
@@ -132,7 +140,7 @@ func (n *Node) boot(ctx context.Context) error {
 	n.watchdog.guard(n.server)
 
 	if err := n.await(ctx, n.server.done); err != nil {
-		err = fmt.Errorf("%w\n%s", err, tail(output, 8<<10))
+		err = fmt.Errorf("%w\n%s", err, tail(output, lastWords))
 		n.kill()
 		return err
 	}
@@ -189,7 +197,7 @@ func (n *Node) ready(ctx context.Context) error {
 // greet offers AMQP 0-9-1 and expects connection.start from this very node: another that has taken its
 // port is not it, and goes away when it likes.
 func (n *Node) greet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", n.addr)
 	if err != nil {
@@ -198,7 +206,7 @@ func (n *Node) greet(ctx context.Context) error {
 	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
-	if _, err := io.WriteString(conn, "AMQP\x00\x00\x09\x01"); err != nil {
+	if _, err := io.WriteString(conn, protocolHeader); err != nil {
 		return err
 	}
 	var head [frameOverhead - 1]byte

@@ -2,6 +2,10 @@ package wire
 
 import "encoding/binary"
 
+// ProtocolHeader is what a client greets with, and what a server answers that does not speak the client's
+// protocol.
+const ProtocolHeader = "AMQP\x00\x00\x09\x01"
+
 // The frame types.
 const (
 	FrameMethod    = 1
