@@ -50,7 +50,8 @@ type Plan struct {
 	Subscriptions []Subscription
 }
 
-// Subscription is one queue to consume from, and what to declare before.
+// Subscription is one queue to consume from, and what to declare before. Its names, routing keys and the
+// keys of its arguments are checked by [CheckName].
 type Subscription struct {
 	// Queue is the queue's name. It may be empty if Declare is set: the broker then names it, anew
 	// on each connection.

@@ -21,8 +21,9 @@ var (
 	ErrRefused = errors.New("broker: the broker refused the message")
 )
 
-// Message is what is published: always persistent and mandatory. The names are RabbitMQ's, as those of
-// [Delivery]; texts have at most 255 bytes each. Body and Headers are read until Publish has returned, and
+// Message is what is published: always persistent and mandatory. The fields' names are RabbitMQ's, as those
+// of [Delivery]. Exchange and RoutingKey are names (see [CheckName]), other texts have at most 255 bytes, and
+// Headers holds what [QueueOptions].Arguments may. Body and Headers are read until Publish has returned, and
 // not changed.
 type Message struct {
 	Exchange   string
@@ -176,6 +177,10 @@ type Confirm struct {
 // returns until it has an answer: until then the message keeps its place. Of two messages with one
 // MessageID the second waits for the first's confirm. At most 256 messages may await their confirm,
 // beyond that Publish waits, as it does while the broker is blocked by an alarm.
+//
+// The error is ctx's, or an *Error if the connection or the channel broke. With any other, which names the
+// field that AMQP cannot carry, nothing was sent. When ctx ends amid the writing of a message, the connection
+// is aborted, since nothing can follow half a frame.
 func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ type Session struct {
 	watches sync.WaitGroup
 }
 
-// Loss tells that something broke that had worked.
+// Loss tells that something broke which had worked.
 type Loss struct {
 	// Generation is that of the session which reports.
 	Generation uint64
@@ -55,9 +55,10 @@ type Blocked struct {
 // alarms is how many changes of an alarm may wait for watchBlocked, which never waits itself.
 const alarms = 16
 
-// Open connects and opens the control channel; nothing is consumed yet. The endpoints are tried from
-// first on, modulo their number. It ends when ctx does, and needs no longer than the plan's
-// ConnectTimeout plus the time to find a peer silent. Every error is an *Error, or of Validate.
+// Open connects and opens the control channel; nothing is consumed yet. The generation is a number of the
+// caller's choice, by which losses and deliveries tell where they come from. The endpoints are tried from
+// first on, modulo their number. Open ends when ctx does, and needs no longer than the plan's ConnectTimeout
+// plus the time to find a peer silent. Every error is an *Error, or of Validate.
 func Open(ctx context.Context, plan Plan, generation uint64, first int) (*Session, error) {
 	if err := plan.Validate(); err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ type TLSFiles struct {
 	ServerName string
 }
 
-// Load is a TLSFunc.
+// Load reads the files. It is a [TLSFunc].
 func (f TLSFiles) Load(context.Context) (*tls.Config, error) {
 	config := &tls.Config{ServerName: f.ServerName, MinVersion: tls.VersionTLS12}
 	if f.CA != "" {

@@ -78,8 +78,8 @@ func (s *Server) put(queue string, messages ...*message) error {
 	return nil
 }
 
-// Messages are those in a queue of the first virtual host that wait for a consumer, in their order; what a
-// dead letter's headers say, say. They stay where they are. There are none in a queue that does not exist.
+// Messages are those in a queue of the first virtual host that wait for a consumer, in their order. They
+// stay where they are. There are none in a queue that does not exist.
 func (s *Server) Messages(queue string) []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -37,7 +37,7 @@ type Frame struct {
 	Payload []byte
 }
 
-// AppendFrame appends f to dst. It does not check f: a broker under test may well send nonsense.
+// AppendFrame appends f to dst. It does not check f: a broker for tests may well send nonsense.
 func AppendFrame(dst []byte, f Frame) []byte {
 	dst, start := beginFrame(dst, f.Type, f.Channel)
 	return endFrame(append(dst, f.Payload...), start)
