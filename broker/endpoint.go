@@ -39,7 +39,8 @@ type Endpoint struct {
 //
 // as RabbitMQ's URI specification describes it (https://www.rabbitmq.com/docs/uri-spec). What is
 // missing defaults to guest:guest, port 5672 (amqps: 5671) and the virtual host "/". Reserved
-// characters in user, password and virtual host must be percent-encoded.
+// characters in user, password and virtual host must be percent-encoded. User and virtual host are names
+// (see [CheckName]).
 //
 // Of the query parameters (https://www.rabbitmq.com/docs/uri-query-parameters) cacertfile, certfile,
 // keyfile and server_name_indication are known for amqps, and auth_mechanism=plain|external;
