@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/everhop/everhop/fsm"
 )
 
 const (
@@ -126,7 +124,7 @@ func (s *supervisor) finish() error {
 		cancel()
 	}
 	if s.machine.State() != Disconnected {
-		if err := s.fire(Stop, fsm.Evidence{Note: s.leftovers()}); err != nil && s.result == nil {
+		if err := s.fire(Stop, Evidence{Note: s.leftovers()}); err != nil && s.result == nil {
 			s.result = err
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // the consumer is stopping; an index that is not in Config.Subscriptions, and a number out of range, are
 // errors.
 func (c *Consumer) Pause(index int) error {
-	return c.adjust(index, func(sub *subscription) string {
+	return c.adjust(index, NotePauseRequested, func(sub *subscription) string {
 		sub.paused = true
 		return "to be paused"
 	})
@@ -25,7 +25,7 @@ func (c *Consumer) Pause(index int) error {
 
 // Resume consumes again after Pause, and at once if it was the Breaker that paused.
 func (c *Consumer) Resume(index int) error {
-	return c.adjust(index, func(sub *subscription) string {
+	return c.adjust(index, NoteResumeRequested, func(sub *subscription) string {
 		sub.paused = false
 		sub.untrip()
 		return "to be resumed"
@@ -38,7 +38,7 @@ func (c *Consumer) SetPrefetch(index, prefetch int) error {
 	if prefetch < 1 || prefetch > maxPrefetch {
 		return fmt.Errorf("consumer: SetPrefetch: %d is not between 1 and %d", prefetch, maxPrefetch)
 	}
-	return c.adjust(index, func(sub *subscription) string {
+	return c.adjust(index, NotePrefetchRequested, func(sub *subscription) string {
 		sub.prefetch = prefetch
 		return fmt.Sprintf("prefetch to be %d", prefetch)
 	})
@@ -55,7 +55,7 @@ func (c *Consumer) SetConcurrency(index, concurrency int) error {
 			return errors.New("consumer: SetConcurrency: " + problem)
 		}
 	}
-	return c.adjust(index, func(sub *subscription) string {
+	return c.adjust(index, NoteConcurrencyRequested, func(sub *subscription) string {
 		sub.change(func(v *view) { v.concurrency = concurrency })
 		return fmt.Sprintf("concurrency %d", concurrency)
 	})
@@ -64,11 +64,12 @@ func (c *Consumer) SetConcurrency(index, concurrency int) error {
 // adjustment is a change of a subscription while the consumer runs.
 type adjustment struct {
 	sub   int
+	name  string // of the note
 	edit  func(*subscription) (note string)
 	reply chan<- error
 }
 
-func (c *Consumer) adjust(i int, edit func(*subscription) string) error {
+func (c *Consumer) adjust(i int, name string, edit func(*subscription) string) error {
 	if i < 0 || i >= len(c.config.Subscriptions) {
 		return fmt.Errorf("consumer: there is no subscription %d, but %d of them", i, len(c.config.Subscriptions))
 	}
@@ -77,7 +78,7 @@ func (c *Consumer) adjust(i int, edit func(*subscription) string) error {
 	}
 	reply := make(chan error, 1)
 	select {
-	case c.inbox <- adjustment{i, edit, reply}:
+	case c.inbox <- adjustment{i, name, edit, reply}:
 		return <-reply
 	case <-c.done:
 		return ErrNotRunning
@@ -90,7 +91,11 @@ func (a adjustment) apply(s *supervisor) error {
 		return nil
 	}
 	sub := s.subscriptions[a.sub]
-	s.noteOf(sub, a.edit(sub))
+	tripped := sub.tripped
+	s.noteOf(sub, a.name, a.edit(sub))
+	if tripped && !sub.tripped {
+		s.noteOf(sub, NoteBreakerClosed, "the breaker is closed by Resume")
+	}
 	s.steer(sub)
 	a.reply <- nil
 	return nil

@@ -13,13 +13,14 @@ import (
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // A journal in files is synced when consuming is lost and in the end, and what it holds obeys the table.
 func TestJournalInFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	files, err := fsm.OpenJournal(dir, fsm.JournalOptions{Sync: fsm.SyncNever})
+	files, err := journal.Open(dir, journal.Options{Sync: journal.SyncNever})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,14 +73,14 @@ func TestJournalInFiles(t *testing.T) {
 		t.Error(err)
 	}
 	var damage error
-	state, err := fsm.Replay(consumer.Lifecycle(), fsm.Until(fsm.Read(dir), &damage))
+	state, err := fsm.Replay(consumer.Lifecycle(), journal.Until(journal.Read(dir), &damage))
 	if err != nil || damage != nil || state != consumer.Disconnected {
 		t.Errorf("replayed: %s, %v, %v", state, err, damage)
 	}
 }
 
 type countedSyncs struct {
-	*fsm.FileJournal
+	*journal.Journal
 	syncs atomic.Int64
 }
 

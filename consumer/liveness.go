@@ -61,7 +61,7 @@ func (s *supervisor) tick() error {
 		return nil
 	}
 	if s.machine.State() == Consuming {
-		if err := s.fire(DrainTimeout, fsm.Evidence{}); err != nil {
+		if err := s.fire(DrainTimeout, Evidence{}); err != nil {
 			return err
 		}
 	}
@@ -85,7 +85,7 @@ type probed struct {
 
 func (p probed) apply(s *supervisor) error {
 	if p.session != s.session {
-		s.record(fsm.KindStale, fsm.Evidence{
+		s.record(fsm.KindStale, StaleProbe, Evidence{
 			Generation: p.session.Generation(), Endpoint: p.session.Endpoint().String(),
 			Note: "probe of a connection that is not in use any more",
 		})
@@ -97,7 +97,7 @@ func (p probed) apply(s *supervisor) error {
 	alive := p.err == nil || s.session.Silence() < time.Since(p.at) // bytes came in after the verdict
 	switch {
 	case alive && checking:
-		return s.fire(HeartbeatOK, fsm.Evidence{})
+		return s.fire(HeartbeatOK, Evidence{})
 	case alive:
 		return nil
 	}
@@ -122,7 +122,7 @@ func (s *supervisor) warnOverdue() {
 		}
 		if age := time.Since(oldest.ReceivedAt); age >= s.config.ConsumerTimeout/5*4 {
 			sub.warned = oldest.DeliveryTag
-			s.record(fsm.KindNote, fsm.Evidence{
+			s.record(fsm.KindNote, NoteOverdue, Evidence{
 				Queue: oldest.Queue, Scope: string(broker.ScopeSubscription), Class: string(broker.Precondition),
 				Note: fmt.Sprintf("delivery tag %d has been unacknowledged for %v; at %v RabbitMQ closes its channel (consumer_timeout)",
 					oldest.DeliveryTag, roughly(age), s.config.ConsumerTimeout),

@@ -17,6 +17,7 @@ import (
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // What consume has put into a journal, verify finds right and replay tells.
@@ -98,7 +99,7 @@ func TestConsumeAfterAKill(t *testing.T) {
 // makeJournal makes a journal with two events of a table, and returns its only segment.
 func makeJournal(t *testing.T, dir string, table *fsm.Table, trigger fsm.Trigger) (segment string) {
 	t.Helper()
-	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{})
+	journal, err := journal.Open(dir, journal.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +170,7 @@ func TestJournalNotWritable(t *testing.T) {
 func TestJournalIsDoneWithout(t *testing.T) {
 	for fault, want := range map[error]bool{
 		syscall.ENOSPC: true, syscall.EROFS: true, syscall.EIO: true, syscall.EDQUOT: true,
-		syscall.EACCES: false, syscall.ENOTDIR: false, fsm.ErrLocked: false, &fsm.CorruptError{}: false,
+		syscall.EACCES: false, syscall.ENOTDIR: false, journal.ErrLocked: false, &journal.CorruptError{}: false,
 	} {
 		err := fmt.Errorf("--journal: %w", errors.Join(&os.PathError{Op: "open", Path: "lock", Err: fault}))
 		if got := (&journalFlags{}).canDoWithout(err); got != want {
@@ -194,7 +195,7 @@ func TestJournalRefused(t *testing.T) {
 		want   []string // DIR is the journal's directory
 	}{
 		{"in use", func(t *testing.T, dir string) {
-			journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{})
+			journal, err := journal.Open(dir, journal.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

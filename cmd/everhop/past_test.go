@@ -11,6 +11,7 @@ import (
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // past is a log that a real machine has written, by a clock that only the test moves.
@@ -128,7 +129,7 @@ func (p *past) journal() string {
 func (p *past) segments(size int64) string {
 	p.t.Helper()
 	dir := filepath.Join(p.t.TempDir(), "journal")
-	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{SegmentBytes: size, Strict: true})
+	journal, err := journal.Open(dir, journal.Options{SegmentBytes: size, Strict: true})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // following is a replay of what grows.
@@ -81,7 +82,7 @@ func outage(t *testing.T) *past {
 // A journal grows, within a segment and by others.
 func TestReplayFollow(t *testing.T) {
 	p, dir := outage(t), t.TempDir()
-	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{SegmentBytes: 1000})
+	journal, err := journal.Open(dir, journal.Options{SegmentBytes: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
