@@ -42,6 +42,13 @@ type Evidence struct {
 	Class string `json:"class,omitempty"`
 	// Code is the reply code that the broker gave with the error.
 	Code int `json:"code,omitempty"`
+	// Prefetch and Concurrency are what a subscription has now, or is to have.
+	Prefetch    int `json:"prefetch,omitempty"`
+	Concurrency int `json:"concurrency,omitempty"`
+	// ReturnedUnstarted and Unfinished count the deliveries that went back to their queues: those that
+	// no handler had begun with, and the others.
+	ReturnedUnstarted uint64 `json:"returned_unstarted,omitempty"`
+	Unfinished        uint64 `json:"unfinished,omitempty"`
 
 	// Error and Note are those of the event.
 	Error string `json:"-"`

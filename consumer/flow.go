@@ -17,18 +17,18 @@ import (
 // the consumer is stopping; an index that is not in Config.Subscriptions, and a number out of range, are
 // errors.
 func (c *Consumer) Pause(index int) error {
-	return c.adjust(index, NotePauseRequested, func(sub *subscription) string {
+	return c.adjust(index, NotePauseRequested, func(sub *subscription) Evidence {
 		sub.paused = true
-		return "to be paused"
+		return Evidence{Note: "to be paused"}
 	})
 }
 
 // Resume consumes again after Pause, and at once if it was the Breaker that paused.
 func (c *Consumer) Resume(index int) error {
-	return c.adjust(index, NoteResumeRequested, func(sub *subscription) string {
+	return c.adjust(index, NoteResumeRequested, func(sub *subscription) Evidence {
 		sub.paused = false
 		sub.untrip()
-		return "to be resumed"
+		return Evidence{Note: "to be resumed"}
 	})
 }
 
@@ -38,9 +38,9 @@ func (c *Consumer) SetPrefetch(index, prefetch int) error {
 	if prefetch < 1 || prefetch > maxPrefetch {
 		return fmt.Errorf("consumer: SetPrefetch: %d is not between 1 and %d", prefetch, maxPrefetch)
 	}
-	return c.adjust(index, NotePrefetchRequested, func(sub *subscription) string {
+	return c.adjust(index, NotePrefetchRequested, func(sub *subscription) Evidence {
 		sub.prefetch = prefetch
-		return fmt.Sprintf("prefetch to be %d", prefetch)
+		return Evidence{Prefetch: prefetch, Note: fmt.Sprintf("prefetch to be %d", prefetch)}
 	})
 }
 
@@ -55,9 +55,9 @@ func (c *Consumer) SetConcurrency(index, concurrency int) error {
 			return errors.New("consumer: SetConcurrency: " + problem)
 		}
 	}
-	return c.adjust(index, NoteConcurrencyRequested, func(sub *subscription) string {
+	return c.adjust(index, NoteConcurrencyRequested, func(sub *subscription) Evidence {
 		sub.change(func(v *view) { v.concurrency = concurrency })
-		return fmt.Sprintf("concurrency %d", concurrency)
+		return Evidence{Concurrency: concurrency, Note: fmt.Sprintf("concurrency %d", concurrency)}
 	})
 }
 
@@ -65,11 +65,11 @@ func (c *Consumer) SetConcurrency(index, concurrency int) error {
 type adjustment struct {
 	sub   int
 	name  string // of the note
-	edit  func(*subscription) (note string)
+	edit  func(*subscription) Evidence
 	reply chan<- error
 }
 
-func (c *Consumer) adjust(i int, name string, edit func(*subscription) string) error {
+func (c *Consumer) adjust(i int, name string, edit func(*subscription) Evidence) error {
 	if i < 0 || i >= len(c.config.Subscriptions) {
 		return fmt.Errorf("consumer: there is no subscription %d, but %d of them", i, len(c.config.Subscriptions))
 	}
@@ -94,7 +94,7 @@ func (a adjustment) apply(s *supervisor) error {
 	tripped := sub.tripped
 	s.noteOf(sub, a.name, a.edit(sub))
 	if tripped && !sub.tripped {
-		s.noteOf(sub, NoteBreakerClosed, "the breaker is closed by Resume")
+		s.noteOf(sub, NoteBreakerClosed, Evidence{Note: "the breaker is closed by Resume"})
 	}
 	s.steer(sub)
 	a.reply <- nil

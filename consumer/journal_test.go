@@ -24,14 +24,14 @@ func TestJournalInFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	journal := &countedSyncs{FileJournal: files}
+	counted := &countedSyncs{Journal: files}
 	server := brokertest.NewServer(t)
 	if err := server.DeclareQueue("q", nil); err != nil {
 		t.Fatal(err)
 	}
 	c, err := consumer.New(consumer.Config{
 		URLs:    []string{server.URL()},
-		Journal: journal,
+		Journal: counted,
 		Subscriptions: []consumer.Subscription{{
 			Queue: "q", Handler: func(context.Context, *consumer.Delivery) error { return nil },
 		}},
@@ -54,11 +54,11 @@ func TestJournalInFiles(t *testing.T) {
 		}
 	}
 	await("consuming", func() bool { return c.State() == consumer.Consuming })
-	if n := journal.syncs.Load(); n != 0 {
+	if n := counted.syncs.Load(); n != 0 {
 		t.Errorf("%d syncs before anything was lost", n)
 	}
 	server.Inject(brokertest.Now, brokertest.Reset())
-	await("a sync after the loss", func() bool { return journal.syncs.Load() == 1 })
+	await("a sync after the loss", func() bool { return counted.syncs.Load() == 1 })
 	await("consuming again", func() bool { return c.State() == consumer.Consuming })
 	if err := c.Stop(t.Context()); err != nil {
 		t.Error(err)
@@ -66,7 +66,7 @@ func TestJournalInFiles(t *testing.T) {
 	if err := <-ran; err != nil {
 		t.Error(err)
 	}
-	if n := journal.syncs.Load(); n != 2 {
+	if n := counted.syncs.Load(); n != 2 {
 		t.Errorf("%d syncs in the end, want 2", n)
 	}
 	if err := files.Close(); err != nil {
@@ -86,7 +86,7 @@ type countedSyncs struct {
 
 func (j *countedSyncs) Sync() error {
 	j.syncs.Add(1)
-	return j.FileJournal.Sync()
+	return j.Journal.Sync()
 }
 
 // What cannot be synced is logged, with the event that made it worth while: the loss and the end of a
@@ -103,7 +103,7 @@ func TestJournalSyncFails(t *testing.T) {
 		Backoff: consumer.Backoff{Initial: time.Millisecond, Max: time.Millisecond},
 		Logger:  zerolog.New(log).Level(zerolog.ErrorLevel),
 		Observers: []func(fsm.Event){func(e fsm.Event) {
-			if e.Attempt == 3 {
+			if consumer.EvidenceOf(e).Attempt == 3 {
 				stop()
 			}
 		}},

@@ -34,14 +34,8 @@ func (l *logLines) Apply(e fsm.Event) {
 			line.Str(field, value)
 		}
 	}
-	number := func(field string, value int64) {
-		if value != 0 {
-			line.Int64(field, value)
-		}
-	}
 	text(fsm.FieldName, e.Name)
-	line.
-		Uint64(fsm.FieldSeq, e.Seq).
+	line.Uint64(fsm.FieldSeq, e.Seq).
 		Str(fsm.FieldRun, e.Run).
 		Str(fsm.FieldMachine, e.Machine).
 		Str(fsm.FieldFrom, string(e.From)).
@@ -50,16 +44,9 @@ func (l *logLines) Apply(e fsm.Event) {
 		Int64(fsm.FieldMonoNS, e.MonoNS)
 	text(fsm.FieldTable, e.Table)
 	text(fsm.FieldTrigger, string(e.Trigger))
-	number(FieldGeneration, int64(why.Generation))
-	number(FieldAttempt, int64(why.Attempt))
-	number(FieldBackoffMS, why.BackoffMS)
-	number(FieldSilenceMS, why.SilenceMS)
-	number(FieldStalledMS, why.StalledMS)
-	text(FieldEndpoint, why.Endpoint)
-	text(FieldQueue, why.Queue)
-	text(FieldScope, why.Scope)
-	text(FieldClass, why.Class)
-	number(FieldCode, int64(why.Code))
+	for field, value := range e.Details.All() {
+		line.RawJSON(field, value)
+	}
 	text(fsm.FieldError, e.Error)
 	text(fsm.FieldNote, e.Note)
 	line.Msg(message(e))

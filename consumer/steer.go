@@ -102,23 +102,27 @@ func (o steered) takeOver(s *supervisor) error {
 	if !o.intake.Paused { // look for deliveries again
 		sub.change(func(v *view) { v.paused = false })
 	}
-	name, note := o.note()
-	s.noteOf(sub, name, note)
+	name, e := o.note()
+	s.noteOf(sub, name, e)
 	s.steer(sub)
 	return nil
 }
 
-func (o steered) note() (name, note string) {
+func (o steered) note() (name string, e Evidence) {
 	switch {
 	case o.intake.Paused:
-		name, note = NotePaused, "paused"
+		name, e.Note = NotePaused, "paused"
 	case o.was.Paused:
-		name, note = NoteResumed, fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
+		name = NoteResumed
 	default:
-		name, note = NotePrefetchSet, fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
+		name = NotePrefetchSet
+	}
+	if !o.intake.Paused {
+		e.Prefetch, e.Note = o.intake.Prefetch, fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
 	}
 	if o.givenBack > 0 {
-		note += fmt.Sprintf("; %d deliveries not begun went back to the queue", o.givenBack)
+		e.ReturnedUnstarted = uint64(o.givenBack)
+		e.Note += fmt.Sprintf("; %d deliveries not begun went back to the queue", o.givenBack)
 	}
-	return name, note
+	return name, e
 }

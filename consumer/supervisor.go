@@ -214,10 +214,9 @@ func (s *supervisor) record(kind fsm.Kind, name string, e Evidence) {
 }
 
 // noteOf commits a note about one subscription.
-func (s *supervisor) noteOf(sub *subscription, name, note string) {
-	s.record(fsm.KindNote, name, Evidence{
-		Generation: s.generation, Queue: sub.spec.Queue, Scope: string(broker.ScopeSubscription), Note: note,
-	})
+func (s *supervisor) noteOf(sub *subscription, name string, e Evidence) {
+	e.Generation, e.Queue, e.Scope = s.generation, sub.spec.Queue, string(broker.ScopeSubscription)
+	s.record(fsm.KindNote, name, e)
 }
 
 // roughly is a duration for people.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -30,10 +31,11 @@ func NewDetails(v any) (Details, error) {
 	if err != nil {
 		return Details{}, fmt.Errorf("%w: %w", ErrDetails, err)
 	}
-	if len(text) > maxDetails {
-		return Details{}, fmt.Errorf("%w: %d bytes of JSON, and %d are the most", ErrDetails, len(text), maxDetails)
+	d, err := DetailsOf(text)
+	if size := len(d.members); size > maxDetails {
+		return Details{}, fmt.Errorf("%w: %d bytes of JSON, and %d are the most", ErrDetails, size, maxDetails)
 	}
-	return DetailsOf(text)
+	return d, err
 }
 
 // DetailsOf returns the members of a JSON object in the order in which they stand
@@ -44,18 +46,32 @@ func DetailsOf(object json.RawMessage) (Details, error) {
 	if err != nil {
 		return Details{}, fmt.Errorf("%w: %w", ErrDetails, err)
 	}
-	own := new(Event).members()
 	for _, m := range members {
-		if _, ok := own[m.name]; ok {
-			return Details{}, fmt.Errorf("%w: %q is a member of every event", ErrDetails, m.name)
+		if _, ok := ownMembers[m.name]; ok {
+			return Details{}, fmt.Errorf("%w: %q is the name of one of an event's own", ErrDetails, m.name)
 		}
 	}
 	return joined(members), nil
 }
 
+// ownMembers has the names that are taken.
+var ownMembers = new(Event).members()
+
 // Decode stores the details in v, as json.Unmarshal does with an object.
 func (d Details) Decode(v any) error {
 	return json.Unmarshal([]byte("{"+d.members+"}"), v)
+}
+
+// All returns the members in their order, each with its value in JSON.
+func (d Details) All() iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		members, _ := membersOf([]byte("{" + d.members + "}"))
+		for _, m := range members {
+			if !yield(m.name, m.value) {
+				return
+			}
+		}
+	}
 }
 
 // Without returns the details that have other names.
@@ -63,6 +79,9 @@ func (d Details) Without(names ...string) Details {
 	members, _ := membersOf([]byte("{" + d.members + "}"))
 	return joined(slices.DeleteFunc(members, func(m member) bool { return slices.Contains(names, m.name) }))
 }
+
+// Equal reports whether the details are the same, as == does.
+func (d Details) Equal(other Details) bool { return d == other }
 
 // IsZero reports whether there are none.
 func (d Details) IsZero() bool { return d.members == "" }

@@ -108,7 +108,7 @@ func makeJournal(t *testing.T, dir string, table *fsm.Table, trigger fsm.Trigger
 		t.Fatal(err)
 	}
 	_, fired := machine.Fire(trigger, fsm.Evidence{})
-	_, recorded := machine.Record(fsm.KindBoot, fsm.Evidence{})
+	_, recorded := machine.Record(fsm.KindBoot, "", fsm.Evidence{})
 	if err := errors.Join(fired, recorded, journal.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestJournalNotWritable(t *testing.T) {
 			"--journal", dir, "--journal-strict="+strconv.FormatBool(strict))
 		stderr = strings.ReplaceAll(stderr, dir, "DIR")
 		said := strings.Count(stderr, `"message":"the journal cannot be written; consuming goes on without"`)
-		lost := strings.Count(stderr, `"error":"fsm: the last 4 events are not in the journal: open DIR/`)
+		lost := strings.Count(stderr, `"error":"journal: the last 4 events are not in the journal: open DIR/`)
 		if !strict && (status != 0 || stdout != "1\n" || said != 1 || lost != 1) {
 			t.Errorf("exit status %d, %q; said %d times, lost %d\n%s", status, stdout, said, lost, stderr)
 		}
@@ -303,7 +303,7 @@ func TestOpenJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 1000 {
-		if _, err := machine.Record(fsm.KindNote, fsm.Evidence{Note: strings.Repeat("x", 100)}); err != nil {
+		if _, err := machine.Record(fsm.KindNote, "remark", fsm.Evidence{Note: strings.Repeat("x", 100)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
+	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
 

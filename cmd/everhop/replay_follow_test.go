@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
 	"github.com/everhop/everhop/fsm/journal"
 )
 
@@ -75,8 +74,8 @@ func (f *following) end() {
 // outage has one, and ends.
 func outage(t *testing.T) *past {
 	p := newPast(t, "orders").connect().idle(2)
-	p.fire(time.Second, consumer.ConnectionError, fsm.Evidence{}).fire(time.Second, consumer.Revived, fsm.Evidence{Attempt: 1})
-	return p.fire(time.Second, consumer.Stop, fsm.Evidence{})
+	p.fire(time.Second, consumer.ConnectionError, consumer.Evidence{}).fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 1})
+	return p.fire(time.Second, consumer.Stop, consumer.Evidence{})
 }
 
 // A journal grows, within a segment and by others.

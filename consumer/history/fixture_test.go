@@ -50,20 +50,20 @@ func (w *writer) begin() *writer {
 	if m.State() != consumer.Disconnected {
 		w.fire(consumer.ProcessRestarted)
 	}
-	return w.record(fsm.KindBoot, consumer.Evidence{Note: "everhop v1.2.0"})
+	return w.record(fsm.KindBoot, "", consumer.Evidence{Note: "everhop v1.2.0"})
 }
 
 func (w *writer) fire(trigger fsm.Trigger, why ...consumer.Evidence) *writer {
 	w.t.Helper()
-	if _, err := w.m.Fire(trigger, append(why, consumer.Evidence{})[0]); err != nil {
+	if _, err := w.m.Fire(trigger, append(why, consumer.Evidence{})[0].Event()); err != nil {
 		w.t.Fatal(err)
 	}
 	return w
 }
 
-func (w *writer) record(kind fsm.Kind, why consumer.Evidence) *writer {
+func (w *writer) record(kind fsm.Kind, name string, why consumer.Evidence) *writer {
 	w.t.Helper()
-	if _, err := w.m.Record(kind, why); err != nil {
+	if _, err := w.m.Record(kind, name, why.Event()); err != nil {
 		w.t.Fatal(err)
 	}
 	return w

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -49,13 +50,6 @@ func parse(line []byte, nested int) (fsm.Event, bool) {
 	return fsm.Event{}, false
 }
 
-// What a logger adds to an event: zerolog, and docker's json-file driver.
-const (
-	levelField   = "level"
-	messageField = "message"
-	logField     = "log"
-)
-
 func parseObject(text []byte, nested int) (fsm.Event, bool) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(text, &members) != nil {
@@ -66,22 +60,21 @@ func parseObject(text []byte, nested int) (fsm.Event, bool) {
 		return fsm.Event{}, false
 	}
 	var log string
-	if raw, ok := members[logField]; ok && members[fsm.FieldKind] == nil && nested > 0 && json.Unmarshal(raw, &log) == nil {
+	if raw, ok := members["log"]; ok && members[fsm.FieldKind] == nil && nested > 0 && json.Unmarshal(raw, &log) == nil {
 		e, ok := parse([]byte(log), nested-1)
 		if !ok && at != (stamp{}) { // that of the wrapping object
 			e, ok = parse([]byte(time.Time(at).Format(time.RFC3339Nano)+" "+log), nested-1)
 		}
 		return e, ok
 	}
-	for _, name := range []string{fsm.FieldTime, levelField, messageField} {
-		delete(members, name)
-	}
+	delete(members, fsm.FieldTime)
 	text, _ = json.Marshal(members) // they came out of JSON
 	var e fsm.Event
 	if json.Unmarshal(text, &e) != nil {
 		return fsm.Event{}, false
 	}
 	e.Time = time.Time(at)
+	e.Evidence = consumer.EvidenceOf(e).Event() // without what the logger has added
 	return e, e.Kind != "" && e.Seq > 0 && e.Run != "" && e.From != "" && e.To != ""
 }
 

@@ -66,7 +66,7 @@ func told(ink ink) (lines []string) {
 		at += int64(lasted)
 		lines = append(lines, describe(fsm.Event{
 			Kind: fsm.KindTransition, From: from, To: to, Trigger: trigger,
-			MonoNS: at, InStateMS: lasted.Milliseconds(), Evidence: why,
+			MonoNS: at, InStateMS: lasted.Milliseconds(), Evidence: why.Event(),
 		}, ink)...)
 	}
 	tell(consumer.Disconnected, consumer.Connecting, consumer.Connect, 0, consumer.Evidence{})
