@@ -152,7 +152,7 @@ func (s *supervisor) end() {
 	for _, sub := range s.subscriptions {
 		sub.ended.Store(true)
 	}
-	s.timer.Stop()
+	s.clock.timer.Stop()
 	s.overdue.Stop()
 	s.cancelWork()
 	if s.cancelAttempt != nil {

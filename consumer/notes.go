@@ -28,6 +28,8 @@ const (
 	// It was stopped (SIGSTOP), the machine was suspended, or the processor was not to be had. Nothing
 	// was handled meanwhile.
 	NoteStalled = "stalled"
+	// NoteClockSetBack: the wall clock was set back by more than a second.
+	NoteClockSetBack = "clock_set_back"
 )
 
 // The names of a consumer's stale events ([fsm.KindStale]): what was seen too late to matter.

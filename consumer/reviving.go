@@ -111,7 +111,7 @@ func consume(ctx context.Context, session *broker.Session, wanted []int, intakes
 func (o attempted) apply(s *supervisor) error {
 	s.cancelAttempt()
 	s.cancelAttempt = nil
-	defer s.arm()
+	defer s.setClock()
 	if s.draining {
 		s.discard(o)
 		return nil

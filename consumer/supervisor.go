@@ -29,7 +29,7 @@ type supervisor struct {
 	republisher *republisher
 
 	inbox      chan observation
-	timer      *time.Timer
+	clock      clock
 	overdue    *time.Ticker // looks at how long handlers have been at work
 	background sync.WaitGroup
 
@@ -98,7 +98,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		machine:  c.machine,
 		counts:   &c.counts,
 		inbox:    c.inbox,
-		timer:    time.NewTimer(time.Hour),
+		clock:    newClock(),
 		overdue:  time.NewTicker(max(c.config.ConsumerTimeout/20, time.Millisecond)),
 		schedule: schedule{backoff: c.config.Backoff},
 		soft:     c.soft,
@@ -159,25 +159,27 @@ func (s *supervisor) next() error {
 	if s.cut {
 		hard = nil
 	}
+	var act func() error
 	select {
 	case o := <-s.inbox:
-		return o.apply(s)
+		act = func() error { return o.apply(s) }
 	case l := <-losses:
-		return s.lost(l)
+		act = func() error { return s.lost(l) }
 	case b := <-blocked:
-		s.noteBlocked(b)
-	case <-s.timer.C:
-		return s.tick()
+		act = func() error { s.noteBlocked(b); return nil }
+	case <-s.clock.timer.C:
+		act = s.tick
 	case <-s.overdue.C:
-		s.warnOverdue()
+		act = func() error { s.warnOverdue(); return nil }
 	case <-soft:
-		s.drain()
+		act = func() error { s.drain(); return nil }
 	case <-hard:
-		return s.cutShort()
+		act = s.cutShort
 	case <-s.deadline:
-		return s.cutShort()
+		act = s.cutShort
 	}
-	return nil
+	s.lookAtClock() // before what may come of it
+	return act()
 }
 
 // post hands over an observation. It returns false once the supervisor is gone: whatever the
@@ -268,7 +270,7 @@ func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e Evidence) error 
 	} else {
 		s.dropSession()
 	}
-	s.arm()
+	s.setClock()
 	return nil
 }
 
