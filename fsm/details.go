@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Details are what the machine's owner adds to an event: members of its own in
@@ -138,8 +139,11 @@ func membersOf(object []byte) ([]member, error) {
 		if err := in.Decode(&raw); err != nil {
 			return nil, err
 		}
+		if !utf8.Valid(raw) {
+			raw = []byte(string([]rune(string(raw)))) // U+FFFD for each byte, as in the text of a name
+		}
 		var value bytes.Buffer
-		if err := json.Compact(&value, bytes.ToValidUTF8(raw, []byte("\ufffd"))); err != nil {
+		if err := json.Compact(&value, raw); err != nil {
 			return nil, err
 		}
 		members = append(members, member{name.(string), value.Bytes()})

@@ -46,5 +46,6 @@
 //  5. Give a [Journal] of its own to each machine: the numbering of events and
 //     the state after a restart continue from it.
 //
-// The example below is a complete program: a door, its log and its replay.
+// The examples below are complete: a door, its log and its replay; a deployment,
+// which has details of its own.
 package fsm

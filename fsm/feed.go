@@ -28,9 +28,9 @@ type Feed struct {
 	ended  bool
 }
 
-// Feed opens a feed that holds up to capacity events, about 300 bytes each. It
-// begins with the next event. Capacity defaults to 1024 when it is not positive.
-// The feed of a closed machine has ended.
+// Feed opens a feed that holds up to capacity events, about 230 bytes each and their
+// texts. It begins with the next event. Capacity defaults to 1024 when it is not
+// positive. The feed of a closed machine has ended.
 func (m *Machine) Feed(capacity int) *Feed {
 	f := &Feed{machine: m, wake: make(chan struct{}, 1), unread: newQueue(capacity)}
 	m.mu.Lock()

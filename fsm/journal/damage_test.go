@@ -23,7 +23,7 @@ func journalOf(t testing.TB, n int, segmentBytes int64) string {
 	dir := t.TempDir()
 	j := openJournal(t, dir, journal.Options{SegmentBytes: segmentBytes, Sync: journal.SyncNever})
 	m := newMachine(t, doorTable(t), fsm.Options{Run: "r1", Name: "door", Journal: j, Now: newClock().Now})
-	_, _ = m.Record(fsm.KindBoot, fsm.Evidence{Note: "begin"})
+	_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{Note: "begin"})
 	for m.Last().Seq < uint64(n) {
 		switch m.Last().Seq % 4 {
 		case 1:
@@ -33,7 +33,7 @@ func journalOf(t testing.TB, n int, segmentBytes int64) string {
 		case 3:
 			fire(t, m, "Close")
 		default:
-			_, _ = m.Record(fsm.KindNote, fsm.Evidence{Note: "é"})
+			_, _ = m.Record(fsm.KindNote, "remark", fsm.Evidence{Note: "é"})
 		}
 	}
 	j.Close()
@@ -367,7 +367,7 @@ func TestTornNote(t *testing.T) {
 	truncateBy(t, path, 5)
 	j := openJournal(t, dir, journal.Options{})
 	note, _ := j.Last()
-	if note.Kind != fsm.KindNote || note.Seq != 3 || note.Run != "r1" || note.Machine != "door" || note.From != "Open" ||
+	if note.Kind != fsm.KindNote || note.Name != "torn" || note.Seq != 3 || note.Run != "r1" || note.Machine != "door" || note.From != "Open" ||
 		!strings.Contains(note.Note, filepath.Base(taken)+".2") || j.Torn() != taken+".2" {
 		t.Errorf("%+v, torn %q", note, j.Torn())
 	}

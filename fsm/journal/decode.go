@@ -3,7 +3,6 @@ package journal
 import (
 	"encoding/json"
 	"math"
-	"unicode/utf8"
 
 	"github.com/everhop/everhop/fsm"
 )
@@ -52,7 +51,7 @@ func (d *decoder) fast(line []byte, e *fsm.Event) bool {
 		if !ok {
 			return false
 		}
-		if !isOwn && string(name) != fieldPrev && string(name) != fieldCRC {
+		if !isOwn {
 			d.members = append(append(d.members, line[begin:s.at]...), ',')
 		}
 		if !s.eat(',') {
@@ -61,7 +60,8 @@ func (d *decoder) fast(line []byte, e *fsm.Event) bool {
 	}
 }
 
-// own reads the value of a member, and tells whether it is an event's own.
+// own reads the value of a member, and tells whether it is an event's or a record's
+// own. If not, it passes over the value.
 func (d *decoder) own(s *scan, name []byte, e *fsm.Event) (isOwn, ok bool) {
 	switch string(name) {
 	case fsm.FieldVersion:
@@ -95,11 +95,15 @@ func (d *decoder) own(s *scan, name []byte, e *fsm.Event) (isOwn, ok bool) {
 		return true, read(d, s, &e.Error)
 	case fsm.FieldNote:
 		return true, read(d, s, &e.Note)
+	case fieldPrev, fieldCRC:
+		_, ok := s.plain()
+		return true, ok
 	}
 	return false, s.skip()
 }
 
-// detail takes the members that are none of the event's own for its details.
+// detail takes the members that were passed over for the event's details. Nobody has
+// looked at their values yet.
 func (d *decoder) detail(e *fsm.Event) bool {
 	if len(d.members) == 1 {
 		return true
@@ -238,14 +242,25 @@ func (s *scan) int(to *int) bool {
 	return ok
 }
 
-// skip passes over a simple value of a member that is not known.
+// skip passes over what is a value, if it is one: to the comma or the brace behind it.
 func (s *scan) skip() bool {
-	if _, ok := s.plain(); ok {
-		return true
+	for depth := 0; s.at < len(s.text); s.at++ {
+		switch s.text[s.at] {
+		case '"':
+			if _, ok := s.quoted(); !ok {
+				return false
+			}
+			s.at-- // quoted has gone behind it
+		case '{', '[':
+			depth++
+		case '}', ']', ',':
+			if depth == 0 {
+				return true
+			}
+			if s.text[s.at] != ',' {
+				depth--
+			}
+		}
 	}
-	if raw, ok := s.quoted(); ok {
-		return utf8.Valid(raw) && json.Valid(raw)
-	}
-	var n int64
-	return s.int64(&n)
+	return false
 }

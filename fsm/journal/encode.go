@@ -2,6 +2,7 @@ package journal
 
 import (
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -29,11 +30,22 @@ func appendEvent(b []byte, e *fsm.Event) []byte {
 	b = appendText(b, fsm.FieldTrigger, string(e.Trigger))
 	b = appendInt(b, fsm.FieldInStateMS, e.InStateMS)
 	b = appendText(b, fsm.FieldTable, e.Table)
-	if !e.Details.IsZero() {
-		b = append(append(b, ','), e.Details.String()...)
-	}
+	b = appendDetails(b, e.Details)
 	b = appendText(b, fsm.FieldError, e.Error)
 	return appendText(b, fsm.FieldNote, e.Note)
+}
+
+// appendDetails leaves out what could be mistaken for the members of a record, and
+// details that are too long for a line.
+func appendDetails(b []byte, d fsm.Details) []byte {
+	members := d.String()
+	if strings.Contains(members, `"`+fieldPrev+`":`) || strings.Contains(members, `"`+fieldCRC+`":`) {
+		members = d.Without(fieldPrev, fieldCRC).String()
+	}
+	if members == "" || len(members) > maxText {
+		return b
+	}
+	return append(append(b, ','), members...)
 }
 
 func appendName(b []byte, name string) []byte {

@@ -6,8 +6,8 @@ import (
 )
 
 var (
-	// ErrLocked is returned by Open when another process, or this one, has
-	// the directory open already. The text names the holder. The lock goes with its
+	// ErrLocked is returned by Open when another process, or this one, has the
+	// directory open already. The text names the holder. The lock goes with its
 	// holder, however that ends: the file that is left over need not be removed.
 	ErrLocked = errors.New("journal: locked")
 
@@ -19,8 +19,8 @@ var (
 	// was yielded is right, what is left can be read from its begin.
 	ErrRemoved = errors.New("journal: segments were removed by retention before they were read")
 
-	// ErrNotNext is returned by [Journal.Append] for an event whose Seq does
-	// not follow: two machines share the journal, or one did not begin with Last.
+	// ErrNotNext is returned by [Journal.Append] for an event whose Seq does not
+	// follow: two machines share the journal, or one did not begin with Last.
 	ErrNotNext = errors.New("journal: event does not follow the journal's last")
 )
 

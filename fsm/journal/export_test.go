@@ -8,7 +8,7 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
-// What the tests of package fsm_test break or look into.
+// What the tests of package journal_test break or look into.
 
 func (j *Journal) BreakWrite(write func(*os.File, []byte) (int, error)) {
 	j.mu.Lock()
@@ -38,12 +38,23 @@ type Decoder struct{ decoder }
 func (d *Decoder) Decode(line []byte) (fsm.Event, error) { return d.decode(line) }
 
 // DecodeFast reports whether the line is not one for encoding/json.
-func DecodeFast(line []byte) (e fsm.Event, ok bool) { ok = new(decoder).fast(line, &e); return }
+func (d *Decoder) DecodeFast(line []byte) (e fsm.Event, ok bool) { ok = d.fast(line, &e); return }
+
+// Kept is how many bytes of lines the decoder has kept.
+func (d *Decoder) Kept() (bytes int) {
+	for name := range d.names {
+		bytes += len(name)
+	}
+	for text := range d.details {
+		bytes += len(text)
+	}
+	return bytes
+}
 
 func DecodeAny(line []byte) (fsm.Event, error) { return decodeAny(line) }
 
-func SetUpgrade(v int, f func(map[string]json.RawMessage) error) { upgrades[v] = f }
-func UnsetUpgrade(v int)                                         { delete(upgrades, v) }
+func SetUpgrade(v int, f func(json.RawMessage) (json.RawMessage, error)) { upgrades[v] = f }
+func UnsetUpgrade(v int)                                                 { delete(upgrades, v) }
 
 const (
 	MaxText = maxText

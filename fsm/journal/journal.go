@@ -10,15 +10,17 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
-// Journal is a [Journal] of JSON Lines in a directory of its own, made of
+// Journal is an [fsm.Journal] of JSON Lines in a directory of its own, made of
 // segments that each can be read alone. [Open] returns one.
 //
-// A failure to write does not stop the machine, unless Options.Strict says
-// so: the events that could not be written are missing, a KindGap event stands in
-// their place as soon as writing works again, and each Append tries.
+// A failure to write does not stop the machine, unless Options.Strict says so: the
+// events that could not be written are missing, a KindGap event stands in their
+// place as soon as writing works again, and each Append tries.
 //
 // A text of more than 8192 bytes is cut, and then ends with an ellipsis. What is
-// not valid UTF-8 is replaced by U+FFFD.
+// not valid UTF-8 is replaced by U+FFFD. [fsm.Details] are written as they are, but
+// for members named prev or crc, which are a record's own, and for details of more
+// than 8192 bytes: these are left out.
 //
 // Append belongs to the machine's owner. All other methods may be called from
 // anywhere.
@@ -59,8 +61,8 @@ type disk struct {
 	sync  func(*os.File) error
 }
 
-// Open opens the journal in dir for writing, and makes the directory when
-// there is none. It reads the newest segment and continues it.
+// Open opens the journal in dir for writing, and makes the directory when there is
+// none. It reads the newest segment and continues it.
 //
 // A last line without an end, as a crash leaves it, is copied into a file beside
 // the segment and cut off, and a KindNote event says so; see [Journal.Torn].
@@ -97,8 +99,8 @@ func openJournal(dir string, o Options, d disk) (*Journal, error) {
 // segment's snapshot. It waits for nothing else, save that a segment is synced
 // before the next begins, and each event with SyncEach.
 //
-// The error is [ErrClosed], [ErrNotNext], or in Strict mode the one of the
-// file system, or that the file was removed, replaced or cut short by somebody.
+// The error is [ErrClosed], [ErrNotNext], or in Strict mode the one of the file
+// system, or that the file was removed, replaced or cut short by somebody.
 func (j *Journal) Append(e fsm.Event) error {
 	j.mu.Lock()
 	n, err := j.append(&e)

@@ -89,7 +89,7 @@ func TestJournalKeepsWhatAMachineCommits(t *testing.T) {
 	}
 
 	events := readAll(t, dir)
-	if diff := cmp.Diff(doorLog(t), machineEvents(events)); diff != "" {
+	if diff := cmp.Diff(doorLog(t), machineEvents(events), byValue); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
 	if events[0].Kind != fsm.KindSnapshot || events[0].Seq != 0 || events[0].To != "Closed" {
@@ -101,6 +101,30 @@ func TestJournalKeepsWhatAMachineCommits(t *testing.T) {
 	for path, want := range map[string]fs.FileMode{path: 0o600, dir: 0o700 | fs.ModeDir} {
 		if info, err := os.Stat(path); err != nil || info.Mode() != want {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
+		}
+	}
+}
+
+// A snapshot has what is still so after the event before it, and not what that was about.
+func TestSnapshotsRepeatWhatIsKnown(t *testing.T) {
+	dir := t.TempDir()
+	j := openJournal(t, dir, journal.Options{SegmentBytes: 1, Sync: journal.SyncNever})
+	for _, e := range doorLog(t) {
+		if err := j.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Close()
+	events := readAll(t, dir)
+	for i := 2; i < len(events); i += 2 {
+		want := events[i-1]
+		if want.Kind == fsm.KindTransition {
+			want.InStateMS = 0
+		}
+		want.Kind, want.From, want.Trigger, want.Name, want.Error, want.Note = fsm.KindSnapshot, want.To, "", "", "", ""
+		want.Table = doorTable(t).Fingerprint()
+		if events[i] != want {
+			t.Errorf("after %+v\n got %+v\nwant %+v", events[i-1], events[i], want)
 		}
 	}
 }
@@ -156,7 +180,7 @@ func TestRotationAndRetention(t *testing.T) {
 	o := journal.Options{SegmentBytes: 2000, RetainBytes: 10000, Now: clock.Now}
 	j := openJournal(t, dir, o)
 	m := newMachine(t, doorTable(t), fsm.Options{Run: "r1", Journal: j, Now: clock.Now})
-	_, _ = m.Record(fsm.KindBoot, fsm.Evidence{})
+	_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{})
 	for range 200 {
 		clock.move(333333 * time.Microsecond)
 		fire(t, m, "Open")
@@ -254,12 +278,12 @@ func TestReopeningContinues(t *testing.T) {
 				j := openJournal(t, dir, o)
 				m := newMachine(t, doorTable(t), fsm.Options{Run: fmt.Sprint(run), Journal: j})
 				if run == 0 {
-					_, _ = m.Record(fsm.KindBoot, fsm.Evidence{})
+					_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{})
 				}
 				fire(t, m, "Open")
 				_, _ = m.Fire("Knock", fsm.Evidence{})
 				fire(t, m, "Close")
-				_, _ = m.Record(fsm.KindNote, fsm.Evidence{})
+				_, _ = m.Record(fsm.KindNote, "remark", fsm.Evidence{})
 				j.Close()
 			}
 			events := readAll(t, dir)
@@ -295,15 +319,16 @@ func TestAnIdleDayIsRetained(t *testing.T) {
 	dir, clock := t.TempDir(), newClock()
 	j := openJournal(t, dir, journal.Options{Now: clock.Now, Sync: journal.SyncNever})
 	m := newMachine(t, doorTable(t), fsm.Options{Name: "consumer", Journal: j, Now: clock.Now})
-	_, _ = m.Record(fsm.KindBoot, fsm.Evidence{})
+	_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{})
+	why := fsm.Evidence{Details: details(t, `{"gen":1,"endpoint":"rabbit.example.com:5672"}`)}
 	const timeout = 2 * time.Second
 	for range int(24 * time.Hour / timeout) {
 		clock.move(timeout)
-		if _, err := m.Fire("Open", fsm.Evidence{Generation: 1, Endpoint: "rabbit.example.com:5672"}); err != nil {
+		if _, err := m.Fire("Open", why); err != nil {
 			t.Fatal(err)
 		}
 		clock.move(3 * time.Millisecond)
-		if _, err := m.Fire("Close", fsm.Evidence{Generation: 1, Endpoint: "rabbit.example.com:5672"}); err != nil {
+		if _, err := m.Fire("Close", why); err != nil {
 			t.Fatal(err)
 		}
 	}

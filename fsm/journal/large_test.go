@@ -18,8 +18,9 @@ func TestReadAGigabyte(t *testing.T) {
 	dir := t.TempDir()
 	j := openJournal(t, dir, journal.Options{RetainBytes: 1 << 40, SegmentBytes: 64 << 20, Sync: journal.SyncNever})
 	m := newMachine(t, doorTable(t), fsm.Options{Name: "door", Journal: j})
+	why := fsm.Evidence{Details: details(t, `{"gen":1,"endpoint":"rabbit.example.com:5672"}`), Note: "é"}
 	for range 5_000_000 {
-		if _, err := m.Fire("Knock", fsm.Evidence{Generation: 1, Endpoint: "rabbit.example.com:5672", Note: "é"}); err != nil {
+		if _, err := m.Fire("Knock", why); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -35,7 +35,7 @@ func TestLockFileRemoved(t *testing.T) {
 				if !errors.Is(err, journal.ErrLocked) || !strings.Contains(err.Error(), dir+" is written by another") {
 					t.Fatalf("a second writer: %v", err)
 				}
-				if _, err := m.Record(fsm.KindNote, fsm.Evidence{}); err != nil {
+				if _, err := m.Record(fsm.KindNote, "remark", fsm.Evidence{}); err != nil {
 					t.Fatal(err)
 				}
 				readAll(t, dir) // nobody is kept from that

@@ -452,12 +452,12 @@ func TestSyncUnderWay(t *testing.T) {
 	}{
 		"nothing": {func(*journal.Journal, *fsm.Machine) error { return nil }, 0, 0},
 		"a write": {func(_ *journal.Journal, m *fsm.Machine) error {
-			_, err := m.Record(fsm.KindNote, fsm.Evidence{})
+			_, err := m.Record(fsm.KindNote, "remark", fsm.Evidence{})
 			return err
 		}, 0, 1},
 		"a new segment": {func(_ *journal.Journal, m *fsm.Machine) error {
 			for range 9 {
-				if _, err := m.Record(fsm.KindNote, fsm.Evidence{}); err != nil {
+				if _, err := m.Record(fsm.KindNote, "remark", fsm.Evidence{}); err != nil {
 					return err
 				}
 			}

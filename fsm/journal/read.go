@@ -24,8 +24,9 @@ type Record struct {
 
 // Records reads a journal: the segments of a directory, or one file. It holds one
 // line at a time, and checks the checksums and that no segment is missing between
-// two others; whether the events make sense is [Replay]'s business. Members that
-// are not known are ignored, kinds that are not known are yielded as they are.
+// two others; whether the events make sense is [fsm.Replay]'s business.
+// Members that are not an event's own are its details, kinds that are not known are
+// yielded as they are.
 //
 // The first error is the last thing yielded: a [*CorruptError], an
 // [ErrNewerSchema], an [ErrRemoved], or one of the file system. A journal may be read
@@ -80,10 +81,10 @@ func Read(path string) iter.Seq2[fsm.Event, error] {
 }
 
 // Until returns the events before the first error, and stores that in *err; so
-// that a journal can be given to [Replay]:
+// that a journal can be given to [fsm.Replay]:
 //
 //	var damage error
-//	state, err := fsm.Replay(table, fsm.Until(fsm.Read(dir), &damage))
+//	state, err := fsm.Replay(table, journal.Until(journal.Read(dir), &damage))
 func Until(events iter.Seq2[fsm.Event, error], err *error) iter.Seq[fsm.Event] {
 	return func(yield func(fsm.Event) bool) {
 		for e, failed := range events {

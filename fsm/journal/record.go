@@ -91,7 +91,7 @@ func parseSum(member []byte, name string) (sum uint32, ok bool) {
 // snapshot returns what is known after e.
 func snapshot(e fsm.Event) fsm.Event {
 	e.Kind, e.From, e.Trigger, e.InStateMS = fsm.KindSnapshot, e.To, "", inState(&e)
-	e.Error, e.Note = "", ""
+	e.Name, e.Error, e.Note = "", "", ""
 	return e
 }
 
@@ -106,12 +106,11 @@ func genesis(e *fsm.Event) fsm.Event {
 // tornNote is the remark that text was set aside behind e, in the name of e's
 // run, since no other run has begun.
 func tornNote(e fsm.Event, text string, now time.Time) fsm.Event {
-	note := fsm.Event{
-		V: fsm.Schema, Kind: fsm.KindNote, Name: "torn", Seq: e.Seq + 1, Run: e.Run, Machine: e.Machine, Time: now.Round(0).UTC(), MonoNS: e.MonoNS,
-		From: e.To, To: e.To, InStateMS: inState(&e),
+	return fsm.Event{
+		V: fsm.Schema, Kind: fsm.KindNote, Name: "torn", Seq: e.Seq + 1, Run: e.Run, Machine: e.Machine,
+		Time: now.Round(0).UTC(), MonoNS: e.MonoNS, From: e.To, To: e.To, InStateMS: inState(&e),
+		Evidence: fsm.Evidence{Note: text},
 	}
-	note.Note = text
-	return note
 }
 
 // inState is how long, in milliseconds, the state after e had lasted at e.

@@ -13,8 +13,8 @@ type pending struct {
 }
 
 // Sync has the disk keep what was written until now, beyond a power failure.
-// Append does not wait for it. The error is [ErrClosed], or says that
-// something may be lost.
+// Append does not wait for it. The error is [ErrClosed], or says that something may
+// be lost.
 func (j *Journal) Sync() error {
 	n, err := j.sync()
 	j.tell(n)
