@@ -15,7 +15,8 @@ import (
 var ErrURL = errors.New("broker: bad URL")
 
 // Endpoint is one address of a broker, with the virtual host to open there. It is an immutable
-// value; String shows host:port only, so an endpoint can be logged as it is.
+// value, equal to its copies, and can be logged as it is: nothing that prints it, or what holds it, shows
+// the password.
 type Endpoint struct {
 	host        string
 	port        int
@@ -45,7 +46,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf("%w: it cannot be read as amqp[s]://user:password@host:port/vhost; "+
 			"characters such as / ? # @ : in user, password or vhost must be percent-encoded", ErrURL)
 	}
-	e := Endpoint{host: u.Hostname(), vhost: "/", credentials: Credentials{Username: "guest", Password: "guest"}}
+	e := Endpoint{host: u.Hostname(), vhost: "/", credentials: NewCredentials("guest", "guest")}
 	switch u.Scheme {
 	case "amqp":
 		e.port = 5672
@@ -70,16 +71,22 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		}
 	}
 	if u.User != nil {
-		e.credentials.Username = u.User.Username()
+		e.credentials.username = u.User.Username()
 		if password, ok := u.User.Password(); ok {
-			e.credentials.Password = password
+			e.credentials.password = conceal(password)
 		}
 	}
 	if vhost := strings.TrimPrefix(u.Path, "/"); vhost != "" {
 		e.vhost = vhost
 	}
+	if err := CheckName(e.vhost); err != nil {
+		return Endpoint{}, fmt.Errorf("%w: the virtual host: %w", ErrURL, err)
+	}
 	if err := e.parameters(u.RawQuery); err != nil {
 		return Endpoint{}, err
+	}
+	if err := e.credentials.problem(); err != nil && !e.external {
+		return Endpoint{}, fmt.Errorf("%w: %w", ErrURL, err)
 	}
 	return e, nil
 }
@@ -140,9 +147,6 @@ func ParseEndpoints(urls ...string) ([]Endpoint, error) {
 
 // String is host:port, and never a credential.
 func (e Endpoint) String() string { return net.JoinHostPort(e.host, strconv.Itoa(e.port)) }
-
-// GoString keeps %#v from printing the password.
-func (e Endpoint) GoString() string { return "broker.Endpoint(" + e.String() + ")" }
 
 // CheckFiles loads the certificate files that the URL names, and returns what is wrong with them.
 func (e Endpoint) CheckFiles() error {

@@ -78,7 +78,6 @@ var ErrStale = errors.New("broker: stale delivery: its channel is gone, the brok
 
 var (
 	errConnectTimeout = errors.New("no endpoint completed the connection in time")
-	errProvider       = errors.New("not to be had")
 	errAborted        = errors.New("aborted")
 )
 

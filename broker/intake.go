@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync/atomic"
-	"unicode/utf8"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -147,17 +147,9 @@ func (c *Consumer) nextTag() string {
 	return tag
 }
 
-// cut returns what of the text fits into so many bytes, without half a character at its end.
-func cut(text string, bytes int) string {
-	if len(text) <= bytes {
-		return text
-	}
-	for end := bytes; end > bytes-utf8.UTFMax; end-- {
-		if utf8.RuneStart(text[end]) {
-			return text[:end]
-		}
-	}
-	return text[:bytes] // it is no UTF-8
+// cut returns what of a name fits into so many bytes, without half a character at its end.
+func cut(name string, bytes int) string {
+	return strings.ToValidUTF8(name[:min(len(name), bytes)], "")
 }
 
 func (c *Consumer) isLost() bool {

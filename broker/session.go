@@ -25,6 +25,7 @@ type Session struct {
 	losses     chan Loss
 	blocked    chan Blocked
 	isBlocked  atomic.Bool
+	impatient  atomic.Bool // not to be closed gracefully while it is blocked
 
 	ending  atomic.Bool   // Close or Abort began: what breaks now is no loss
 	ended   chan struct{} // closed with ending
@@ -136,6 +137,9 @@ func (s *Session) watchBlocked(changes <-chan amqp.Blocking) {
 	for b := range changes {
 		s.isBlocked.Store(b.Active)
 		s.link.conn.setPatient(b.Active)
+		if b.Active && s.impatient.Load() {
+			s.abort(errBlocked)
+		}
 		select { // this goroutine is the only sender, so there is room after this
 		case <-s.blocked:
 		default:
@@ -192,6 +196,14 @@ func (s *Session) Close(ctx context.Context) error {
 	})
 	s.Abort()
 	return err
+}
+
+// hurry makes the close, that follows or has begun, one that waits for no alarm to end.
+func (s *Session) hurry() {
+	s.impatient.Store(true)
+	if s.Blocked() { // or watchBlocked sees it from now on
+		s.abort(errBlocked)
+	}
 }
 
 // Abort ends the session at once, without a word to the broker, and waits until nothing of it is

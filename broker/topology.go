@@ -14,6 +14,14 @@ type QueueOptions struct {
 	Arguments map[string]any
 }
 
+// problems are what keeps the queue from being declared, each with its field.
+func (o QueueOptions) problems() (problems []string) {
+	for _, problem := range checkArguments(o.Arguments, "x-dead-letter-exchange", "x-dead-letter-routing-key") {
+		problems = append(problems, "Arguments"+problem)
+	}
+	return problems
+}
+
 // Exchange is an exchange to declare, or with Passive to expect.
 type Exchange struct {
 	Name string

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -25,8 +26,8 @@ type Config struct {
 	// Subscriptions share one connection, each on a channel of its own. At least one.
 	Subscriptions []Subscription
 
-	// Name is the connection's name at the broker and the machine's in the events. Defaults to the
-	// program's name.
+	// Name is the connection's name at the broker and the machine's in the events: at most 255 bytes of
+	// UTF-8, as all names. Defaults to the program's name.
 	Name string
 	// Credentials is asked before each dial. Defaults to those in the URL.
 	Credentials broker.CredentialsFunc
@@ -174,7 +175,7 @@ const (
 // withDefaults fills a copy.
 func (c Config) withDefaults() Config {
 	if c.Name == "" {
-		c.Name = filepath.Base(os.Args[0])
+		c.Name = strings.ToValidUTF8(filepath.Base(os.Args[0]), "?")
 	}
 	c.DrainTimeout = or(c.DrainTimeout, broker.DefaultDrainTimeout)
 	c.ProbeTimeout = or(c.ProbeTimeout, broker.DefaultProbeTimeout)

@@ -34,6 +34,7 @@ func TestConfigProblems(t *testing.T) {
 			Subscriptions: []consumer.Subscription{{Queue: "q", Handler: ignore}},
 		}
 	}
+	long := strings.Repeat("x", 256)
 	for _, c := range []struct {
 		name  string
 		spoil func(*consumer.Config)
@@ -53,6 +54,18 @@ func TestConfigProblems(t *testing.T) {
 		{"arguments that AMQP cannot carry", func(c *consumer.Config) {
 			c.Subscriptions[0].Arguments = map[string]any{"x": struct{}{}}
 		}, []string{"Subscriptions[0].Arguments"}},
+		{"a long virtual host", func(c *consumer.Config) {
+			c.URLs = append(c.URLs, "amqp://127.0.0.1/"+long)
+		}, []string{"URL 2", "the virtual host", "256 bytes, and 255 is the most"}},
+		{"long names", func(c *consumer.Config) {
+			s := &c.Subscriptions[0]
+			c.Name, s.Queue, s.ConsumerTag, s.Retry.ParkingQueue = long, long, long, long
+			s.Bindings = []broker.Binding{{Exchange: long, RoutingKey: long}}
+		}, []string{"Name", "Subscriptions[0].Queue", "Subscriptions[0].ConsumerTag", "Subscriptions[0].Retry.ParkingQueue",
+			"Subscriptions[0].Bindings[0].Exchange", "Subscriptions[0].Bindings[0].RoutingKey"}},
+		{"a name too long to make a parking queue of", func(c *consumer.Config) {
+			c.Subscriptions[0].Queue = strings.Repeat("q", 250)
+		}, []string{"Subscriptions[0].Retry.ParkingQueue", "257 bytes"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config := good()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -25,7 +26,8 @@ type republisher struct {
 }
 
 func newRepublisher(plan broker.Plan, logger zerolog.Logger) *republisher {
-	plan.Name += " (republishing)"
+	const enough = 200 // bytes of the name, so that with what is added it is one still
+	plan.Name = strings.ToValidUTF8(plan.Name[:min(len(plan.Name), enough)], "") + " (republishing)"
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"

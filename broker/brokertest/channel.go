@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // channel is one of a connection's. Everything in it is guarded by the server's mu.

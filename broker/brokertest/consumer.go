@@ -1,7 +1,7 @@
 package brokertest
 
 import (
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // consumer is a client's subscription to a queue.

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // delivery is an entry that was sent to a client and not settled yet.

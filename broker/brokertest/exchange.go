@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // virtualHost holds exchanges and queues. Everything in it is guarded by the server's mu.

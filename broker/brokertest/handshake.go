@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"time"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // serverProperties say what this is, and which of RabbitMQ's extensions it has.

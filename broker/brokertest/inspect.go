@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // QueueState is what a queue holds.

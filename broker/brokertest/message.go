@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // Message is one in a queue: its body, and its properties under their names in AMQP.

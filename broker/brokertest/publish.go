@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // incoming is a message of which not all frames have come.

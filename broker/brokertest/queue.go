@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // message is what was published. It does not change after that.

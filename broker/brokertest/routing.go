@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // route returns the queues that a message goes to, each once, however many ways lead there.

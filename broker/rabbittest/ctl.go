@@ -23,7 +23,7 @@ func (n *Node) StopApp(ctx context.Context) error {
 	return err
 }
 
-// StartApp undoes StopApp and waits until the node answers AMQP again.
+// StartApp undoes StopApp and waits until the node is ready again.
 func (n *Node) StartApp(ctx context.Context) error {
 	if _, err := n.Ctl(ctx, "start_app"); err != nil {
 		return err

@@ -22,6 +22,8 @@ var (
 
 	// ErrStopped is returned by Restart after Stop.
 	ErrStopped = errors.New("rabbittest: the node was stopped")
+
+	errBooting = errors.New("rabbittest: the node is still booting")
 )
 
 // bootTimeout ends a start whose context has no earlier deadline.
@@ -42,7 +44,7 @@ type Node struct {
 	asking sync.Mutex // held by eval
 }
 
-// Start starts a private node and waits until it answers AMQP, about 4 s. ctx
+// Start starts a private node and waits until it is ready, about 4 s. ctx
 // ends the waiting, not the node; the wait also ends after 3 minutes. The caller calls
 // Stop. Without RabbitMQ on the machine the error is [ErrNotInstalled].
 func Start(ctx context.Context) (*Node, error) {
@@ -150,7 +152,7 @@ func (n *Node) kill() {
 	n.server = nil
 }
 
-// await waits until the node answers AMQP, ctx ends or the server has ended. A
+// await waits until the node is ready, ctx ends or the server has ended. A
 // nil channel stands for a server whose end is not watched.
 func (n *Node) await(ctx context.Context, ended <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
@@ -158,18 +160,33 @@ func (n *Node) await(ctx context.Context, ended <-chan struct{}) error {
 	retry := time.NewTicker(pollInterval)
 	defer retry.Stop()
 	for {
-		err := n.greet(ctx)
+		err := n.ready(ctx)
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("rabbittest: node %s does not answer: %w (last: %w)", n.name, ctx.Err(), err)
+			return fmt.Errorf("rabbittest: node %s is not ready: %w (last: %w)", n.name, ctx.Err(), err)
 		case <-ended:
 			return fmt.Errorf("rabbittest: node %s ended while it started", n.name)
 		case <-retry.C:
 		}
 	}
+}
+
+// ready tells whether the node answers AMQP and has booted. The listener answers a moment before that,
+// and until then rabbitmqctl and mnesia refuse work.
+func (n *Node) ready(ctx context.Context) error {
+	if err := n.greet(ctx); err != nil {
+		return err
+	}
+	switch running, err := n.eval(ctx, "rabbit:is_running().\n"); {
+	case err != nil:
+		return err
+	case running != "true":
+		return errBooting
+	}
+	return nil
 }
 
 // greet offers AMQP 0-9-1 and expects connection.start from this very node: another that has taken its

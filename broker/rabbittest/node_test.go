@@ -189,6 +189,10 @@ func TestRestartKeepsData(t *testing.T) {
 		t.Error("a killed node answers AMQP")
 	}
 	must(t, node.Restart(t.Context()))
+	// What rabbitmqctl asks before most of its commands; the listener answers while this is still false.
+	if running, err := node.eval(t.Context(), "rabbit:is_running().\n"); running != "true" || err != nil {
+		t.Errorf("restarted, and running: %s, %v", running, err)
+	}
 	_, channel = dial(t, node.URL())
 	message, ok, err := channel.Get("restart", true)
 	if !ok || err != nil || string(message.Body) != "kept" {

@@ -1,5 +1,5 @@
-// Package wire is the encoding of AMQP 0-9-1 as a server needs it: frames, methods of both
-// directions, content headers and field tables. It knows no connection and no state.
+// Package wire is the encoding of AMQP 0-9-1: frames, methods of both directions, content headers,
+// properties and field tables. It knows no connection and no state.
 //
 //	bytes --Reader.Next--> Frame --ParseMethod--> *QueueDeclare, *BasicPublish, ...
 //	                             --ParseHeader--> Header
