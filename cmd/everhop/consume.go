@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
@@ -154,7 +155,7 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	defer release()
 	ctx, stop := context.WithCancel(soft)
 	defer stop()
-	to := f.destination(stdout, behind(stderr), stop)
+	to := f.destination(stdout, stderr, stop)
 	sub := f.subscription()
 	sub.Handler, sub.Commit = to.handle, to.commit
 	if f.count > 0 {
@@ -180,7 +181,7 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 		return wrongUsage(cmd, err) // everything else in it comes from the flags
 	}
 	if to.commit != nil {
-		defer watchReader(stdout, stop)()
+		defer watchReader(term.Behind(stdout), stop)()
 	}
 	return consume(ctx, hard, c, to, f.grace, logger)
 }
@@ -218,7 +219,7 @@ func (f *consumption) destination(stdout, stderr io.Writer, broken func()) desti
 	out := &output{w: stdout, broken: broken}
 	switch {
 	case f.exec != "":
-		cmd := &command{line: f.exec, timeout: f.timeout, stdout: stdout, stderr: stderr}
+		cmd := &command{line: f.exec, timeout: f.timeout, stdout: term.Behind(stdout), stderr: term.Behind(stderr)}
 		return destination{handle: cmd.handle, finish: cmd.finish}
 	case f.output == "none":
 		return destination{

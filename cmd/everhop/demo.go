@@ -12,6 +12,7 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/cmd/everhop/internal/demo"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
 func newDemo() *cobra.Command {
@@ -64,8 +65,8 @@ Exit status: 0 when no message was lost, 1 when one was, the demo could not go o
 }
 
 func runDemo(cmd *cobra.Command, graph string, files journalFlags) (err error) {
-	out := cmd.OutOrStdout()
-	options := demo.Options{Terminal: isTerminal(out)}
+	out := term.To(cmd.OutOrStdout())
+	var options demo.Options
 	if files.dir != "" { // before the graph: a file that is there is not emptied if the journal is in use
 		var said bytes.Buffer
 		journal, failure := files.open(plainly(&said))
@@ -86,10 +87,10 @@ func runDemo(cmd *cobra.Command, graph string, files journalFlags) (err error) {
 	}
 	soft, hard, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
 	defer release()
-	if err := demo.Run(soft, hard, standardOutput{out}, options); err != nil || files.dir == "" {
+	if err := demo.Run(soft, hard, out, options); err != nil || files.dir == "" {
 		return err
 	}
-	return writeOut(out, fmt.Sprintf("  the past      everhop replay %s\n", files.dir))
+	return out.Print("  the past      everhop replay " + term.Plain(files.dir) + "\n")
 }
 
 // plainly logs as errors are told: in plain lines.
@@ -100,15 +101,4 @@ func plainly(w io.Writer) zerolog.Logger {
 		PartsOrder:    []string{zerolog.MessageFieldName},
 		FormatMessage: func(message any) string { return fmt.Sprint("everhop: ", message) },
 	}))
-}
-
-// standardOutput marks its errors.
-type standardOutput struct{ io.Writer }
-
-func (w standardOutput) Write(p []byte) (int, error) {
-	n, err := w.Writer.Write(p)
-	if err != nil {
-		err = &outputError{err}
-	}
-	return n, err
 }

@@ -11,7 +11,7 @@
 //	everhop version
 //
 // It only parses, wires and prints: consuming is package consumer's, publishing package broker's, the past
-// that of packages fsm and consumer/history.
+// that of internal/past, which has it from packages fsm and consumer/history.
 //
 // Exit status: 0 when all is done, also after SIGINT or SIGTERM to consume, and when the reader of standard
 // output has had enough; 1 when it failed, or did not let what was at hand finish; 2 when the command line
@@ -44,21 +44,15 @@
 //	  lines.go            messages from lines
 //	  progress.go         how far it is
 //	demo
-//	  demo.go             everhop demo; the rest is in internal/demo
+//	  demo.go             everhop demo
 //	the past
-//	  source.go           events from wherever they are kept
-//	  source_journal.go   a journal
-//	  source_log.go       a log
-//	  source_tail.go      a log that grows
-//	  source_stream.go    standard input and pipes, which can be read once
 //	  replay.go           everhop replay
-//	  replay_time.go      --at, --since, --until
-//	  replay_telling.go   event by event
-//	  replay_page.go      wide, narrow or no terminal
-//	  replay_width.go     how wide it is
-//	  replay_timeline.go  a line of the timeline
-//	  replay_report.go    the summary, and the state at a moment
-//	  replay_json.go      all that for machines
 //	  verify.go           everhop verify
 //	  graph.go            everhop graph
+//
+// # Rooms
+//
+//	internal/past         reads journals and logs, and tells of them: for replay, verify and graph
+//	internal/term         terminals, and how text from outside is kept from commanding them
+//	internal/demo         what everhop demo shows
 package main

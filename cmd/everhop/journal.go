@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/past"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
@@ -78,7 +79,7 @@ func (f *journalFlags) open(logger zerolog.Logger) (*openJournal, error) {
 	var corrupt *fsm.CorruptError
 	if errors.As(err, &corrupt) {
 		const advice = "'everhop verify %s' tells how far it is whole; its --repair only sets a torn last line aside"
-		return nil, &corruptError{fmt.Errorf("--journal: %w; "+advice, err, f.dir)}
+		return nil, &past.DamagedError{Err: fmt.Errorf("--journal: %w; "+advice, err, f.dir)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--journal: %w", err)

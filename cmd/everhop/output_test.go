@@ -75,7 +75,7 @@ func TestOutputBreaks(t *testing.T) {
 	big := body(strings.Repeat("x", outputBatch))
 	for _, full := range []bool{false, true} {
 		w, broken := writes{fails: 2}, 0
-		out := &output{w: &w, format: formatBody, broken: func() { broken++ }}
+		out := &output{w: standardOutput{&w}, format: formatBody, broken: func() { broken++ }}
 		out.handle(t.Context(), body("a"))
 		if err := out.commit(t.Context()); err != nil {
 			t.Fatal(err)

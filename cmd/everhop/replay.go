@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -10,20 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/cmd/everhop/internal/past"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
-// replay is everhop replay.
-type replay struct {
-	at, since, until timePoint
-	machine          string
-	json, follow     bool
-	summary, none    bool // only the summary, no summary
-	utc              bool
-}
-
 func newReplay() *cobra.Command {
-	var r replay
+	var r past.Replay
+	var utc bool
 	cmd := &cobra.Command{
 		Use:   "replay FILE|DIR|-",
 		Short: "Tell from a journal or a log what happened, when and why",
@@ -74,43 +65,40 @@ Exit status: 0 done, 1 nothing to tell or not readable, 2 wrong command line, 3 
   kubectl logs deploy/orders | everhop replay -
   everhop replay journal --json --summary | jq .availability`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case len(args) > 1:
-				return wrongUsage(cmd, fmt.Errorf("unexpected argument %q", args[1]))
-			case len(args) == 0, args[0] == "":
-				return wrongUsage(cmd, errors.New("a FILE, a DIR or - is missing"))
-			}
-			return nil
+			return oneArgument(cmd, args, "a FILE, a DIR or -")
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := r.check(args[0]); err != nil {
+			if err := checkReplay(r, args[0]); err != nil {
 				return wrongUsage(cmd, err)
 			}
-			return r.run(cmd, source{path: args[0], stdin: cmd.InOrStdin()})
+			ctx, _, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
+			defer release()
+			r.From, r.Zone = past.Source{Path: args[0], Stdin: cmd.InOrStdin()}, zone(utc)
+			return r.Tell(ctx, term.To(cmd.OutOrStdout()))
 		},
 	}
 	flags := cmd.Flags()
-	point := func(target *timePoint, flag, usage string) {
-		flags.Var(value[timePoint]{target, "TIME", timeText, parseTime}, flag, usage)
+	point := func(target *past.TimePoint, flag, usage string) {
+		flags.Var(value[past.TimePoint]{target, "TIME", past.TimeForms, past.ParseTime}, flag, usage)
 		complete(cmd, flag)
 	}
-	point(&r.at, "at", "tell only the state at that time, since when, and the event that led there")
-	point(&r.since, "since", "leave out what was before")
-	point(&r.until, "until", "leave out what was after")
-	flags.StringVar(&r.machine, "machine", "", "only the machine of that `NAME` (default all)")
-	flags.BoolVar(&r.follow, "follow", false, "go on as the journal or log grows, until interrupted")
-	flags.BoolVar(&r.summary, "summary", false, "only the summary")
-	flags.BoolVar(&r.none, "no-summary", false, "only the timeline")
-	flags.BoolVar(&r.json, "json", false, "for machines: one JSON object a line")
-	flags.BoolVar(&r.utc, "utc", false, "times in UTC (default in the local zone)")
+	point(&r.At, "at", "tell only the state at that time, since when, and the event that led there")
+	point(&r.Since, "since", "leave out what was before")
+	point(&r.Until, "until", "leave out what was after")
+	flags.StringVar(&r.Machine, "machine", "", "only the machine of that `NAME` (default all)")
+	flags.BoolVar(&r.Follow, "follow", false, "go on as the journal or log grows, until interrupted")
+	flags.BoolVar(&r.SummaryOnly, "summary", false, "only the summary")
+	flags.BoolVar(&r.NoSummary, "no-summary", false, "only the timeline")
+	flags.BoolVar(&r.JSON, "json", false, "for machines: one JSON object a line")
+	flags.BoolVar(&utc, "utc", false, "times in UTC (default in the local zone)")
 	return cmd
 }
 
-// check looks for flags that contradict each other.
-func (r *replay) check(path string) error {
+// checkReplay looks for flags that contradict each other.
+func checkReplay(r past.Replay, path string) error {
 	given := map[string]bool{
-		"--at": r.at.given(), "--since": r.since.given(), "--until": r.until.given(), "--follow": r.follow,
-		"--summary": r.summary, "--no-summary": r.none,
+		"--at": r.At.Given(), "--since": r.Since.Given(), "--until": r.Until.Given(), "--follow": r.Follow,
+		"--summary": r.SummaryOnly, "--no-summary": r.NoSummary,
 	}
 	for _, pair := range [][2]string{
 		{"--at", "--since"}, {"--at", "--until"}, {"--at", "--follow"}, {"--at", "--summary"}, {"--at", "--no-summary"},
@@ -120,91 +108,20 @@ func (r *replay) check(path string) error {
 			return fmt.Errorf("%s and %s: only one of them", pair[0], pair[1])
 		}
 	}
-	if r.follow && path == "-" {
+	if r.Follow && path == "-" {
 		return errors.New("--follow: standard input is followed anyway")
 	}
-	if r.follow && isSegment(path) {
+	if r.Follow && past.IsSegment(path) {
 		return fmt.Errorf("--follow: %s is one segment of a journal, which goes on in others; follow its directory, %s",
 			path, filepath.Dir(path))
 	}
 	return nil
 }
 
-func (r *replay) run(cmd *cobra.Command, s source) (err error) {
-	ctx, _, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
-	defer release()
-
-	zone := time.Local
-	if r.utc {
-		zone = time.UTC
+// zone is where times are shown and read.
+func zone(utc bool) *time.Location {
+	if utc {
+		return time.UTC
 	}
-	var log extent
-	if r.at.relative() || r.since.relative() || r.until.relative() {
-		if s.isStream() {
-			var done func()
-			if s, done, err = s.spool(ctx); err != nil {
-				return err
-			}
-			defer done()
-		}
-		if log, err = r.extent(ctx, s); err != nil {
-			return err
-		}
-	}
-	b := r.bounds(log, zone)
-	if !b.since.IsZero() && !b.until.IsZero() && b.since.After(b.until) {
-		return fmt.Errorf("--since %s is after --until %s", b.since.Format(time.RFC3339), b.until.Format(time.RFC3339))
-	}
-	out := cmd.OutOrStdout()
-	t := &telling{asked: r, bounds: b, page: newPage(out, zone), out: bufio.NewWriterSize(out, 64<<10)}
-	t.live = r.follow || s.isStream()
-	events := s.events(ctx)
-	if r.follow {
-		events = s.follow(ctx)
-	}
-	return t.tell(s.name(), events)
+	return time.Local
 }
-
-// extent reads from when until when the log is. Its last event is not its latest where the clock was set back.
-func (r *replay) extent(ctx context.Context, s source) (log extent, err error) {
-	log.now = time.Now()
-	for e, err := range s.events(ctx) {
-		if err != nil {
-			var damaged *corruptError
-			if errors.As(err, &damaged) && !log.end.IsZero() {
-				break // said again when it is told
-			}
-			return log, err
-		}
-		if !r.wants(e) {
-			continue
-		}
-		if log.begin.IsZero() || e.Time.Before(log.begin) {
-			log.begin = e.Time
-		}
-		if e.Time.After(log.end) {
-			log.end = e.Time
-		}
-	}
-	return log, nil
-}
-
-// bounds are the times that are meant, of such a log.
-func (r *replay) bounds(log extent, zone *time.Location) bounds {
-	b := bounds{at: r.at.in(log.end, zone), since: r.since.in(log.end, zone), until: r.until.in(log.end, zone)}
-	if r.at.form == timeOfDay {
-		if t := r.at.near(log, zone); !t.After(log.now) {
-			b.at = t
-		}
-	}
-	if r.until.form == timeOfDay {
-		if r.since.given() {
-			b.until = r.until.from(b.since, zone)
-		} else {
-			b.until = r.until.near(log, zone)
-		}
-	}
-	return b
-}
-
-func (r *replay) wants(e fsm.Event) bool { return r.machine == "" || r.machine == e.Machine }

@@ -4,16 +4,21 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
-	"gotest.tools/v3/golden"
+	"github.com/google/go-cmp/cmp"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 )
 
+var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
 func TestTerminalReplay(t *testing.T) {
-	path := night(t).journal()
+	path := pasttest.Night(t).Journal()
 	tests := []struct {
 		columns uint16
 		env     []string
@@ -48,7 +53,10 @@ func TestTerminalReplay(t *testing.T) {
 			if tt.wide {
 				name = "wide"
 			}
-			golden.Assert(t, strings.ReplaceAll(escapes.ReplaceAllString(got, ""), "\r\n", "\n"), "replay/"+name+".txt")
+			want := pasttest.ReadFile(t, "internal/past/testdata/"+name+".txt")
+			if diff := cmp.Diff(want, strings.ReplaceAll(colours.ReplaceAllString(got, ""), "\r\n", "\n")); diff != "" {
+				t.Error(diff)
+			}
 		})
 	}
 }

@@ -94,6 +94,17 @@ func didYouMean(names []string) string {
 	return "; did you mean " + strings.Join(names, " or ")
 }
 
+// oneArgument accepts one, which has a name.
+func oneArgument(cmd *cobra.Command, args []string, name string) error {
+	switch {
+	case len(args) > 1:
+		return wrongUsage(cmd, fmt.Errorf("unexpected argument %q", args[1]))
+	case len(args) == 0, args[0] == "":
+		return wrongUsage(cmd, errors.New(name+" is missing"))
+	}
+	return nil
+}
+
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

@@ -103,6 +103,7 @@ func TestTerminalPublish(t *testing.T) {
 	}
 	tty, screen, read := openTerminal(t)
 	p.cmd.Stderr = tty
+	p.cmd.Env = append(p.cmd.Env, "TERM=xterm")
 	p.start()
 	tty.Close()
 	io.WriteString(stdin, "a\nb\n")
@@ -139,6 +140,7 @@ func TestProgress(t *testing.T) {
 		})
 	}
 	t.Run("terminal", func(t *testing.T) {
+		t.Setenv("TERM", "xterm")
 		tty, screen, read := openTerminal(t)
 		show(t, tty)
 		tty.Close()
