@@ -35,7 +35,7 @@ func (f *consumption) config(urls []string, s consumer.Subscription, logger zero
 		URLs:          urls,
 		Subscriptions: []consumer.Subscription{s},
 		Name:          f.name,
-		DrainTimeout:  f.drain,
+		DrainTimeout:  f.silence,
 		ProbeTimeout:  f.probe,
 		Heartbeat:     f.heartbeat,
 		GracePeriod:   f.grace,

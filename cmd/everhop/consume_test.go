@@ -214,9 +214,9 @@ func TestConsumeSIGTERMIdle(t *testing.T) {
 		p.signal(s)
 		p.wait(0)
 		p.logs(`"to":"Disconnected","in_state_ms"`)
-		_, after, found := strings.Cut(p.stderr.String(), s.String()+": draining; a second signal stops at once")
-		if !found || !strings.Contains(after, `"message":"drained"`) {
-			t.Errorf("draining is not announced, or not before the end:\n%s", &p.stderr)
+		_, after, found := strings.Cut(p.stderr.String(), s.String()+": stopping; a second signal stops at once")
+		if !found || !strings.Contains(after, `"message":"stopped"`) {
+			t.Errorf("the stop is not announced, or not before the end:\n%s", &p.stderr)
 		}
 	}
 }
@@ -231,21 +231,21 @@ func TestConsumeSecondSignalLeavesHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.signal(syscall.SIGTERM)
-	p.logs("draining")
+	p.logs("stopping")
 	p.signal(syscall.SIGTERM)
 	p.wait(1)
 	p.logs("everhop: stopped before every handler had finished")
 	holds(t, queue, 1)
 }
 
-// It has drained when its reader had enough, and not when it could not write.
-func TestConsumeDrained(t *testing.T) {
+// It has stopped in order when its reader had enough, and not when it could not write.
+func TestConsumeStopped(t *testing.T) {
 	tests := []struct {
 		name    string
 		stdout  writerFunc
 		flags   string
 		status  int
-		drained bool
+		stopped bool
 	}{
 		{"written", func(p []byte) (int, error) { return len(p), nil }, "", 0, true},
 		{"reader gone", func([]byte) (int, error) { return 0, syscall.EPIPE }, "", 0, true},
@@ -261,7 +261,7 @@ func TestConsumeDrained(t *testing.T) {
 			var stderr transcript
 			args := strings.Fields("consume --count 1 --queue q --url " + server.URL() + " " + tt.flags)
 			status := run(t.Context(), args, nil, tt.stdout, &stderr)
-			if got := stderr.String(); status != tt.status || strings.Contains(got, `"message":"drained"`) != tt.drained {
+			if got := stderr.String(); status != tt.status || strings.Contains(got, `"message":"stopped"`) != tt.stopped {
 				t.Errorf("exit status %d, want %d\n%s", status, tt.status, got)
 			}
 		})

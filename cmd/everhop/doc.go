@@ -13,7 +13,7 @@
 // It only parses, wires and prints: consuming is package consumer's, publishing package broker's, the past
 // that of internal/past, which has it from packages fsm and consumer/history.
 //
-// Exit status: 0 when all is done, also after SIGINT or SIGTERM to consume, and when the reader of standard
+// Exit status: 0 when all is done, also after SIGINT, SIGTERM or SIGHUP to consume, and when the reader of standard
 // output has had enough; 1 when it failed, or did not let what was at hand finish; 2 when the command line
 // is wrong; 3 when a journal is damaged; 130 when a signal came before there was a result.
 //
@@ -39,6 +39,7 @@
 //	  jsonl.go            a message as a line of JSON
 //	  exec.go             messages to a command
 //	  reader.go           the reader of standard output has gone
+//	  nowhere.go          standard output was closed from the beginning
 //	publish
 //	  publish.go          everhop publish
 //	  lines.go            messages from lines

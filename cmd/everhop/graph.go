@@ -22,14 +22,15 @@ func newGraph() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "graph",
 		Short: "Print the states of a consumer, to draw",
-		Long: `Prints the states of a consumer and the transitions between them.
+		Long: `Prints the states of a consumer and the transitions between them, for a program that draws.
 
-With --journal, what happened is drawn in: how often each state was entered and for how long, how often
-each transition was taken and, as the median, after how long. What happened more often is thicker, what
-never did is grey, failures are red, what this program's table does not have is dotted.
+With --journal it shows what happened, too: how often each state was entered and for how long, how often
+each transition was taken and after how long (the median). The more often, the thicker the line. What never
+happened is grey, failures are red, and what is not in this program's table is dotted.
 
-It is drawn of one machine: where there are several, --machine tells which. A warning tells when events
-are not in the log, as with --log-level info, and when several processes have written under one name.
+It draws one machine. If the journal has several, --machine tells which one. A warning is printed if
+events are missing in a log, as they are with --log-level info, and if several processes have written under
+one name.
 
 Exit status: 0 done, 1 nothing to draw or not readable, 2 wrong command line, 3 the journal is damaged.`,
 		Example: `  everhop graph | dot -Tsvg > lifecycle.svg
@@ -54,9 +55,9 @@ Exit status: 0 done, 1 nothing to draw or not readable, 2 wrong command line, 3 
 		},
 	}
 	format = "dot"
-	choose(cmd, &format, "format", "language of the graph; svg and png need Graphviz", "dot", "mermaid", "markdown", "svg", "png")
-	cmd.Flags().StringVar(&h.journal, "journal", "", "draw what happened: a journal's `PATH`, a log with JSON lines, or - for standard input")
-	cmd.Flags().StringVar(&h.machine, "machine", "", "with --journal, draw the machine of that `NAME` (default the only one)")
+	choose(cmd, &format, "format", "language of the graph, or picture; svg and png need Graphviz", "dot", "mermaid", "markdown", "svg", "png")
+	cmd.Flags().StringVar(&h.journal, "journal", "", "show what happened: `PATH` of a journal, or of a log with JSON lines, or - for standard input")
+	cmd.Flags().StringVar(&h.machine, "machine", "", "with --journal, draw the machine with that `NAME` (default the only one)")
 	return cmd
 }
 

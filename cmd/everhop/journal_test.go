@@ -263,7 +263,7 @@ func TestJournalSpoiled(t *testing.T) {
 		{"blocked", "rm *.jsonl lock && mkdir lock", nil, 0, `"message":"the journal is not whole"`, false},
 		{"blocked, strict", "rm *.jsonl lock && mkdir lock", []string{"--journal-strict"}, 1,
 			"events are not in the journal: open ", false},
-		{"left alone, strict", "true", []string{"--journal-strict"}, 0, `"message":"drained"`, true},
+		{"left alone, strict", "true", []string{"--journal-strict"}, 0, `"message":"stopped"`, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -306,14 +306,14 @@ func TestOpenJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	kept := int64(0)
+	kept := byteSize(0)
 	segments, err := filepath.Glob(filepath.Join(flags.dir, "*.jsonl"))
 	for _, segment := range segments {
 		info, err := os.Stat(segment)
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept += info.Size()
+		kept += byteSize(info.Size())
 	}
 	if err != nil || kept < leastRetain/2 || kept > leastRetain*5/4 {
 		t.Errorf("%d bytes in %d segments are kept, %v; want about %d", kept, len(segments), err, leastRetain)
@@ -334,14 +334,18 @@ func TestOpenJournal(t *testing.T) {
 }
 
 func TestSize(t *testing.T) {
-	for text, want := range map[string]int64{
+	for text, want := range map[string]byteSize{
 		"65536": 65536, "64KB": 65536, "64k": 65536, "64MB": 64 << 20, "2g": 2 << 30,
 		"64 MB": 0, "63KB": 0, "-1": 0, "": 0, "MB": 0, "1025GB": 0, "9999999999999GB": 0, "1.5MB": 0,
 	} {
-		var got int64
+		var got byteSize
 		err := size(&got, leastRetain).Set(text)
 		if got != want || (err == nil) != (want > 0) {
 			t.Errorf("%q: %d, %v", text, got, err)
+		}
+		var again byteSize
+		if err == nil && (size(&again, leastRetain).Set(got.String()) != nil || again != got) {
+			t.Errorf("%q: %v is %d", text, got, again)
 		}
 	}
 }

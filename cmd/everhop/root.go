@@ -14,7 +14,8 @@ func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "everhop",
 		Short: "Consume from RabbitMQ, and keep consuming",
-		Long: `everhop consumes from RabbitMQ through whatever happens to the connection, and publishes with confirms.
+		Long: `everhop consumes from RabbitMQ and keeps consuming when connections break. It publishes with confirms, and
+tells from a journal of its events what happened.
 
 Exit status: 0 done, 1 failed, 2 wrong command line, 3 the journal is damaged, 130 given up after a signal.`,
 		Example: `  everhop demo

@@ -9,9 +9,19 @@ import (
 	"syscall"
 )
 
-// interruptible turns SIGINT and SIGTERM into contexts: the first one ends soft, as the end of ctx
-// does; the second one ends hard; a third one kills the process. The cause says which signal came.
-// release must be called; it ends both.
+// stopSignals are those that ask to stop. SIGHUP, which comes when a terminal is closed, is none if it was ignored
+// when everhop was started, as nohup has it.
+func stopSignals() []os.Signal {
+	asked := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		asked = append(asked, syscall.SIGHUP)
+	}
+	return asked
+}
+
+// interruptible turns stopSignals into contexts: the first one ends soft, as the end of ctx does; the
+// second one ends hard; a third one kills the process. The cause says which signal came. release must be
+// called; it ends both.
 //
 // softly is called with the cause before soft ends: what it logs comes before anything that the end
 // of soft brings about. It must return, even if nobody reads what it logs (see hurry).
@@ -19,7 +29,7 @@ func interruptible(ctx context.Context, softly func(cause error)) (soft, hard co
 	soft, endSoft := context.WithCancelCause(context.WithoutCancel(ctx))
 	hard, endHard := context.WithCancelCause(context.WithoutCancel(ctx))
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, stopSignals()...)
 	released := make(chan struct{})
 	var listener sync.WaitGroup
 	listener.Go(func() {

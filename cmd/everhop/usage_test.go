@@ -52,7 +52,7 @@ func TestUsageErrors(t *testing.T) {
 		{"concurrency zero", "consume --concurrency 0", `--concurrency: "0": expected a whole number from 1 to 65535; see 'everhop consume --help'`},
 		{"count zero", "consume --count 0", `--count: "0": expected a whole number, 1 or more; see 'everhop consume --help'`},
 		{"count negative", "consume --count -3", `--count: "-3": expected a whole number, 1 or more; see 'everhop consume --help'`},
-		{"duration without unit", "consume --drain-timeout 2", `--drain-timeout: "2": expected a duration between 1ms and 3600s, such as 1500ms or 10s; see 'everhop consume --help'`},
+		{"duration without unit", "consume --silence 2", `--silence: "2": expected a duration between 1ms and 3600s, such as 1500ms or 10s; see 'everhop consume --help'`},
 		{"duration negative", "consume --probe-timeout=-2s", `--probe-timeout: "-2s": expected a duration between 1ms and 3600s, such as 1500ms or 10s; see 'everhop consume --help'`},
 		{"heartbeat too short", "consume --heartbeat 10ms", `--heartbeat: "10ms": expected whole seconds between 1s and 65535s, such as 10s; see 'everhop consume --help'`},
 		{"heartbeat too long", "consume --heartbeat 65536s", `--heartbeat: "65536s": expected whole seconds between 1s and 65535s, such as 10s; see 'everhop consume --help'`},
@@ -101,7 +101,7 @@ func TestCompletion(t *testing.T) {
 	}{
 		{[]string{"completion", "bash"}, "bash completion V2 for everhop"},
 		{[]string{"__complete", "con"}, "consume\t"},
-		{[]string{"__complete", "consume", "--drain"}, "--drain-timeout\t"},
+		{[]string{"__complete", "consume", "--sil"}, "--silence\t"},
 		{[]string{"__complete", "consume", "--output", ""}, "body\njsonl\nnone\n:4\n"},
 	}
 	for _, tt := range tests {

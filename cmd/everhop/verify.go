@@ -14,19 +14,20 @@ func newVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE|DIR",
 		Short: "Prove that a journal obeys the table of states",
-		Long: `Checks a journal, a file or a directory with all its segments, event by event:
+		Long: `Checks a journal, a directory or one of the segments in it, event by event:
 
   - the numbers have no hole, except behind a recorded gap
-  - each event begins in the state that the events before lead to
-  - the table permits each trigger there, and it leads where the event says
-  - in_state_ms is what the times since the run began make it
+  - each event begins in the state that the events before it lead to
+  - the table of states permits the trigger there, and it leads where the event says
+  - in_state_ms agrees with the times since the run began
 
-The table is that of this program: 'everhop graph' shows it. The first event that fails is told, with
-its place, what it has, and what was expected. Checksums are checked, too, and that no segment is
-missing between two others. What somebody took away from the end cannot be seen, nor the oldest segments.
+The table is that of this program: 'everhop graph' shows it. For the first event that is wrong it tells
+the place, what the event has, and what was expected. It checks the checksums too, and that no segment is
+missing between two others. It cannot see whether somebody has removed the newest events or the oldest
+segments.
 
---repair first sets a last line aside that a crash has torn, as the next 'everhop consume' with this
-journal does: into a file beside it, with a note in the journal. It repairs nothing else.
+--repair first sets aside a last line that a crash has torn, into a file beside it, with a note in the
+journal. The next 'everhop consume' with this journal does the same. It repairs nothing else.
 
 Exit status: 0 all of it is right, 1 an event is not, or nothing can be read there, 2 wrong command line,
 3 the journal is damaged, or what is there is none.`,
