@@ -157,8 +157,7 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 		return errNowhere
 	}
 	logger := f.log.logger(stderr)
-	soft, hard, release := interruptible(cmd.Context(), func(cause error) {
-		hurry(stderr)
+	soft, hard, release := interruptible(cmd.Context(), stderr, func(cause error) {
 		logger.Info().Msgf("%v: stopping; a second signal stops at once", cause)
 	})
 	defer release()

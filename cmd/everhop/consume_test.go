@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -16,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/everhop/everhop/broker"
-	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
 )
 
@@ -151,19 +149,7 @@ func TestConsumeLogsConsole(t *testing.T) {
 // The reader is gone before the first message: all of them stay in the queue.
 func TestConsumeBrokenPipe(t *testing.T) {
 	queue := newQueue(t, "1", "2", "3")
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	read.Close()
-	p := prepare(t, "consume", "--queue", queue, "--concurrency", "2", "--log-level", "warn")
-	p.cmd.Stdout = write
-	p.start()
-	write.Close()
-	p.wait(0)
-	if noise := p.stderr.String(); noise != "" {
-		t.Errorf("noise: %s", noise)
-	}
+	prepare(t, "consume", "--queue", queue, "--concurrency", "2", "--log-level", "warn").withoutReader()
 	holds(t, queue, 3)
 }
 
@@ -254,10 +240,7 @@ func TestConsumeStopped(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			server := brokertest.NewServer(t)
-			if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1")); err != nil {
-				t.Fatal(err)
-			}
+			server := oneQueue(t, "1")
 			var stderr transcript
 			args := strings.Fields("consume --count 1 --queue q --url " + server.URL() + " " + tt.flags)
 			status := run(t.Context(), args, nil, tt.stdout, &stderr)

@@ -27,8 +27,8 @@ to it, with confirms, and consumes them with the library, %d at once, each of wh
 
 Meanwhile the broker plays four faults, one after another: it resets the consumer's connection, goes silent,
 restarts (the publisher has to come through that too), and cancels the consumer. The demo tells each
-transition of the consumer's state machine, its cause, and how long the state before had lasted. On a terminal it
-draws the machine and the counters below, live. NO_COLOR is honoured.
+transition of the consumer's state machine, its cause, and how long the state before had lasted. On a
+terminal it draws the machine and the counters below, live. NO_COLOR is honoured.
 
 All times and numbers are measured. A message counts as lost when the broker has confirmed it, no handler has
 had it, and the broker does not have it any more. Messages that were handled more than once are counted too.
@@ -85,7 +85,7 @@ func runDemo(cmd *cobra.Command, graph string, files journalFlags) (err error) {
 		}
 		defer func() { err = errors.Join(err, options.Graph.Close()) }()
 	}
-	soft, hard, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
+	soft, hard, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
 	defer release()
 	if err := demo.Run(soft, hard, out, options); err != nil || files.dir == "" {
 		return err

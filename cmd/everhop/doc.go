@@ -31,8 +31,7 @@
 //	consume
 //	  consume.go          everhop consume
 //	  urls.go             --url, and its variable of the environment
-//	  config.go           the flags as a consumer.Config
-//	  outcomes.go         what becomes of a message that fails
+//	  config.go           the flags as a consumer.Config; what becomes of a message that fails
 //	  journal.go          --journal
 //	  limit.go            --count
 //	  output.go           messages to standard output, many with one write

@@ -32,13 +32,7 @@ type briefly struct {
 // consumeBriefly begins to consume messages; handling is put in front of what handles them.
 func consumeBriefly(t *testing.T, stdout io.Writer, flags []string, handling func(*consumer.Delivery), messages ...string) *briefly {
 	t.Helper()
-	b := &briefly{T: t, server: brokertest.NewServer(t), ended: make(chan error, 1)}
-	if err := b.server.DeclareQueue("q", nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.server.Publish("q", messages...); err != nil {
-		t.Fatal(err)
-	}
+	b := &briefly{T: t, server: oneQueue(t, messages...), ended: make(chan error, 1)}
 	f := newConsumption()
 	f.grace = time.Millisecond
 	if err := f.command().ParseFlags(append([]string{"--queue", "q"}, flags...)); err != nil {

@@ -14,17 +14,13 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
 
 // What consume has put into a journal, verify finds right and replay tells.
 func TestConsumeJournal(t *testing.T) {
-	server := brokertest.NewServer(t)
-	if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1", "2", "3", "4")); err != nil {
-		t.Fatal(err)
-	}
+	server := oneQueue(t, "1", "2", "3", "4")
 	dir := filepath.Join(t.TempDir(), "journal")
 	for range 2 {
 		status, _, stderr := inProcess(t, "consume", "--url", server.URL(), "--queue", "q", "--count", "2", "--journal", dir)
@@ -76,10 +72,7 @@ func TestConsumeJournal(t *testing.T) {
 
 // A run that ended without Stop is closed in the journal, and the next one consumes, and keeps consuming.
 func TestConsumeAfterAKill(t *testing.T) {
-	server := brokertest.NewServer(t)
-	if err := server.DeclareQueue("q", nil); err != nil {
-		t.Fatal(err)
-	}
+	server := oneQueue(t)
 	dir := t.TempDir()
 	makeJournal(t, dir, consumer.Lifecycle(), consumer.Connect)
 	go func() {
@@ -146,10 +139,7 @@ func unwritable(t *testing.T) (dir string) {
 // By default everhop consumes without its journal, and says so once; with --journal-strict it does not begin.
 func TestJournalNotWritable(t *testing.T) {
 	for _, strict := range []bool{false, true} {
-		server := brokertest.NewServer(t)
-		if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1")); err != nil {
-			t.Fatal(err)
-		}
+		server := oneQueue(t, "1")
 		dir := unwritable(t)
 		status, stdout, stderr := inProcess(t, "consume", "--url", server.URL(), "--queue", "q", "--count", "1",
 			"--journal", dir, "--journal-strict="+strconv.FormatBool(strict))
@@ -267,10 +257,7 @@ func TestJournalSpoiled(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			server := brokertest.NewServer(t)
-			if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1")); err != nil {
-				t.Fatal(err)
-			}
+			server := oneQueue(t, "1")
 			dir := filepath.Join(t.TempDir(), "journal")
 			status, _, stderr := inProcess(t, append([]string{"consume", "--url", server.URL(), "--queue", "q", "--count", "1",
 				"--journal", dir, "--exec", "cd '" + dir + "' && " + tt.command}, tt.flags...)...)

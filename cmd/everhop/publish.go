@@ -80,7 +80,7 @@ func (f *publication) run(cmd *cobra.Command) error {
 	}
 	message := broker.Message{Exchange: f.exchange, RoutingKey: f.routingKey + f.queue} // one of them is empty
 
-	soft, hard, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
+	soft, hard, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
 	defer release()
 	publisher, err := broker.OpenPublisher(soft, broker.Plan{Endpoints: endpoints, Name: "everhop"})
 	if err != nil {

@@ -42,10 +42,10 @@ A TIME is one of these:
   2h                     that long before the end of the log
 For the last two, standard input is read to its end first. A time of day is the latest one until the end of
 the log. For --until with --since it is the first one after --since. For --at, and for --until alone, it may
-be after the end of the log, on the log's last day: if that is nearer to the end, or has passed already
-today, or if the log begins only after the other one. --at is never in the future. Where the clock was set
-back, a time may be in the log twice; --at tells of the last one. --utc shows and reads times in UTC, not in
-the local zone.
+also be the next one after the end of the log, if that is still on the log's last day: when it is nearer to
+the end, when it has passed already today, or when the log begins after the one before. --at is never in the
+future. Where the clock was set back, a time may be in the log twice; --at tells of the last one. --utc shows
+and reads times in UTC, not in the local zone.
 
 --json writes one object a line. Its member "entry" says what it is:
   event      one event, with the members that it has in the journal, and lasted_ms: how long the state
@@ -77,7 +77,7 @@ Exit status: 0 done, 1 nothing to tell or not readable, 2 wrong command line, 3 
 			if err := checkReplay(r, args[0]); err != nil {
 				return wrongUsage(cmd, err)
 			}
-			ctx, _, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
+			ctx, _, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
 			defer release()
 			r.From, r.Zone = past.Source{Path: args[0], Stdin: cmd.InOrStdin()}, zone(utc)
 			return r.Tell(ctx, term.To(cmd.OutOrStdout()))
@@ -93,8 +93,8 @@ Exit status: 0 done, 1 nothing to tell or not readable, 2 wrong command line, 3 
 	point(&r.Until, "until", "leave out what happened after")
 	flags.StringVar(&r.Machine, "machine", "", "tell only of the machine with that `NAME` (default all)")
 	flags.BoolVar(&r.Follow, "follow", false, "go on as the journal or log grows, until a signal")
-	flags.BoolVar(&r.SummaryOnly, "summary", false, "leave out the timeline")
-	flags.BoolVar(&r.NoSummary, "no-summary", false, "leave out the summary")
+	flags.BoolVar(&r.SummaryOnly, "summary", false, "only the summary")
+	flags.BoolVar(&r.NoSummary, "no-summary", false, "only the timeline")
 	flags.BoolVar(&r.JSON, "json", false, "one JSON object a line, for programs")
 	flags.BoolVar(&utc, "utc", false, "times in UTC (default in the local zone)")
 	return cmd

@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -37,14 +35,10 @@ func TestTerminalReplay(t *testing.T) {
 			if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: tt.columns}); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command(os.Args[0], "replay", path, "--utc")
-			cmd.Env = append(append(os.Environ(), programEnv+"=1"), tt.env...)
-			cmd.Stdout = tty
-			if err := cmd.Run(); err != nil {
-				t.Fatal(err)
-			}
-			tty.Close()
-			read()
+			p := prepareAlone(t, "replay", path, "--utc")
+			p.cmd.Env = append(p.cmd.Env, tt.env...)
+			p.cmd.Stdout = tty
+			p.run(tty, read, 0)
 			got := screen.String()
 			if strings.Contains(got, "\x1b[") != tt.colours {
 				t.Errorf("colours are where they should not be, or missing:\n%q", got)

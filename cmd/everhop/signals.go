@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"sync"
@@ -23,9 +24,9 @@ func stopSignals() []os.Signal {
 // second one ends hard; a third one kills the process. The cause says which signal came. release must be
 // called; it ends both.
 //
-// softly is called with the cause before soft ends: what it logs comes before anything that the end
-// of soft brings about. It must return, even if nobody reads what it logs (see hurry).
-func interruptible(ctx context.Context, softly func(cause error)) (soft, hard context.Context, release func()) {
+// softly, unless it is nil, is called with the cause before soft ends: what it logs comes before anything that the
+// end of soft brings about. From then on stderr holds nobody up (see hurry), so that it returns.
+func interruptible(ctx context.Context, stderr io.Writer, softly func(cause error)) (soft, hard context.Context, release func()) {
 	soft, endSoft := context.WithCancelCause(context.WithoutCancel(ctx))
 	hard, endHard := context.WithCancelCause(context.WithoutCancel(ctx))
 	signals := make(chan os.Signal, 2)
@@ -43,7 +44,10 @@ func interruptible(ctx context.Context, softly func(cause error)) (soft, hard co
 		case <-released:
 			return
 		}
-		softly(first)
+		hurry(stderr)
+		if softly != nil {
+			softly(first)
+		}
 		endSoft(first)
 		select {
 		case s := <-signals:

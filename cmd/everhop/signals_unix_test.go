@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -31,16 +30,6 @@ func heedHangups(t *testing.T) {
 	heeded := make(chan os.Signal, 1)
 	signal.Notify(heeded, syscall.SIGHUP)
 	t.Cleanup(func() { signal.Stop(heeded) })
-}
-
-// oneQueue is a broker in this process, with messages in the queue q.
-func oneQueue(t *testing.T, messages ...string) *brokertest.Server {
-	t.Helper()
-	server := brokertest.NewServer(t)
-	if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", messages...)); err != nil {
-		t.Fatal(err)
-	}
-	return server
 }
 
 // All commands that take their time are stopped by these signals, in order.

@@ -52,6 +52,15 @@ func openTerminal(t *testing.T) (tty *os.File, screen *transcript, read func()) 
 	return tty, screen, reader.Wait
 }
 
+// run runs it to its end, with the terminal in place of those of its outputs that are tty.
+func (p *program) run(tty *os.File, read func(), status int) {
+	p.t.Helper()
+	p.start()
+	tty.Close()
+	p.wait(status)
+	read()
+}
+
 func TestTerminalLogs(t *testing.T) {
 	const (
 		json     = `(?m)^\{"level":"info",.*"to":"Consuming".*\}\r?$`
@@ -79,10 +88,7 @@ func TestTerminalLogs(t *testing.T) {
 			if tt.terminal {
 				tty, transcript, read := openTerminal(t)
 				p.cmd.Stderr, screen = tty, transcript
-				p.start()
-				tty.Close()
-				p.wait(0)
-				read()
+				p.run(tty, read, 0)
 			} else {
 				p.start().wait(0)
 			}
@@ -116,10 +122,7 @@ func TestTerminalConsume(t *testing.T) {
 				if terminal {
 					tty, transcript, read := openTerminal(t)
 					p.cmd.Stdout, screen, want = tty, transcript, tt.shown
-					p.start()
-					tty.Close()
-					p.wait(0)
-					read()
+					p.run(tty, read, 0)
 				} else {
 					p.start().wait(0)
 				}

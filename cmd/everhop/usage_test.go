@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -121,10 +119,7 @@ func TestVersion(t *testing.T) {
 
 // Each command's help tells all exit statuses that it has, and no other; that of everhop those of all commands.
 func TestExitStatuses(t *testing.T) {
-	server := brokertest.NewServer(t)
-	if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1")); err != nil {
-		t.Fatal(err)
-	}
+	server := oneQueue(t, "1")
 	damaged := t.TempDir()
 	segment := makeJournal(t, damaged, consumer.Lifecycle(), consumer.Connect)
 	if err := os.WriteFile(segment, []byte("{}\n{}\n"), 0o600); err != nil {

@@ -2,6 +2,7 @@ package past
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
@@ -25,68 +26,74 @@ type glance struct {
 // open tells that nobody knows what is the case at that time: the log ends before, and not with Disconnected.
 func (g glance) open() bool { return !g.logEnded.IsZero() && g.moment.State != consumer.Disconnected }
 
-func (p page) glance(machine string, g glance) (text term.Text) {
-	row := func(label, said string) { text += p.row(label, said) }
-	if machine != "" {
-		row("machine", machine)
+// ago says how long before the time of the glance, or before the log ended, t was.
+func (g glance) ago(t time.Time) string {
+	switch {
+	case g.back.times > 0: // perhaps since then
+		return ""
+	case g.open():
+		return ", " + Span(g.logEnded.Sub(t)) + " before the log ends"
 	}
-	row("at", p.full(g.at))
+	return ", " + Span(g.at.Sub(t)) + " before"
+}
+
+func (p page) glance(machine string, g glance) (text term.Text) {
+	if machine != "" {
+		text += p.row("machine", machine)
+	}
+	text += p.row("at", p.full(g.at))
 	if g.back.times > 0 {
-		row("clock", p.setBack(g.back)+"; told is the last one")
+		text += p.row("clock", p.setBack(g.back)+"; told is the last one")
 	}
 	if g.moment.State == "" {
-		row("state", "not known: the log begins at "+p.full(g.begin))
-		return text
+		return text + p.row("state", "not known: the log begins at "+p.full(g.begin))
 	}
+	text += p.stateThen(g) + p.howItCame(g)
+	last, next := "not in the log, which begins at "+p.full(g.begin), "none: the log ends here"
+	if g.last.Seq > 0 {
+		last = p.told(g.last, g.at)
+	}
+	if g.next != nil {
+		next = p.told(*g.next, g.at)
+	}
+	return text + p.row("last event", last) + p.row("next event", next)
+}
+
+func (p page) stateThen(g glance) term.Text {
 	m := g.moment
 	switch {
 	case m.Ended:
-		row("state", fmt.Sprintf("%s, or none any more: the run ended without Stop before %s", m.State, p.full(g.next.Time)))
+		return p.row("state", fmt.Sprintf("%s, or none any more: the run ended without Stop before %s", m.State, p.full(g.next.Time)))
 	case g.open():
-		row("state", fmt.Sprintf("%s when the log ends, at %s; what came after is not in it", m.State, p.full(g.logEnded)))
-	default:
-		text += labelled("state", p.ink.Paint(string(m.State), StyleOf(m.State)))
+		return p.row("state", fmt.Sprintf("%s when the log ends, at %s; what came after is not in it", m.State, p.full(g.logEnded)))
 	}
-	ago := func(t time.Time, before string) string {
-		switch {
-		case g.back.times > 0: // perhaps since then
-			return ""
-		case g.open():
-			return ", " + Span(g.logEnded.Sub(t)) + " before the log ends"
-		}
-		return ", " + Span(g.at.Sub(t)) + before
-	}
-	since := p.full(m.Since) + ago(m.Since, " before")
+	return labelled("state", p.ink.Paint(string(m.State), StyleOf(m.State)))
+}
+
+// howItCame tells since when it is so, and why; with the consuming or the outage that it belongs to.
+func (p page) howItCame(g glance) term.Text {
+	m := g.moment
+	since := p.full(m.Since) + g.ago(m.Since)
 	if !m.InLog {
 		since = "before the log begins, at " + p.full(g.begin)
 	}
-	row("since", since)
+	text := p.row("since", since)
 	if m.Led.Seq > 0 {
-		row("led there", join(fmt.Sprintf("%s -> %s: %s", m.Led.From, m.Led.To, m.Led.Trigger), why(m.Led)))
+		text += p.row("led there", join(fmt.Sprintf("%s -> %s: %s", m.Led.From, m.Led.To, m.Led.Trigger), why(m.Led)))
 	}
 	if !m.Up.IsZero() {
-		since := "since " + p.full(m.Up) + ago(m.Up, "")
+		up := "since " + p.full(m.Up) + strings.TrimSuffix(g.ago(m.Up), " before")
 		if m.Idle > 0 {
-			since += "; " + counted(m.Idle, "heartbeat") + " answered"
+			up += "; " + counted(m.Idle, "heartbeat") + " answered"
 		}
-		row("consuming", since)
+		text += p.row("consuming", up)
 	}
 	if !m.Outage.Begin.IsZero() {
 		outage := p.outage(m.Outage)
 		if g.open() {
 			outage = "when the log ends: " + outage
 		}
-		row("outage", outage)
-	}
-	if g.last.Seq == 0 {
-		row("last event", "not in the log, which begins at "+p.full(g.begin))
-	} else {
-		row("last event", p.told(g.last, g.at))
-	}
-	if g.next == nil {
-		row("next event", "none: the log ends here")
-	} else {
-		row("next event", p.told(*g.next, g.at))
+		text += p.row("outage", outage)
 	}
 	return text
 }
