@@ -10,10 +10,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
@@ -75,16 +75,18 @@ func TestConsumeAfterAKill(t *testing.T) {
 	server := oneQueue(t)
 	dir := t.TempDir()
 	makeJournal(t, dir, consumer.Lifecycle(), consumer.Connect)
-	go func() {
-		<-time.After(200 * time.Millisecond) // enough for a consumer that stops by itself
-		if err := server.Publish("q", "1"); err != nil {
-			t.Error(err)
-		}
-	}()
-	status, stdout, stderr := inProcess(t, "consume", "--url", server.URL(), "--queue", "q", "--count", "1", "--journal", dir, "--name", "q-1")
-	restarted := regexp.MustCompile(`"machine":"q-1",.*"trigger":"ProcessRestarted"`).MatchString(stderr)
-	if status != 0 || stdout != "1\n" || !restarted {
-		t.Errorf("exit status %d, %q\n%s", status, stdout, stderr)
+	p := prepareAlone(t, "consume", "--url", server.URL(), "--queue", "q", "--count", "1", "--journal", dir, "--name", "q-1").start()
+	rabbittest.Eventually(t, patience, "it consumes", func() bool {
+		q, _ := server.Queue("q")
+		return q.Consumers == 1
+	})
+	if err := server.Publish("q", "1"); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(0)
+	restarted := regexp.MustCompile(`"machine":"q-1",.*"trigger":"ProcessRestarted"`).MatchString(p.stderr.String())
+	if got := p.stdout.String(); got != "1\n" || !restarted {
+		t.Errorf("%q\n%s", got, &p.stderr)
 	}
 }
 
