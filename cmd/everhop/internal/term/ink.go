@@ -8,6 +8,7 @@ type Ink bool
 // Style is a colour or a weight of text. The zero value is none.
 type Style string
 
+// The styles that everhop paints with.
 const (
 	Bold   Style = "1"
 	Grey   Style = "90"
