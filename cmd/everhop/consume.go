@@ -76,9 +76,9 @@ parked message keeps its number of failures in the header x-everhop-attempts. Re
 move the message back, or its next failure parks it again.
 
 SIGINT, SIGTERM or SIGHUP stops it: it takes no more messages, and the ones it has may be finished for 20 s.
-A second signal stops it at once. In both cases commands that still run get SIGTERM, and a moment later
-SIGKILL; a write that its reader holds up is given up; and messages that are not finished go back to the
-queue. It also stops when the reader of standard output has gone, as head does; that is no error. Under
+A second SIGINT or SIGTERM stops it at once. In both cases commands that still run get SIGTERM, and a moment
+later SIGKILL; a write that its reader holds up is given up; and messages that are not finished go back to
+the queue. It also stops when the reader of standard output has gone, as head does; that is no error. Under
 nohup, SIGHUP is ignored.
 
 EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the

@@ -37,7 +37,7 @@ The consumer has the default settings, except for the number of handlers and the
 instead of %v, so that messages that were under way when the network went silent come back within the demo.
 
 SIGINT, SIGTERM or SIGHUP ends the demo at any time, with the summary of what has happened so far. A second
-signal ends it without waiting for messages.
+SIGINT or SIGTERM ends it without waiting for messages.
 
 Exit status: 0 when no message was lost, 1 when one was, the demo could not go on or a file not be written,
 2 wrong command line, 3 the journal is damaged.`,

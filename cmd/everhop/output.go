@@ -63,7 +63,7 @@ func readerGone(err error) bool {
 }
 
 // errNowhere is why nothing is consumed: each message would be acknowledged, and gone.
-var errNowhere = &outputError{errors.New("it is closed, or /dev/null opened for reading, too; --output none consumes without writing messages")}
+var errNowhere = &outputError{errors.New("it is closed (or is /dev/null, opened for reading too), and messages would be lost; --output none consumes without writing them")}
 
 // putBack tells the consumer that an error of the output is not its messages' fault, nor news: the
 // program ends for that reason, and says it then, or not at all if its reader has had enough.

@@ -33,8 +33,8 @@ when the connection breaks. Then it says how many messages are confirmed, and wh
 is not. Up to 256 lines after that one may be in the queue all the same.
 
 While the broker takes no messages because of an alarm (memory, disk), it waits. SIGINT, SIGTERM or SIGHUP
-stops it: it reads no more and waits for the confirms that are missing. A second signal stops it at once.
-Under nohup, SIGHUP is ignored.
+stops it: it reads no more and waits for the confirms that are missing. A second SIGINT or
+SIGTERM stops it at once. Under nohup, SIGHUP is ignored.
 
 EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
 better place for a password.

@@ -49,10 +49,8 @@ func interruptible(ctx context.Context, stderr io.Writer, softly func(cause erro
 			softly(first)
 		}
 		endSoft(first)
-		select {
-		case s := <-signals:
+		if s := second(signals, released); s != nil {
 			endHard(errors.New(s.String()))
-		case <-released:
 		}
 	})
 	return soft, hard, func() {
@@ -60,5 +58,19 @@ func interruptible(ctx context.Context, stderr io.Writer, softly func(cause erro
 		listener.Wait()
 		endSoft(nil)
 		endHard(nil)
+	}
+}
+
+// second is nil if none comes. SIGHUP is none: a terminal that is closed may send several.
+func second(signals <-chan os.Signal, released <-chan struct{}) os.Signal {
+	for {
+		select {
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				return s
+			}
+		case <-released:
+			return nil
+		}
 	}
 }

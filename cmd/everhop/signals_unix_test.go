@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"os"
 	"os/exec"
@@ -26,10 +27,31 @@ func (p *program) inShell(script string) *program {
 }
 
 // heedHangups has programs start as from a terminal: those that are started with SIGHUP ignored go on so.
-func heedHangups(t *testing.T) {
+func heedHangups(t *testing.T) (hangups <-chan os.Signal) {
 	heeded := make(chan os.Signal, 1)
 	signal.Notify(heeded, syscall.SIGHUP)
 	t.Cleanup(func() { signal.Stop(heeded) })
+	return heeded
+}
+
+// A terminal that is closed may hang up several times: that does not hurry.
+func TestInterruptibleHangupAgain(t *testing.T) {
+	hangups := heedHangups(t)
+	soft, hard, release := interruptible(t.Context(), io.Discard, nil)
+	defer release()
+	for range 2 {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		<-hangups
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-hard.Done()
+	if first, second := context.Cause(soft), context.Cause(hard); first.Error() != "hangup" || second.Error() != "terminated" {
+		t.Errorf("stopped by %v, and hurried by %v", first, second)
+	}
 }
 
 // All commands that take their time are stopped by these signals, in order.
