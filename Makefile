@@ -54,8 +54,9 @@ golden: ## Write the golden files anew
 	go test ./fsm -run Golden -update
 	go test ./consumer -run Lifecycle -update
 	go test ./consumer/history -run Timeline -update
-	go test ./cmd/everhop -run 'Help|Replay' -update
-	go test ./cmd/everhop/internal/demo -update
+	go test ./cmd/everhop -run Help -update
+	go test ./cmd/everhop/internal/past -run Replay -update
+	go test ./cmd/everhop/internal/demo -run View -update
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads journals and logs, two minutes each
