@@ -18,7 +18,6 @@ import (
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
 )
 
 // openTerminal opens a pseudo-terminal: what is written to tty appears on screen, with "\r\n" for

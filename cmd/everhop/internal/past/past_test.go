@@ -90,7 +90,7 @@ func said(err error) string {
 	if err == nil {
 		return ""
 	}
-	return strings.Replace(err.Error(), "fsm: ", "", 1)
+	return strings.Replace(err.Error(), "journal: ", "", 1)
 }
 
 func tellOf(t testing.TB, stdin io.Reader, args ...string) (told string, err error) {
