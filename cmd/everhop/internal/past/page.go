@@ -1,7 +1,6 @@
 package past
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
@@ -41,17 +40,17 @@ func labelled(label string, text term.Text) term.Text {
 
 // cell is text of a column, painted.
 func (p page) cell(text string, width int, how ...term.Style) term.Text {
-	return p.ink.Paint(text, how...) + padded("", width-term.Width(text))
+	return p.ink.Paint(text, how...) + term.Blanks(width-term.Width(text))
 }
 
 // padded is text with blanks behind it, to so many columns.
 func padded(text string, width int) term.Text {
-	return term.Plain(fmt.Sprintf("%-*s", max(0, width), text))
+	return term.Plain(text) + term.Blanks(width-term.Width(text))
 }
 
 // rightAligned is text with blanks in front of it.
 func rightAligned(text string, width int) term.Text {
-	return term.Plain(fmt.Sprintf("%*s", width, text))
+	return term.Blanks(width-term.Width(text)) + term.Plain(text)
 }
 
 // clock is the time of day; without a terminal it is all of the time, to be searched for, sorted and pasted.

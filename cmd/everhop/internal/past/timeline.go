@@ -97,7 +97,7 @@ func (p page) entry(machine string, e history.Entry) term.Text {
 
 func indented(lines []string, by int) (text term.Text) {
 	for _, line := range lines {
-		text += padded("", by) + term.Plain(line) + "\n"
+		text += term.Blanks(by) + term.Plain(line) + "\n"
 	}
 	return text
 }

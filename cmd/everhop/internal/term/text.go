@@ -29,22 +29,30 @@ func Up(lines int) Text { return Text(fmt.Sprintf("\r\x1b[%dA", lines)) }
 // Plain is text without any control sequences; those that are in it are shown, as [Clean] has them.
 func Plain(text string) Text { return Text(Clean(text)) }
 
+// Blanks is so many of them.
+func Blanks(n int) Text { return Text(strings.Repeat(" ", max(0, n))) }
+
 // TrimRight is the text without blanks at its end.
 func (t Text) TrimRight() Text { return Text(strings.TrimRight(string(t), " ")) }
 
 // Clean makes one line of text harmless: what is not printable in it is replaced by what stands for it in Go's
 // strings and JSON's, as \x1b, \n, \u202e. That is control characters (also those of C1, which some terminals
 // obey as they do ESC), what turns the direction of text, what has no width, and bytes that are not UTF-8.
-// Text in which that is clean already stays as it is.
+// What is clean already stays as it is.
 func Clean(text string) string { return clean(text, "") }
 
 // clean leaves the characters of kept as they are.
 func clean(text, kept string) string {
 	harmless := func(r rune) bool { return unicode.IsPrint(r) || strings.ContainsRune(kept, r) }
-	if utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !harmless(r) }) < 0 {
+	plain := 0 // so many bytes at the begin, and mostly all
+	for plain < len(text) && ' ' <= text[plain] && text[plain] <= '~' {
+		plain++
+	}
+	if plain == len(text) {
 		return text
 	}
-	var b []byte
+	b := []byte(text[:plain])
+	text = text[plain:]
 	for len(text) > 0 {
 		r, size := utf8.DecodeRuneInString(text)
 		switch {
