@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -85,12 +86,15 @@ func errKind(err error) string {
 	return "failed"
 }
 
+// packagePrefix is what errors of a journal begin with.
+var packagePrefix = regexp.MustCompile(`(^|: )journal: `)
+
 // said is an error without the name of the package that it is of.
 func said(err error) string {
 	if err == nil {
 		return ""
 	}
-	return strings.Replace(err.Error(), "journal: ", "", 1)
+	return packagePrefix.ReplaceAllString(err.Error(), "$1")
 }
 
 func tellOf(t testing.TB, stdin io.Reader, args ...string) (told string, err error) {
