@@ -30,7 +30,7 @@ func (s *supervisor) drain() {
 	}
 	var withdrawals sync.WaitGroup
 	for _, sub := range s.subscriptions {
-		sub.stop()
+		sub.dispatch.stop()
 		withdrawals.Add(1)
 		s.withdraw(sub, withdrawals.Done)
 	}
@@ -38,7 +38,7 @@ func (s *supervisor) drain() {
 	go func() { // nobody's, because a handler that never returns must not keep Run
 		s.waitWorkers()
 		for _, sub := range s.subscriptions {
-			sub.flush()
+			sub.dispatch.flush()
 		}
 		s.post(returned{})
 		withdrawn := make(chan struct{})
@@ -56,7 +56,7 @@ func (s *supervisor) drain() {
 
 // withdraw ends a subscription's consumer: others shall get what has come and what comes now.
 func (s *supervisor) withdraw(sub *subscription, done func()) {
-	c, acks := sub.live, sub.view.Load().acks
+	c := sub.live
 	if c == nil {
 		done()
 		return
@@ -64,7 +64,7 @@ func (s *supervisor) withdraw(sub *subscription, done func()) {
 	s.background.Go(func() {
 		defer done()
 		if c.Cancel(context.Background()) == nil {
-			sub.giveBackRest(acks)
+			sub.dispatch.giveBack(c)
 		}
 	})
 }
@@ -139,7 +139,7 @@ func (s *supervisor) leftovers() string {
 	notBegun, notFinished := now.GivenBack-s.before.GivenBack, now.Requeued-s.before.Requeued
 	for _, sub := range s.subscriptions {
 		if sub.live != nil {
-			notFinished += uint64(sub.view.Load().acks.outstanding())
+			notFinished += uint64(sub.dispatch.outstanding())
 		}
 	}
 	if notBegun+notFinished == 0 {
@@ -151,8 +151,9 @@ func (s *supervisor) leftovers() string {
 // end leaves nothing behind but functions of the caller's that do not return.
 func (s *supervisor) end() {
 	close(s.gone)
+	var rest []func()
 	for _, sub := range s.subscriptions {
-		sub.ended.Store(true)
+		rest = append(rest, sub.dispatch.end())
 	}
 	s.timer.Stop()
 	s.overdue.Stop()
@@ -163,11 +164,8 @@ func (s *supervisor) end() {
 	over := make(chan struct{})
 	go func() {
 		s.background.Wait()
-		for _, sub := range s.subscriptions {
-			sub.committing.Lock()   // waits for the last Commit
-			sub.committing.Unlock() //nolint:staticcheck // nothing to do in between
-			sub.telling.Lock()      // and for OnStale
-			sub.telling.Unlock()    //nolint:staticcheck // likewise
+		for _, wait := range rest { // for Commit and OnStale
+			wait()
 		}
 		if !s.abandoned {
 			s.waitWorkers()
@@ -183,6 +181,6 @@ func (s *supervisor) end() {
 
 func (s *supervisor) waitWorkers() {
 	for _, sub := range s.subscriptions {
-		sub.workers.Wait()
+		sub.dispatch.wait()
 	}
 }

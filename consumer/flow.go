@@ -56,7 +56,7 @@ func (c *Consumer) SetConcurrency(index, concurrency int) error {
 		}
 	}
 	return c.adjust(index, func(sub *subscription) string {
-		sub.change(func(v *view) { v.concurrency = concurrency })
+		sub.dispatch.resize(concurrency)
 		return fmt.Sprintf("concurrency %d", concurrency)
 	})
 }

@@ -74,7 +74,7 @@ func (r *republisher) headers(d *Delivery, why failure) map[string]any {
 
 	h[HeaderLastFailed] = why.last
 	h[HeaderAttempts] = int64(why.attempts)
-	h[HeaderError] = errorText(why.err)
+	h[HeaderError] = errorText(why.reason)
 	h[HeaderQueue] = d.Queue
 	h[HeaderHost] = r.host
 	if d.Expiration != "" {
@@ -90,11 +90,8 @@ func (r *republisher) headers(d *Delivery, why failure) map[string]any {
 	return h
 }
 
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	text := strings.ToValidUTF8(err.Error(), "\uFFFD")
+func errorText(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) <= maxErrorText {
 		return text
 	}

@@ -116,16 +116,16 @@ func (s *supervisor) warnOverdue() {
 		if sub.live == nil {
 			continue
 		}
-		oldest := sub.view.Load().acks.oldest()
-		if oldest == nil || oldest.DeliveryTag == sub.warned {
+		oldest, ok := sub.dispatch.oldest()
+		if !ok || oldest.Tag == sub.warned {
 			continue
 		}
 		if age := time.Since(oldest.ReceivedAt); age >= s.config.ConsumerTimeout/5*4 {
-			sub.warned = oldest.DeliveryTag
+			sub.warned = oldest.Tag
 			s.record(fsm.KindNote, fsm.Evidence{
 				Queue: oldest.Queue, Scope: string(broker.ScopeSubscription), Class: string(broker.Precondition),
 				Note: fmt.Sprintf("delivery tag %d has been unacknowledged for %v; at %v RabbitMQ closes its channel (consumer_timeout)",
-					oldest.DeliveryTag, roughly(age), s.config.ConsumerTimeout),
+					oldest.Tag, roughly(age), s.config.ConsumerTimeout),
 			})
 		}
 	}
