@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/everhop/everhop/consumer/internal/ack"
-	"github.com/everhop/everhop/fsm"
 )
 
 // errOnPurpose means that Commit has made nothing last, and nobody is to be told.
@@ -30,7 +29,7 @@ func (d *dispatcher) commit() error {
 	case errors.Is(err, errEnded):
 		return ack.ErrEnded
 	default:
-		d.env.logger.Error().Err(err).Str(fsm.FieldQueue, d.spec.Queue).
+		d.env.logger.Error().Err(err).Str(FieldQueue, d.spec.Queue).
 			Msgf("commit failed; nothing is acknowledged, and it is tried again in %v", d.spec.RequeuePause)
 	}
 	return err

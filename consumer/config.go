@@ -78,9 +78,9 @@ type Config struct {
 	// Logger gets one line per event, and one per delivery whose handler failed, from several
 	// goroutines: its writer must allow that, as files do (see zerolog.SyncWriter). Defaults to silence.
 	Logger zerolog.Logger
-	// Journal is where the events are committed; one in files is opened with [fsm.OpenJournal], by its
-	// own options, and closed after Run. A journal with a method Sync is synced when Consuming is lost,
-	// and in the end. Defaults to the last 1024 events in memory.
+	// Journal is where the events are committed; one in files is opened with journal.Open (package
+	// fsm/journal) and closed after Run. An [fsm.Syncer] is synced when Consuming is lost, and in the
+	// end. Defaults to the last 1024 events in memory.
 	Journal fsm.Journal
 	// Observers see every committed event, in order, each on a goroutine of its own: they can neither
 	// delay the consumer nor break it. One that falls 1024 events behind is told of the gap. The Apply of

@@ -76,8 +76,10 @@ func TestConfigProblems(t *testing.T) {
 // TestLogFields: a log line has the names of the journal, so that the log can be read as one.
 func TestLogFields(t *testing.T) {
 	var full fsm.Event
+	var why consumer.Evidence
 	fill(reflect.ValueOf(&full).Elem())
-	full.Kind = fsm.KindTransition
+	fill(reflect.ValueOf(&why).Elem())
+	full.Kind, full.Evidence = fsm.KindTransition, why.Event()
 	var buffer bytes.Buffer
 	consumer.LogLines(zerolog.New(&buffer)).Apply(full)
 	var line, event map[string]any
@@ -109,7 +111,7 @@ func fill(v reflect.Value) {
 		case reflect.Uint64:
 			f.SetUint(7)
 		case reflect.Struct:
-			if f.Type() != reflect.TypeFor[time.Time]() {
+			if f.Type() != reflect.TypeFor[time.Time]() && f.Type() != reflect.TypeFor[fsm.Details]() {
 				fill(f)
 			}
 		}
@@ -127,8 +129,8 @@ func TestLogLevels(t *testing.T) {
 		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.Revived}, "info"},
 		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.ConnectionError}, "warn"},
 		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.HeartbeatFailed}, "warn"},
-		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.ReviveFailed, Evidence: fsm.Evidence{Attempt: 4}}, "warn"},
-		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.ReviveFailed, Evidence: fsm.Evidence{Attempt: 5}}, "debug"},
+		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.ReviveFailed, Evidence: consumer.Evidence{Attempt: 4}.Event()}, "warn"},
+		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.ReviveFailed, Evidence: consumer.Evidence{Attempt: 5}.Event()}, "debug"},
 		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.FatalError}, "error"},
 		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.RetriesExhausted}, "error"},
 		{fsm.Event{Kind: fsm.KindRejected, Trigger: consumer.Connect}, "warn"},

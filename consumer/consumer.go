@@ -59,7 +59,7 @@ func New(config Config) (*Consumer, error) {
 			return nil, err
 		}
 	}
-	if _, err := machine.Record(fsm.KindBoot, fsm.Evidence{Note: "everhop " + broker.Version()}); err != nil {
+	if _, err := machine.Record(fsm.KindBoot, "", fsm.Evidence{Note: "everhop " + broker.Version()}); err != nil {
 		return nil, err
 	}
 	return c, nil

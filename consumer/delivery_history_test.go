@@ -13,7 +13,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/consumer/internal/ack"
-	"github.com/everhop/everhop/fsm"
 )
 
 const (
@@ -75,7 +74,7 @@ func playHistory(p plan) *history {
 	defer h.cutWork()
 	h.d = newDispatcher(h.subscription(), environment{
 		counts: &h.counts, logger: zerolog.Nop(), work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
-		dropped: func(fsm.Evidence) {}, tripped: h.trip,
+		dropped: func(Evidence) {}, tripped: h.trip,
 	})
 	h.play()
 	h.audit()

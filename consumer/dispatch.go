@@ -12,7 +12,6 @@ import (
 	"github.com/everhop/everhop/consumer/internal/ack"
 	"github.com/everhop/everhop/consumer/internal/dedup"
 	"github.com/everhop/everhop/consumer/internal/lanes"
-	"github.com/everhop/everhop/fsm"
 )
 
 // Delivery is one message as the broker delivered it.
@@ -64,7 +63,7 @@ type environment struct {
 	outbox  outbox
 	onStale func(Stale)
 	// dropped and tripped tell the supervisor.
-	dropped func(fsm.Evidence)
+	dropped func(Evidence)
 	tripped func()
 }
 

@@ -153,7 +153,7 @@ func (w *worker) report(o outcome) {
 	}
 	d := w.dispatcher
 	d.env.counts.failed.Add(1)
-	d.about(d.env.logger.Warn(), &w.came).Str(fsm.FieldError, o.failure.reason).Int(fsm.FieldAttempt, o.failure.attempts).
+	d.about(d.env.logger.Warn(), &w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
 		Msg("handler failed; " + d.inWords(o))
 	if o.tripped {
 		d.env.tripped()
@@ -176,6 +176,6 @@ func (d *dispatcher) inWords(o outcome) string {
 
 // about adds to a line which delivery it is about, as it came.
 func (d *dispatcher) about(line *zerolog.Event, came *Delivery) *zerolog.Event {
-	return line.Str(fsm.FieldQueue, came.Queue).Uint64(fsm.FieldGeneration, came.Generation).
+	return line.Str(FieldQueue, came.Queue).Uint64(FieldGeneration, came.Generation).
 		Uint64("delivery_tag", came.DeliveryTag).Str("message_id", came.MessageID)
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/broker"
-	"github.com/everhop/everhop/fsm"
 )
 
 // republisher publishes messages again: into a parking queue, or so that they come back later. It does so
@@ -50,7 +49,7 @@ func (r *republisher) park(ctx context.Context, d *Delivery, queue string, why f
 		err = r.declare(ctx, p, queue, broker.QueueOptions{Durable: true})
 		switch class, _ := broker.Classify(err); {
 		case err == nil:
-			r.logger.Info().Str(fsm.FieldQueue, queue).Msg("declared the parking queue, which was missing")
+			r.logger.Info().Str(FieldQueue, queue).Msg("declared the parking queue, which was missing")
 		case class != broker.Precondition: // which says that somebody else just declared it, otherwise
 			return err
 		}

@@ -31,7 +31,7 @@ func (d *dispatcher) staleOutcomes(items []ack.Item, why error) {
 	if len(items) > 1 {
 		note = fmt.Sprintf("%d outcomes of delivery tags %d to %d dropped", len(items), first.Tag, last.Tag)
 	}
-	d.env.dropped(fsm.Evidence{Generation: first.Generation, Queue: first.Queue, Error: why.Error(), Note: note})
+	d.env.dropped(Evidence{Generation: first.Generation, Queue: first.Queue, Error: why.Error(), Note: note})
 	if d.env.onStale == nil {
 		return
 	}
@@ -48,15 +48,15 @@ func (d *dispatcher) tellStale(s Stale) {
 		return nil
 	})
 	if err != nil && !errors.Is(err, errEnded) {
-		d.env.logger.Error().Err(err).Str(fsm.FieldQueue, s.Queue).Uint64(fsm.FieldGeneration, s.Generation).
+		d.env.logger.Error().Err(err).Str(FieldQueue, s.Queue).Uint64(FieldGeneration, s.Generation).
 			Uint64("delivery_tag", s.DeliveryTag).Str("message_id", s.MessageID).Msg("OnStale did not return")
 	}
 }
 
 // staleOutcome says that a handler finished after its delivery's channel was gone.
-type staleOutcome struct{ evidence fsm.Evidence }
+type staleOutcome struct{ evidence Evidence }
 
 func (o staleOutcome) apply(s *supervisor) error {
-	s.record(fsm.KindStale, o.evidence)
+	s.record(fsm.KindStale, StaleOutcome, o.evidence)
 	return nil
 }

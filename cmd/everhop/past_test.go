@@ -11,6 +11,7 @@ import (
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // past is a log that a real machine has written, by a clock that only the test moves.
@@ -50,23 +51,23 @@ func (p *past) begin() *past {
 	}
 	p.m = m
 	if m.State() != consumer.Disconnected {
-		p.fire(0, consumer.ProcessRestarted, fsm.Evidence{})
+		p.fire(0, consumer.ProcessRestarted, consumer.Evidence{})
 	}
-	return p.record(fsm.KindBoot, fsm.Evidence{Note: "everhop v1.2.0"})
+	return p.record(fsm.KindBoot, "", consumer.Evidence{Note: "everhop v1.2.0"})
 }
 
-func (p *past) fire(after time.Duration, trigger fsm.Trigger, why fsm.Evidence) *past {
+func (p *past) fire(after time.Duration, trigger fsm.Trigger, why consumer.Evidence) *past {
 	p.t.Helper()
 	p.clock = p.clock.Add(after)
-	if _, err := p.m.Fire(trigger, why); err != nil {
+	if _, err := p.m.Fire(trigger, why.Event()); err != nil {
 		p.t.Fatal(err)
 	}
 	return p
 }
 
-func (p *past) record(kind fsm.Kind, why fsm.Evidence) *past {
+func (p *past) record(kind fsm.Kind, name string, why consumer.Evidence) *past {
 	p.t.Helper()
-	if _, err := p.m.Record(kind, why); err != nil {
+	if _, err := p.m.Record(kind, name, why.Event()); err != nil {
 		p.t.Fatal(err)
 	}
 	return p
@@ -74,48 +75,48 @@ func (p *past) record(kind fsm.Kind, why fsm.Evidence) *past {
 
 func (p *past) connect() *past {
 	p.t.Helper()
-	return p.fire(0, consumer.Connect, fsm.Evidence{}).
-		fire(20*time.Millisecond, consumer.Connected, fsm.Evidence{Endpoint: "mq1:5672", Generation: 1})
+	return p.fire(0, consumer.Connect, consumer.Evidence{}).
+		fire(20*time.Millisecond, consumer.Connected, consumer.Evidence{Endpoint: "mq1:5672", Generation: 1})
 }
 
 func (p *past) idle(cycles int) *past {
 	p.t.Helper()
 	for range cycles {
-		p.fire(2*time.Second, consumer.DrainTimeout, fsm.Evidence{}).fire(time.Millisecond, consumer.HeartbeatOK, fsm.Evidence{})
+		p.fire(2*time.Second, consumer.DrainTimeout, consumer.Evidence{}).fire(time.Millisecond, consumer.HeartbeatOK, consumer.Evidence{})
 	}
 	return p
 }
 
 // night has what a night may have: a reset, a frozen peer, a crash, a long outage, a stop.
 func night(t testing.TB) *past {
-	refused := fsm.Evidence{Endpoint: "mq1:5672", Class: "network", Error: "dial: connect: connection refused"}
+	refused := consumer.Evidence{Endpoint: "mq1:5672", Class: "network", Error: "dial: connect: connection refused"}
 	p := newPast(t, "orders").connect().idle(1200)
-	p.fire(time.Second, consumer.ConnectionError, fsm.Evidence{
+	p.fire(time.Second, consumer.ConnectionError, consumer.Evidence{
 		Endpoint: "mq1:5672", Class: "network", Error: "connection: read: connection reset by peer", Note: "after consuming for 40m2s",
 	})
-	p.fire(30*time.Millisecond, consumer.Revived, fsm.Evidence{Endpoint: "mq2:5672", Attempt: 1, Note: "revived within 30ms"})
-	p.idle(300).fire(2*time.Second, consumer.DrainTimeout, fsm.Evidence{})
-	p.fire(2*time.Second, consumer.HeartbeatFailed, fsm.Evidence{Endpoint: "mq2:5672", Class: "heartbeat", Error: "probe: the peer went silent: no byte came in for 4s"})
-	p.fire(time.Second, consumer.ReviveFailed, fsm.Evidence{Attempt: 1, Endpoint: "mq1:5672", Class: "network", Error: refused.Error})
-	p.fire(time.Second, consumer.Revived, fsm.Evidence{Endpoint: "mq2:5672", Attempt: 2})
-	p.record(fsm.KindStale, fsm.Evidence{Queue: "orders", Note: "a handler finished after its channel was gone"})
+	p.fire(30*time.Millisecond, consumer.Revived, consumer.Evidence{Endpoint: "mq2:5672", Attempt: 1, Note: "revived within 30ms"})
+	p.idle(300).fire(2*time.Second, consumer.DrainTimeout, consumer.Evidence{})
+	p.fire(2*time.Second, consumer.HeartbeatFailed, consumer.Evidence{Endpoint: "mq2:5672", Class: "heartbeat", Error: "probe: the peer went silent: no byte came in for 4s"})
+	p.fire(time.Second, consumer.ReviveFailed, consumer.Evidence{Attempt: 1, Endpoint: "mq1:5672", Class: "network", Error: refused.Error})
+	p.fire(time.Second, consumer.Revived, consumer.Evidence{Endpoint: "mq2:5672", Attempt: 2})
+	p.record(fsm.KindStale, consumer.StaleOutcome, consumer.Evidence{Queue: "orders", Note: "a handler finished after its channel was gone"})
 	_, _ = p.m.Fire(consumer.Connected, fsm.Evidence{})
 	p.idle(1500)
 	p.clock = p.clock.Add(90 * time.Second)
 	p.begin().connect().idle(3000)
-	p.fire(time.Second, consumer.ChannelError, fsm.Evidence{
+	p.fire(time.Second, consumer.ChannelError, consumer.Evidence{
 		Endpoint: "mq1:5672", Queue: "orders", Class: "cancelled", Error: "consuming: the broker cancelled the consumer (queue deleted or moved)",
 	})
 	for n := range 200 {
 		why := refused
 		if n%3 == 0 {
-			why = fsm.Evidence{Endpoint: "mq1:5672", Queue: "orders", Class: "not_found", Code: 404, Error: "consume: NOT_FOUND - no queue 'orders' in vhost '/'"}
+			why = consumer.Evidence{Endpoint: "mq1:5672", Queue: "orders", Class: "not_found", Code: 404, Error: "consume: NOT_FOUND - no queue 'orders' in vhost '/'"}
 		}
 		why.Attempt = n + 1
 		p.fire(3*time.Second, consumer.ReviveFailed, why)
 	}
-	p.fire(time.Second, consumer.Revived, fsm.Evidence{Attempt: 201, Endpoint: "mq1:5672"})
-	return p.idle(600).fire(time.Second, consumer.Stop, fsm.Evidence{})
+	p.fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 201, Endpoint: "mq1:5672"})
+	return p.idle(600).fire(time.Second, consumer.Stop, consumer.Evidence{})
 }
 
 // journal writes the log as a journal, and returns its directory.
@@ -128,7 +129,7 @@ func (p *past) journal() string {
 func (p *past) segments(size int64) string {
 	p.t.Helper()
 	dir := filepath.Join(p.t.TempDir(), "journal")
-	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{SegmentBytes: size, Strict: true})
+	journal, err := journal.Open(dir, journal.Options{SegmentBytes: size, Strict: true})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
 )
 
 func TestReplayAt(t *testing.T) {
@@ -36,8 +35,8 @@ func TestReplayZone(t *testing.T) {
 // A snapshot repeats what was: it is neither the last event nor the next one.
 func TestReplayAtSnapshots(t *testing.T) {
 	p := newPast(t, "orders").connect().idle(2)
-	p.fire(time.Second, consumer.ConnectionError, fsm.Evidence{Class: "network"})
-	p.fire(time.Second, consumer.Revived, fsm.Evidence{Attempt: 1}).idle(1)
+	p.fire(time.Second, consumer.ConnectionError, consumer.Evidence{Class: "network"})
+	p.fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 1}).idle(1)
 	segments := segmentsOf(t, p.segments(1)) // one for each event
 	folder := t.TempDir()
 	for _, tt := range []struct {
@@ -86,10 +85,10 @@ func TestReplayAtSnapshots(t *testing.T) {
 // The clock was set back by an hour and more: it is 12:00, 12:10, 11:10:30, 11:20:30, 11:26, in this order.
 func setBackOnce(t *testing.T) *past {
 	p := newPast(t, "orders").connect()
-	p.fire(10*time.Minute, consumer.ConnectionError, fsm.Evidence{Class: "network"})
-	p.fire(30*time.Second, consumer.Revived, fsm.Evidence{Attempt: 1})
-	p.fire(10*time.Minute, consumer.DrainTimeout, fsm.Evidence{}).fire(time.Millisecond, consumer.HeartbeatOK, fsm.Evidence{})
-	p.fire(330*time.Second, consumer.Stop, fsm.Evidence{})
+	p.fire(10*time.Minute, consumer.ConnectionError, consumer.Evidence{Class: "network"})
+	p.fire(30*time.Second, consumer.Revived, consumer.Evidence{Attempt: 1})
+	p.fire(10*time.Minute, consumer.DrainTimeout, consumer.Evidence{}).fire(time.Millisecond, consumer.HeartbeatOK, consumer.Evidence{})
+	p.fire(330*time.Second, consumer.Stop, consumer.Evidence{})
 	for i := range p.log {
 		p.log[i].Time = p.log[i].Time.Add(-10 * time.Hour)
 		if i > 3 {
@@ -159,9 +158,9 @@ func TestReplayWhenTheClockWasSetBack(t *testing.T) {
 // later.
 func TestReplayAtBehindTheEnd(t *testing.T) {
 	consuming := newPast(t, "orders").connect().idle(2)
-	reviving := newPast(t, "orders").connect().fire(time.Second, consumer.ConnectionError, fsm.Evidence{Class: "network"})
-	reviving.fire(time.Second, consumer.ReviveFailed, fsm.Evidence{Attempt: 1, Class: "network"})
-	stopped := newPast(t, "orders").connect().fire(time.Second, consumer.Stop, fsm.Evidence{})
+	reviving := newPast(t, "orders").connect().fire(time.Second, consumer.ConnectionError, consumer.Evidence{Class: "network"})
+	reviving.fire(time.Second, consumer.ReviveFailed, consumer.Evidence{Attempt: 1, Class: "network"})
+	stopped := newPast(t, "orders").connect().fire(time.Second, consumer.Stop, consumer.Evidence{})
 	for _, tt := range []struct {
 		name       string
 		log        *past

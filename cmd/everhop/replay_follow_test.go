@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // following is a replay of what grows.
@@ -74,14 +74,14 @@ func (f *following) end() {
 // outage has one, and ends.
 func outage(t *testing.T) *past {
 	p := newPast(t, "orders").connect().idle(2)
-	p.fire(time.Second, consumer.ConnectionError, fsm.Evidence{}).fire(time.Second, consumer.Revived, fsm.Evidence{Attempt: 1})
-	return p.fire(time.Second, consumer.Stop, fsm.Evidence{})
+	p.fire(time.Second, consumer.ConnectionError, consumer.Evidence{}).fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 1})
+	return p.fire(time.Second, consumer.Stop, consumer.Evidence{})
 }
 
 // A journal grows, within a segment and by others.
 func TestReplayFollow(t *testing.T) {
 	p, dir := outage(t), t.TempDir()
-	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{SegmentBytes: 1000})
+	journal, err := journal.Open(dir, journal.Options{SegmentBytes: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

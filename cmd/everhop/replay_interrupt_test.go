@@ -13,14 +13,13 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
 )
 
 // turbulent has a timeline that is longer than what is written at once.
 func turbulent(t testing.TB) *past {
 	p := newPast(t, "orders").connect()
 	for range 1000 {
-		p.fire(time.Second, consumer.ConnectionError, fsm.Evidence{Class: "network"}).fire(time.Second, consumer.Revived, fsm.Evidence{Attempt: 1})
+		p.fire(time.Second, consumer.ConnectionError, consumer.Evidence{Class: "network"}).fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 1})
 	}
 	return p
 }

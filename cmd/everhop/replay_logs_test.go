@@ -44,8 +44,10 @@ func TestReplayLogs(t *testing.T) {
 		}
 	}
 	routine := func(e fsm.Event) bool {
-		return e.Trigger == consumer.DrainTimeout || e.Trigger == consumer.HeartbeatOK || e.Trigger == consumer.ReviveFailed && e.Attempt&(e.Attempt-1) != 0
+		return e.Trigger == consumer.DrainTimeout || e.Trigger == consumer.HeartbeatOK || e.Trigger == consumer.ReviveFailed && attempt(e)&(attempt(e)-1) != 0
 	}
 	_, got, _ := withInput(t, logOf(t, slices.DeleteFunc(p.log, routine), ""), "replay", "-", "--utc")
 	golden.Assert(t, got, "replay/log-info.txt")
 }
+
+func attempt(e fsm.Event) int { return consumer.EvidenceOf(e).Attempt }

@@ -235,7 +235,7 @@ func causeText(c history.Cause) string {
 			return "the cause is not in the log"
 		}
 	}
-	text := why(fsm.Event{Evidence: fsm.Evidence{Class: c.Class, Code: c.Code, Error: c.Error, Endpoint: c.Endpoint, Queue: c.Queue}})
+	text := why(consumer.Evidence{Class: c.Class, Code: c.Code, Error: c.Error, Endpoint: c.Endpoint, Queue: c.Queue})
 	return strings.TrimSuffix(string(c.Trigger)+", "+text, ", ")
 }
 
@@ -308,7 +308,7 @@ func (p page) glance(machine string, g glance) []string {
 	row("since", since)
 	if m.Led.Seq > 0 {
 		text := fmt.Sprintf("%s -> %s: %s", m.Led.From, m.Led.To, m.Led.Trigger)
-		row("led there", join(text, why(m.Led)))
+		row("led there", join(text, why(consumer.EvidenceOf(m.Led))))
 	}
 	if !m.Up.IsZero() {
 		text := "since " + p.full(m.Up) + ago(m.Up, "")
@@ -343,12 +343,12 @@ func (p page) told(e fsm.Event, at time.Time) string {
 	if e.Time.After(at) {
 		distance = span(e.Time.Sub(at)) + " later"
 	}
-	what := string(e.Kind)
+	what, evidence := string(e.Kind), consumer.EvidenceOf(e)
 	if e.Kind == fsm.KindTransition {
 		what = fmt.Sprintf("%s -> %s: %s", e.From, e.To, e.Trigger)
-		if e.Attempt > 0 {
-			what += fmt.Sprintf(" #%d", e.Attempt)
+		if evidence.Attempt > 0 {
+			what += fmt.Sprintf(" #%d", evidence.Attempt)
 		}
 	}
-	return join(fmt.Sprintf("%s, %s; %s", p.brief(e.Time, at), distance, what), why(e))
+	return join(fmt.Sprintf("%s, %s; %s", p.brief(e.Time, at), distance, what), why(evidence))
 }

@@ -24,11 +24,11 @@ func TestReplaySummary(t *testing.T) {
 
 // The summary of a run that was killed is not that of one that was stopped.
 func TestReplaySummaryOfTheEnd(t *testing.T) {
-	lost := fsm.Evidence{Class: "network"}
+	lost := consumer.Evidence{Class: "network"}
 	killed := newPast(t, "orders").connect().idle(2)
 	middle := newPast(t, "orders").connect().idle(2)
 	middle.log = middle.log[5:]
-	checking := newPast(t, "orders").connect().fire(time.Second, consumer.DrainTimeout, fsm.Evidence{})
+	checking := newPast(t, "orders").connect().fire(time.Second, consumer.DrainTimeout, consumer.Evidence{})
 	again := newPast(t, "orders").connect().idle(1)
 	again.clock = again.clock.Add(time.Minute)
 	again.begin()
@@ -87,14 +87,14 @@ func TestReplaySummaryOfOverlaps(t *testing.T) {
 
 // A log of several machines is told in its order: what one does is told after what others did before, folded or not.
 func TestReplayTellsMachinesInOrder(t *testing.T) {
-	lost := fsm.Evidence{Class: "network"}
+	lost := consumer.Evidence{Class: "network"}
 	a, b := newPast(t, "orders").connect().idle(40), newPast(t, "mails").connect().idle(3)
 	b.fire(time.Second, consumer.ConnectionError, lost)
 	for n := range 5 {
-		b.fire(time.Second, consumer.ReviveFailed, fsm.Evidence{Class: "network", Attempt: n + 1})
+		b.fire(time.Second, consumer.ReviveFailed, consumer.Evidence{Class: "network", Attempt: n + 1})
 	}
-	b.fire(time.Second, consumer.Revived, fsm.Evidence{Attempt: 6}).idle(20).fire(time.Second, consumer.Stop, fsm.Evidence{})
-	a.fire(time.Second, consumer.Stop, fsm.Evidence{})
+	b.fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 6}).idle(20).fire(time.Second, consumer.Stop, consumer.Evidence{})
+	a.fire(time.Second, consumer.Stop, consumer.Evidence{})
 	mixed := &past{t: t, log: slices.Concat(a.log, b.log)}
 	slices.SortStableFunc(mixed.log, func(x, y fsm.Event) int { return x.Time.Compare(y.Time) })
 	_, stdout, _ := inProcess(t, "replay", mixed.logFile(), "--utc", "--no-summary")

@@ -7,7 +7,6 @@ import (
 	_ "time/tzdata"
 
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
 )
 
 func TestTimePoints(t *testing.T) {
@@ -177,8 +176,8 @@ func TestReplayExtent(t *testing.T) {
 // overnight was killed at 05:59:42, long ago.
 func overnight(t *testing.T) *past {
 	p := newPast(t, "orders").connect()
-	p.fire(7*time.Hour, consumer.ConnectionError, fsm.Evidence{Class: "network"})
-	p.fire(59*time.Minute+41*time.Second, consumer.Revived, fsm.Evidence{Attempt: 1})
+	p.fire(7*time.Hour, consumer.ConnectionError, consumer.Evidence{Class: "network"})
+	p.fire(59*time.Minute+41*time.Second, consumer.Revived, consumer.Evidence{Attempt: 1})
 	for i := range p.log {
 		p.log[i].Time = p.log[i].Time.AddDate(-3, 0, 0)
 	}

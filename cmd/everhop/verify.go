@@ -15,6 +15,7 @@ import (
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 func newVerify() *cobra.Command {
@@ -84,8 +85,8 @@ func repairJournal(dir string, stderr io.Writer) error {
 	if err := expectJournal(dir); err != nil { // opening would make one
 		return noJournal(err)
 	}
-	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{RetainBytes: math.MaxInt64, Strict: true})
-	var corrupt *fsm.CorruptError
+	j, err := journal.Open(dir, journal.Options{RetainBytes: math.MaxInt64, Strict: true})
+	var corrupt *journal.CorruptError
 	if errors.As(err, &corrupt) {
 		return &corruptError{fmt.Errorf("--repair: %w", err)}
 	}
@@ -93,11 +94,11 @@ func repairJournal(dir string, stderr io.Writer) error {
 		return fmt.Errorf("--repair: %w", err)
 	}
 	said := "nothing is torn"
-	if torn := journal.Torn(); torn != "" {
+	if torn := j.Torn(); torn != "" {
 		said = "a torn line was set aside into " + torn
 	}
 	_, err = fmt.Fprintln(stderr, "everhop: "+said)
-	return errors.Join(err, journal.Close())
+	return errors.Join(err, j.Close())
 }
 
 // noJournal is err, as a corruptError if it says that there is nothing.
@@ -130,8 +131,8 @@ func (v *verification) checkJournal(path string) error {
 	if err := expectJournal(path); err != nil {
 		return noJournal(err)
 	}
-	err := v.check(fsm.Records(path))
-	var corrupt *fsm.CorruptError
+	err := v.check(journal.Records(path))
+	var corrupt *journal.CorruptError
 	switch {
 	case err == nil && v.place == "":
 		return &corruptError{fmt.Errorf("%s: empty", path)}
@@ -144,7 +145,7 @@ func (v *verification) checkJournal(path string) error {
 }
 
 // check returns an error for the first event that is wrong, or that of the records.
-func (v *verification) check(records iter.Seq2[fsm.Record, error]) error {
+func (v *verification) check(records iter.Seq2[journal.Record, error]) error {
 	var damage error
 	_, err := fsm.Replay(v.table, func(yield func(fsm.Event) bool) {
 		for r, err := range records {

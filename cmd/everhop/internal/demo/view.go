@@ -47,7 +47,8 @@ func announcement(n, of int, f fault, ink ink) []string {
 // describe tells of an event: when it was, from which state and how long that had lasted, to which, and why.
 // As in the log, of the failed attempts of one outage it tells the 1st, 2nd, 4th, 8th, ...
 func describe(e fsm.Event, ink ink) []string {
-	if e.Kind != fsm.KindTransition || e.Trigger == consumer.ReviveFailed && e.Attempt&(e.Attempt-1) != 0 {
+	attempt := consumer.EvidenceOf(e).Attempt
+	if e.Kind != fsm.KindTransition || e.Trigger == consumer.ReviveFailed && attempt&(attempt-1) != 0 {
 		return nil
 	}
 	from, why := string(e.From), string(e.Trigger)
@@ -55,12 +56,12 @@ func describe(e fsm.Event, ink ink) []string {
 		from += " (" + span(time.Duration(e.InStateMS)*time.Millisecond) + ")"
 	}
 	if e.Trigger == consumer.ReviveFailed {
-		why += fmt.Sprintf(" #%d", e.Attempt)
+		why += fmt.Sprintf(" #%d", attempt)
 	}
 	gap := max(0, 35-len(from+" -> "+string(e.To)))
 	lines := []string{fmt.Sprintf("%s  %s -> %s%*s  %s",
 		clock(time.Duration(e.MonoNS)), from, ink.paint(string(e.To), colours[e.To]), gap, "", why)}
-	if e.Error != "" && e.Attempt <= 1 {
+	if e.Error != "" && attempt <= 1 {
 		lines = append(lines, "        "+ink.paint(e.Error, grey))
 	}
 	return lines
