@@ -27,7 +27,8 @@ func delayQueue(queue string, after time.Duration) (name string, o broker.QueueO
 		return "", o, fmt.Errorf("%w by %v: a delay is more than 0 and at most %v", errDelay, after, maxDelay)
 	}
 	milliseconds, unit := (after + time.Millisecond - 1).Milliseconds(), int64(1)
-	for milliseconds > 99*unit {
+	const twoDigits = 99
+	for milliseconds > twoDigits*unit {
 		unit *= 10
 	}
 	milliseconds = (milliseconds + unit - 1) / unit * unit
@@ -36,9 +37,9 @@ func delayQueue(queue string, after time.Duration) (name string, o broker.QueueO
 	if queue == "" || strings.HasPrefix(name, "amq.") {
 		return "", o, fmt.Errorf("%w from queue %q: only the broker may declare %q", errDelay, queue, name)
 	}
-	if len(name) > 255 { // a short string of AMQP 0-9-1
-		return "", o, fmt.Errorf("%w from queue %s: the name of its delay queue, %s, has %d bytes, and 255 is the most",
-			errDelay, queue, name, len(name))
+	if len(name) > maxShortString {
+		return "", o, fmt.Errorf("%w from queue %s: the name of its delay queue, %s, has %d bytes, and %d is the most",
+			errDelay, queue, name, len(name), maxShortString)
 	}
 	return name, broker.QueueOptions{Durable: true, Arguments: map[string]any{
 		"x-queue-type":              "classic", // the lease of a quorum queue is not renewed (RabbitMQ 3.10)

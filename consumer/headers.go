@@ -36,6 +36,8 @@ const (
 	HeaderCC = "x-everhop-cc"
 )
 
+const ourHeaders = 11 // at most are added
+
 // maxErrorText is how many bytes of an error go into HeaderError.
 const maxErrorText = 1 << 10
 
@@ -54,7 +56,7 @@ func Attempts(d *Delivery) int {
 
 // headers are a copy of the delivery's, and ours: what tells of a failure.
 func (r *republisher) headers(d *Delivery, why failure) map[string]any {
-	h := make(map[string]any, len(d.Headers)+12)
+	h := make(map[string]any, len(d.Headers)+ourHeaders)
 	maps.Copy(h, d.Headers)
 	// RabbitMQ drops a message that dead-letters into a queue in which it died before, unless it was
 	// rejected on the way (https://www.rabbitmq.com/docs/dlx#dead-letter-cycle); x-death is how it knows.

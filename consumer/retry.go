@@ -52,9 +52,9 @@ const DefaultAttempts = 4
 
 func (r Retry) withDefaults(s Subscription) Retry {
 	r.Attempts = or(r.Attempts, DefaultAttempts)
-	r.Backoff.Initial = or(r.Backoff.Initial, 200*time.Millisecond)
-	r.Backoff.Max = or(r.Backoff.Max, max(5*time.Second, r.Backoff.Initial))
-	r.InPlace = or(r.InPlace, 5*time.Second)
+	r.Backoff.Initial = or(r.Backoff.Initial, defaultRetryInitial)
+	r.Backoff.Max = or(r.Backoff.Max, max(defaultRetryMax, r.Backoff.Initial))
+	r.InPlace = or(r.InPlace, defaultInPlace)
 	if r.Poison == "" {
 		r.Poison = Park
 		switch {
@@ -84,9 +84,9 @@ func (r Retry) problems() (problems []string) {
 		if r.ParkingQueue == "" {
 			report("ParkingQueue: missing, and Queue has no name to make one of")
 		}
-		if len(r.ParkingQueue) > 255 { // a short string of AMQP 0-9-1
-			report("ParkingQueue: %q has %d bytes, and 255 is the most; by default it is the Queue's name and .parked",
-				r.ParkingQueue, len(r.ParkingQueue))
+		if len(r.ParkingQueue) > maxShortString {
+			report("ParkingQueue: %q has %d bytes, and %d is the most; by default it is the Queue's name and .parked",
+				r.ParkingQueue, len(r.ParkingQueue), maxShortString)
 		}
 	default:
 		report("Poison: %q is none of %q, %q and %q", r.Poison, DeadLetter, Park, PutBack)

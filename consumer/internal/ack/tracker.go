@@ -51,7 +51,8 @@ const (
 )
 
 func newTracker() tracker {
-	return tracker{slots: make([]slot, 16), base: 1, run: 1, next: 1}
+	const few = 16 // it grows
+	return tracker{slots: make([]slot, few), base: 1, run: 1, next: 1}
 }
 
 func (t *tracker) at(tag uint64) *slot { return &t.slots[tag&uint64(len(t.slots)-1)] }
