@@ -317,6 +317,7 @@ func (h *history) flush() {
 
 func (h *history) handler(ctx context.Context, delivery *Delivery) error {
 	d, call := h.begin(delivery)
+	*delivery = Delivery{} // it is the handler's
 	if call.obeys {
 		select {
 		case <-ctx.Done():
