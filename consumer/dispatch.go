@@ -149,17 +149,15 @@ func (d *dispatcher) giveBack(s source) (deliveries int) {
 	}
 }
 
-// returnUnseen returns to its queue what no handler has begun with, and what is unknown to recent.
+// returnUnseen returns to its queue what no handler has begun with, and what is unknown to recent. That is told
+// first: when the broker has it back, it may be handled on another worker at once.
 func (d *dispatcher) returnUnseen(j job) bool {
-	if !d.putBack(j) {
-		return false
-	}
 	if d.recent != nil && !j.delivery.Redelivered { // or another one of its id would speak for it
 		id := d.nameOf(d.spec.ID, j.delivery)
 		d.recent.Begin(id, false, nil)
 		d.recent.End(id, false)
 	}
-	return true
+	return d.putBack(j)
 }
 
 // putBack returns to its queue what no handler has begun with.
