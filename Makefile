@@ -22,7 +22,7 @@ try: prepare bin/everhop ## Send three messages through a private RabbitMQ and c
 test: prepare ## Run all tests with the race detector, against a private RabbitMQ
 	EVERHOP_TEST_REQUIRE=1 go test -race -parallel 8 -timeout 8m ./...
 	@$(MAKE) --no-print-directory prove
-	go test -run 'TestDeliveries|TestTracker' ./consumer # 180,000 histories; with the race detector, a tenth
+	go test -run 'TestDeliveries|TestTracker' ./consumer ./consumer/internal/ack # 180,000 histories; with the race detector, a tenth
 
 .PHONY: prove
 prove: ## Cut, change, swap and kill a journal in every way, read a gigabyte, and print the numbers

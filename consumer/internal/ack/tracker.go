@@ -1,4 +1,16 @@
-package consumer
+package ack
+
+import "time"
+
+// Item is what is kept of a delivery until it is settled.
+type Item struct {
+	Tag        uint64
+	Generation uint64 // of the connection
+	Queue      string
+	MessageID  string
+	ReceivedAt time.Time
+	Offset     int64 // in a stream
+}
 
 // tracker knows which deliveries of one channel are settled and which may be settled next. RabbitMQ
 // numbers a channel's deliveries from 1 without gaps; handlers finish them in any order:
@@ -21,12 +33,12 @@ type tracker struct {
 	// held are with their handlers.
 	finished, ready, held int
 	readyTo               uint64
-	last                  *Delivery // the one before run: everything up to it was finished
+	last                  int64 // the Offset of the one before run, if there was one: everything up to it was finished
 }
 
 type slot struct {
-	state    slotState
-	delivery *Delivery
+	state slotState
+	item  Item
 }
 
 type slotState uint8
@@ -39,19 +51,20 @@ const (
 )
 
 func newTracker() tracker {
-	return tracker{slots: make([]slot, 16), base: 1, run: 1, next: 1}
+	const few = 16 // it grows
+	return tracker{slots: make([]slot, few), base: 1, run: 1, next: 1}
 }
 
 func (t *tracker) at(tag uint64) *slot { return &t.slots[tag&uint64(len(t.slots)-1)] }
 
-// receive records a delivery. One worker at a time receives, but when the view changes, another one or
-// giveBackRest may do so beside it: so tags may come out of order, and a slot below next may be absent.
-func (t *tracker) receive(d *Delivery) {
-	tag := d.DeliveryTag
+// receive records a delivery. Several may receive at once, so tags may come out of order, and a slot below
+// next may be absent.
+func (t *tracker) receive(i Item) {
+	tag := i.Tag
 	for tag-t.base >= uint64(len(t.slots)) {
 		t.grow()
 	}
-	*t.at(tag) = slot{received, d}
+	*t.at(tag) = slot{received, i}
 	t.next = max(t.next, tag+1)
 	t.held++
 }
@@ -72,9 +85,10 @@ func (t *tracker) finish(tag uint64) {
 	t.advance()
 }
 
-// settle marks that the delivery was settled alone.
-func (t *tracker) settle(tag uint64) {
+// settle marks that the delivery was settled alone, and returns what was kept of it.
+func (t *tracker) settle(tag uint64) Item {
 	s := t.at(tag)
+	item := s.item
 	if s.state == finished {
 		t.forget(tag)
 	} else {
@@ -82,6 +96,7 @@ func (t *tracker) settle(tag uint64) {
 	}
 	s.state = settled
 	t.advance()
+	return item
 }
 
 // forget takes a finished delivery out of the counts.
@@ -95,7 +110,7 @@ func (t *tracker) forget(tag uint64) {
 // advance moves run over what is done, and base over what is settled.
 func (t *tracker) advance() {
 	for ; t.run < t.next && t.at(t.run).state >= finished; t.run++ {
-		t.last = t.at(t.run).delivery
+		t.last = t.at(t.run).item.Offset
 		if t.at(t.run).state == finished {
 			t.ready++
 			t.readyTo = t.run
@@ -132,28 +147,28 @@ func (t *tracker) settleUpTo(tag uint64) {
 }
 
 // finishedFrom appends the finished deliveries from a tag on: from run, the strays.
-func (t *tracker) finishedFrom(tag uint64, to []*Delivery) []*Delivery {
+func (t *tracker) finishedFrom(tag uint64, to []Item) []Item {
 	for ; tag < t.next; tag++ {
 		if s := t.at(tag); s.state == finished {
-			to = append(to, s.delivery)
+			to = append(to, s.item)
 		}
 	}
 	return to
 }
 
 // abandon forgets the finished deliveries, since their channel is gone, and returns them.
-func (t *tracker) abandon() []*Delivery {
+func (t *tracker) abandon() []Item {
 	dropped := t.finishedFrom(t.base, nil)
 	t.settleUpTo(t.next - 1)
 	return dropped
 }
 
-// oldest is the delivery that has been outstanding for longest, nil if none is.
-func (t *tracker) oldest() *Delivery {
+// oldest is the delivery that has been outstanding for longest, if any is.
+func (t *tracker) oldest() (i Item, ok bool) {
 	for tag := t.base; tag < t.next; tag++ {
 		if s := t.at(tag); s.state == received || s.state == finished {
-			return s.delivery
+			return s.item, true
 		}
 	}
-	return nil
+	return Item{}, false
 }

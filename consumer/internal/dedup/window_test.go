@@ -1,4 +1,4 @@
-package consumer
+package dedup
 
 import (
 	"fmt"
@@ -14,15 +14,15 @@ import (
 //	wait   a redelivery that would have to wait
 //	done   the end of one, handled to its end
 //	fail   the end of one, not so
-func play(t *testing.T, r *recent, id, script string) {
+func play(t *testing.T, w *Window, id, script string) {
 	t.Helper()
 	for i, step := range strings.Fields(script) {
 		got := step
 		switch step {
 		case "done", "fail":
-			r.end(id, step == "done")
+			w.End(id, step == "done")
 		default:
-			switch handled, ok := r.begin(id, step != "fresh", noPatience()); {
+			switch handled, ok := w.Begin(id, step != "fresh", noPatience()); {
 			case !ok:
 				got = "wait"
 			case handled:
@@ -37,7 +37,7 @@ func play(t *testing.T, r *recent, id, script string) {
 	}
 }
 
-func TestRecent(t *testing.T) {
+func TestWindow(t *testing.T) {
 	for name, script := range map[string]string{
 		"handled":                         "fresh done spare spare",
 		"failed":                          "fresh fail again fail again done spare",
@@ -57,66 +57,66 @@ func TestRecent(t *testing.T) {
 		"delivered late, and one of them": "again fresh done fail again done",
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRecent(1)
-			play(t, r, "before", "fresh fail")
-			play(t, r, "it", "fresh fail") // so that the id is given a used mark
-			play(t, r, "id", script)
+			w := New(1)
+			play(t, w, "before", "fresh fail")
+			play(t, w, "it", "fresh fail") // so that the id is given a used mark
+			play(t, w, "id", script)
 		})
 	}
 }
 
-func TestRecentWithoutID(t *testing.T) {
-	r := newRecent(10)
-	play(t, r, "", "fresh again done again done again fail")
-	if len(r.marks) != 0 {
-		t.Errorf("tracked: %v", r.marks)
+func TestWindowWithoutID(t *testing.T) {
+	w := New(10)
+	play(t, w, "", "fresh again done again done again fail")
+	if len(w.marks) != 0 {
+		t.Errorf("tracked: %v", w.marks)
 	}
 }
 
-func TestRecentForgetsTheOldest(t *testing.T) {
-	r := newRecent(3)
+func TestWindowForgetsTheOldest(t *testing.T) {
+	w := New(3)
 	for _, id := range []string{"a", "b", "c"} {
-		play(t, r, id, "fresh done")
+		play(t, w, id, "fresh done")
 	}
-	play(t, r, "a", "spare")      // which does not make it young
-	play(t, r, "b", "fresh done") // which does
-	play(t, r, "d", "fresh done") // a is forgotten
-	play(t, r, "c", "spare")
-	play(t, r, "a", "again")
-	play(t, r, "e", "fresh fail") // c is; failures count
-	play(t, r, "b", "spare")
-	play(t, r, "c", "again")
-	play(t, r, "a", "done") // b is
-	play(t, r, "b", "again fail")
-	play(t, r, "d", "again wait") // d was, but now it is being handled
-	play(t, r, "c", "wait")
-	if len(r.marks) != 5 || r.length != 3 {
-		t.Errorf("%d marks, %d remembered", len(r.marks), r.length)
+	play(t, w, "a", "spare")      // which does not make it young
+	play(t, w, "b", "fresh done") // which does
+	play(t, w, "d", "fresh done") // a is forgotten
+	play(t, w, "c", "spare")
+	play(t, w, "a", "again")
+	play(t, w, "e", "fresh fail") // c is; failures count
+	play(t, w, "b", "spare")
+	play(t, w, "c", "again")
+	play(t, w, "a", "done") // b is
+	play(t, w, "b", "again fail")
+	play(t, w, "d", "again wait") // d was, but now it is being handled
+	play(t, w, "c", "wait")
+	if len(w.marks) != 5 || w.length != 3 {
+		t.Errorf("%d marks, %d remembered", len(w.marks), w.length)
 	}
 }
 
-func TestRecentWithoutMemory(t *testing.T) {
+func TestWindowWithoutMemory(t *testing.T) {
 	for _, memory := range []int{0, -1} {
-		r := newRecent(memory)
-		play(t, r, "a", "fresh wait done again wait fail again done")
-		if len(r.marks) != 0 {
-			t.Errorf("%d marks", len(r.marks))
+		w := New(memory)
+		play(t, w, "a", "fresh wait done again wait fail again done")
+		if len(w.marks) != 0 {
+			t.Errorf("%d marks", len(w.marks))
 		}
 	}
 }
 
-func TestRecentAllocatesNothing(t *testing.T) {
+func TestWindowAllocatesNothing(t *testing.T) {
 	ids := make([]string, 10_000)
 	for i := range ids {
 		ids[i] = fmt.Sprint("id ", i)
 	}
-	r, i := newRecent(100), 0
+	w, i := New(100), 0
 	message := func() {
 		id := ids[i%len(ids)]
 		i++
-		r.begin(id, false, nil)
-		r.end(id, true)
-		if handled, _ := r.begin(id, true, nil); !handled {
+		w.Begin(id, false, nil)
+		w.End(id, true)
+		if handled, _ := w.Begin(id, true, nil); !handled {
 			t.Fatal("not suppressed")
 		}
 	}
@@ -126,20 +126,20 @@ func TestRecentAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(len(ids), message); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	checkRecentIdle(t, r)
+	checkIdle(t, w)
 }
 
-func BenchmarkRecent(b *testing.B) {
+func BenchmarkWindow(b *testing.B) {
 	ids := make([]string, 100_000)
 	for i := range ids {
 		ids[i] = fmt.Sprint("id ", i)
 	}
-	r, i := newRecent(10_000), 0
+	w, i := New(10_000), 0
 	b.ReportAllocs()
 	for b.Loop() {
 		id := ids[i%len(ids)]
 		i++
-		r.begin(id, false, nil)
-		r.end(id, true)
+		w.Begin(id, false, nil)
+		w.End(id, true)
 	}
 }

@@ -1,4 +1,4 @@
-package consumer
+package lanes
 
 import (
 	"fmt"
@@ -13,16 +13,16 @@ import (
 )
 
 func TestLanes(t *testing.T) {
-	var l lanes[int]
+	var l Lanes[int]
 	begin := func(key string, item int, want bool) {
 		t.Helper()
-		if mine := l.begin(key, item); mine != want {
+		if mine := l.Begin(key, item); mine != want {
 			t.Errorf("begin(%s, %d) = %v", key, item, mine)
 		}
 	}
 	next := func(key string, want int) { // 0: none
 		t.Helper()
-		if item, ok := l.next(key); item != want || ok != (want != 0) {
+		if item, ok := l.Next(key); item != want || ok != (want != 0) {
 			t.Errorf("next(%s) = %d, %v; want %d", key, item, ok, want)
 		}
 	}
@@ -30,8 +30,8 @@ func TestLanes(t *testing.T) {
 	begin("a", 2, false)
 	begin("b", 3, true)
 	begin("a", 4, false)
-	if l.size() != 2 {
-		t.Errorf("%d wait", l.size())
+	if keys, waiting := l.Size(); keys != 2 || waiting != 2 {
+		t.Errorf("%d keys are taken, %d items wait", keys, waiting)
 	}
 	next("a", 2)
 	begin("a", 5, false)
@@ -46,11 +46,33 @@ func TestLanes(t *testing.T) {
 	checkLanesEmpty(t, &l, 2)
 }
 
+// What is taken out of a lane leaves the rest in its order, and the key taken.
+func TestLanesRemove(t *testing.T) {
+	var l Lanes[int]
+	for item := range 8 {
+		l.Begin("a", item)
+	}
+	if got := l.Remove(func(item int) bool { return item%2 == 1 }); !slices.Equal(got, []int{1, 3, 5, 7}) {
+		t.Errorf("removed %v", got)
+	}
+	if l.Begin("a", 8) {
+		t.Error("the key was free")
+	}
+	var rest []int
+	for item, ok := l.Next("a"); ok; item, ok = l.Next("a") {
+		rest = append(rest, item)
+	}
+	if !slices.Equal(rest, []int{2, 4, 6, 8}) {
+		t.Errorf("left are %v", rest)
+	}
+	checkLanesEmpty(t, &l, 8)
+}
+
 // checkLanesEmpty checks that nothing is left but room for those that waited at once.
-func checkLanesEmpty[T comparable](t rapid.TB, l *lanes[T], most int) {
+func checkLanesEmpty[T comparable](t rapid.TB, l *Lanes[T], most int) {
 	t.Helper()
-	if l.size() != 0 || len(l.busy) != 0 {
-		t.Errorf("%d wait, busy %v", l.size(), l.busy)
+	if keys, waiting := l.Size(); keys+waiting != 0 {
+		t.Errorf("%d keys are taken, %d items wait", keys, waiting)
 	}
 	var none T
 	for p := l.spare; p != nil; p = p.behind {
@@ -65,7 +87,7 @@ func checkLanesEmpty[T comparable](t rapid.TB, l *lanes[T], most int) {
 
 func TestLanesAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var l lanes[int]
+		var l Lanes[int]
 		busy, item, waiting, most := map[string][]int{}, 0, 0, 0
 		keys := rapid.SampledFrom([]string{"", "a", "b", "c"})
 		t.Repeat(map[string]func(*rapid.T){
@@ -73,7 +95,7 @@ func TestLanesAgainstModel(t *testing.T) {
 				key := keys.Draw(t, "key")
 				queue, taken := busy[key]
 				item++
-				if mine := l.begin(key, item); mine == taken {
+				if mine := l.Begin(key, item); mine == taken {
 					t.Fatalf("begin: %v", mine)
 				}
 				if taken {
@@ -89,7 +111,7 @@ func TestLanesAgainstModel(t *testing.T) {
 				if !taken {
 					t.Skip("nobody is at work on it")
 				}
-				got, ok := l.next(key)
+				got, ok := l.Next(key)
 				if len(queue) == 0 {
 					if ok {
 						t.Fatalf("next: %d", got)
@@ -103,15 +125,34 @@ func TestLanesAgainstModel(t *testing.T) {
 				busy[key] = queue[1:]
 				waiting--
 			},
+			"remove": func(t *rapid.T) {
+				third := rapid.IntRange(0, 2).Draw(t, "third")
+				goes := func(item int) bool { return item%3 == third }
+				got, want := l.Remove(goes), []int(nil)
+				for key, queue := range busy {
+					for _, item := range queue {
+						if goes(item) {
+							want = append(want, item)
+						}
+					}
+					busy[key] = slices.DeleteFunc(queue, goes)
+				}
+				waiting -= len(want)
+				slices.Sort(got) // the keys come in any order
+				slices.Sort(want)
+				if !slices.Equal(got, want) {
+					t.Fatalf("removed %v, want %v", got, want)
+				}
+			},
 			"": func(t *rapid.T) {
-				if l.size() != waiting || len(l.busy) != len(busy) {
-					t.Fatalf("%d wait, %d busy; want %d, %d", l.size(), len(l.busy), waiting, len(busy))
+				if keys, wait := l.Size(); wait != waiting || keys != len(busy) {
+					t.Fatalf("%d wait, %d keys are taken; want %d, %d", wait, keys, waiting, len(busy))
 				}
 			},
 		})
 		for key := range busy {
 			for ok := true; ok; {
-				_, ok = l.next(key)
+				_, ok = l.Next(key)
 			}
 		}
 		checkLanesEmpty(t, &l, most)
@@ -127,7 +168,7 @@ type keyed struct {
 
 // keyedQueue is a queue, and the workers that consume from it.
 type keyedQueue struct {
-	lanes lanes[keyed]
+	lanes Lanes[keyed]
 	turn  sync.Mutex
 	todo  []keyed
 }
@@ -151,9 +192,9 @@ func (q *keyedQueue) work(handle func(keyed)) bool {
 	}
 	p := q.todo[0]
 	q.todo = q.todo[1:]
-	mine := q.lanes.begin(p.key, p)
+	mine := q.lanes.Begin(p.key, p)
 	q.turn.Unlock()
-	for ok := mine; ok; p, ok = q.lanes.next(p.key) {
+	for ok := mine; ok; p, ok = q.lanes.Next(p.key) {
 		handle(p)
 	}
 	return true
@@ -238,17 +279,17 @@ func TestLanesAllocateNothing(t *testing.T) {
 	for i := range keys {
 		keys[i] = fmt.Sprint("key ", i)
 	}
-	var l lanes[*int]
+	var l Lanes[*int]
 	item, i := new(int), 0
 	for _, deep := range []int{0, 5} { // how many wait at once
 		message := func() {
 			key := keys[i%len(keys)]
 			i++
 			for range deep + 1 {
-				l.begin(key, item)
+				l.Begin(key, item)
 			}
 			for range deep + 1 {
-				l.next(key)
+				l.Next(key)
 			}
 		}
 		if n := testing.AllocsPerRun(len(keys), message); n != 0 {
@@ -261,28 +302,16 @@ func TestLanesAllocateNothing(t *testing.T) {
 func BenchmarkLanes(b *testing.B) {
 	for _, deep := range []int{0, 5} {
 		b.Run(fmt.Sprintf("waiting=%d", deep), func(b *testing.B) {
-			var l lanes[*int]
+			var l Lanes[*int]
 			b.ReportAllocs()
 			for b.Loop() {
 				for range deep + 1 {
-					l.begin("key", nil)
+					l.Begin("key", nil)
 				}
 				for range deep + 1 {
-					l.next("key")
+					l.Next("key")
 				}
 			}
 		})
 	}
-}
-
-// size is how many items wait.
-func (l *lanes[T]) size() (waiting int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, queue := range l.busy {
-		for p := queue.first; p != nil; p = p.behind {
-			waiting++
-		}
-	}
-	return waiting
 }

@@ -1,4 +1,4 @@
-package consumer
+package dedup
 
 import (
 	"fmt"
@@ -57,10 +57,10 @@ func (l *logbook) forget(id string) {
 	}
 }
 
-func TestRecentAgainstModel(t *testing.T) {
+func TestWindowAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		memory := rapid.IntRange(0, 4).Draw(t, "memory")
-		r, model, giveUp := newRecent(memory), &logbook{ids: map[string][]string{}}, noPatience()
+		w, model, giveUp := New(memory), &logbook{ids: map[string][]string{}}, noPatience()
 		ids := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"})
 		t.Repeat(map[string]func(*rapid.T){
 			"begin": func(t *rapid.T) {
@@ -75,7 +75,7 @@ func TestRecentAgainstModel(t *testing.T) {
 						want = suppress
 					}
 				}
-				handled, ok := r.begin(id, redelivered, giveUp)
+				handled, ok := w.Begin(id, redelivered, giveUp)
 				if got := fmt.Sprintf("handled=%v ok=%v", handled, ok); got != want {
 					t.Fatalf("%s; want %s after %v", got, want, model.ids[id])
 				}
@@ -88,12 +88,12 @@ func TestRecentAgainstModel(t *testing.T) {
 				if model.atWork(id) == 0 {
 					t.Skip("nobody is at work")
 				}
-				r.end(id, how == "done")
+				w.End(id, how == "done")
 				model.end(id, how, memory)
 			},
 			"": func(t *rapid.T) {
-				if diff := cmp.Diff(model.remembered, remembered(r), equalEmpty); diff != "" || len(r.marks) != len(model.ids) {
-					t.Fatalf("%d marks, want %d; remembered (-want +got):\n%s", len(r.marks), len(model.ids), diff)
+				if diff := cmp.Diff(model.remembered, remembered(w), equalEmpty); diff != "" || len(w.marks) != len(model.ids) {
+					t.Fatalf("%d marks, want %d; remembered (-want +got):\n%s", len(w.marks), len(model.ids), diff)
 				}
 			},
 		})
@@ -102,8 +102,8 @@ func TestRecentAgainstModel(t *testing.T) {
 
 var equalEmpty = cmp.Transformer("empty", func(ids []string) string { return fmt.Sprint(ids) })
 
-func remembered(r *recent) (ids []string) {
-	for m := r.ring.younger; m != &r.ring; m = m.younger {
+func remembered(w *Window) (ids []string) {
+	for m := w.ring.younger; m != &w.ring; m = m.younger {
 		ids = append(ids, m.id)
 	}
 	return ids

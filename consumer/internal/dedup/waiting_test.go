@@ -1,4 +1,4 @@
-package consumer
+package dedup
 
 import (
 	"fmt"
@@ -18,11 +18,11 @@ func noPatience() chan struct{} {
 }
 
 // waiters starts redeliveries of an id that wait. What each is told comes in the order in which they are.
-func waiters(t *testing.T, r *recent, id string, n int, giveUp <-chan struct{}) <-chan string {
+func waiters(t *testing.T, w *Window, id string, n int, giveUp <-chan struct{}) <-chan string {
 	told := make(chan string, n)
 	for range n {
 		go func() {
-			handled, ok := r.begin(id, true, giveUp)
+			handled, ok := w.Begin(id, true, giveUp)
 			told <- fmt.Sprintf("handled=%v ok=%v", handled, ok)
 		}()
 	}
@@ -52,100 +52,100 @@ const (
 )
 
 // The ones that wait see what became of the one before, also if it is not to be remembered.
-func TestRecentWaitsForTheEnd(t *testing.T) {
+func TestWindowWaitsForTheEnd(t *testing.T) {
 	for memory := range 2 {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRecent(memory)
-			play(t, r, "id", "fresh")
-			told := waiters(t, r, "id", 4, nil)
-			r.end("id", false)
+			w := New(memory)
+			play(t, w, "id", "fresh")
+			told := waiters(t, w, "id", 4, nil)
+			w.End("id", false)
 			checkTold(t, told, goOn)
-			r.end("id", false)
+			w.End("id", false)
 			checkTold(t, told, goOn)
-			play(t, r, "other", "fresh done")
-			r.end("id", true)
-			play(t, r, "other", "fresh done")
+			play(t, w, "other", "fresh done")
+			w.End("id", true)
+			play(t, w, "other", "fresh done")
 			checkTold(t, told, suppress, suppress)
-			if len(r.marks) != memory {
-				t.Errorf("%d marks", len(r.marks))
+			if len(w.marks) != memory {
+				t.Errorf("%d marks", len(w.marks))
 			}
 		})
 	}
 }
 
-func TestRecentGivesUp(t *testing.T) {
+func TestWindowGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, giveUp := newRecent(0), make(chan struct{})
-		play(t, r, "id", "fresh")
-		impatient, patient := waiters(t, r, "id", 2, giveUp), waiters(t, r, "id", 1, nil)
+		w, giveUp := New(0), make(chan struct{})
+		play(t, w, "id", "fresh")
+		impatient, patient := waiters(t, w, "id", 2, giveUp), waiters(t, w, "id", 1, nil)
 		close(giveUp)
 		checkTold(t, impatient, gaveUp, gaveUp)
 		checkTold(t, patient)
-		r.end("id", true)
+		w.End("id", true)
 		checkTold(t, patient, suppress)
-		play(t, r, "id", "again done") // forgotten
-		if len(r.marks) != 0 {
-			t.Errorf("%d marks", len(r.marks))
+		play(t, w, "id", "again done") // forgotten
+		if len(w.marks) != 0 {
+			t.Errorf("%d marks", len(w.marks))
 		}
 	})
 }
 
 // The one that gives up may be the last that needs the mark.
-func TestRecentGivesUpAtTheEnd(t *testing.T) {
+func TestWindowGivesUpAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, giveUp := newRecent(0), make(chan struct{})
-		play(t, r, "id", "fresh")
-		told := waiters(t, r, "id", 1, giveUp)
+		w, giveUp := New(0), make(chan struct{})
+		play(t, w, "id", "fresh")
+		told := waiters(t, w, "id", 1, giveUp)
 		close(giveUp)
-		r.end("id", true)
+		w.End("id", true)
 		checkTold(t, told, gaveUp)
-		if len(r.marks) != 0 {
-			t.Errorf("%d marks", len(r.marks))
+		if len(w.marks) != 0 {
+			t.Errorf("%d marks", len(w.marks))
 		}
 	})
 }
 
 // A publisher that gives every message the same id keeps somebody always at work under it.
-func TestRecentDoesNotWaitForThoseAfter(t *testing.T) {
+func TestWindowDoesNotWaitForThoseAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRecent(10)
-		play(t, r, "id", "fresh fresh")
-		told := waiters(t, r, "id", 2, nil)
-		play(t, r, "id", "fresh done")
+		w := New(10)
+		play(t, w, "id", "fresh fresh")
+		told := waiters(t, w, "id", 2, nil)
+		play(t, w, "id", "fresh done")
 		checkTold(t, told)
-		play(t, r, "id", "fresh done") // the second end
+		play(t, w, "id", "fresh done") // the second end
 		checkTold(t, told, goOn)
-		play(t, r, "id", "fresh done done") // the fourth; before the one that went on, there were five
+		play(t, w, "id", "fresh done done") // the fourth; before the one that went on, there were five
 		checkTold(t, told)
-		play(t, r, "id", "fresh done")
+		play(t, w, "id", "fresh done")
 		checkTold(t, told, goOn)
 	})
 }
 
 // Many at once: each id is handled to its end once, and the race detector sees that its handlers run one
 // after another, without any other lock.
-func TestRecentIsALock(t *testing.T) {
+func TestWindowIsALock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ids, redeliveries, failures = 200, 16, 3
-		r, calls := newRecent(ids+1), make([]int, ids)
+		w, calls := New(ids+1), make([]int, ids)
 		var group sync.WaitGroup
 		for range redeliveries {
 			group.Go(func() {
 				for i := range calls {
 					id := fmt.Sprint(i)
-					if handled, _ := r.begin(id, true, nil); !handled {
+					if handled, _ := w.Begin(id, true, nil); !handled {
 						calls[i]++
 						time.Sleep(time.Millisecond)
-						r.end(id, calls[i] > failures)
+						w.End(id, calls[i] > failures)
 					}
 				}
 			})
 			group.Go(func() { // in the way
 				for range ids {
-					r.begin("shared", false, nil)
-					r.end("shared", true)
-					if handled, ok := r.begin("shared", true, noPatience()); ok && !handled {
-						r.end("shared", true)
+					w.Begin("shared", false, nil)
+					w.End("shared", true)
+					if handled, ok := w.Begin("shared", true, noPatience()); ok && !handled {
+						w.End("shared", true)
 					}
 				}
 			})
@@ -156,6 +156,6 @@ func TestRecentIsALock(t *testing.T) {
 				t.Fatalf("id %d: handled %d times", i, n)
 			}
 		}
-		checkRecentIdle(t, r)
+		checkIdle(t, w)
 	})
 }

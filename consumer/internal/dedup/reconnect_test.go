@@ -1,4 +1,4 @@
-package consumer
+package dedup
 
 import (
 	"fmt"
@@ -24,7 +24,7 @@ type original struct {
 // plainBroker is a queue and its consumer: what is not acknowledged when the connection is lost comes
 // again, and an acknowledgement counts only on the connection that delivered.
 type plainBroker struct {
-	recent  *recent
+	window  *Window
 	large   bool // the memory is
 	patient bool // a redelivery waits on when its connection is lost
 
@@ -65,7 +65,7 @@ func (b *plainBroker) work() bool {
 	handled, ok := b.begin(m, redelivered)
 	if ok && !handled {
 		ok = b.handle(m)
-		b.recent.end(m.id, ok)
+		b.window.End(m.id, ok)
 	}
 	if lost == b.lost {
 		b.unacked = slices.DeleteFunc(b.unacked, func(u *original) bool { return u == m })
@@ -79,7 +79,7 @@ func (b *plainBroker) work() bool {
 
 func (b *plainBroker) begin(m *original, redelivered bool) (handled, ok bool) {
 	if !redelivered { // begins in the order of the queue
-		handled, ok = b.recent.begin(m.id, false, noPatience())
+		handled, ok = b.window.Begin(m.id, false, noPatience())
 		b.check(ok && !handled, "a first delivery is suppressed", m)
 		return handled, ok
 	}
@@ -88,7 +88,7 @@ func (b *plainBroker) begin(m *original, redelivered bool) (handled, ok bool) {
 		giveUp = b.lost
 	}
 	b.mu.Unlock()
-	handled, ok = b.recent.begin(m.id, true, giveUp)
+	handled, ok = b.window.Begin(m.id, true, giveUp)
 	b.mu.Lock()
 	b.check(ok || !b.patient, "gave up by itself", m)
 	b.check(!handled || m.id != "", "tracked without an id", m)
@@ -140,13 +140,13 @@ func drawOriginals(t *rapid.T) []*original {
 
 // Whenever the connection is lost, and whatever fails: nothing unhandled is suppressed; with an id of its
 // own and a large memory, nothing is handled to its end twice; nobody waits for ever.
-func TestRecentBetweenReconnects(t *testing.T) {
+func TestWindowBetweenReconnects(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {
 			originals := drawOriginals(t)
 			memory := rapid.SampledFrom([]int{0, 1, 3, len(originals)}).Draw(t, "memory")
 			b := &plainBroker{
-				recent: newRecent(memory), large: memory == len(originals), patient: rapid.Bool().Draw(t, "patient"),
+				window: New(memory), large: memory == len(originals), patient: rapid.Bool().Draw(t, "patient"),
 				queue: slices.Clone(originals), lost: make(chan struct{}),
 			}
 			b.news = sync.NewCond(&b.mu)
@@ -170,17 +170,17 @@ func TestRecentBetweenReconnects(t *testing.T) {
 			for _, fault := range b.faults {
 				t.Error(fault)
 			}
-			checkRecentIdle(t, b.recent)
+			checkIdle(t, b.window)
 		})
 	})
 }
 
-func checkRecentIdle(t rapid.TB, r *recent) {
+func checkIdle(t rapid.TB, w *Window) {
 	t.Helper()
-	if ids := remembered(r); len(ids) != len(r.marks) || len(ids) != r.length || len(ids) > r.memory {
-		t.Errorf("%d remembered, length %d, %d marks; memory %d", len(ids), r.length, len(r.marks), r.memory)
+	if ids := remembered(w); len(ids) != len(w.marks) || len(ids) != w.length || len(ids) > w.memory {
+		t.Errorf("%d remembered, length %d, %d marks; memory %d", len(ids), w.length, len(w.marks), w.memory)
 	}
-	for m := r.spare; m != nil; m = m.younger {
+	for m := w.spare; m != nil; m = m.younger {
 		if m.id != "" {
 			t.Errorf("holds on to %s", m.id)
 		}
