@@ -26,7 +26,7 @@ test: prepare ## Run all tests with the race detector, against a private RabbitM
 
 .PHONY: prove
 prove: ## Cut, change, swap and kill a journal in every way, read a gigabyte, and print the numbers
-	@FSM_TEST_GIGABYTE=1 go test -count=1 -v -run '^(TestTruncation|TestEvery|TestKill|TestReadAGigabyte)' ./fsm | grep -v '^=== '
+	@FSM_TEST_GIGABYTE=1 go test -count=1 -v -run '^(TestTruncation|TestEvery|TestKill|TestReadAGigabyte)' ./fsm/journal | grep -v '^=== '
 
 .PHONY: matrix
 matrix: ## Play every fault at every place, in synthetic time, and say how many
@@ -47,7 +47,7 @@ recovery: prepare ## Measure the recovery times in the README (about 10 minutes)
 bench: prepare ## Measure throughput, overhead, 1000 subscriptions and the engine (about 15 minutes)
 	go test -run '^$$' -bench 'Throughput|Overhead|ThousandSubscriptions' -benchtime 1x -timeout 60m ./consumer
 	go test -run '^$$' -bench ConsumeOutput -benchtime 1x -timeout 30m ./cmd/everhop
-	go test -run '^$$' -bench . -benchmem ./fsm
+	go test -run '^$$' -bench . -benchmem ./fsm ./fsm/journal
 
 .PHONY: golden
 golden: ## Write the golden files anew
@@ -60,8 +60,8 @@ golden: ## Write the golden files anew
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads journals and logs, two minutes each
-	go test -run '^$$' -fuzz FuzzReader -fuzztime 2m ./fsm
-	go test -run '^$$' -fuzz FuzzEvent -fuzztime 2m ./fsm
+	go test -run '^$$' -fuzz FuzzReader -fuzztime 2m ./fsm/journal
+	go test -run '^$$' -fuzz FuzzEvent -fuzztime 2m ./fsm/journal
 	go test -run '^$$' -fuzz FuzzParseLog -fuzztime 2m ./consumer/history
 
 .PHONY: prepare

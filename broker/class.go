@@ -41,7 +41,7 @@ const (
 	TLS Class = "tls"
 	// Cancelled means: the broker cancelled the consumer (the queue was deleted, or moved).
 	Cancelled Class = "cancelled"
-	// Unknown means: everything else.
+	// Unknown means: everything else, such as a failure of the caller's own functions.
 	Unknown Class = "unknown"
 )
 
@@ -61,6 +61,9 @@ var errSilent = errors.New("the peer went silent")
 // errCallTimeout is the cause of an abort because one answer did not come, though others did.
 var errCallTimeout = errors.New("the broker did not answer in time")
 
+// errBlocked is the cause of an abort because the broker reads nothing.
+var errBlocked = errors.New("the broker has stopped reading because of an alarm")
+
 // errCancelled stands for a basic.cancel from the broker, which carries no reason.
 var errCancelled = errors.New("the broker cancelled the consumer (queue deleted or moved)")
 
@@ -77,6 +80,8 @@ func Classify(err error) (Class, int) {
 	switch {
 	case err == nil:
 		return "", 0
+	case errors.Is(err, errProvider), errors.Is(err, errSupplied):
+		return Unknown, 0 // the caller's own functions failed, for whatever reason
 	case errors.As(err, &classified):
 		return classified.Class, classified.Code
 	case errors.As(err, &reply) && reply.Server:
@@ -85,6 +90,8 @@ func Classify(err error) (Class, int) {
 		return Cancelled, 0
 	case errors.Is(err, amqp.ErrSASL):
 		return Auth, 0 // no common mechanism: EXTERNAL asked of a broker without its plugin
+	case errors.Is(err, errBlocked):
+		return Resource, 0
 	case errors.Is(err, amqp.ErrChannelMax):
 		return Resource, 0 // more subscriptions than channels: others of this connection may end
 	case errors.Is(err, amqp.ErrFrame), errors.Is(err, amqp.ErrFrameTooLarge), errors.Is(err, amqp.ErrSyntax),
@@ -97,11 +104,9 @@ func Classify(err error) (Class, int) {
 	case errors.Is(err, errSilent), errors.Is(err, errCallTimeout):
 		return Heartbeat, 0
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return Heartbeat, 0 // amqp091-go's read deadline (missed heartbeats) or our write deadline
+		return Heartbeat, 0 // the read deadline (missed heartbeats) or the write deadline of conn
 	case errors.Is(err, errConnectTimeout), errors.Is(err, context.DeadlineExceeded):
 		return Network, 0 // the dial as a whole took too long
-	case errors.Is(err, errProvider):
-		return Unknown, 0 // the caller's own credentials or TLS function failed
 	}
 	if errors.As(err, &reply) && isGarbage(reply) {
 		return Protocol, 0

@@ -141,6 +141,7 @@ var classifyTests = []struct {
 	// What this package found out itself.
 	{"silent", "no byte came", errSilent, Heartbeat, 0},
 	{"one answer overdue", "", errCallTimeout, Heartbeat, 0},
+	{"an alarm", "it passes", errBlocked, Resource, 0},
 	{"cancelled consumer", "basic.cancel came", errCancelled, Cancelled, 0},
 	{"connect timeout", "", errConnectTimeout, Network, 0},
 	{"context deadline", "a dial took too long", context.DeadlineExceeded, Network, 0},

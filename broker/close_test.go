@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,7 +83,7 @@ func TestCloseIsBounded(t *testing.T) {
 	}{
 		{"by the silence of the broker", DefaultHeartbeat, time.Hour, patience, errSilent},
 		{"by its context", DefaultHeartbeat, time.Second, time.Second, context.DeadlineExceeded},
-		{"by the time of a call", time.Second, time.Hour, DefaultCallTimeout, errCallTimeout},
+		{"by the time of a call", time.Second, time.Hour, defaultCallTimeout, errCallTimeout},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -100,4 +101,52 @@ func TestCloseIsBounded(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A broker under an alarm does not read from who publishes, and so not that the connection is to end.
+func TestPublisherClosesUnderAnAlarm(t *testing.T) {
+	t.Run("that it knows of", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			server, plan := serve(t)
+			p := publishing(t, server, plan)
+			server.Alarm("")
+			publish(t, p, "q")
+			<-p.BlockedChanges()
+			if d := took(func() { wantError(t, p.Close(t.Context()), Resource, ScopeConnection) }); d != 0 {
+				t.Errorf("closed after %v", d)
+			}
+		})
+	})
+	t.Run("that it is told of meanwhile", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			server, plan := serve(t)
+			p := publishing(t, server, plan)
+			server.Inject(brokertest.OnMethod("connection.close", 1), brokertest.Drop())
+			time.AfterFunc(time.Second, func() { server.Inject(brokertest.Now, brokertest.Block("")) })
+			if d := took(func() { wantError(t, p.Close(t.Context()), Resource, ScopeConnection) }); d != time.Second {
+				t.Errorf("closed after %v", d)
+			}
+		})
+	})
+	t.Run("amid a message that the sockets do not hold", func(t *testing.T) { // what is left over, TestMain finds
+		server := brokertest.NewServer(t)
+		endpoints, err := ParseEndpoints(server.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := publishing(t, server, Plan{Endpoints: endpoints, CallTimeout: time.Hour})
+		server.Alarm("")
+		publish(t, p, "q")
+		<-p.BlockedChanges()
+		written := make(chan error)
+		go func() {
+			_, err := p.Publish(context.Background(), Message{RoutingKey: "q", Body: make([]byte, 64<<20)})
+			written <- err
+		}()
+		for len(p.window) < 2 { // it is about to be written
+			runtime.Gosched()
+		}
+		wantError(t, p.Close(t.Context()), Resource, ScopeConnection)
+		wantError(t, <-written, Resource, ScopeConnection)
+	})
 }

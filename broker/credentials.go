@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,21 +10,57 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Credentials are what a connection logs in with. They print without the password.
+// Credentials are what a connection logs in with; make them with NewCredentials. The password goes to the
+// broker and nowhere else: whatever prints or encodes them, or a value that holds them, does not show it.
 type Credentials struct {
-	Username string
-	Password string `json:"-"`
+	username string
+	password secret
+}
+
+// NewCredentials are a user name and its password. A name that CheckName finds fault with, and a NUL in
+// either, fail when they are used.
+func NewCredentials(username, password string) Credentials {
+	return Credentials{username: username, password: conceal(password)}
 }
 
 // String shows the user name only.
-func (c Credentials) String() string { return c.Username + ":***" }
+func (c Credentials) String() string { return c.username + ":***" }
 
-// GoString keeps %#v from printing the password.
-func (c Credentials) GoString() string { return "broker.Credentials(" + c.String() + ")" }
+// problem is what keeps the credentials from being sent, in words that tell nothing of them.
+func (c Credentials) problem() error {
+	if c.username == "" {
+		return errors.New("the user name is empty")
+	}
+	if err := CheckName(c.username); err != nil {
+		return fmt.Errorf("the user name: %w", err)
+	}
+	if strings.Contains(c.username+c.password.reveal(), plainSeparator) {
+		return errors.New("a NUL in user name or password")
+	}
+	return nil
+}
+
+// secret is a text inside a closure. fmt calls no method on what lies in an unexported field, and prints
+// its strings; a function it prints as an address, by every verb and at any depth, and so does whatever
+// else reads values by reflection. The pointer makes it comparable: copies are equal. The zero value is
+// the empty text.
+type secret struct{ text *func() string }
+
+func conceal(text string) secret {
+	held := func() string { return text }
+	return secret{&held}
+}
+
+func (s secret) reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return (*s.text)()
+}
 
 // CredentialsFunc is asked for credentials before each dial, so that rotated ones are picked up by
-// the next revival. It may be called from several goroutines at once, must honour ctx, and an
-// error from it fails that dial as one of class Unknown, which is retried.
+// the next revival. It may be called from several goroutines at once and should honour ctx. An error from
+// it, and credentials without a user name, fail that dial as one of class Unknown, which is retried.
 type CredentialsFunc func(ctx context.Context) (Credentials, error)
 
 // PasswordFile reads the password from a file at each dial, without the newline at its end: the
@@ -34,9 +71,12 @@ func PasswordFile(username, path string) CredentialsFunc {
 		if err != nil {
 			return Credentials{}, fmt.Errorf("broker: password file: %w", err)
 		}
-		return Credentials{Username: username, Password: strings.TrimRight(string(password), "\r\n")}, nil
+		return NewCredentials(username, strings.TrimRight(string(password), "\r\n")), nil
 	}
 }
+
+// plainSeparator stands before user name and password in the SASL mechanism PLAIN, and in neither.
+const plainSeparator = "\x00"
 
 // login answers connection.start. Besides the SASL response it completes the client's
 // capabilities: amqp091-go replaces the "capabilities" in the client properties with a set of its
@@ -46,7 +86,7 @@ func PasswordFile(username, path string) CredentialsFunc {
 // a network that broke.
 type login struct {
 	mechanism  string
-	response   string
+	response   secret
 	properties amqp.Table
 }
 
@@ -54,7 +94,8 @@ func newLogin(e Endpoint, c Credentials, properties amqp.Table) *login {
 	if e.external {
 		return &login{mechanism: "EXTERNAL", properties: properties}
 	}
-	return &login{mechanism: "PLAIN", response: "\x00" + c.Username + "\x00" + c.Password, properties: properties}
+	response := plainSeparator + c.username + plainSeparator + c.password.reveal()
+	return &login{mechanism: "PLAIN", response: conceal(response), properties: properties}
 }
 
 func (l *login) Mechanism() string { return l.mechanism }
@@ -63,5 +104,5 @@ func (l *login) Response() string {
 	if capabilities, ok := l.properties["capabilities"].(amqp.Table); ok {
 		capabilities["authentication_failure_close"] = true
 	}
-	return l.response
+	return l.response.reveal()
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -78,7 +79,8 @@ func newDelivery(d *amqp.Delivery, queue string, generation uint64, receivedAt t
 	}
 }
 
-// table is the other way round: amqp091-go takes its own type only, at every depth.
+// table is the other way round: amqp091-go takes its own type only, at every depth. It sends an int as 32
+// bits, whatever is lost by that.
 func table(m map[string]any) amqp.Table {
 	if m == nil {
 		return nil
@@ -92,7 +94,13 @@ func table(m map[string]any) amqp.Table {
 
 func tableValue(v any) any {
 	switch v := v.(type) {
+	case int:
+		if v < math.MinInt32 || v > math.MaxInt32 {
+			return int64(v)
+		}
 	case map[string]any:
+		return table(v)
+	case amqp.Table:
 		return table(v)
 	case []any:
 		values := make([]any, len(v))

@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -19,8 +19,12 @@ const (
 	// each time up to maxLap. A connection request that was lost is sent again by the kernel after 1, 3,
 	// 7 s, and to a broker that thawed meanwhile a new one is faster; doubling keeps a slow broker from
 	// being drowned in requests.
-	lap    = time.Second
-	maxLap = 4 * time.Second
+	lap        = time.Second
+	lapDoubles = 2
+	maxLap     = lap << lapDoubles
+	// missedBeats is after how many heartbeats that did not come the connection is given up. RabbitMQ sends
+	// one at least every half of the interval.
+	missedBeats = 3
 	// writeTimeout is the least time after which a write that the broker does not take breaks the
 	// connection. Whether the broker lives is for the probe to find out; this only ends the write.
 	writeTimeout = 5 * time.Second
@@ -50,13 +54,14 @@ func (p *Plan) connect(ctx context.Context, first int) (*link, error) {
 	}
 	results := make(chan result)
 	over := make(chan struct{})
-	started, pending := 0, 0
+	var attempts []*attempt
+	pending := 0
 	start := func() {
-		endpoint := p.Endpoints[(first+started)%len(p.Endpoints)]
-		started++
+		a := newAttempt(p, p.Endpoints[(first+len(attempts))%len(p.Endpoints)])
+		attempts = append(attempts, a)
 		pending++
 		go func() {
-			l, err := p.handshake(ctx, endpoint)
+			l, err := a.connect(ctx)
 			select {
 			case results <- result{l, err}:
 			case <-over:
@@ -66,14 +71,13 @@ func (p *Plan) connect(ctx context.Context, first int) (*link, error) {
 			}
 		}()
 	}
-	// The losers clean up after themselves as soon as they notice. Nobody waits for that: a function of
-	// the caller's (credentials, TLS, dial) that ignores its context must not hold up the winner.
+	// The losers clean up after themselves as soon as they notice. Nobody waits for that.
 	defer close(over)
 	defer cancel()
 
 	var failures []error
 	start()
-	next := time.NewTimer(p.pause(started))
+	next := time.NewTimer(p.pause(len(attempts)))
 	defer next.Stop()
 	for pending > 0 {
 		select {
@@ -83,15 +87,15 @@ func (p *Plan) connect(ctx context.Context, first int) (*link, error) {
 				return r.link, nil
 			}
 			failures = append(failures, r.err)
-			if started >= len(p.Endpoints) || ctx.Err() != nil {
+			if len(attempts) >= len(p.Endpoints) || ctx.Err() != nil {
 				continue
 			}
 		case <-next.C:
 		case <-ctx.Done():
-			return nil, p.connectError(append(failures, p.silent(ctx, first)))
+			return nil, p.connectError(append(failures, attempts[0].failed(ctx, nil)))
 		}
 		start()
-		next.Reset(p.pause(started))
+		next.Reset(p.pause(len(attempts)))
 	}
 	return nil, p.connectError(failures)
 }
@@ -101,11 +105,7 @@ func (p *Plan) pause(started int) time.Duration {
 	if started%len(p.Endpoints) != 0 {
 		return stagger
 	}
-	return min(lap<<min(started/len(p.Endpoints)-1, 8), maxLap)
-}
-
-func (p *Plan) silent(ctx context.Context, first int) error {
-	return newError("connect", ScopeConnection, p.Endpoints[first%len(p.Endpoints)], "", context.Cause(ctx))
+	return lap << min(started/len(p.Endpoints)-1, lapDoubles)
 }
 
 // connectError picks the failure to report: one that waiting can heal if there is one, since as long
@@ -121,50 +121,67 @@ func (p *Plan) connectError(failures []error) error {
 	return chosen
 }
 
-// handshake dials one endpoint and opens AMQP on it.
-func (p *Plan) handshake(ctx context.Context, e Endpoint) (*link, error) {
-	fail := func(op string, err error) (*link, error) {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return nil, newError(op, ScopeConnection, e, "", err)
+// attempt is one endpoint on the way to a link.
+type attempt struct {
+	plan     *Plan
+	endpoint Endpoint
+	step     atomic.Value // string: what is being done
+}
+
+func newAttempt(p *Plan, e Endpoint) *attempt {
+	a := &attempt{plan: p, endpoint: e}
+	a.step.Store("connect") // it may take a while until its goroutine runs
+	return a
+}
+
+func (a *attempt) connect(ctx context.Context) (*link, error) {
+	l, err := a.handshake(ctx)
+	if err != nil {
+		return nil, a.failed(ctx, err)
 	}
-	credentials := e.credentials
-	if p.Credentials != nil {
-		var err error
-		if credentials, err = p.Credentials(ctx); err != nil {
-			return fail("credentials", fmt.Errorf("%w: %w", errProvider, err))
-		}
+	return l, nil
+}
+
+// failed says in which step, and if ctx has ended why that has.
+func (a *attempt) failed(ctx context.Context, err error) *Error {
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return newError(a.step.Load().(string), ScopeConnection, a.endpoint, "", err)
+}
+
+// handshake dials the endpoint and opens AMQP on it.
+func (a *attempt) handshake(ctx context.Context) (*link, error) {
+	p, e := a.plan, a.endpoint
+	a.step.Store("credentials")
+	credentials, err := p.credentials(ctx, e)
+	if err != nil {
+		return nil, err
 	}
 	var config *tls.Config
 	if e.tls {
-		load := p.TLS
-		if load == nil {
-			load = e.files.Load
+		a.step.Store("TLS configuration")
+		if config, err = p.tlsConfig(ctx, e); err != nil {
+			return nil, err
 		}
-		loaded, err := load(ctx)
-		if err != nil {
-			return fail("TLS configuration", fmt.Errorf("%w: %w", errProvider, err))
-		}
-		config = hardened(loaded, e)
 	}
-
-	raw, err := p.Dial(ctx, "tcp", e.String())
+	a.step.Store("dial")
+	raw, err := p.dial(ctx, e)
 	if err != nil {
-		return fail("dial", err)
+		return nil, err
 	}
 	socket := newConn(raw, max(writeTimeout, p.DrainTimeout+p.ProbeTimeout))
 	stop := context.AfterFunc(ctx, socket.abort)
 	transport := net.Conn(socket)
 	if config != nil {
-		client := tls.Client(socket, config)
-		if err := client.HandshakeContext(ctx); err != nil {
+		a.step.Store("TLS handshake")
+		if transport, err = secure(ctx, socket, config); err != nil {
 			stop()
 			socket.abort()
-			return fail("TLS handshake", err)
+			return nil, err
 		}
-		transport = tlsConn{client, socket}
 	}
+	a.step.Store("open")
 	connection, err := amqp.Open(stream{transport}, p.config(e, credentials))
 	l := &link{endpoint: e, conn: socket, amqp: connection}
 	if !stop() && err == nil {
@@ -177,9 +194,9 @@ func (p *Plan) handshake(ctx context.Context, e Endpoint) (*link, error) {
 		if fromBroker := errors.As(err, &reply) && reply.Server; broken != nil && !fromBroker {
 			err = broken // what amqp091-go calls "username or password not allowed" was the socket
 		}
-		return fail("open", err)
+		return nil, err
 	}
-	socket.expectBytes(connection.Config.Heartbeat * 3 / 2)
+	socket.expectBytes(missedBeats * connection.Config.Heartbeat / 2)
 	return l, nil
 }
 

@@ -49,7 +49,7 @@ func (n *network) dial(ctx context.Context, network, address string) (net.Conn, 
 func (n *network) plan(hosts ...string) Plan {
 	plan := Plan{Dial: n.dial}
 	for _, host := range hosts {
-		plan.Endpoints = append(plan.Endpoints, Endpoint{host: host, port: 1, vhost: "/", credentials: Credentials{"guest", "guest"}})
+		plan.Endpoints = append(plan.Endpoints, Endpoint{host: host, port: 1, vhost: "/", credentials: NewCredentials("guest", "guest")})
 	}
 	return plan.withDefaults()
 }
@@ -318,7 +318,7 @@ func TestConnectAsksTheCallerForEachDial(t *testing.T) {
 		n.put(t, "a", refusing)
 		n.put(t, "b")
 		plan := n.plan("a", "b")
-		plan.Credentials = func(context.Context) (Credentials, error) { asked++; return Credentials{"guest", "guest"}, nil }
+		plan.Credentials = func(context.Context) (Credentials, error) { asked++; return NewCredentials("guest", "guest"), nil }
 		link, err := plan.connect(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)

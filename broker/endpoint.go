@@ -4,10 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
+)
+
+const (
+	port    = 5672
+	portTLS = 5671
 )
 
 // ErrURL is returned, wrapped with what was wrong, for a URL that does not name an endpoint.
@@ -15,7 +21,8 @@ import (
 var ErrURL = errors.New("broker: bad URL")
 
 // Endpoint is one address of a broker, with the virtual host to open there. It is an immutable
-// value; String shows host:port only, so an endpoint can be logged as it is.
+// value, equal to its copies, and can be logged as it is: nothing that prints it, or what holds it, shows
+// the password.
 type Endpoint struct {
 	host        string
 	port        int
@@ -32,7 +39,8 @@ type Endpoint struct {
 //
 // as RabbitMQ's URI specification describes it (https://www.rabbitmq.com/docs/uri-spec). What is
 // missing defaults to guest:guest, port 5672 (amqps: 5671) and the virtual host "/". Reserved
-// characters in user, password and virtual host must be percent-encoded.
+// characters in user, password and virtual host must be percent-encoded. User and virtual host are names
+// (see [CheckName]).
 //
 // Of the query parameters (https://www.rabbitmq.com/docs/uri-query-parameters) cacertfile, certfile,
 // keyfile and server_name_indication are known for amqps, and auth_mechanism=plain|external;
@@ -45,12 +53,12 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf("%w: it cannot be read as amqp[s]://user:password@host:port/vhost; "+
 			"characters such as / ? # @ : in user, password or vhost must be percent-encoded", ErrURL)
 	}
-	e := Endpoint{host: u.Hostname(), vhost: "/", credentials: Credentials{Username: "guest", Password: "guest"}}
+	e := Endpoint{host: u.Hostname(), vhost: "/", credentials: NewCredentials("guest", "guest")}
 	switch u.Scheme {
 	case "amqp":
-		e.port = 5672
+		e.port = port
 	case "amqps":
-		e.port, e.tls = 5671, true
+		e.port, e.tls = portTLS, true
 	default:
 		return Endpoint{}, fmt.Errorf("%w: it must begin with amqp:// or amqps://", ErrURL)
 	}
@@ -65,21 +73,27 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf("%w: / ? # @ : in user, password or vhost must be percent-encoded", ErrURL)
 	}
 	if p := u.Port(); p != "" {
-		if e.port, err = strconv.Atoi(p); err != nil || e.port < 1 || e.port > 65535 {
+		if e.port, err = strconv.Atoi(p); err != nil || e.port < 1 || e.port > math.MaxUint16 {
 			return Endpoint{}, fmt.Errorf("%w: the port must be between 1 and 65535", ErrURL)
 		}
 	}
 	if u.User != nil {
-		e.credentials.Username = u.User.Username()
+		e.credentials.username = u.User.Username()
 		if password, ok := u.User.Password(); ok {
-			e.credentials.Password = password
+			e.credentials.password = conceal(password)
 		}
 	}
 	if vhost := strings.TrimPrefix(u.Path, "/"); vhost != "" {
 		e.vhost = vhost
 	}
+	if err := CheckName(e.vhost); err != nil {
+		return Endpoint{}, fmt.Errorf("%w: the virtual host: %w", ErrURL, err)
+	}
 	if err := e.parameters(u.RawQuery); err != nil {
 		return Endpoint{}, err
+	}
+	if err := e.credentials.problem(); err != nil && !e.external {
+		return Endpoint{}, fmt.Errorf("%w: %w", ErrURL, err)
 	}
 	return e, nil
 }
@@ -140,9 +154,6 @@ func ParseEndpoints(urls ...string) ([]Endpoint, error) {
 
 // String is host:port, and never a credential.
 func (e Endpoint) String() string { return net.JoinHostPort(e.host, strconv.Itoa(e.port)) }
-
-// GoString keeps %#v from printing the password.
-func (e Endpoint) GoString() string { return "broker.Endpoint(" + e.String() + ")" }
 
 // CheckFiles loads the certificate files that the URL names, and returns what is wrong with them.
 func (e Endpoint) CheckFiles() error {

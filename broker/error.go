@@ -40,6 +40,7 @@ type Error struct {
 	Err error
 }
 
+// Error says what was being done, where, and the Reason.
 func (e *Error) Error() string {
 	at := e.Op
 	if e.Queue != "" {
@@ -78,7 +79,6 @@ var ErrStale = errors.New("broker: stale delivery: its channel is gone, the brok
 
 var (
 	errConnectTimeout = errors.New("no endpoint completed the connection in time")
-	errProvider       = errors.New("not to be had")
 	errAborted        = errors.New("aborted")
 )
 

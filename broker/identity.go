@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -15,7 +16,7 @@ func (p *Plan) properties() amqp.Table {
 		"product":  "Everhop",
 		"version":  Version(),
 		"platform": "Go",
-		"process":  fmt.Sprintf("%s (pid %d)", filepath.Base(os.Args[0]), os.Getpid()),
+		"process":  fmt.Sprintf("%s (pid %d)", strings.ToValidUTF8(filepath.Base(os.Args[0]), "?"), os.Getpid()),
 	}
 	if p.Name != "" {
 		t["connection_name"] = p.Name

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync/atomic"
-	"unicode/utf8"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -27,8 +27,8 @@ type Intake struct {
 
 func (in Intake) validate() error {
 	var problems []error
-	if in.Prefetch < 0 || in.Prefetch > 65535 {
-		problems = append(problems, fmt.Errorf("Intake.Prefetch: %d is not between 0 and 65535", in.Prefetch))
+	if in.Prefetch < 0 || in.Prefetch > maxPrefetch {
+		problems = append(problems, fmt.Errorf("Intake.Prefetch: %d is not between 0 and %d", in.Prefetch, maxPrefetch))
 	}
 	if in.StreamOffset != nil && *in.StreamOffset < 0 {
 		problems = append(problems, fmt.Errorf("Intake.StreamOffset: %d is negative", *in.StreamOffset))
@@ -132,32 +132,32 @@ func (c *Consumer) subscribe(in Intake) error {
 
 func (c *Consumer) spec() Subscription { return c.session.plan.Subscriptions[c.index] }
 
+const (
+	// nameInTag is how many bytes of the connection's name a consumer tag begins with, at most: room is left
+	// for the number behind it.
+	nameInTag = 200
+	// tagAgain is how many bytes of a tag are used again, for the same reason.
+	tagAgain = 230
+)
+
 // nextTag returns a consumer tag that was not in use on this channel. With one that was, a quorum queue
 // of RabbitMQ 3.10 mistakes the new consumer for the old one as long as anything of that is outstanding:
 // nothing is delivered, or the connection is closed with 541.
 func (c *Consumer) nextTag() string {
 	tag := c.spec().ConsumerTag
 	if tag == "" {
-		tag = fmt.Sprintf("%s#%d", cut(c.session.plan.Name, 200), c.index)
+		tag = fmt.Sprintf("%s#%d", cut(c.session.plan.Name, nameInTag), c.index)
 	}
 	c.consumes++
 	if c.consumes > 1 {
-		tag = fmt.Sprintf("%s/%d", cut(tag, 230), c.consumes)
+		tag = fmt.Sprintf("%s/%d", cut(tag, tagAgain), c.consumes)
 	}
 	return tag
 }
 
-// cut returns what of the text fits into so many bytes, without half a character at its end.
-func cut(text string, bytes int) string {
-	if len(text) <= bytes {
-		return text
-	}
-	for end := bytes; end > bytes-utf8.UTFMax; end-- {
-		if utf8.RuneStart(text[end]) {
-			return text[:end]
-		}
-	}
-	return text[:bytes] // it is no UTF-8
+// cut returns what of a name fits into so many bytes, without half a character at its end.
+func cut(name string, bytes int) string {
+	return strings.ToValidUTF8(name[:min(len(name), bytes)], "")
 }
 
 func (c *Consumer) isLost() bool {

@@ -125,10 +125,9 @@ func TestLongConsumerTagsStayTags(t *testing.T) {
 		{"long", "", strings.Repeat("x", 255), strings.Repeat("x", 255), strings.Repeat("x", 230) + "/2"},
 		{"accents", "", strings.Repeat("é", 127), strings.Repeat("é", 127), strings.Repeat("é", 115) + "/2"},
 		{"accents, odd", "", "x" + strings.Repeat("é", 127), "x" + strings.Repeat("é", 127), "x" + strings.Repeat("é", 114) + "/2"},
-		{"no text", "", strings.Repeat("\xa9", 255), strings.Repeat("\xa9", 255), strings.Repeat("\xa9", 230) + "/2"},
-		{"long name", strings.Repeat("n", 300), "", strings.Repeat("n", 200) + "#0", strings.Repeat("n", 200) + "#0/2"},
-		{"accents in the name", strings.Repeat("é", 150), "", strings.Repeat("é", 100) + "#0", strings.Repeat("é", 100) + "#0/2"},
-		{"wide name", strings.Repeat("蜂", 90), "", strings.Repeat("蜂", 66) + "#0", strings.Repeat("蜂", 66) + "#0/2"},
+		{"long name", strings.Repeat("n", 255), "", strings.Repeat("n", 200) + "#0", strings.Repeat("n", 200) + "#0/2"},
+		{"accents in the name", strings.Repeat("é", 127), "", strings.Repeat("é", 100) + "#0", strings.Repeat("é", 100) + "#0/2"},
+		{"wide name", strings.Repeat("蜂", 85), "", strings.Repeat("蜂", 66) + "#0", strings.Repeat("蜂", 66) + "#0/2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"time"
 )
@@ -11,6 +12,11 @@ import (
 // Plan is everything a connection is opened from. The zero value of each duration means its default;
 // other values must be between 1 ms and 1 h. A Plan is only read, and may be used for any number of
 // connections.
+//
+// Credentials, TLS and Dial are called on goroutines of their own, perhaps several at once. An error of the
+// first two, a panic of any, and nothing where a connection was to be returned, fail that dial with class
+// Unknown, which is retried. One that ignores its context is left behind, and a connection that it returns
+// then is closed.
 type Plan struct {
 	// Endpoints are the broker's addresses; at least one.
 	Endpoints []Endpoint
@@ -19,11 +25,11 @@ type Plan struct {
 	// TLS is asked before each dial of an amqps endpoint. Defaults to the files named in the
 	// endpoint's URL, else the system's authorities. TLS 1.2 is the least in any case.
 	TLS TLSFunc
-	// Dial opens the transport. It must honour ctx, and the connection must support deadlines. Defaults
-	// to a net.Dialer.
+	// Dial opens the transport, which must support deadlines. Its errors are classified like any other.
+	// Defaults to a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Name is the connection's name in the broker's management pages and in
-	// `rabbitmqctl list_connections name client_properties`.
+	// `rabbitmqctl list_connections name client_properties`. At most 255 bytes.
 	Name string
 	// Heartbeat is the interval asked of the broker, which may choose a shorter one: whole seconds,
 	// from 1 s to 65535 s. Defaults to 10 s.
@@ -44,7 +50,8 @@ type Plan struct {
 	Subscriptions []Subscription
 }
 
-// Subscription is one queue to consume from, and what to declare before.
+// Subscription is one queue to consume from, and what to declare before. Its names, routing keys and the
+// keys of its arguments are checked by [CheckName].
 type Subscription struct {
 	// Queue is the queue's name. It may be empty if Declare is set: the broker then names it, anew
 	// on each connection.
@@ -70,7 +77,13 @@ const (
 	DefaultDrainTimeout   = 2 * time.Second
 	DefaultProbeTimeout   = 2 * time.Second
 	DefaultConnectTimeout = 5 * time.Second
-	DefaultCallTimeout    = 30 * time.Second
+	defaultCallTimeout    = 30 * time.Second
+)
+
+// What AMQP has 16 bits for.
+const (
+	maxHeartbeat = math.MaxUint16 * time.Second
+	maxPrefetch  = math.MaxUint16
 )
 
 func (p Plan) withDefaults() Plan {
@@ -83,7 +96,7 @@ func (p Plan) withDefaults() Plan {
 	fill(&p.DrainTimeout, DefaultDrainTimeout)
 	fill(&p.ProbeTimeout, DefaultProbeTimeout)
 	fill(&p.ConnectTimeout, DefaultConnectTimeout)
-	fill(&p.CallTimeout, DefaultCallTimeout)
+	fill(&p.CallTimeout, defaultCallTimeout)
 	if p.Dial == nil {
 		p.Dial = (&net.Dialer{}).DialContext
 	}
@@ -102,8 +115,11 @@ func (p Plan) Validate() error {
 			report("Endpoints[%d]: empty; make it with ParseEndpoint", i)
 		}
 	}
-	if p.Heartbeat != 0 && (p.Heartbeat < time.Second || p.Heartbeat > 65535*time.Second || p.Heartbeat%time.Second != 0) {
-		report("Heartbeat: %v is not a whole number of seconds from 1s to 65535s", p.Heartbeat)
+	if err := CheckName(p.Name); err != nil {
+		report("Name: %w", err)
+	}
+	if p.Heartbeat != 0 && (p.Heartbeat < time.Second || p.Heartbeat > maxHeartbeat || p.Heartbeat%time.Second != 0) {
+		report("Heartbeat: %v is not a whole number of seconds from 1s to %.0fs", p.Heartbeat, maxHeartbeat.Seconds())
 	}
 	for _, d := range []struct {
 		field string
@@ -128,38 +144,42 @@ func (s Subscription) problems() []error {
 	var problems []error
 	report := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	name := func(field, value string) {
-		if len(value) > 255 { // a short string of AMQP 0-9-1
-			report("%s: %d bytes, and 255 is the most", field, len(value))
+		if err := CheckName(value); err != nil {
+			report("%s: %w", field, err)
 		}
 	}
-	arguments := func(field string, value map[string]any) {
-		if err := table(value).Validate(); err != nil {
-			report("%s: %w", field, err)
+	arguments := func(field string, value map[string]any, names ...string) {
+		for _, problem := range checkArguments(value, names...) {
+			report("%s%s", field, problem)
 		}
 	}
 	if s.Queue == "" && s.Declare == nil {
 		report("Queue: empty, and no Declare that would let the broker name one")
 	}
-	if s.Prefetch < 1 || s.Prefetch > 65535 {
-		report("Prefetch: %d is not between 1 and 65535", s.Prefetch)
+	if s.Prefetch < 1 || s.Prefetch > maxPrefetch {
+		report("Prefetch: %d is not between 1 and %d", s.Prefetch, maxPrefetch)
 	}
 	name("Queue", s.Queue)
 	name("ConsumerTag", s.ConsumerTag)
 	arguments("Arguments", s.Arguments)
 	if s.Declare != nil {
-		arguments("Declare.Arguments", s.Declare.Arguments)
+		for _, problem := range s.Declare.problems() {
+			report("Declare.%s", problem)
+		}
 	}
 	for i, x := range s.Exchanges {
 		if x.Name == "" || (x.Kind == "" && !x.Passive) {
 			report("Exchanges[%d]: a name and a kind are needed", i)
 		}
 		name(fmt.Sprintf("Exchanges[%d].Name", i), x.Name)
-		arguments(fmt.Sprintf("Exchanges[%d].Arguments", i), x.Arguments)
+		name(fmt.Sprintf("Exchanges[%d].Kind", i), x.Kind)
+		arguments(fmt.Sprintf("Exchanges[%d].Arguments", i), x.Arguments, "alternate-exchange")
 	}
 	for i, b := range s.Bindings {
 		if b.Exchange == "" {
 			report("Bindings[%d].Exchange: empty (every queue is bound to the default exchange already)", i)
 		}
+		name(fmt.Sprintf("Bindings[%d].Exchange", i), b.Exchange)
 		name(fmt.Sprintf("Bindings[%d].RoutingKey", i), b.RoutingKey)
 		arguments(fmt.Sprintf("Bindings[%d].Arguments", i), b.Arguments)
 	}

@@ -31,16 +31,16 @@ func TestValidate(t *testing.T) {
 		{"Subscriptions[0].Prefetch:", subscribe(Subscription{Queue: "q"})},
 		{"Subscriptions[0].Prefetch:", subscribe(Subscription{Queue: "q", Prefetch: 65536})},
 		{"Subscriptions[0].ConsumerTag:", subscribe(Subscription{Queue: "q", Prefetch: 1, ConsumerTag: long})},
-		{"Subscriptions[0].Arguments:", subscribe(Subscription{Queue: "q", Prefetch: 1, Arguments: map[string]any{"a": struct{}{}}})},
-		{"Subscriptions[0].Declare.Arguments:", subscribe(Subscription{Prefetch: 1, Declare: &QueueOptions{Arguments: map[string]any{"a": struct{}{}}}})},
+		{`Subscriptions[0].Arguments["a"]: a struct {} cannot be sent`, subscribe(Subscription{Queue: "q", Prefetch: 1, Arguments: map[string]any{"a": struct{}{}}})},
+		{`Subscriptions[0].Declare.Arguments["a"]: a struct {} cannot be sent`, subscribe(Subscription{Prefetch: 1, Declare: &QueueOptions{Arguments: map[string]any{"a": struct{}{}}}})},
 		{"Subscriptions[0].Exchanges[0]:", subscribe(Subscription{Queue: "q", Prefetch: 1, Exchanges: []Exchange{{Name: "x"}}})},
 		{"Subscriptions[0].Exchanges[0].Name:", subscribe(Subscription{Queue: "q", Prefetch: 1, Exchanges: []Exchange{{Name: long, Kind: "topic"}}})},
-		{"Subscriptions[0].Exchanges[0].Arguments:", subscribe(Subscription{
+		{`Subscriptions[0].Exchanges[0].Arguments["a"]: a struct {} cannot be sent`, subscribe(Subscription{
 			Queue: "q", Prefetch: 1, Exchanges: []Exchange{{Name: "x", Kind: "topic", Arguments: map[string]any{"a": struct{}{}}}},
 		})},
 		{"Subscriptions[0].Bindings[0].Exchange:", subscribe(Subscription{Queue: "q", Prefetch: 1, Bindings: []Binding{{}}})},
 		{"Subscriptions[0].Bindings[0].RoutingKey:", subscribe(Subscription{Queue: "q", Prefetch: 1, Bindings: []Binding{{Exchange: "x", RoutingKey: long}}})},
-		{"Subscriptions[0].Bindings[0].Arguments:", subscribe(Subscription{
+		{`Subscriptions[0].Bindings[0].Arguments["a"]: a struct {} cannot be sent`, subscribe(Subscription{
 			Queue: "q", Prefetch: 1, Bindings: []Binding{{Exchange: "x", Arguments: map[string]any{"a": struct{}{}}}},
 		})},
 	}

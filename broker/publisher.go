@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,8 +21,9 @@ var (
 	ErrRefused = errors.New("broker: the broker refused the message")
 )
 
-// Message is what is published: always persistent and mandatory. The names are RabbitMQ's, as those of
-// [Delivery]; texts have at most 255 bytes each. Body and Headers are read until Publish has returned, and
+// Message is what is published: always persistent and mandatory. The fields' names are RabbitMQ's, as those
+// of [Delivery]. Exchange and RoutingKey are names (see [CheckName]), other texts have at most 255 bytes, and
+// Headers holds what [QueueOptions].Arguments may. Body and Headers are read until Publish has returned, and
 // not changed.
 type Message struct {
 	Exchange   string
@@ -51,28 +53,28 @@ type Message struct {
 
 // problem is what would break the connection if amqp091-go found it, amid a frame.
 func (m *Message) problem() error {
-	for _, f := range []struct{ field, value string }{
-		{"Exchange", m.Exchange}, {"RoutingKey", m.RoutingKey}, {"ContentType", m.ContentType},
-		{"ContentEncoding", m.ContentEncoding}, {"CorrelationID", m.CorrelationID}, {"ReplyTo", m.ReplyTo},
-		{"Expiration", m.Expiration}, {"MessageID", m.MessageID}, {"Type", m.Type}, {"UserID", m.UserID}, {"AppID", m.AppID},
+	for _, f := range []struct {
+		field, value string
+		check        func(string) error
+	}{
+		{"Exchange", m.Exchange, CheckName}, {"RoutingKey", m.RoutingKey, CheckName},
+		{"ContentType", m.ContentType, checkShortString}, {"ContentEncoding", m.ContentEncoding, checkShortString},
+		{"CorrelationID", m.CorrelationID, checkShortString}, {"ReplyTo", m.ReplyTo, checkShortString},
+		{"Expiration", m.Expiration, checkShortString}, {"MessageID", m.MessageID, checkShortString},
+		{"Type", m.Type, checkShortString}, {"UserID", m.UserID, checkShortString}, {"AppID", m.AppID, checkShortString},
 	} {
-		if err := fits(f.value); err != nil {
+		if err := f.check(f.value); err != nil {
 			return fmt.Errorf("broker: publish: %s: %w", f.field, err)
 		}
 	}
-	return nil
-}
-
-// fits tells whether the text is a short string of AMQP 0-9-1.
-func fits(text string) error {
-	if len(text) > 255 {
-		return fmt.Errorf("%d bytes, and 255 is the most", len(text))
+	if err := checkHeaders(m.Headers); err != nil {
+		return fmt.Errorf("broker: publish: Headers%w", err)
 	}
 	return nil
 }
 
 // publishing is the message as amqp091-go takes it.
-func (m *Message) publishing(headers amqp.Table) amqp.Publishing {
+func (m *Message) publishing() amqp.Publishing {
 	timestamp := m.Timestamp
 	switch {
 	case m.NoTimestamp:
@@ -81,7 +83,7 @@ func (m *Message) publishing(headers amqp.Table) amqp.Publishing {
 		timestamp = time.Now()
 	}
 	return amqp.Publishing{
-		Headers:         headers,
+		Headers:         table(m.Headers),
 		ContentType:     m.ContentType,
 		ContentEncoding: m.ContentEncoding,
 		DeliveryMode:    amqp.Persistent,
@@ -118,8 +120,14 @@ type Publisher struct {
 	inFlight map[string]*Confirm // by message id
 }
 
-// window is how many messages may await their confirm; the buffer for basic.return must hold as many.
-const window = 256
+const (
+	// window is how many messages may await their confirm; the buffer for basic.return must hold as many.
+	window = 256
+	// idLength is how much of a message's id is the publisher's own: 60 random bits.
+	idLength = 12
+	// reasonDelay is how much later than its end the reason for it may come.
+	reasonDelay = time.Second
+)
 
 // OpenPublisher connects. The plan's subscriptions are not used. The publisher must be ended with Close.
 func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
@@ -131,7 +139,7 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 	p := &Publisher{
 		session:  s,
 		window:   make(chan struct{}, window),
-		ids:      rand.Text()[:12] + "-",
+		ids:      rand.Text()[:idLength] + "-",
 		inFlight: map[string]*Confirm{},
 	}
 	err = s.guarded(ctx, func() error {
@@ -169,16 +177,16 @@ type Confirm struct {
 // returns until it has an answer: until then the message keeps its place. Of two messages with one
 // MessageID the second waits for the first's confirm. At most 256 messages may await their confirm,
 // beyond that Publish waits, as it does while the broker is blocked by an alarm.
+//
+// The error is ctx's, or an *Error if the connection or the channel broke. With any other, which names the
+// field that AMQP cannot carry, nothing was sent. When ctx ends amid the writing of a message, the connection
+// is aborted, since nothing can follow half a frame.
 func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if err := m.problem(); err != nil {
 		return nil, err
-	}
-	headers := table(m.Headers)
-	if err := headers.Validate(); err != nil {
-		return nil, fmt.Errorf("broker: publish: Headers: %w", err)
 	}
 	select {
 	case p.window <- struct{}{}:
@@ -200,7 +208,7 @@ func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 
 	stop := context.AfterFunc(ctx, func() { p.session.abort(context.Cause(ctx)) })
 	defer stop()
-	deferred, err := p.channel.PublishWithDeferredConfirm(m.Exchange, m.RoutingKey, true, false, m.publishing(headers))
+	deferred, err := p.channel.PublishWithDeferredConfirm(m.Exchange, m.RoutingKey, true, false, m.publishing())
 	if err != nil {
 		c.unroutable() // releases the id
 		<-p.window
@@ -286,7 +294,7 @@ func (c *Confirm) unroutable() bool {
 }
 
 // failure explains an error by why the channel closed. amqp091-go closes it in the background after a
-// failed write, so the reason may come a moment later.
+// failed write, so the reason may come later.
 func (p *Publisher) failure(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -297,7 +305,7 @@ func (p *Publisher) failure(err error) error {
 				err = reply
 			}
 			p.reason = p.session.newError("publish", ScopeChannel, "", err)
-		case <-time.After(time.Second):
+		case <-time.After(reasonDelay):
 			return p.session.newError("publish", ScopeChannel, "", err)
 		}
 	}
@@ -320,12 +328,11 @@ func (p *Publisher) DeclareQueue(ctx context.Context, name string, o QueueOption
 	if name == "" {
 		return errors.New("broker: declare queue: a name is needed")
 	}
-	if err := fits(name); err != nil {
-		return fmt.Errorf("broker: declare queue: name: %w", err)
+	if err := CheckName(name); err != nil {
+		return fmt.Errorf("broker: declare queue %.40q: name: %w", name, err)
 	}
-	arguments := table(o.Arguments)
-	if err := arguments.Validate(); err != nil {
-		return fmt.Errorf("broker: declare queue %s: Arguments: %w", name, err)
+	if problems := o.problems(); problems != nil {
+		return fmt.Errorf("broker: declare queue %q: %s", name, strings.Join(problems, ", "))
 	}
 	s := p.session
 	return s.guarded(ctx, func() error {
@@ -333,7 +340,7 @@ func (p *Publisher) DeclareQueue(ctx context.Context, name string, o QueueOption
 		if err != nil {
 			return s.newError("open channel", ScopeChannel, name, err)
 		}
-		if _, err := channel.QueueDeclare(name, o.Durable, o.AutoDelete, o.Exclusive, false, arguments); err != nil {
+		if _, err := channel.QueueDeclare(name, o.Durable, o.AutoDelete, o.Exclusive, false, table(o.Arguments)); err != nil {
 			failure := s.newError("declare queue", ScopeChannel, name, err)
 			_ = channel.Close()
 			return failure
@@ -357,10 +364,12 @@ func (p *Publisher) Blocked() bool { return p.session.Blocked() }
 // BlockedChanges tells when the broker stops and starts accepting messages because of an alarm.
 func (p *Publisher) BlockedChanges() <-chan Blocked { return p.session.BlockedChanges() }
 
-// Close waits for nothing that is still unconfirmed; it ends the connection gracefully, or past ctx at
-// once.
+// Close waits for nothing that is still unconfirmed. It ends the connection gracefully; past ctx, and under
+// an alarm, when the broker does not read that it ends, at once. The error is nil, or an *Error if it was
+// not graceful; the connection is gone in any case.
 func (p *Publisher) Close(ctx context.Context) error {
 	p.unguard()
 	p.guarded.Wait()
+	p.session.hurry()
 	return p.session.Close(ctx)
 }

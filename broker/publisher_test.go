@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"sync"
@@ -189,11 +190,14 @@ func TestPublishWithAnEndedContext(t *testing.T) {
 }
 
 func TestPublishWhatCannotBeEncoded(t *testing.T) {
+	cycle := map[string]any{}
+	cycle["again"] = cycle
 	queue, _ := declare(t, nil)
 	p := publisher(t, rabbittest.Shared(t).URL())
 	for what, m := range map[string]broker.Message{
 		"a struct in a header": {RoutingKey: queue, Headers: map[string]any{"a": struct{}{}}},
 		"a long routing key":   {RoutingKey: strings.Repeat("k", 256)},
+		"an endless header":    {RoutingKey: queue, Headers: cycle},
 		"a long app id":        {RoutingKey: queue, AppID: strings.Repeat("a", 256)},
 	} {
 		if err := send(t, p, m); err == nil {
@@ -202,6 +206,25 @@ func TestPublishWhatCannotBeEncoded(t *testing.T) {
 	}
 	if err := send(t, p, broker.Message{RoutingKey: queue}); err != nil {
 		t.Errorf("the next one: %v", err)
+	}
+}
+
+// amqp091-go sends an int as 32 bits, and what does not fit into them would arrive as another number.
+func TestPublishLargeNumbers(t *testing.T) {
+	queue, channel := declare(t, nil)
+	p := publisher(t, rabbittest.Shared(t).URL())
+	for _, n := range []int{0, -1, math.MaxInt32, math.MinInt32, math.MaxInt32 + 1, math.MinInt32 - 1, math.MaxInt64} {
+		headers := map[string]any{"n": n, "in": []any{map[string]any{"n": n}}}
+		if err := send(t, p, broker.Message{RoutingKey: queue, Headers: headers}); err != nil {
+			t.Fatal(err)
+		}
+		d, ok, err := channel.Get(queue, true)
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		if want := fmt.Sprintf("map[in:[map[n:%d]] n:%d]", n, n); fmt.Sprint(d.Headers) != want {
+			t.Errorf("got %v, want %s", d.Headers, want)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ type Session struct {
 	losses     chan Loss
 	blocked    chan Blocked
 	isBlocked  atomic.Bool
+	impatient  atomic.Bool // not to be closed gracefully while it is blocked
 
 	ending  atomic.Bool   // Close or Abort began: what breaks now is no loss
 	ended   chan struct{} // closed with ending
@@ -33,7 +34,7 @@ type Session struct {
 	watches sync.WaitGroup
 }
 
-// Loss tells that something broke that had worked.
+// Loss tells that something broke which had worked.
 type Loss struct {
 	// Generation is that of the session which reports.
 	Generation uint64
@@ -51,9 +52,13 @@ type Blocked struct {
 	Reason     string
 }
 
-// Open connects and opens the control channel; nothing is consumed yet. The endpoints are tried from
-// first on, modulo their number. It ends when ctx does, and needs no longer than the plan's
-// ConnectTimeout plus the time to find a peer silent. Every error is an *Error, or of Validate.
+// alarms is how many changes of an alarm may wait for watchBlocked, which never waits itself.
+const alarms = 16
+
+// Open connects and opens the control channel; nothing is consumed yet. The generation is a number of the
+// caller's choice, by which losses and deliveries tell where they come from. The endpoints are tried from
+// first on, modulo their number. Open ends when ctx does, and needs no longer than the plan's ConnectTimeout
+// plus the time to find a peer silent. Every error is an *Error, or of Validate.
 func Open(ctx context.Context, plan Plan, generation uint64, first int) (*Session, error) {
 	if err := plan.Validate(); err != nil {
 		return nil, err
@@ -76,7 +81,7 @@ func Open(ctx context.Context, plan Plan, generation uint64, first int) (*Sessio
 	// Registered before anything else can happen on the connection, each with a buffer:
 	// amqp091-go drops a notification that nobody takes.
 	closed := l.amqp.NotifyClose(make(chan *amqp.Error, 1))
-	blocked := l.amqp.NotifyBlocked(make(chan amqp.Blocking, 16))
+	blocked := l.amqp.NotifyBlocked(make(chan amqp.Blocking, alarms))
 	s.watches.Go(func() { s.watch(closed) })
 	s.watches.Go(func() { s.watchBlocked(blocked) })
 
@@ -136,6 +141,9 @@ func (s *Session) watchBlocked(changes <-chan amqp.Blocking) {
 	for b := range changes {
 		s.isBlocked.Store(b.Active)
 		s.link.conn.setPatient(b.Active)
+		if b.Active && s.impatient.Load() {
+			s.abort(errBlocked)
+		}
 		select { // this goroutine is the only sender, so there is room after this
 		case <-s.blocked:
 		default:
@@ -192,6 +200,14 @@ func (s *Session) Close(ctx context.Context) error {
 	})
 	s.Abort()
 	return err
+}
+
+// hurry makes the close, that follows or has begun, one that waits for no alarm to end.
+func (s *Session) hurry() {
+	s.impatient.Store(true)
+	if s.Blocked() { // or watchBlocked sees it from now on
+		s.abort(errBlocked)
+	}
 }
 
 // Abort ends the session at once, without a word to the broker, and waits until nothing of it is

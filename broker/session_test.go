@@ -174,6 +174,31 @@ func TestOpenRefused(t *testing.T) {
 	}
 }
 
+// RabbitMQ takes names of 255 bytes, so nothing shorter is refused.
+func TestTheLongestNames(t *testing.T) {
+	long := func(c string) string { return t.Name() + strings.Repeat(c, (255-len(t.Name()))/len(c)) }
+	for _, c := range []string{"x", "é", "蜂"} {
+		name := long(c)
+		s := broker.Subscription{
+			Queue: name, ConsumerTag: name, Prefetch: 1, Arguments: map[string]any{name: name},
+			Declare: &broker.QueueOptions{AutoDelete: true, Arguments: map[string]any{
+				"x-dead-letter-exchange": name, "x-dead-letter-routing-key": name, name: map[string]any{name: name},
+			}},
+			Exchanges: []broker.Exchange{{Name: name, Kind: "topic", AutoDelete: true, Arguments: map[string]any{"alternate-exchange": name}}},
+			Bindings:  []broker.Binding{{Exchange: name, RoutingKey: name, Arguments: map[string]any{name: name}}},
+		}
+		plan := planFor(t, rabbittest.Shared(t).URL(), s)
+		plan.Name = name
+		consumer := consume(t, open(t, plan), 0)
+		if err := send(t, publisher(t, rabbittest.Shared(t).URL()), broker.Message{Exchange: name, RoutingKey: name}); err != nil {
+			t.Fatal(err)
+		}
+		if d := receive(t, consumer); d.Queue != name || d.ConsumerTag != name || d.RoutingKey != name || d.Exchange != name {
+			t.Errorf("came as %+v", d)
+		}
+	}
+}
+
 func TestProbeOfAHealthyBroker(t *testing.T) {
 	s := open(t, planFor(t, rabbittest.Shared(t).URL()))
 	for range 100 { // each begins while the answer to the last one is being digested

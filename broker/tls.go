@@ -6,18 +6,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 )
 
 // TLSFunc is asked for the TLS configuration before each dial of an amqps endpoint, so that renewed
-// certificates are picked up by the next revival. The returned value is not modified. It may be
-// called from several goroutines at once and must honour ctx.
+// certificates are picked up by the next revival. The returned value is not modified; nil stands for the
+// system's authorities. It may be called from several goroutines at once and should honour ctx.
 type TLSFunc func(ctx context.Context) (*tls.Config, error)
-
-// StaticTLS serves one configuration for every dial.
-func StaticTLS(config *tls.Config) TLSFunc {
-	return func(context.Context) (*tls.Config, error) { return config, nil }
-}
 
 // TLSFiles names PEM files, read anew at each dial. Verification of the server is always on.
 type TLSFiles struct {
@@ -29,7 +25,7 @@ type TLSFiles struct {
 	ServerName string
 }
 
-// Load is a TLSFunc.
+// Load reads the files. It is a [TLSFunc].
 func (f TLSFiles) Load(context.Context) (*tls.Config, error) {
 	config := &tls.Config{ServerName: f.ServerName, MinVersion: tls.VersionTLS12}
 	if f.CA != "" {
@@ -68,6 +64,15 @@ func hardened(config *tls.Config, e Endpoint) *tls.Config {
 	return config
 }
 
+// secure makes the TLS handshake, which calls functions of the configuration.
+func secure(ctx context.Context, socket *conn, config *tls.Config) (net.Conn, error) {
+	client := tls.Client(socket, config)
+	_, err := ask(ctx, "the TLS configuration", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, client.HandshakeContext(ctx)
+	}, nil)
+	return tlsConn{client, socket}, err
+}
+
 // tlsConn notes the errors of TLS on the socket, which sees only its records: with TLS 1.3 a server
 // refuses the client's certificate after the handshake.
 type tlsConn struct {
@@ -84,9 +89,15 @@ func (c tlsConn) Write(p []byte) (int, error) {
 }
 
 func (c tlsConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	n, err := c.read(p)
 	if err != nil {
 		c.socket.fail(err)
 	}
 	return n, err
+}
+
+// read may call what the configuration has for session tickets and renegotiation.
+func (c tlsConn) read(p []byte) (n int, err error) {
+	defer caught("the TLS configuration", &err)
+	return c.Conn.Read(p)
 }

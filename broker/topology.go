@@ -4,14 +4,23 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// QueueOptions are the properties a queue is declared with. A queue that exists with other ones
+// QueueOptions are the properties that a queue is declared with. If it exists with other ones, that
 // fails with class Precondition.
 type QueueOptions struct {
 	Durable    bool
 	AutoDelete bool
 	Exclusive  bool
-	// Arguments, e.g. x-queue-type: quorum. Values are those an AMQP table can hold.
+	// Arguments, e.g. x-queue-type: quorum. A value is nil, a bool, string, []byte or time.Time, a float, an
+	// integer of any type but uint and uint64, or a []any or map[string]any of such, up to 32 deep.
 	Arguments map[string]any
+}
+
+// problems are what keeps the queue from being declared, each with its field.
+func (o QueueOptions) problems() (problems []string) {
+	for _, problem := range checkArguments(o.Arguments, "x-dead-letter-exchange", "x-dead-letter-routing-key") {
+		problems = append(problems, "Arguments"+problem)
+	}
+	return problems
 }
 
 // Exchange is an exchange to declare, or with Passive to expect.

@@ -54,7 +54,9 @@ func (t tripped) apply(s *supervisor) error {
 		sub.tripped = true
 		sub.trips++
 		trip, pause := sub.trips, sub.spec.Breaker.Pause
-		s.noteOf(sub, fmt.Sprintf("%d failures in a row: to be paused for %v", sub.spec.Breaker.Failures, pause))
+		s.noteOf(sub, NoteBreakerOpen, Evidence{
+			Note: fmt.Sprintf("%d failures in a row: to be paused for %v", sub.spec.Breaker.Failures, pause),
+		})
 		s.steer(sub)
 		time.AfterFunc(pause, func() { s.post(rested{sub, trip}) })
 	}
@@ -70,6 +72,7 @@ type rested struct {
 func (r rested) apply(s *supervisor) error {
 	if r.sub.tripped && r.sub.trips == r.trip { // else Resume was called meanwhile
 		r.sub.untrip()
+		s.noteOf(r.sub, NoteBreakerClosed, Evidence{Note: "the breaker's pause is over: to be resumed"})
 		s.steer(r.sub)
 	}
 	return nil

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-
-	"github.com/everhop/everhop/fsm"
 )
 
 // errEnded means that Commit is called no more: what it has not made last is not acknowledged.
@@ -23,7 +21,7 @@ func (d *dispatcher) commit() (err error) {
 			err = fmt.Errorf("consumer: Commit panicked: %v\n%s", r, debug.Stack())
 		}
 		if err != nil && !errors.Is(err, Requeue) {
-			d.logger.Error().Err(err).Str(fsm.FieldQueue, d.spec.Queue).
+			d.logger.Error().Err(err).Str(FieldQueue, d.spec.Queue).
 				Msgf("commit failed; nothing is acknowledged, and it is tried again in %v", d.spec.RequeuePause)
 		}
 	}()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -25,8 +26,8 @@ type Config struct {
 	// Subscriptions share one connection, each on a channel of its own. At least one.
 	Subscriptions []Subscription
 
-	// Name is the connection's name at the broker and the machine's in the events. Defaults to the
-	// program's name.
+	// Name is the connection's name at the broker and the machine's in the events: at most 255 bytes of
+	// UTF-8, as all names. Defaults to the program's name.
 	Name string
 	// Credentials is asked before each dial. Defaults to those in the URL.
 	Credentials broker.CredentialsFunc
@@ -78,9 +79,9 @@ type Config struct {
 	// Logger gets one line per event, and one per delivery whose handler failed, from several
 	// goroutines: its writer must allow that, as files do (see zerolog.SyncWriter). Defaults to silence.
 	Logger zerolog.Logger
-	// Journal is where the events are committed; one in files is opened with [fsm.OpenJournal], by its
-	// own options, and closed after Run. A journal with a method Sync is synced when Consuming is lost,
-	// and in the end. Defaults to the last 1024 events in memory.
+	// Journal is where the events are committed; one in files is opened with journal.Open (package
+	// fsm/journal) and closed after Run. An [fsm.Syncer] is synced when Consuming is lost, and in the
+	// end. Defaults to the last 1024 events in memory.
 	Journal fsm.Journal
 	// Observers see every committed event, in order, each on a goroutine of its own: they can neither
 	// delay the consumer nor break it. One that falls 1024 events behind is told of the gap. The Apply of
@@ -174,7 +175,7 @@ const (
 // withDefaults fills a copy.
 func (c Config) withDefaults() Config {
 	if c.Name == "" {
-		c.Name = filepath.Base(os.Args[0])
+		c.Name = strings.ToValidUTF8(filepath.Base(os.Args[0]), "?")
 	}
 	c.DrainTimeout = or(c.DrainTimeout, broker.DefaultDrainTimeout)
 	c.ProbeTimeout = or(c.ProbeTimeout, broker.DefaultProbeTimeout)

@@ -34,6 +34,7 @@ func TestConfigProblems(t *testing.T) {
 			Subscriptions: []consumer.Subscription{{Queue: "q", Handler: ignore}},
 		}
 	}
+	long := strings.Repeat("x", 256)
 	for _, c := range []struct {
 		name  string
 		spoil func(*consumer.Config)
@@ -53,6 +54,18 @@ func TestConfigProblems(t *testing.T) {
 		{"arguments that AMQP cannot carry", func(c *consumer.Config) {
 			c.Subscriptions[0].Arguments = map[string]any{"x": struct{}{}}
 		}, []string{"Subscriptions[0].Arguments"}},
+		{"a long virtual host", func(c *consumer.Config) {
+			c.URLs = append(c.URLs, "amqp://127.0.0.1/"+long)
+		}, []string{"URL 2", "the virtual host", "256 bytes, and 255 is the most"}},
+		{"long names", func(c *consumer.Config) {
+			s := &c.Subscriptions[0]
+			c.Name, s.Queue, s.ConsumerTag, s.Retry.ParkingQueue = long, long, long, long
+			s.Bindings = []broker.Binding{{Exchange: long, RoutingKey: long}}
+		}, []string{"Name", "Subscriptions[0].Queue", "Subscriptions[0].ConsumerTag", "Subscriptions[0].Retry.ParkingQueue",
+			"Subscriptions[0].Bindings[0].Exchange", "Subscriptions[0].Bindings[0].RoutingKey"}},
+		{"a name too long to make a parking queue of", func(c *consumer.Config) {
+			c.Subscriptions[0].Queue = strings.Repeat("q", 250)
+		}, []string{"Subscriptions[0].Retry.ParkingQueue", "257 bytes"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config := good()
@@ -76,8 +89,10 @@ func TestConfigProblems(t *testing.T) {
 // TestLogFields: a log line has the names of the journal, so that the log can be read as one.
 func TestLogFields(t *testing.T) {
 	var full fsm.Event
+	var why consumer.Evidence
 	fill(reflect.ValueOf(&full).Elem())
-	full.Kind = fsm.KindTransition
+	fill(reflect.ValueOf(&why).Elem())
+	full.Kind, full.Evidence = fsm.KindTransition, why.Event()
 	var buffer bytes.Buffer
 	consumer.LogLines(zerolog.New(&buffer)).Apply(full)
 	var line, event map[string]any
@@ -109,7 +124,7 @@ func fill(v reflect.Value) {
 		case reflect.Uint64:
 			f.SetUint(7)
 		case reflect.Struct:
-			if f.Type() != reflect.TypeFor[time.Time]() {
+			if f.Type() != reflect.TypeFor[time.Time]() && f.Type() != reflect.TypeFor[fsm.Details]() {
 				fill(f)
 			}
 		}
@@ -127,8 +142,8 @@ func TestLogLevels(t *testing.T) {
 		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.Revived}, "info"},
 		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.ConnectionError}, "warn"},
 		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.HeartbeatFailed}, "warn"},
-		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.ReviveFailed, Evidence: fsm.Evidence{Attempt: 4}}, "warn"},
-		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.ReviveFailed, Evidence: fsm.Evidence{Attempt: 5}}, "debug"},
+		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.ReviveFailed, Evidence: consumer.Evidence{Attempt: 4}.Event()}, "warn"},
+		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.ReviveFailed, Evidence: consumer.Evidence{Attempt: 5}.Event()}, "debug"},
 		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.FatalError}, "error"},
 		{fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.RetriesExhausted}, "error"},
 		{fsm.Event{Kind: fsm.KindRejected, Trigger: consumer.Connect}, "warn"},

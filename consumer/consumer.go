@@ -37,6 +37,7 @@ func New(config Config) (*Consumer, error) {
 	if err := errors.Join(config.validate(), err); err != nil {
 		return nil, err
 	}
+	config.URLs = nil // the plan has the endpoints; these hold passwords, and whoever prints a Consumer would see them
 	if config.GiveUpOn != nil {
 		config.GiveUpOn = slices.Clone(config.GiveUpOn)
 	}
@@ -59,7 +60,7 @@ func New(config Config) (*Consumer, error) {
 			return nil, err
 		}
 	}
-	if _, err := machine.Record(fsm.KindBoot, fsm.Evidence{Note: "everhop " + broker.Version()}); err != nil {
+	if _, err := machine.Record(fsm.KindBoot, "", fsm.Evidence{Note: "everhop " + broker.Version()}); err != nil {
 		return nil, err
 	}
 	return c, nil

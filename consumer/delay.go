@@ -36,9 +36,8 @@ func delayQueue(queue string, after time.Duration) (name string, o broker.QueueO
 	if queue == "" || strings.HasPrefix(name, "amq.") {
 		return "", o, fmt.Errorf("%w from queue %q: only the broker may declare %q", errDelay, queue, name)
 	}
-	if len(name) > 255 { // a short string of AMQP 0-9-1
-		return "", o, fmt.Errorf("%w from queue %s: the name of its delay queue, %s, has %d bytes, and 255 is the most",
-			errDelay, queue, name, len(name))
+	if err := broker.CheckName(name); err != nil {
+		return "", o, fmt.Errorf("%w from queue %s: the name of its delay queue, %s: %w", errDelay, queue, name, err)
 	}
 	return name, broker.QueueOptions{Durable: true, Arguments: map[string]any{
 		"x-queue-type":              "classic", // the lease of a quorum queue is not renewed (RabbitMQ 3.10)

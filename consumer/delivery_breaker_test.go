@@ -25,7 +25,7 @@ func breaking(t *testing.T, fails func(n int) bool) *rig {
 	}
 	r.publish(5)
 	r.start()
-	r.awaitNote(0, "3 failures in a row: to be paused for 500ms")
+	r.awaitNote(0, consumer.NoteBreakerOpen)
 	return r
 }
 

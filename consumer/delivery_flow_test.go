@@ -29,14 +29,16 @@ func TestPauseGivesBack(t *testing.T) {
 	if n := r.consumers(); n != 0 {
 		t.Errorf("the broker counts %d consumers", n)
 	}
-	r.awaitNote(0, "to be paused")
-	r.awaitNote(0, "paused; 8 deliveries not begun went back to the queue")
+	r.awaitNote(0, consumer.NotePauseRequested)
+	if e := consumer.EvidenceOf(r.awaitNote(0, consumer.NotePaused)); e.ReturnedUnstarted != 8 {
+		t.Errorf("%+v", e)
+	}
 	close(d.let)
 	r.awaitDepth(r.queue, 8, 0)
 	r.awaitState(consumer.Consuming)
 	r.wantStats(consumer.Stats{Handled: 2, GivenBack: 8})
 	r.must(r.c.Resume(0))
-	r.awaitNote(0, "consuming, prefetch 10")
+	r.awaitNote(0, consumer.NoteResumed)
 	r.awaitDepth(r.queue, 0, 0)
 	r.stop()
 	r.wantStats(consumer.Stats{Handled: 10, GivenBack: 8})
@@ -50,7 +52,7 @@ func TestPauseLastsOverCuts(t *testing.T) {
 	r.start()
 	r.awaitBusy(d, 2)
 	r.must(r.c.Pause(0))
-	r.awaitNote(0, "paused;")
+	r.awaitNote(0, consumer.NotePaused)
 	for range 2 {
 		n := r.events()
 		r.proxy.Reset()
@@ -118,7 +120,7 @@ func TestSetConcurrencyUpAndDown(t *testing.T) {
 	r.must(r.c.SetConcurrency(0, 6))
 	r.awaitBusy(d, 6)
 	r.must(r.c.SetConcurrency(0, 2))
-	r.awaitNote(0, "concurrency 2")
+	r.awaitNote(0, consumer.NoteConcurrencyRequested)
 	for range 4 { // none takes the place of these
 		d.let <- struct{}{}
 	}
@@ -142,8 +144,8 @@ func TestConsumerTimeoutWarning(t *testing.T) {
 	r, d := desks(t, 1, 1, 1)
 	r.config.ConsumerTimeout = 500 * time.Millisecond
 	r.start()
-	e := r.awaitNote(0, "delivery tag 1 has been unacknowledged")
-	if e.Queue != r.queue || e.Class != string(broker.Precondition) {
+	e := r.awaitNote(0, consumer.NoteOverdue)
+	if e := consumer.EvidenceOf(e); e.Queue != r.queue || e.Class != string(broker.Precondition) {
 		t.Errorf("%+v", e)
 	}
 	close(d.let)

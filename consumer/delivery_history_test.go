@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"github.com/everhop/everhop/fsm"
 )
 
 const (
@@ -74,7 +72,7 @@ func playHistory(p plan) *history {
 	defer h.cutWork()
 	h.d = newDispatcher(h.subscription(), shared{
 		counts: &h.counts, logger: zerolog.Nop(), work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
-		dropped: func(fsm.Evidence) {}, tripped: h.trip,
+		dropped: func(Evidence) {}, tripped: h.trip,
 	})
 	h.play()
 	h.audit()

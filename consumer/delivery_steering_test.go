@@ -35,11 +35,11 @@ func TestConsumerTimeoutWarningAgain(t *testing.T) {
 	r, d := desks(t, 1, 2, 1)
 	r.config.ConsumerTimeout = 500 * time.Millisecond
 	r.start()
-	r.awaitNote(0, "delivery tag 1 has been unacknowledged")
+	r.awaitNote(0, consumer.NoteOverdue)
 	n := r.events()
 	r.proxy.Reset()
 	n = r.awaitEvent(n, consumer.Revived)
-	r.awaitNote(n, "delivery tag 1 has been unacknowledged")
+	r.awaitNote(n, consumer.NoteOverdue)
 	close(d.let)
 	r.stop()
 }
@@ -60,7 +60,7 @@ func TestBreakerPausesAnew(t *testing.T) {
 	}
 	r.publish(1)
 	r.start()
-	r.awaitNote(0, "paused")
+	r.awaitNote(0, consumer.NotePaused)
 	<-time.After(pause / 6)
 	r.must(r.c.Resume(0))
 	for range 3 { // two before the pause, and two after it

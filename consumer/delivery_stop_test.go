@@ -3,7 +3,6 @@ package consumer_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 
 	"github.com/everhop/everhop/consumer"
@@ -26,7 +25,7 @@ func TestSoftStopGivesBack(t *testing.T) {
 	}
 	r.awaitDepth(r.queue, 134, 0)
 	r.wantStats(consumer.Stats{Handled: 16, GivenBack: 84})
-	if e := r.lastEvent(); e.Trigger != consumer.Stop || !strings.Contains(e.Note, "84 deliveries not begun and 0 not finished") {
+	if e := r.lastEvent(); e.Trigger != consumer.Stop || consumer.EvidenceOf(e).ReturnedUnstarted != 84 || consumer.EvidenceOf(e).Unfinished != 0 {
 		t.Errorf("the last event is %+v", e)
 	}
 }
@@ -47,7 +46,7 @@ func TestHardStopGivesBack(t *testing.T) {
 	if err := r.end(); !errors.Is(err, consumer.ErrUndrained) {
 		t.Errorf("Run: %v", err)
 	}
-	if e := r.lastEvent(); e.Trigger != consumer.Stop || !strings.Contains(e.Note, "4 not finished") {
+	if e := r.lastEvent(); e.Trigger != consumer.Stop || consumer.EvidenceOf(e).Unfinished != 4 {
 		t.Errorf("the last event is %+v", e)
 	}
 	r.awaitDepth(r.queue, 20, 0)

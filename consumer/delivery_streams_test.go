@@ -3,7 +3,6 @@ package consumer_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -148,7 +147,7 @@ func TestStreamFromNext(t *testing.T) {
 			if test.cuts == 0 {
 				n := r.events()
 				r.must(r.c.SetPrefetch(0, 30))
-				r.awaitNote(n, "consuming, prefetch 30")
+				r.awaitNote(n, consumer.NotePrefetchSet)
 			}
 			close(let)
 			r.await("all that came to be handled", func() bool { return o.distinct() == messages })
@@ -199,7 +198,7 @@ func TestStreamPausesAndResumes(t *testing.T) {
 		r.await("the handler to get on", func() bool { return o.distinct() >= (i+1)*messages/5 })
 		n := r.events()
 		r.must(r.c.Pause(0))
-		r.awaitNote(n, "paused")
+		r.awaitNote(n, consumer.NotePaused)
 		if n := r.consumers(); n != 0 {
 			t.Errorf("the broker counts %d consumers", n)
 		}
@@ -209,10 +208,10 @@ func TestStreamPausesAndResumes(t *testing.T) {
 			r.awaitEvent(n, consumer.Revived)
 		}
 		r.must(r.c.Resume(0))
-		r.awaitNote(n, "consuming, prefetch ")
+		r.awaitNote(n, consumer.NoteResumed)
 		n = r.events()
 		r.must(r.c.SetPrefetch(0, 30+i))
-		r.awaitNote(n, fmt.Sprintf("consuming, prefetch %d", 30+i))
+		r.awaitNote(n, consumer.NotePrefetchSet)
 	}
 	r.await("every offset", func() bool { return o.distinct() == messages })
 	r.stop()

@@ -3,7 +3,6 @@ package consumer_test
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 
@@ -57,13 +56,13 @@ func (r *rig) awaitBusy(d *desk, n int) {
 	})
 }
 
-// awaitNote waits until the journal holds a note that begins so after the first n events.
-func (r *rig) awaitNote(n int, text string) fsm.Event {
+// awaitNote waits until the journal holds a note of that name after the first n events.
+func (r *rig) awaitNote(n int, name string) fsm.Event {
 	r.Helper()
 	var found fsm.Event
-	r.await("the note "+text, func() bool {
+	r.await("the note "+name, func() bool {
 		for _, e := range r.journal.Events()[n:] {
-			if e.Kind == fsm.KindNote && strings.HasPrefix(e.Note, text) {
+			if e.Kind == fsm.KindNote && e.Name == name {
 				found = e
 				return true
 			}

@@ -9,7 +9,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/broker"
-	"github.com/everhop/everhop/fsm"
 )
 
 // Delivery is one message as the broker delivered it.
@@ -60,7 +59,7 @@ type shared struct {
 	outbox  outbox
 	onStale func(Stale)
 	// dropped and tripped tell the supervisor.
-	dropped func(fsm.Evidence)
+	dropped func(Evidence)
 	tripped func()
 }
 

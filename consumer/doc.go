@@ -83,8 +83,12 @@ package consumer
 //	  errors.go        what Run and the methods return
 //	the lifecycle
 //	  lifecycle.go     the table
+//	  evidence.go      what an event says of its cause
+//	  notes.go         the names of events that change no state
 //	  supervisor.go    the goroutine that decides, and the one way in which something is given up
-//	  liveness.go      silence, probes, handlers that take too long
+//	  clock.go         when the supervisor looks again, and whether it was kept from it
+//	  probe.go         asking a silent broker
+//	  overdue.go       handlers that take too long
 //	  reviving.go      attempts to connect and to revive
 //	  backoff.go       when the next attempt begins
 //	  steer.go         a live consumer becomes what its subscription wants to be

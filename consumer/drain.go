@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/everhop/everhop/fsm"
 )
 
 const (
@@ -126,7 +124,7 @@ func (s *supervisor) finish() error {
 		cancel()
 	}
 	if s.machine.State() != Disconnected {
-		if err := s.fire(Stop, fsm.Evidence{Note: s.leftovers()}); err != nil && s.result == nil {
+		if err := s.fire(Stop, s.leftovers()); err != nil && s.result == nil {
 			s.result = err
 		}
 	}
@@ -134,18 +132,18 @@ func (s *supervisor) finish() error {
 }
 
 // leftovers tells what went back to the queues, or does now, since the consumer was told to stop.
-func (s *supervisor) leftovers() string {
+func (s *supervisor) leftovers() (e Evidence) {
 	now := s.counts.stats()
-	notBegun, notFinished := now.GivenBack-s.before.GivenBack, now.Requeued-s.before.Requeued
+	e.ReturnedUnstarted, e.Unfinished = now.GivenBack-s.before.GivenBack, now.Requeued-s.before.Requeued
 	for _, sub := range s.subscriptions {
 		if sub.live != nil {
-			notFinished += uint64(sub.view.Load().acks.outstanding())
+			e.Unfinished += uint64(sub.view.Load().acks.outstanding())
 		}
 	}
-	if notBegun+notFinished == 0 {
-		return ""
+	if e.ReturnedUnstarted+e.Unfinished > 0 {
+		e.Note = fmt.Sprintf("%d deliveries not begun and %d not finished went back to their queues", e.ReturnedUnstarted, e.Unfinished)
 	}
-	return fmt.Sprintf("%d deliveries not begun and %d not finished went back to their queues", notBegun, notFinished)
+	return e
 }
 
 // end leaves nothing behind but functions of the caller's that do not return.
@@ -154,7 +152,7 @@ func (s *supervisor) end() {
 	for _, sub := range s.subscriptions {
 		sub.ended.Store(true)
 	}
-	s.timer.Stop()
+	s.clock.timer.Stop()
 	s.overdue.Stop()
 	s.cancelWork()
 	if s.cancelAttempt != nil {

@@ -17,18 +17,18 @@ import (
 // the consumer is stopping; an index that is not in Config.Subscriptions, and a number out of range, are
 // errors.
 func (c *Consumer) Pause(index int) error {
-	return c.adjust(index, func(sub *subscription) string {
+	return c.adjust(index, NotePauseRequested, func(sub *subscription) Evidence {
 		sub.paused = true
-		return "to be paused"
+		return Evidence{Note: "to be paused"}
 	})
 }
 
 // Resume consumes again after Pause, and at once if it was the Breaker that paused.
 func (c *Consumer) Resume(index int) error {
-	return c.adjust(index, func(sub *subscription) string {
+	return c.adjust(index, NoteResumeRequested, func(sub *subscription) Evidence {
 		sub.paused = false
 		sub.untrip()
-		return "to be resumed"
+		return Evidence{Note: "to be resumed"}
 	})
 }
 
@@ -38,9 +38,9 @@ func (c *Consumer) SetPrefetch(index, prefetch int) error {
 	if prefetch < 1 || prefetch > maxPrefetch {
 		return fmt.Errorf("consumer: SetPrefetch: %d is not between 1 and %d", prefetch, maxPrefetch)
 	}
-	return c.adjust(index, func(sub *subscription) string {
+	return c.adjust(index, NotePrefetchRequested, func(sub *subscription) Evidence {
 		sub.prefetch = prefetch
-		return fmt.Sprintf("prefetch to be %d", prefetch)
+		return Evidence{Prefetch: prefetch, Note: fmt.Sprintf("prefetch to be %d", prefetch)}
 	})
 }
 
@@ -55,20 +55,21 @@ func (c *Consumer) SetConcurrency(index, concurrency int) error {
 			return errors.New("consumer: SetConcurrency: " + problem)
 		}
 	}
-	return c.adjust(index, func(sub *subscription) string {
+	return c.adjust(index, NoteConcurrencyRequested, func(sub *subscription) Evidence {
 		sub.change(func(v *view) { v.concurrency = concurrency })
-		return fmt.Sprintf("concurrency %d", concurrency)
+		return Evidence{Concurrency: concurrency, Note: fmt.Sprintf("concurrency %d", concurrency)}
 	})
 }
 
 // adjustment is a change of a subscription while the consumer runs.
 type adjustment struct {
 	sub   int
-	edit  func(*subscription) (note string)
+	name  string // of the note
+	edit  func(*subscription) Evidence
 	reply chan<- error
 }
 
-func (c *Consumer) adjust(i int, edit func(*subscription) string) error {
+func (c *Consumer) adjust(i int, name string, edit func(*subscription) Evidence) error {
 	if i < 0 || i >= len(c.config.Subscriptions) {
 		return fmt.Errorf("consumer: there is no subscription %d, but %d of them", i, len(c.config.Subscriptions))
 	}
@@ -77,7 +78,7 @@ func (c *Consumer) adjust(i int, edit func(*subscription) string) error {
 	}
 	reply := make(chan error, 1)
 	select {
-	case c.inbox <- adjustment{i, edit, reply}:
+	case c.inbox <- adjustment{i, name, edit, reply}:
 		return <-reply
 	case <-c.done:
 		return ErrNotRunning
@@ -90,7 +91,11 @@ func (a adjustment) apply(s *supervisor) error {
 		return nil
 	}
 	sub := s.subscriptions[a.sub]
-	s.noteOf(sub, a.edit(sub))
+	tripped := sub.tripped
+	s.noteOf(sub, a.name, a.edit(sub))
+	if tripped && !sub.tripped {
+		s.noteOf(sub, NoteBreakerClosed, Evidence{Note: "the breaker is closed by Resume"})
+	}
 	s.steer(sub)
 	a.reply <- nil
 	return nil

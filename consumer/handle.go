@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"github.com/everhop/everhop/fsm"
 )
 
 // handle takes one delivery from its handler to its outcome.
@@ -154,7 +152,7 @@ func (d *dispatcher) report(j job, o outcome) {
 		return
 	}
 	d.counts.failed.Add(1)
-	d.about(d.logger.Warn(), j.Delivery).Err(o.failure.err).Int(fsm.FieldAttempt, o.failure.attempts).
+	d.about(d.logger.Warn(), j.Delivery).Err(o.failure.err).Int(FieldAttempt, o.failure.attempts).
 		Msg("handler failed; " + d.inWords(o))
 	if o.tripped {
 		d.tripped()
@@ -177,6 +175,6 @@ func (d *dispatcher) inWords(o outcome) string {
 
 // about adds to a line which delivery it is about.
 func (d *dispatcher) about(line *zerolog.Event, delivery *Delivery) *zerolog.Event {
-	return line.Str(fsm.FieldQueue, delivery.Queue).Uint64(fsm.FieldGeneration, delivery.Generation).
+	return line.Str(FieldQueue, delivery.Queue).Uint64(FieldGeneration, delivery.Generation).
 		Uint64("delivery_tag", delivery.DeliveryTag).Str("message_id", delivery.MessageID)
 }

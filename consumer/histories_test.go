@@ -10,6 +10,7 @@ import (
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // recordHistories is for a new version of the event format; the histories of a version stay as they are:
@@ -29,11 +30,11 @@ func TestHistories(t *testing.T) {
 		t.Run(filepath.Base(history), func(t *testing.T) {
 			var damage error
 			events := 0
-			state, err := fsm.Replay(consumer.Lifecycle(), fsm.Until(fsm.Read(history), &damage))
+			state, err := fsm.Replay(consumer.Lifecycle(), journal.Until(journal.Read(history), &damage))
 			if err := errors.Join(err, damage); err != nil {
 				t.Error(err)
 			}
-			for range fsm.Read(history) {
+			for range journal.Read(history) {
 				events++
 			}
 			if state != consumer.Disconnected || events < 4 {
@@ -50,7 +51,7 @@ func (r *rig) record() {
 		return
 	}
 	dir := r.TempDir()
-	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{})
+	journal, err := journal.Open(dir, journal.Options{})
 	if err != nil {
 		r.Fatal(err)
 	}

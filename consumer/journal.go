@@ -9,7 +9,7 @@ import (
 // projections are the observers that every consumer has.
 func projections(c Config) []func(fsm.Event) {
 	list := []func(fsm.Event){(&logLines{logger: c.Logger}).Apply}
-	if files, ok := c.Journal.(interface{ Sync() error }); ok {
+	if files, ok := c.Journal.(fsm.Syncer); ok {
 		list = append(list, syncJournal(files.Sync, c.Logger))
 	}
 	return list

@@ -13,24 +13,25 @@ import (
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // A journal in files is synced when consuming is lost and in the end, and what it holds obeys the table.
 func TestJournalInFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	files, err := fsm.OpenJournal(dir, fsm.JournalOptions{Sync: fsm.SyncNever})
+	files, err := journal.Open(dir, journal.Options{Sync: journal.SyncNever})
 	if err != nil {
 		t.Fatal(err)
 	}
-	journal := &countedSyncs{FileJournal: files}
+	counted := &countedSyncs{Journal: files}
 	server := brokertest.NewServer(t)
 	if err := server.DeclareQueue("q", nil); err != nil {
 		t.Fatal(err)
 	}
 	c, err := consumer.New(consumer.Config{
 		URLs:    []string{server.URL()},
-		Journal: journal,
+		Journal: counted,
 		Subscriptions: []consumer.Subscription{{
 			Queue: "q", Handler: func(context.Context, *consumer.Delivery) error { return nil },
 		}},
@@ -53,11 +54,11 @@ func TestJournalInFiles(t *testing.T) {
 		}
 	}
 	await("consuming", func() bool { return c.State() == consumer.Consuming })
-	if n := journal.syncs.Load(); n != 0 {
+	if n := counted.syncs.Load(); n != 0 {
 		t.Errorf("%d syncs before anything was lost", n)
 	}
 	server.Inject(brokertest.Now, brokertest.Reset())
-	await("a sync after the loss", func() bool { return journal.syncs.Load() == 1 })
+	await("a sync after the loss", func() bool { return counted.syncs.Load() == 1 })
 	await("consuming again", func() bool { return c.State() == consumer.Consuming })
 	if err := c.Stop(t.Context()); err != nil {
 		t.Error(err)
@@ -65,27 +66,27 @@ func TestJournalInFiles(t *testing.T) {
 	if err := <-ran; err != nil {
 		t.Error(err)
 	}
-	if n := journal.syncs.Load(); n != 2 {
+	if n := counted.syncs.Load(); n != 2 {
 		t.Errorf("%d syncs in the end, want 2", n)
 	}
 	if err := files.Close(); err != nil {
 		t.Error(err)
 	}
 	var damage error
-	state, err := fsm.Replay(consumer.Lifecycle(), fsm.Until(fsm.Read(dir), &damage))
+	state, err := fsm.Replay(consumer.Lifecycle(), journal.Until(journal.Read(dir), &damage))
 	if err != nil || damage != nil || state != consumer.Disconnected {
 		t.Errorf("replayed: %s, %v, %v", state, err, damage)
 	}
 }
 
 type countedSyncs struct {
-	*fsm.FileJournal
+	*journal.Journal
 	syncs atomic.Int64
 }
 
 func (j *countedSyncs) Sync() error {
 	j.syncs.Add(1)
-	return j.FileJournal.Sync()
+	return j.Journal.Sync()
 }
 
 // What cannot be synced is logged, with the event that made it worth while: the loss and the end of a
@@ -102,7 +103,7 @@ func TestJournalSyncFails(t *testing.T) {
 		Backoff: consumer.Backoff{Initial: time.Millisecond, Max: time.Millisecond},
 		Logger:  zerolog.New(log).Level(zerolog.ErrorLevel),
 		Observers: []func(fsm.Event){func(e fsm.Event) {
-			if e.Attempt == 3 {
+			if consumer.EvidenceOf(e).Attempt == 3 {
 				stop()
 			}
 		}},

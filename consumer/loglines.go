@@ -22,39 +22,31 @@ var _ fsm.Projection = (*logLines)(nil)
 
 // Apply logs an event.
 func (l *logLines) Apply(e fsm.Event) {
-	line := l.logger.WithLevel(l.level(e))
+	why := EvidenceOf(e)
+	line := l.logger.WithLevel(l.level(e, why))
 	if line == nil {
 		return
 	}
 	line.Int(fsm.FieldVersion, e.V).
-		Str(fsm.FieldKind, string(e.Kind)).
-		Uint64(fsm.FieldSeq, e.Seq).
+		Str(fsm.FieldKind, string(e.Kind))
+	text := func(field, value string) {
+		if value != "" {
+			line.Str(field, value)
+		}
+	}
+	text(fsm.FieldName, e.Name)
+	line.Uint64(fsm.FieldSeq, e.Seq).
 		Str(fsm.FieldRun, e.Run).
 		Str(fsm.FieldMachine, e.Machine).
 		Str(fsm.FieldFrom, string(e.From)).
 		Str(fsm.FieldTo, string(e.To)).
 		Int64(fsm.FieldInStateMS, e.InStateMS).
 		Int64(fsm.FieldMonoNS, e.MonoNS)
-	text := func(field, value string) {
-		if value != "" {
-			line.Str(field, value)
-		}
-	}
-	number := func(field string, value int64) {
-		if value != 0 {
-			line.Int64(field, value)
-		}
-	}
 	text(fsm.FieldTable, e.Table)
 	text(fsm.FieldTrigger, string(e.Trigger))
-	number(fsm.FieldGeneration, int64(e.Generation))
-	number(fsm.FieldAttempt, int64(e.Attempt))
-	number(fsm.FieldBackoffMS, e.BackoffMS)
-	text(fsm.FieldEndpoint, e.Endpoint)
-	text(fsm.FieldQueue, e.Queue)
-	text(fsm.FieldScope, e.Scope)
-	text(fsm.FieldClass, e.Class)
-	number(fsm.FieldCode, int64(e.Code))
+	for field, value := range e.Details.All() {
+		line.RawJSON(field, value)
+	}
 	text(fsm.FieldError, e.Error)
 	text(fsm.FieldNote, e.Note)
 	line.Msg(message(e))
@@ -71,8 +63,8 @@ func message(e fsm.Event) string {
 }
 
 // level is that of its meaning; a failed attempt may have to show up for the sake of the others.
-func (l *logLines) level(e fsm.Event) zerolog.Level {
-	level := level(e)
+func (l *logLines) level(e fsm.Event, why Evidence) zerolog.Level {
+	level := level(e, why)
 	if e.Trigger != ReviveFailed {
 		return level
 	}
@@ -85,9 +77,9 @@ func (l *logLines) level(e fsm.Event) zerolog.Level {
 	return level
 }
 
-func level(e fsm.Event) zerolog.Level {
+func level(e fsm.Event, why Evidence) zerolog.Level {
 	switch {
-	case e.Kind == fsm.KindRejected, e.Kind == fsm.KindNote && e.Class != "":
+	case e.Kind == fsm.KindRejected, e.Name == NoteStalled, e.Kind == fsm.KindNote && why.Class != "":
 		return zerolog.WarnLevel
 	case e.Kind != fsm.KindTransition:
 		return zerolog.InfoLevel
@@ -98,7 +90,7 @@ func level(e fsm.Event) zerolog.Level {
 	case ConnectionError, ChannelError, HeartbeatFailed, ProcessRestarted:
 		return zerolog.WarnLevel
 	case ReviveFailed:
-		if e.Attempt&(e.Attempt-1) == 0 {
+		if why.Attempt&(why.Attempt-1) == 0 {
 			return zerolog.WarnLevel
 		}
 		return zerolog.DebugLevel

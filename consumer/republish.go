@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/broker"
-	"github.com/everhop/everhop/fsm"
 )
 
 // republisher publishes messages again: into a parking queue, or so that they come back later. It does so
@@ -26,7 +26,8 @@ type republisher struct {
 }
 
 func newRepublisher(plan broker.Plan, logger zerolog.Logger) *republisher {
-	plan.Name += " (republishing)"
+	const enough = 200 // bytes of the name, so that with what is added it is one still
+	plan.Name = strings.ToValidUTF8(plan.Name[:min(len(plan.Name), enough)], "") + " (republishing)"
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -50,7 +51,7 @@ func (r *republisher) park(ctx context.Context, d *Delivery, queue string, why f
 		err = r.declare(ctx, p, queue, broker.QueueOptions{Durable: true})
 		switch class, _ := broker.Classify(err); {
 		case err == nil:
-			r.logger.Info().Str(fsm.FieldQueue, queue).Msg("declared the parking queue, which was missing")
+			r.logger.Info().Str(FieldQueue, queue).Msg("declared the parking queue, which was missing")
 		case class != broker.Precondition: // which says that somebody else just declared it, otherwise
 			return err
 		}

@@ -199,6 +199,20 @@ func TestRepublisherCloses(t *testing.T) {
 			}
 		})
 	})
+	t.Run("under an alarm", func(t *testing.T) { // or it would be left behind when Run returns
+		republishing(t, func(t *testing.T, server *brokertest.Server, r *republisher) {
+			declareIn(t, server, "parked", nil)
+			server.Alarm("low on disk")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := r.park(ctx, delivered("x"), "parked", itFailed); !errors.Is(err, errAlarm) {
+				t.Errorf("got %v", err)
+			}
+			if d := elapsed(func() { r.close(context.Background()) }); d != 0 {
+				t.Errorf("close took %v", d)
+			}
+		})
+	})
 	for name, method := range map[string]string{
 		"opening": "connection.open", "declaring": "queue.declare", "publishing": "basic.ack",
 	} {

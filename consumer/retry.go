@@ -3,6 +3,8 @@ package consumer
 import (
 	"fmt"
 	"time"
+
+	"github.com/everhop/everhop/broker"
 )
 
 // Retry is what happens to a message whose handler returned an error that is no outcome, or panicked.
@@ -84,9 +86,8 @@ func (r Retry) problems() (problems []string) {
 		if r.ParkingQueue == "" {
 			report("ParkingQueue: missing, and Queue has no name to make one of")
 		}
-		if len(r.ParkingQueue) > 255 { // a short string of AMQP 0-9-1
-			report("ParkingQueue: %q has %d bytes, and 255 is the most; by default it is the Queue's name and .parked",
-				r.ParkingQueue, len(r.ParkingQueue))
+		if err := broker.CheckName(r.ParkingQueue); err != nil {
+			report("ParkingQueue: %q: %v; by default it is the Queue's name and .parked", r.ParkingQueue, err)
 		}
 	default:
 		report("Poison: %q is none of %q, %q and %q", r.Poison, DeadLetter, Park, PutBack)

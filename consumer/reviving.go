@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker"
-	"github.com/everhop/everhop/fsm"
 )
 
 // attempted is what came of an attempt to connect or to revive.
@@ -112,7 +111,7 @@ func consume(ctx context.Context, session *broker.Session, wanted []int, intakes
 func (o attempted) apply(s *supervisor) error {
 	s.cancelAttempt()
 	s.cancelAttempt = nil
-	defer s.arm()
+	defer s.setClock()
 	if s.draining {
 		s.discard(o)
 		return nil
@@ -180,11 +179,11 @@ func (s *supervisor) judge(o attempted) error {
 	switch {
 	case s.complete() && connecting:
 		s.entered = time.Now()
-		return s.fire(Connected, fsm.Evidence{})
+		return s.fire(Connected, Evidence{})
 	case s.complete():
 		note := "revived within " + roughly(time.Since(s.entered))
 		s.entered = time.Now()
-		return s.fire(Revived, fsm.Evidence{Attempt: s.schedule.attempt, Note: note})
+		return s.fire(Revived, Evidence{Attempt: s.schedule.attempt, Note: note})
 	case len(o.failures) == 0 && s.session != nil && !connecting:
 		s.schedule.failed() // it did all that it was asked for; more is to be done, and was noted
 		return nil

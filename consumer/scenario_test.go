@@ -321,8 +321,8 @@ func TestScenarioOthersGoOn(t *testing.T) {
 	}
 	r.declare(other)
 	r.awaitEvent(n, consumer.Revived)
-	if e := r.journal.Events(); e[len(e)-1].Generation != 1 {
-		t.Errorf("the healthy connection was replaced: generation %d", e[len(e)-1].Generation)
+	if e := consumer.EvidenceOf(r.lastEvent()); e.Generation != 1 {
+		t.Errorf("the healthy connection was replaced: generation %d", e.Generation)
 	}
 	r.flows()
 	r.stop()
@@ -379,7 +379,7 @@ func (r *rig) lastEndpoint() string {
 	events := r.journal.Events()
 	for i := len(events) - 1; i >= 0; i-- {
 		if events[i].Trigger == consumer.Revived {
-			return events[i].Endpoint
+			return consumer.EvidenceOf(events[i]).Endpoint
 		}
 	}
 	return ""

@@ -29,7 +29,7 @@ func (d *dispatcher) staleOutcomes(deliveries []*Delivery, why error) {
 	if len(deliveries) > 1 {
 		note = fmt.Sprintf("%d outcomes of delivery tags %d to %d dropped", len(deliveries), first.DeliveryTag, last.DeliveryTag)
 	}
-	d.dropped(fsm.Evidence{Generation: first.Generation, Queue: first.Queue, Error: why.Error(), Note: note})
+	d.dropped(Evidence{Generation: first.Generation, Queue: first.Queue, Error: why.Error(), Note: note})
 	if d.onStale == nil {
 		return
 	}
@@ -56,9 +56,9 @@ func (d *dispatcher) tellStale(delivery *Delivery) {
 }
 
 // staleOutcome says that a handler finished after its delivery's channel was gone.
-type staleOutcome struct{ evidence fsm.Evidence }
+type staleOutcome struct{ evidence Evidence }
 
 func (o staleOutcome) apply(s *supervisor) error {
-	s.record(fsm.KindStale, o.evidence)
+	s.record(fsm.KindStale, StaleOutcome, o.evidence)
 	return nil
 }

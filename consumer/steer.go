@@ -30,7 +30,7 @@ func (s *supervisor) steer(sub *subscription) {
 		sub.change(func(v *view) { v.paused = true })
 	}
 	session, acks := s.session, sub.view.Load().acks
-	o := steered{sub: sub, live: sub.live, is: sub.live, intake: want}
+	o := steered{sub: sub, live: sub.live, is: sub.live, was: sub.applied, intake: want}
 	s.background.Go(func() {
 		o.carryOut(session, acks)
 		s.post(o)
@@ -41,7 +41,8 @@ func (s *supervisor) steer(sub *subscription) {
 type steered struct {
 	sub       *subscription
 	live, is  *broker.Consumer // before and after
-	intake    broker.Intake
+	was       broker.Intake
+	intake    broker.Intake // to be
 	givenBack int
 	err       error
 }
@@ -101,18 +102,27 @@ func (o steered) takeOver(s *supervisor) error {
 	if !o.intake.Paused { // look for deliveries again
 		sub.change(func(v *view) { v.paused = false })
 	}
-	s.noteOf(sub, o.note())
+	name, e := o.note()
+	s.noteOf(sub, name, e)
 	s.steer(sub)
 	return nil
 }
 
-func (o steered) note() string {
-	note := "paused"
+func (o steered) note() (name string, e Evidence) {
+	switch {
+	case o.intake.Paused:
+		name, e.Note = NotePaused, "paused"
+	case o.was.Paused:
+		name = NoteResumed
+	default:
+		name = NotePrefetchSet
+	}
 	if !o.intake.Paused {
-		note = fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
+		e.Prefetch, e.Note = o.intake.Prefetch, fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
 	}
 	if o.givenBack > 0 {
-		note += fmt.Sprintf("; %d deliveries not begun went back to the queue", o.givenBack)
+		e.ReturnedUnstarted = uint64(o.givenBack)
+		e.Note += fmt.Sprintf("; %d deliveries not begun went back to the queue", o.givenBack)
 	}
-	return note
+	return name, e
 }

@@ -275,7 +275,7 @@ func TestStaleAcknowledgementIsFenced(t *testing.T) {
 	r.await("the late acknowledgement to be dropped", func() bool { return r.c.Stats().Stale == 1 })
 	r.await("the event", func() bool {
 		for _, e := range r.journal.Events() {
-			if e.Kind == fsm.KindStale && e.Generation == 1 && e.Queue == r.queue {
+			if why := consumer.EvidenceOf(e); e.Name == consumer.StaleOutcome && why.Generation == 1 && why.Queue == r.queue {
 				return true
 			}
 		}

@@ -29,7 +29,7 @@ type supervisor struct {
 	republisher *republisher
 
 	inbox      chan observation
-	timer      *time.Timer
+	clock      clock
 	overdue    *time.Ticker // looks at how long handlers have been at work
 	background sync.WaitGroup
 
@@ -98,7 +98,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		machine:  c.machine,
 		counts:   &c.counts,
 		inbox:    c.inbox,
-		timer:    time.NewTimer(time.Hour),
+		clock:    newClock(),
 		overdue:  time.NewTicker(max(c.config.ConsumerTimeout/20, time.Millisecond)),
 		schedule: schedule{backoff: c.config.Backoff},
 		soft:     c.soft,
@@ -115,7 +115,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			work:    s.work,
 			outbox:  s.republisher,
 			onStale: c.config.OnStale,
-			dropped: func(e fsm.Evidence) { s.post(staleOutcome{e}) },
+			dropped: func(e Evidence) { s.post(staleOutcome{e}) },
 			tripped: func() { s.post(tripped{sub}) },
 		})
 		s.subscriptions = append(s.subscriptions, sub)
@@ -127,7 +127,7 @@ func (s *supervisor) run() error {
 	for _, sub := range s.subscriptions {
 		sub.start()
 	}
-	err := s.fire(Connect, fsm.Evidence{})
+	err := s.fire(Connect, Evidence{})
 	if err == nil {
 		s.begin()
 	}
@@ -159,25 +159,27 @@ func (s *supervisor) next() error {
 	if s.cut {
 		hard = nil
 	}
+	var act func() error
 	select {
 	case o := <-s.inbox:
-		return o.apply(s)
+		act = func() error { return o.apply(s) }
 	case l := <-losses:
-		return s.lost(l)
+		act = func() error { return s.lost(l) }
 	case b := <-blocked:
-		s.noteBlocked(b)
-	case <-s.timer.C:
-		return s.tick()
+		act = func() error { s.noteBlocked(b); return nil }
+	case <-s.clock.timer.C:
+		act = s.tick
 	case <-s.overdue.C:
-		s.warnOverdue()
+		act = func() error { s.warnOverdue(); return nil }
 	case <-soft:
-		s.drain()
+		act = func() error { s.drain(); return nil }
 	case <-hard:
-		return s.cutShort()
+		act = s.cutShort
 	case <-s.deadline:
-		return s.cutShort()
+		act = s.cutShort
 	}
-	return nil
+	s.lookAtClock() // before what may come of it
+	return act()
 }
 
 // post hands over an observation. It returns false once the supervisor is gone: whatever the
@@ -193,7 +195,7 @@ func (s *supervisor) post(o observation) bool {
 
 // fire commits a transition. Its error means that the journal refused: the table is never in the
 // way, since each trigger is fired only in states that have it.
-func (s *supervisor) fire(t fsm.Trigger, e fsm.Evidence) error {
+func (s *supervisor) fire(t fsm.Trigger, e Evidence) error {
 	if s.vetoed {
 		return nil
 	}
@@ -201,23 +203,22 @@ func (s *supervisor) fire(t fsm.Trigger, e fsm.Evidence) error {
 	if e.Endpoint == "" && s.session != nil {
 		e.Endpoint = s.session.Endpoint().String()
 	}
-	_, err := s.machine.Fire(t, e)
+	_, err := s.machine.Fire(t, e.Event())
 	return err
 }
 
 // record commits an event that changes no state. If the journal refuses, the consumer goes on: the
 // next transition will tell.
-func (s *supervisor) record(kind fsm.Kind, e fsm.Evidence) {
-	if _, err := s.machine.Record(kind, e); err != nil {
-		s.config.Logger.Warn().Err(err).Str(fsm.FieldNote, e.Note).Msg("the journal refused an event")
+func (s *supervisor) record(kind fsm.Kind, name string, e Evidence) {
+	if _, err := s.machine.Record(kind, name, e.Event()); err != nil {
+		s.config.Logger.Warn().Err(err).Str(fsm.FieldName, name).Str(fsm.FieldNote, e.Note).Msg("the journal refused an event")
 	}
 }
 
 // noteOf commits a note about one subscription.
-func (s *supervisor) noteOf(sub *subscription, note string) {
-	s.record(fsm.KindNote, fsm.Evidence{
-		Generation: s.generation, Queue: sub.spec.Queue, Scope: string(broker.ScopeSubscription), Note: note,
-	})
+func (s *supervisor) noteOf(sub *subscription, name string, e Evidence) {
+	e.Generation, e.Queue, e.Scope = s.generation, sub.spec.Queue, string(broker.ScopeSubscription)
+	s.record(fsm.KindNote, name, e)
 }
 
 // roughly is a duration for people.
@@ -226,18 +227,6 @@ func roughly(d time.Duration) string {
 		return d.Round(time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
-}
-
-// evidence is what a failure leaves in an event.
-func evidence(e *broker.Error) fsm.Evidence {
-	return fsm.Evidence{
-		Endpoint: e.Endpoint,
-		Queue:    e.Queue,
-		Scope:    string(e.Scope),
-		Class:    string(e.Class),
-		Code:     e.Code,
-		Error:    e.Op + ": " + e.Reason(),
-	}
 }
 
 // lost answers a Loss of the current session.
@@ -250,7 +239,7 @@ func (s *supervisor) lost(l broker.Loss) error {
 	sub := s.subscriptions[l.Consumer.Index()]
 	if sub.live != l.Consumer {
 		e.Note = "loss of a consumer that is not in use any more"
-		s.record(fsm.KindStale, e)
+		s.record(fsm.KindStale, StaleLoss, e)
 		return nil
 	}
 	return s.broken(ChannelError, sub, e)
@@ -258,7 +247,7 @@ func (s *supervisor) lost(l broker.Loss) error {
 
 // broken is the one way in which something that worked is given up: one subscription, or with nil the
 // whole connection. It leads into Reviving, or extends the revival that is under way.
-func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e fsm.Evidence) error {
+func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e Evidence) error {
 	worked := time.Since(s.since)
 	if sub != nil {
 		worked = time.Since(sub.since)
@@ -274,14 +263,14 @@ func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e fsm.Evidence) er
 	default: // Reviving already, or Disconnected and draining
 		s.schedule.extend(worked)
 		e.Note = "lost too, while reviving"
-		s.record(fsm.KindNote, e)
+		s.record(fsm.KindNote, NoteLossWhileReviving, e)
 	}
 	if sub != nil {
 		sub.live, sub.retired = nil, sub.live
 	} else {
 		s.dropSession()
 	}
-	s.arm()
+	s.setClock()
 	return nil
 }
 
@@ -298,11 +287,11 @@ func (s *supervisor) dropSession() {
 }
 
 func (s *supervisor) noteBlocked(b broker.Blocked) {
-	note := "the broker reads again (connection.unblocked)"
+	name, note := NoteUnblocked, "the broker reads again (connection.unblocked)"
 	if b.Active {
-		note = "the broker stopped reading (connection.blocked: " + b.Reason + "); only heartbeats tell that it lives"
+		name, note = NoteBlocked, "the broker stopped reading (connection.blocked: "+b.Reason+"); only heartbeats tell that it lives"
 	}
-	s.record(fsm.KindNote, fsm.Evidence{
+	s.record(fsm.KindNote, name, Evidence{
 		Generation: b.Generation, Endpoint: s.session.Endpoint().String(), Note: note,
 	})
 }

@@ -45,7 +45,7 @@ func bare(t *testing.T, urls ...string) (*supervisor, *broker.Session) {
 		session.Abort()
 		s.background.Wait()
 	})
-	if err := s.fire(Connect, fsm.Evidence{}); err != nil {
+	if err := s.fire(Connect, Evidence{}); err != nil {
 		t.Fatal(err)
 	}
 	s.cancelAttempt = func() {}

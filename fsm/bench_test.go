@@ -2,7 +2,6 @@ package fsm_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/everhop/everhop/fsm"
 )
@@ -15,64 +14,50 @@ func observedDoor(t testing.TB) *fsm.Machine {
 	return m
 }
 
+// evidences are none, and such as were made before.
+func evidences(t testing.TB) map[string]fsm.Evidence {
+	return map[string]fsm.Evidence{
+		"plain":   {},
+		"details": {Details: details(t, `{"gen":1,"endpoint":"rabbit.example.com:5672"}`), Error: "connection reset by peer"},
+	}
+}
+
 func BenchmarkFire(b *testing.B) {
-	m := observedDoor(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := m.Fire("Knock", fsm.Evidence{Generation: 1}); err != nil {
-			b.Fatal(err)
-		}
+	for name, why := range evidences(b) {
+		b.Run(name, func(b *testing.B) {
+			m := observedDoor(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := m.Fire("Knock", why); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
 func TestFireAllocations(t *testing.T) {
-	m := observedDoor(t)
-	allocs := testing.AllocsPerRun(1000, func() {
-		if _, err := m.Fire("Knock", fsm.Evidence{Generation: 1}); err != nil {
-			t.Fatal(err)
+	for name, why := range evidences(t) {
+		m := observedDoor(t)
+		allocs := testing.AllocsPerRun(1000, func() {
+			if _, err := m.Fire("Knock", why); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if allocs > 3 {
+			t.Errorf("Fire allocates %v times with evidence that is %s, want at most 3", allocs, name)
 		}
-	})
-	if allocs > 3 {
-		t.Errorf("Fire allocates %v times, want at most 3", allocs)
 	}
 }
 
-// BenchmarkFireFileJournal is a transition with the default file journal. It may cost 8 µs.
-func BenchmarkFireFileJournal(b *testing.B) {
-	m := newMachine(b, doorTable(b), fsm.Options{Name: "door", Journal: openJournal(b, b.TempDir(), fsm.JournalOptions{})})
+func BenchmarkNewDetails(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := m.Fire("Knock", fsm.Evidence{Generation: 1, Endpoint: "rabbit.example.com:5672"}); err != nil {
+		if _, err := fsm.NewDetails(struct {
+			Generation uint64 `json:"gen"`
+			Endpoint   string `json:"endpoint"`
+		}{1, "rabbit.example.com:5672"}); err != nil {
 			b.Fatal(err)
 		}
-	}
-	if each := b.Elapsed() / time.Duration(b.N); each > 8*time.Microsecond {
-		b.Errorf("%s each", each)
-	}
-}
-
-// BenchmarkReplayFile reads, checks and replays a journal of 100,000 events, at least 300,000 a second.
-func BenchmarkReplayFile(b *testing.B) {
-	const events = 100_000
-	dir := b.TempDir()
-	journal := openJournal(b, dir, fsm.JournalOptions{Sync: fsm.SyncNever})
-	m := newMachine(b, doorTable(b), fsm.Options{Name: "door", Journal: journal})
-	for range events {
-		if _, err := m.Fire("Knock", fsm.Evidence{Generation: 1, Endpoint: "rabbit.example.com:5672"}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	_ = journal.Close()
-	b.ReportAllocs()
-	for b.Loop() {
-		var damage error
-		if _, err := fsm.Replay(doorTable(b), fsm.Until(fsm.Read(dir), &damage)); err != nil || damage != nil {
-			b.Fatal(err, damage)
-		}
-	}
-	rate := events * float64(b.N) / b.Elapsed().Seconds()
-	b.ReportMetric(rate, "events/s")
-	if rate < 300_000 {
-		b.Errorf("%.0f events/s", rate)
 	}
 }

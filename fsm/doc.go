@@ -1,8 +1,7 @@
 // Package fsm is an event-sourced state machine: the state is the fold of a log
 // of events, and nothing changes the state but appending an event to that log.
-// It opens no socket and reads no clock but the one it is given. Files are the
-// business of [OpenJournal] and of the readers alone ([Read], [Records], [Follow]),
-// and the timer by which a [FileJournal] is synced is all that runs by itself.
+// It opens no file and no socket, starts no goroutine, and reads no clock but the
+// one it is given.
 //
 //	            Fire(trigger, evidence)
 //	                     |
@@ -27,16 +26,13 @@
 //
 // A [Machine] decides with its table, commits the event to its [Journal], then
 // shows the new state. An [Event] says what happened (from, to, trigger) and
-// carries [Evidence] of why; the state depends on the former only.
+// carries [Evidence] of why; the state depends on the former only. What kind of
+// thing the machine runs is nothing that this package knows: what is to be known of
+// an order or a connection goes into the event's [Details], as it is.
 //
-// A [Ring] is a journal in memory, a [FileJournal] one in files, which the next
-// process continues. What its files hold comes back as a sequence of events, from
-// this process or any other, for [Replay] to prove, for a [Projection] such as
-// [Summary] to count, or for a loop:
-//
-//	FileJournal --> directory --> Read, Records, Follow --> Replay
-//	                                     ^             \-> Project(..., projections)
-//	              standard input --> RecordsFrom
+// A [Ring] is a journal in memory. Package fsm/journal has one in files, which the
+// next process continues. What a journal holds is a sequence of events, for [Replay]
+// to prove, for a [Projection] such as [Summary] to count, or for a loop.
 //
 // What the caller must do:
 //
@@ -48,8 +44,8 @@
 //     memory up to its capacity and delays nobody.
 //  4. Call [Machine.Close] in the end, so that the readers of feeds come home.
 //  5. Give a [Journal] of its own to each machine: the numbering of events and
-//     the state after a restart continue from it. Close a [FileJournal] after
-//     the machine.
+//     the state after a restart continue from it.
 //
-// The example below is a complete program: a door, its log and its replay.
+// The examples below are complete: a door, its log and its replay; a deployment,
+// which has details of its own.
 package fsm

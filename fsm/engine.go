@@ -13,7 +13,7 @@ func (m *Machine) newEngine() *stateless.StateMachine {
 	engine := stateless.NewStateMachineWithExternalStorage(
 		func(context.Context) (stateless.State, error) { return m.State(), nil },
 		func(_ context.Context, to stateless.State) error {
-			return m.commit(KindTransition, to.(State), m.firing.trigger, m.firing.why)
+			return m.commit(Event{Kind: KindTransition, To: to.(State), Trigger: m.firing.trigger, Evidence: m.firing.why})
 		},
 		stateless.FiringImmediate, // a queued trigger could come back with another caller's error
 	)
@@ -36,7 +36,7 @@ func (m *Machine) newEngine() *stateless.StateMachine {
 func (m *Machine) reject() error {
 	state := m.State()
 	refused := m.table.notPermitted(state, m.firing.trigger)
-	if err := m.commit(KindRejected, state, m.firing.trigger, m.firing.why); err != nil {
+	if err := m.commit(Event{Kind: KindRejected, To: state, Trigger: m.firing.trigger, Evidence: m.firing.why}); err != nil {
 		return errors.Join(refused, err)
 	}
 	return refused
@@ -45,34 +45,26 @@ func (m *Machine) reject() error {
 // commit is the one place where anything changes: the journal takes the event,
 // then the state is assigned, then the feeds are told. Seq, state and clock of
 // the machine are as before when the journal refuses.
-func (m *Machine) commit(kind Kind, to State, trigger Trigger, why Evidence) error {
+//
+// e says what happened; who, when and from where is filled in here.
+func (m *Machine) commit(e Event) error {
 	head, now := m.head.Load(), m.o.Now()
 	// A clock that steps back, as one without a monotonic reading may, stands still.
 	m.mono = max(m.mono, now.Sub(m.began).Nanoseconds())
-	e := &Event{
-		V:         Schema,
-		Kind:      kind,
-		Seq:       head.Seq + 1,
-		Run:       m.o.Run,
-		Machine:   m.o.Name,
-		Time:      now.Round(0).UTC(), // the event goes to other processes: no monotonic reading
-		MonoNS:    m.mono,
-		From:      head.To,
-		To:        to,
-		Trigger:   trigger,
-		InStateMS: wholeMS(m.entered, m.mono),
-		Evidence:  why,
-	}
-	if kind == KindBoot {
+	e.V, e.Seq, e.Run, e.Machine = Schema, head.Seq+1, m.o.Run, m.o.Name
+	e.Time = now.Round(0).UTC() // the event goes to other processes: no monotonic reading
+	e.MonoNS, e.InStateMS = m.mono, wholeMS(m.entered, m.mono)
+	e.From = head.To
+	if e.Kind == KindBoot {
 		e.Table = m.table.fingerprint
 	}
-	if err := m.o.Journal.Append(*e); err != nil {
-		return &CommitError{Event: *e, Err: err}
+	if err := m.o.Journal.Append(e); err != nil {
+		return &CommitError{Event: e, Err: err}
 	}
-	if kind == KindTransition {
+	if e.Kind == KindTransition {
 		m.entered = e.MonoNS
 	}
-	m.head.Store(e)
-	m.tell(e)
+	m.head.Store(&e)
+	m.tell(&e)
 	return nil
 }

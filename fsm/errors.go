@@ -16,28 +16,12 @@ var (
 	// concurrently with, another call of either: a machine has one owner.
 	ErrReentrant = errors.New("fsm: Fire or Record called within or beside another")
 
-	// ErrNotRecordable is returned by Record for a kind it does not take.
-	ErrNotRecordable = errors.New("fsm: kind is not recordable")
+	// ErrNotRecordable is returned by Record for a kind that it does not take, and for
+	// a note or a stale event without a name.
+	ErrNotRecordable = errors.New("fsm: not recordable")
 
 	// ErrClosed is returned by Fire and Record after Close.
 	ErrClosed = errors.New("fsm: machine is closed")
-
-	// ErrLocked is returned by OpenJournal when another process, or this one, has
-	// the directory open already. The text names the holder. The lock goes with its
-	// holder, however that ends: the file that is left over need not be removed.
-	ErrLocked = errors.New("fsm: journal is locked")
-
-	// ErrJournalClosed is returned by a [FileJournal] after Close.
-	ErrJournalClosed = errors.New("fsm: journal is closed")
-
-	// ErrRemoved is yielded by [Records] and [Follow] when retention has removed
-	// segments that were to be read next: the reader is slower than the writer. What
-	// was yielded is right, what is left can be read from its begin.
-	ErrRemoved = errors.New("fsm: segments were removed by retention before they were read")
-
-	// ErrNotNext is returned by [FileJournal.Append] for an event whose Seq does
-	// not follow: two machines share the journal, or one did not begin with Last.
-	ErrNotNext = errors.New("fsm: event does not follow the journal's last")
 )
 
 // NotPermittedError says that no row of the table permits Trigger in State. It
@@ -86,29 +70,6 @@ type DivergenceError struct {
 func (e *DivergenceError) Error() string {
 	return fmt.Sprintf("fsm: replay diverges at index %d (seq %d): %s is %q, want %s",
 		e.Index, e.Event.Seq, e.Field, e.Got, e.Want)
-}
-
-// CorruptError says where a journal was damaged. Everything before that place is
-// as it was written, and was yielded by the reader that returns the error.
-type CorruptError struct {
-	File string
-	// Line is counted from 1, Offset in bytes from 0: where the bad line begins.
-	Line   int
-	Offset int64
-	// Seq is that of the newest event before the damage; 0 when there is none.
-	Seq    uint64
-	Reason string
-	// Torn is true for a last line without an end: a writer died within it, or is
-	// writing it. OpenJournal mends that.
-	Torn bool
-}
-
-func (e *CorruptError) Error() string {
-	advice := "keep a copy, then move this file and the newer ones beside it out of the directory: what is before the damage can still be read"
-	if e.Torn {
-		advice = "the next writer to open the journal sets this line aside"
-	}
-	return fmt.Sprintf("fsm: %s:%d is damaged at byte %d, after seq %d: %s; %s", e.File, e.Line, e.Offset, e.Seq, e.Reason, advice)
 }
 
 func orNone(s string) string {

@@ -36,30 +36,16 @@ func (k Kind) recordable() bool {
 // Evidence is what the caller knows about why an event happened. The state never
 // depends on it, and the zero value of a field means that nothing is known.
 type Evidence struct {
-	// Generation counts the connections of a run.
-	Generation uint64 `json:"gen,omitempty"`
-	// Attempt counts the tries since the last success.
-	Attempt int `json:"attempt,omitempty"`
-	// BackoffMS is the pause before the next attempt, in milliseconds.
-	BackoffMS int64 `json:"backoff_ms,omitempty"`
-	// Endpoint is host:port, without credentials.
-	Endpoint string `json:"endpoint,omitempty"`
-	// Queue is the name of the queue concerned.
-	Queue string `json:"queue,omitempty"`
-	// Scope says how much was lost.
-	Scope string `json:"scope,omitempty"`
-	// Class is the class of the error.
-	Class string `json:"class,omitempty"`
-	// Code is the number the peer gave with the error.
-	Code int `json:"code,omitempty"`
+	// Details are the caller's own: what kind of thing the machine runs.
+	Details Details `json:"-"`
 	// Error is the text of the error. The caller redacts secrets.
 	Error string `json:"error,omitempty"`
-	// Note is a remark for the reader.
+	// Note is a remark for people.
 	Note string `json:"note,omitempty"`
 }
 
-// Event is one entry of the log. Its JSON form is one flat object, with the
-// names of the Field constants.
+// Event is one entry of the log. Its JSON form is one flat object: the members
+// that the Field constants name, and between them the [Details].
 //
 // From and To are those of the transition; in any other event both are the
 // current state. Trigger is the one of the transition, or the rejected one.
@@ -68,6 +54,9 @@ type Event struct {
 	V int `json:"v"`
 	// Kind says what the event is about.
 	Kind Kind `json:"kind"`
+	// Name says what a stale event or a note is about, in a word for machines, such
+	// as "paused". It says nothing of other kinds.
+	Name string `json:"name,omitempty"`
 	// Seq numbers the events of a machine from 1 without a hole, across runs.
 	Seq uint64 `json:"seq"`
 	// Run identifies the process, or rather the [New], that wrote the event.
@@ -91,7 +80,7 @@ type Event struct {
 	// and in the snapshots after them.
 	Table string `json:"table,omitempty"`
 
-	Evidence
+	Evidence `json:"-"`
 }
 
 // wholeMS returns the whole milliseconds between two readings of MonoNS.

@@ -24,13 +24,13 @@ type Feed struct {
 
 	mu     sync.Mutex // guards what follows; held for a copy only
 	unread queue
-	lost   lost
+	lost   Gap
 	ended  bool
 }
 
-// Feed opens a feed that holds up to capacity events, about 300 bytes each. It
-// begins with the next event. Capacity defaults to 1024 when it is not positive.
-// The feed of a closed machine has ended.
+// Feed opens a feed that holds up to capacity events, about 230 bytes each and their
+// texts. It begins with the next event. Capacity defaults to 1024 when it is not
+// positive. The feed of a closed machine has ended.
 func (m *Machine) Feed(capacity int) *Feed {
 	f := &Feed{machine: m, wake: make(chan struct{}, 1), unread: newQueue(capacity)}
 	m.mu.Lock()
@@ -82,7 +82,7 @@ func (f *Feed) Close() {
 	f.end()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.unread, f.lost = queue{}, lost{} // nobody pushes any more
+	f.unread, f.lost = queue{}, Gap{} // nobody pushes any more
 }
 
 // take returns the oldest unread event, or the gap before it.
@@ -90,9 +90,9 @@ func (f *Feed) take() (e Event, ok, ended bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case f.lost.count > 0:
-		e = f.lost.gap(fmt.Sprintf("%d events not seen", f.lost.count))
-		f.lost = lost{}
+	case f.lost.Count > 0:
+		e = f.lost.Event(fmt.Sprintf("%d events not seen", f.lost.Count))
+		f.lost = Gap{}
 		return e, true, false
 	case f.unread.size > 0:
 		return f.unread.pop(), true, false
@@ -107,7 +107,7 @@ func (f *Feed) push(e *Event) {
 		return
 	}
 	if f.unread.full() {
-		f.lost.add(f.unread.pop())
+		f.lost.Add(f.unread.pop())
 	}
 	f.unread.push(e)
 	select {

@@ -19,9 +19,9 @@ func TestFeedShowsEveryEventInOrder(t *testing.T) {
 	feed := m.Feed(0)
 	fire(t, m, "Knock", "Open")
 	_, _ = m.Fire("Knock", fsm.Evidence{})
-	_, _ = m.Record(fsm.KindNote, fsm.Evidence{})
+	_, _ = m.Record(fsm.KindNote, "remark", fsm.Evidence{})
 	m.Close()
-	if diff := cmp.Diff(log.events[1:], slices.Collect(feed.All(t.Context()))); diff != "" {
+	if diff := cmp.Diff(log.events[1:], slices.Collect(feed.All(t.Context())), byValue); diff != "" {
 		t.Errorf("the feed (-committed +read):\n%s", diff)
 	}
 }

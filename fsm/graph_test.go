@@ -52,7 +52,7 @@ func TestGoldenSummary(t *testing.T) {
 	table := doorTable(t)
 	ring := fsm.NewRing(0)
 	m := newMachine(t, table, fsm.Options{Journal: ring})
-	if _, err := m.Record(fsm.KindBoot, fsm.Evidence{}); err != nil {
+	if _, err := m.Record(fsm.KindBoot, "", fsm.Evidence{}); err != nil {
 		t.Fatal(err)
 	}
 	fire(t, m, "Knock", "Knock", "Open", "Close")

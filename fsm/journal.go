@@ -14,3 +14,10 @@ type Journal interface {
 	// continues from it.
 	Last() (Event, bool)
 }
+
+// Syncer is a [Journal] that can be asked to have what it holds outlive a power
+// failure. Sync may be called from anywhere, beside Append.
+type Syncer interface {
+	Journal
+	Sync() error
+}

@@ -127,17 +127,22 @@ func (m *Machine) Fire(trigger Trigger, why Evidence) (Event, error) {
 }
 
 // Record commits an event that changes no state: a KindBoot, KindStale or
-// KindNote. The error is [ErrNotRecordable] for any other kind, else as for Fire.
-func (m *Machine) Record(kind Kind, why Evidence) (Event, error) {
+// KindNote. The last two need a name, which says what they are about, in a word for
+// machines. The error is [ErrNotRecordable] for any other kind and for a name that
+// is missing, else as for Fire.
+func (m *Machine) Record(kind Kind, name string, why Evidence) (Event, error) {
 	if !kind.recordable() {
-		return Event{}, fmt.Errorf("%w: %q", ErrNotRecordable, kind)
+		return Event{}, fmt.Errorf("%w: a %q event", ErrNotRecordable, kind)
+	}
+	if name == "" && kind != KindBoot {
+		return Event{}, fmt.Errorf("%w: a %s without a name", ErrNotRecordable, kind)
 	}
 	if err := m.acquire(); err != nil {
 		return Event{}, err
 	}
 	defer m.release()
 	before := m.head.Load()
-	return m.outcome(before, m.commit(kind, before.To, "", why))
+	return m.outcome(before, m.commit(Event{Kind: kind, Name: name, To: before.To, Evidence: why}))
 }
 
 // outcome pairs err with the event that was committed since before, if any.

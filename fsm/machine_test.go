@@ -4,6 +4,7 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -46,15 +47,16 @@ func TestEventsOfARun(t *testing.T) {
 	}
 
 	clock.move(1500 * time.Microsecond)
-	boot, _ := m.Record(fsm.KindBoot, fsm.Evidence{Note: "hello"})
+	boot, _ := m.Record(fsm.KindBoot, "", fsm.Evidence{Note: "hello"})
 	clock.move(time.Second)
 	fire(t, m, "Open")
 	clock.move(2999 * time.Microsecond)
-	rejected, _ := m.Fire("Knock", fsm.Evidence{Attempt: 3})
+	rejected, _ := m.Fire("Knock", fsm.Evidence{Details: details(t, `{"attempt":3}`), Error: "hush"})
 	clock.move(time.Hour)
 	fire(t, m, "Close")
 	clock.move(-time.Minute) // a clock without a monotonic reading was set back
 	fire(t, m, "Knock")
+	stale, _ := m.Record(fsm.KindStale, "bell", fsm.Evidence{Details: details(t, `{"rings":2}`)})
 
 	event := func(seq uint64, kind fsm.Kind, after time.Duration, from fsm.State, trigger fsm.Trigger, to fsm.State, ms int64) fsm.Event {
 		return fsm.Event{
@@ -70,13 +72,15 @@ func TestEventsOfARun(t *testing.T) {
 		event(3, fsm.KindRejected, knocked, "Open", "Knock", "Open", 2),
 		event(4, fsm.KindTransition, knocked+time.Hour, "Open", "Close", "Closed", 3600002),
 		event(5, fsm.KindTransition, knocked+time.Hour, "Closed", "Knock", "Closed", 0),
+		event(6, fsm.KindStale, knocked+time.Hour, "Closed", "", "Closed", 0),
 	}
-	want[0].Note, want[0].Table, want[2].Attempt = "hello", doorTable(t).Fingerprint(), 3
+	want[0].Note, want[0].Table, want[2].Error, want[2].Details = "hello", doorTable(t).Fingerprint(), "hush", details(t, `{"attempt":3}`)
 	want[4].Time = want[4].Time.Add(-time.Minute)
-	if diff := cmp.Diff(want, log.events); diff != "" {
+	want[5].Time, want[5].Name, want[5].Details = want[4].Time, "bell", details(t, `{"rings":2}`)
+	if diff := cmp.Diff(want, log.events, byValue); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
-	if boot != want[0] || rejected != want[2] || m.Last() != want[4] {
+	if boot != want[0] || rejected != want[2] || stale != want[5] || m.Last() != want[5] {
 		t.Error("what Record, Fire and Last return is not what was committed")
 	}
 	if _, err := fsm.Replay(doorTable(t), slices.Values(log.events)); err != nil {
@@ -91,10 +95,27 @@ func TestRecordTakesOnlyWhatChangesNoState(t *testing.T) {
 	}
 	for kind, taken := range kinds {
 		m := newMachine(t, doorTable(t), fsm.Options{})
-		e, err := m.Record(kind, fsm.Evidence{})
-		if errors.Is(err, fsm.ErrNotRecordable) == taken || (e.Seq == 1) != taken {
+		e, err := m.Record(kind, "name", fsm.Evidence{})
+		if errors.Is(err, fsm.ErrNotRecordable) == taken || (e.Seq == 1) != taken || taken && (e.Kind != kind || e.Name != "name") {
 			t.Errorf("Record(%q) = %+v, %v", kind, e, err)
 		}
+	}
+}
+
+// A boot says all with its kind; what else is recorded says in a word what it is about.
+func TestRecordWithoutAName(t *testing.T) {
+	log := &book{}
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: log})
+	feed := m.Feed(0)
+	for kind, taken := range map[fsm.Kind]bool{fsm.KindBoot: true, fsm.KindStale: false, fsm.KindNote: false} {
+		e, err := m.Record(kind, "", fsm.Evidence{Note: "hello"})
+		if errors.Is(err, fsm.ErrNotRecordable) == taken || (e.Kind == kind) != taken || !taken && !strings.Contains(err.Error(), string(kind)) {
+			t.Errorf("Record(%q) = %+v, %v", kind, e, err)
+		}
+	}
+	m.Close()
+	if told := slices.Collect(feed.All(t.Context())); len(log.events) != 1 || len(told) != 1 {
+		t.Errorf("committed %+v, told %+v", log.events, told)
 	}
 }
 
@@ -109,7 +130,7 @@ func TestVetoLeavesEverythingUntouched(t *testing.T) {
 	calls := map[string]func() (fsm.Event, error){
 		"transition": func() (fsm.Event, error) { return m.Fire("Close", fsm.Evidence{}) },
 		"rejected":   func() (fsm.Event, error) { return m.Fire("Knock", fsm.Evidence{}) },
-		"note":       func() (fsm.Event, error) { return m.Record(fsm.KindNote, fsm.Evidence{}) },
+		"note":       func() (fsm.Event, error) { return m.Record(fsm.KindNote, "remark", fsm.Evidence{}) },
 	}
 	for kind, call := range calls {
 		e, err := call()
@@ -147,7 +168,7 @@ func TestCallsWithinAppend(t *testing.T) {
 	var within []error
 	log.during = func() {
 		_, fired := m.Fire("Knock", fsm.Evidence{})
-		_, noted := m.Record(fsm.KindNote, fsm.Evidence{})
+		_, noted := m.Record(fsm.KindNote, "remark", fsm.Evidence{})
 		within = []error{fired, noted}
 		if m.State() != "Closed" || m.Last().Seq != 0 {
 			t.Error("the event is visible before it is committed")

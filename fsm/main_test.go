@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 
 	"github.com/everhop/everhop/fsm"
@@ -56,6 +57,26 @@ func newClock() *clock {
 
 func (c *clock) Now() time.Time       { return c.now }
 func (c *clock) move(d time.Duration) { c.now = c.now.Add(d) }
+
+// details returns those of a JSON object.
+func details(t testing.TB, object string) fsm.Details {
+	t.Helper()
+	d, err := fsm.DetailsOf([]byte(object))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// byValue has cmp compare details with ==.
+var byValue = cmpopts.EquateComparable(fsm.Details{})
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
 
 var errFull = errors.New("disk full")
 

@@ -15,7 +15,7 @@ func newQueue(capacity int) queue {
 }
 
 // defaultCapacity is the number of events a Ring or a Feed holds when nothing is
-// asked for. An event takes about 300 bytes.
+// asked for. An event takes about 230 bytes, and its texts.
 const defaultCapacity = 1024
 
 func (q *queue) full() bool { return q.size == len(q.slots) }

@@ -19,14 +19,14 @@ func doorLog(t *testing.T) []fsm.Event {
 	clock, log := newClock(), &book{}
 	o := fsm.Options{Run: "r1", Journal: log, Now: func() time.Time { clock.move(1700 * time.Microsecond); return clock.now }}
 	m := newMachine(t, doorTable(t), o)
-	_, _ = m.Record(fsm.KindBoot, fsm.Evidence{})
+	_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{})
 	fire(t, m, "Open")
 	_, _ = m.Fire("Knock", fsm.Evidence{})
 	fire(t, m, "Close")
 	o.Run = "r2"
 	m = newMachine(t, doorTable(t), o)
 	fire(t, m, "Knock")
-	_, _ = m.Record(fsm.KindStale, fsm.Evidence{})
+	_, _ = m.Record(fsm.KindStale, "late", fsm.Evidence{})
 	fire(t, m, "Kick")
 	return log.events
 }

@@ -36,7 +36,7 @@ func twoRuns(t *testing.T) []fsm.Event {
 			case fsm.Trigger:
 				_, _ = m.Fire(step, fsm.Evidence{})
 			case fsm.Kind:
-				_, _ = m.Record(step, fsm.Evidence{})
+				_, _ = m.Record(step, "step", fsm.Evidence{})
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -61,7 +60,7 @@ func TestRandomWalk(t *testing.T) {
 				clock.move(time.Duration(rapid.Int64Range(0, 3e6).Draw(t, "ns")))
 				log.full = rapid.IntRange(0, 3).Draw(t, "full") == 0
 				if rapid.IntRange(0, 4).Draw(t, "record") == 0 {
-					_, err = m.Record(fsm.KindNote, fsm.Evidence{})
+					_, err = m.Record(fsm.KindNote, "walk", fsm.Evidence{})
 				} else {
 					trigger := triggers.Draw(t, "trigger")
 					to, refused := table.Next(model, trigger)
@@ -93,64 +92,6 @@ func TestRandomWalk(t *testing.T) {
 		}
 		if state, err := fsm.Replay(table, slices.Values(log.events)); err != nil || state != model {
 			t.Fatalf("replay: %s, %v; model %s", state, err, model)
-		}
-	})
-}
-
-// A random walk with a file journal: runs end and begin, segments rotate and are
-// retained, the disk fills within any write, files are removed. Whatever is left
-// replays, and leads to the state the machine was in.
-func TestRandomWalkWithFileJournal(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		table, clock, dir := drawTable(r), newClock(), memoryDir(t)
-		triggers := rapid.SampledFrom(append(table.Triggers(), "Unheard"))
-		o := fsm.JournalOptions{
-			SegmentBytes: rapid.Int64Range(1, 2000).Draw(r, "segment"), RetainBytes: rapid.Int64Range(2000, 8000).Draw(r, "retain"),
-			Sync: fsm.SyncNever, Now: clock.Now,
-		}
-		state := table.Initial()
-		for run := range rapid.IntRange(1, 4).Draw(r, "runs") {
-			journal, err := fsm.OpenJournal(dir, o)
-			if err != nil {
-				r.Fatal(err)
-			}
-			m, err := fsm.New(table, fsm.Options{Run: fmt.Sprint(run), Journal: journal, Now: clock.Now})
-			if err != nil || m.State() != state {
-				r.Fatalf("New: %v, in %s instead of %s", err, m.State(), state)
-			}
-			for range rapid.IntRange(0, 20).Draw(r, "steps") {
-				clock.move(time.Duration(rapid.Int64Range(0, 2e9).Draw(r, "ns")))
-				room := rapid.IntRange(-1000, 500).Draw(r, "room")
-				journal.BreakWrite(func(f *os.File, b []byte) (int, error) {
-					if room < 0 {
-						return f.Write(b)
-					}
-					n, _ := f.Write(b[:min(room, len(b))])
-					return n, errFull
-				})
-				if rapid.IntRange(0, 9).Draw(r, "remove") == 0 {
-					for _, path := range segmentsOf(t, dir) {
-						os.Remove(path)
-					}
-				}
-				if rapid.IntRange(0, 4).Draw(r, "record") == 0 {
-					_, _ = m.Record(fsm.KindBoot, fsm.Evidence{})
-				} else {
-					_, _ = m.Fire(triggers.Draw(r, "trigger"), fsm.Evidence{Note: "walk"})
-				}
-			}
-			state = m.State()
-			written := m.Last().Seq > 0
-			m.Close()
-			journal.BreakWrite((*os.File).Write)
-			if err := journal.Close(); err != nil {
-				r.Fatal(err)
-			}
-			var damage error
-			got, err := fsm.Replay(table, fsm.Until(fsm.Read(dir), &damage))
-			if err != nil || damage != nil || written && got != state {
-				r.Fatalf("replay: %s, %v, %v; the machine was in %s", got, err, damage, state)
-			}
 		}
 	})
 }

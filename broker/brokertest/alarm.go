@@ -3,7 +3,7 @@ package brokertest
 import (
 	"cmp"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // Alarm is what a RabbitMQ does that is out of memory or disk: connections that publish from now on are

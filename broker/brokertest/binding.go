@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // binding leads from an exchange to a queue, or to another exchange.

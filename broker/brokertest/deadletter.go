@@ -3,7 +3,7 @@ package brokertest
 import (
 	"time"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // deadLetter routes an entry that the queue gives up to the dead-letter exchange, if there is one.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // Moment is when a fault is played.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 func TestNow(t *testing.T) {

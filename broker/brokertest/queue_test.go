@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // A classic queue is a sorted set: whatever is taken and put back, in whatever order and way, the oldest

@@ -15,7 +15,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/goleak"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 func TestStartIsQuick(t *testing.T) {

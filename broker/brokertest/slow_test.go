@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/everhop/everhop/broker/brokertest/internal/wire"
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 func TestDelay(t *testing.T) {

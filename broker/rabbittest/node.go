@@ -16,19 +16,25 @@ import (
 )
 
 var (
-	// ErrForeignNode is returned by methods that control or inspect a node when the
-	// node is the one of EVERHOP_TEST_URL, which was not started here.
-	ErrForeignNode = errors.New("rabbittest: the node of EVERHOP_TEST_URL cannot be controlled")
-
-	// ErrStopped is returned by Restart after Stop.
-	ErrStopped = errors.New("rabbittest: the node was stopped")
+	errForeignNode = errors.New("rabbittest: the node of EVERHOP_TEST_URL cannot be controlled")
+	errStopped     = errors.New("rabbittest: the node was stopped")
+	errBooting     = errors.New("rabbittest: the node is still booting")
 )
 
-// bootTimeout ends a start whose context has no earlier deadline.
-const bootTimeout = 3 * time.Minute
+const (
+	// bootTimeout ends a start whose context has no earlier deadline.
+	bootTimeout = 3 * time.Minute
+	// greetTimeout is how long a node may take to answer the protocol header; then it is asked again.
+	greetTimeout = time.Second
+	// lastWords is how much of the server's log an error shows.
+	lastWords = 8 << 10
+	// protocolHeader is how a client of AMQP 0-9-1 begins.
+	protocolHeader = "AMQP\x00\x00\x09\x01"
+)
 
-// Node is a private RabbitMQ node. Its methods are safe for concurrent use;
-// Kill, Restart and Stop wait for each other.
+// Node is a private RabbitMQ node, or the one of EVERHOP_TEST_URL: that was not
+// started here, and methods that control or inspect it return an error. Methods are
+// safe for concurrent use; Kill, Restart and Stop wait for each other.
 type Node struct {
 	layout
 	url     string
@@ -42,7 +48,7 @@ type Node struct {
 	asking sync.Mutex // held by eval
 }
 
-// Start starts a private node and waits until it answers AMQP, about 4 s. ctx
+// Start starts a private node and waits until it is ready, about 4 s. ctx
 // ends the waiting, not the node; the wait also ends after 3 minutes. The caller calls
 // Stop. Without RabbitMQ on the machine the error is [ErrNotInstalled].
 func Start(ctx context.Context) (*Node, error) {
@@ -79,7 +85,7 @@ func (n *Node) Addr() string { return n.addr }
 // is not running.
 func (n *Node) Kill() error {
 	if n.foreign {
-		return ErrForeignNode
+		return errForeignNode
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -88,15 +94,16 @@ func (n *Node) Kill() error {
 }
 
 // Restart starts the node again, on the same ports and the same data, and waits
-// as Start does. A node that still runs is killed first.
+// as Start does. A node that still runs is killed first; one that was stopped is
+// gone for good.
 func (n *Node) Restart(ctx context.Context) error {
 	if n.foreign {
-		return ErrForeignNode
+		return errForeignNode
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.watchdog == nil {
-		return ErrStopped
+		return errStopped
 	}
 	n.kill()
 	return n.boot(ctx)
@@ -133,7 +140,7 @@ func (n *Node) boot(ctx context.Context) error {
 	n.watchdog.guard(n.server)
 
 	if err := n.await(ctx, n.server.done); err != nil {
-		err = fmt.Errorf("%w\n%s", err, tail(output, 8<<10))
+		err = fmt.Errorf("%w\n%s", err, tail(output, lastWords))
 		n.kill()
 		return err
 	}
@@ -150,7 +157,7 @@ func (n *Node) kill() {
 	n.server = nil
 }
 
-// await waits until the node answers AMQP, ctx ends or the server has ended. A
+// await waits until the node is ready, ctx ends or the server has ended. A
 // nil channel stands for a server whose end is not watched.
 func (n *Node) await(ctx context.Context, ended <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
@@ -158,13 +165,13 @@ func (n *Node) await(ctx context.Context, ended <-chan struct{}) error {
 	retry := time.NewTicker(pollInterval)
 	defer retry.Stop()
 	for {
-		err := n.greet(ctx)
+		err := n.ready(ctx)
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("rabbittest: node %s does not answer: %w (last: %w)", n.name, ctx.Err(), err)
+			return fmt.Errorf("rabbittest: node %s is not ready: %w (last: %w)", n.name, ctx.Err(), err)
 		case <-ended:
 			return fmt.Errorf("rabbittest: node %s ended while it started", n.name)
 		case <-retry.C:
@@ -172,10 +179,25 @@ func (n *Node) await(ctx context.Context, ended <-chan struct{}) error {
 	}
 }
 
+// ready tells whether the node answers AMQP and has booted. The listener answers a moment before that,
+// and until then rabbitmqctl and mnesia refuse work.
+func (n *Node) ready(ctx context.Context) error {
+	if err := n.greet(ctx); err != nil {
+		return err
+	}
+	switch running, err := n.eval(ctx, "rabbit:is_running().\n"); {
+	case err != nil:
+		return err
+	case running != "true":
+		return errBooting
+	}
+	return nil
+}
+
 // greet offers AMQP 0-9-1 and expects connection.start from this very node: another that has taken its
 // port is not it, and goes away when it likes.
 func (n *Node) greet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", n.addr)
 	if err != nil {
@@ -184,7 +206,7 @@ func (n *Node) greet(ctx context.Context) error {
 	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
-	if _, err := io.WriteString(conn, "AMQP\x00\x00\x09\x01"); err != nil {
+	if _, err := io.WriteString(conn, protocolHeader); err != nil {
 		return err
 	}
 	var head [frameOverhead - 1]byte

@@ -16,6 +16,7 @@ import (
 	"github.com/everhop/everhop/cmd/everhop/internal/past"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // journalFlags are the flags that say where events are kept.
@@ -56,7 +57,7 @@ func (f *journalFlags) check(cmd *cobra.Command) error {
 // openJournal is a journal that a command writes. What goes wrong meanwhile is logged, and only here: the
 // errors of a sync do not reach the consumer, which would log them once more.
 type openJournal struct {
-	*fsm.FileJournal
+	*journal.Journal
 	logger zerolog.Logger
 	strict bool
 
@@ -68,7 +69,7 @@ type openJournal struct {
 func (f *journalFlags) open(logger zerolog.Logger) (*openJournal, error) {
 	j := &openJournal{logger: logger, strict: f.strict}
 	var err error
-	j.FileJournal, err = fsm.OpenJournal(f.dir, fsm.JournalOptions{
+	j.Journal, err = journal.Open(f.dir, journal.Options{
 		RetainBytes: int64(f.retain),
 		Strict:      f.strict,
 		OnFailure:   j.failed,
@@ -76,7 +77,7 @@ func (f *journalFlags) open(logger zerolog.Logger) (*openJournal, error) {
 			logger.Warn().Uint64("missing", missing).Msg("the journal is written again")
 		},
 	})
-	var corrupt *fsm.CorruptError
+	var corrupt *journal.CorruptError
 	if errors.As(err, &corrupt) {
 		const advice = "'everhop verify %s' tells how far it is whole; its --repair only sets a torn last line aside"
 		return nil, &past.DamagedError{Err: fmt.Errorf("--journal: %w; "+advice, err, f.dir)}
@@ -111,7 +112,7 @@ func (j *openJournal) failed(err error) {
 
 // Sync syncs. It returns nil: failed was told.
 func (j *openJournal) Sync() error { //nolint:unparam // the consumer looks for a method like this
-	_ = j.FileJournal.Sync()
+	_ = j.Journal.Sync()
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // What consume has put into a journal, verify finds right and replay tells.
@@ -93,7 +94,7 @@ func TestConsumeAfterAKill(t *testing.T) {
 // makeJournal makes a journal with two events of a table, and returns its only segment.
 func makeJournal(t *testing.T, dir string, table *fsm.Table, trigger fsm.Trigger) (segment string) {
 	t.Helper()
-	journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{})
+	journal, err := journal.Open(dir, journal.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func makeJournal(t *testing.T, dir string, table *fsm.Table, trigger fsm.Trigger
 		t.Fatal(err)
 	}
 	_, fired := machine.Fire(trigger, fsm.Evidence{})
-	_, recorded := machine.Record(fsm.KindBoot, fsm.Evidence{})
+	_, recorded := machine.Record(fsm.KindBoot, "", fsm.Evidence{})
 	if err := errors.Join(fired, recorded, journal.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,7 @@ func TestJournalNotWritable(t *testing.T) {
 			"--journal", dir, "--journal-strict="+strconv.FormatBool(strict))
 		stderr = strings.ReplaceAll(stderr, dir, "DIR")
 		said := strings.Count(stderr, `"message":"the journal cannot be written; consuming goes on without"`)
-		lost := strings.Count(stderr, `"error":"fsm: the last 4 events are not in the journal: open DIR/`)
+		lost := strings.Count(stderr, `"error":"journal: the last 4 events are not in the journal: open DIR/`)
 		if !strict && (status != 0 || stdout != "1\n" || said != 1 || lost != 1) {
 			t.Errorf("exit status %d, %q; said %d times, lost %d\n%s", status, stdout, said, lost, stderr)
 		}
@@ -161,7 +162,7 @@ func TestJournalNotWritable(t *testing.T) {
 func TestJournalIsDoneWithout(t *testing.T) {
 	for fault, want := range map[error]bool{
 		syscall.ENOSPC: true, syscall.EROFS: true, syscall.EIO: true, syscall.EDQUOT: true,
-		syscall.EACCES: false, syscall.ENOTDIR: false, fsm.ErrLocked: false, &fsm.CorruptError{}: false,
+		syscall.EACCES: false, syscall.ENOTDIR: false, journal.ErrLocked: false, &journal.CorruptError{}: false,
 	} {
 		err := fmt.Errorf("--journal: %w", errors.Join(&os.PathError{Op: "open", Path: "lock", Err: fault}))
 		if got := (&journalFlags{}).canDoWithout(err); got != want {
@@ -186,7 +187,7 @@ func TestJournalRefused(t *testing.T) {
 		want   []string // DIR is the journal's directory
 	}{
 		{"in use", func(t *testing.T, dir string) {
-			journal, err := fsm.OpenJournal(dir, fsm.JournalOptions{})
+			journal, err := journal.Open(dir, journal.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -291,7 +292,7 @@ func TestOpenJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 1000 {
-		if _, err := machine.Record(fsm.KindNote, fsm.Evidence{Note: strings.Repeat("x", 100)}); err != nil {
+		if _, err := machine.Record(fsm.KindNote, "remark", fsm.Evidence{Note: strings.Repeat("x", 100)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
+	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -46,12 +47,12 @@ func console(out *term.Output) io.Writer {
 		// The error is first because ConsoleWriter moves it there anyway, but from any other place
 		// only when a binary search in this order, which is not sorted, happens to find it.
 		FieldsOrder: []string{
-			fsm.FieldError, fsm.FieldQueue, fsm.FieldEndpoint, fsm.FieldClass, fsm.FieldAttempt, fsm.FieldBackoffMS,
-			fsm.FieldGeneration, fsm.FieldInStateMS, "delivery_tag", "message_id", fsm.FieldNote,
+			fsm.FieldError, consumer.FieldQueue, consumer.FieldEndpoint, consumer.FieldClass, consumer.FieldAttempt, consumer.FieldBackoffMS,
+			consumer.FieldGeneration, fsm.FieldInStateMS, "delivery_tag", "message_id", fsm.FieldNote,
 		},
 		FieldsExclude: []string{
 			fsm.FieldVersion, fsm.FieldKind, fsm.FieldTable, fsm.FieldRun, fsm.FieldMachine, fsm.FieldSeq, fsm.FieldMonoNS,
-			fsm.FieldFrom, fsm.FieldTo, fsm.FieldTrigger, fsm.FieldScope, fsm.FieldCode,
+			fsm.FieldFrom, fsm.FieldTo, fsm.FieldTrigger, consumer.FieldScope, consumer.FieldCode,
 		},
 		FormatPrepare: forEyes,
 	}

@@ -10,14 +10,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
+	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
 
 // Whatever fields a line has, they come in the same order, the error first and the note last.
 func TestConsoleFieldsOrder(t *testing.T) {
 	order := []string{
-		fsm.FieldError, fsm.FieldQueue, fsm.FieldEndpoint, fsm.FieldClass, fsm.FieldAttempt, fsm.FieldBackoffMS,
-		fsm.FieldGeneration, fsm.FieldInStateMS, "delivery_tag", "message_id", fsm.FieldNote,
+		fsm.FieldError, consumer.FieldQueue, consumer.FieldEndpoint, consumer.FieldClass, consumer.FieldAttempt, consumer.FieldBackoffMS,
+		consumer.FieldGeneration, fsm.FieldInStateMS, "delivery_tag", "message_id", fsm.FieldNote,
 	}
 	for subset := range 1 << len(order) {
 		var want []string
@@ -49,10 +50,10 @@ func TestConsoleLeavesOut(t *testing.T) {
 		}, []string{"INF", "message"}},
 		{"what is for programs", func(e *zerolog.Event) {
 			e.Int(fsm.FieldVersion, 1).Str(fsm.FieldKind, "k").Str(fsm.FieldRun, "r").Uint64(fsm.FieldSeq, 1).
-				Str(fsm.FieldMachine, "m").Int64(fsm.FieldMonoNS, 1).Int(fsm.FieldCode, 404).Str(fsm.FieldScope, "s")
+				Str(fsm.FieldMachine, "m").Int64(fsm.FieldMonoNS, 1).Int(consumer.FieldCode, 404).Str(consumer.FieldScope, "s")
 		}, []string{"INF", "message"}},
 		{"what is empty", func(e *zerolog.Event) {
-			e.Err(errors.New("")).Str("message_id", "").Int64(fsm.FieldInStateMS, 0).Int(fsm.FieldGeneration, 1)
+			e.Err(errors.New("")).Str("message_id", "").Int64(fsm.FieldInStateMS, 0).Int(consumer.FieldGeneration, 1)
 		}, []string{"INF", "message", "gen=1"}},
 	}
 	for _, tt := range tests {
@@ -69,7 +70,7 @@ func TestConsoleIsClean(t *testing.T) {
 	const evil = "a\x1b[2J\nb\u009b\u202e"
 	var out bytes.Buffer
 	logger := logFlags{level: "info", format: "console"}.logger(&out)
-	logger.Warn().Str(fsm.FieldNote, evil).Str(fsm.FieldQueue, evil).Err(errors.New(evil)).Msg("message " + evil)
+	logger.Warn().Str(fsm.FieldNote, evil).Str(consumer.FieldQueue, evil).Err(errors.New(evil)).Msg("message " + evil)
 	if got := out.String(); strings.ContainsAny(got, "\x1b\u009b\u202e") || strings.Count(got, "\n") != 1 {
 		t.Errorf("%q", got)
 	}

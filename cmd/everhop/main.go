@@ -75,7 +75,7 @@ func complain(stderr io.Writer, text string) {
 
 // packages are the prefixes of our errors. They help who programs with them; who types a command
 // needs what is behind them.
-var packages = regexp.MustCompile(`(^|: |; )(?:(?:broker|consumer|fsm): )+`)
+var packages = regexp.MustCompile(`(^|: |; )(?:(?:broker|consumer|fsm|journal): )+`)
 
 // usageError says what is wrong with the command line.
 type usageError struct {

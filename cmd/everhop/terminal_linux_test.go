@@ -18,7 +18,6 @@ import (
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
 )
 
 // openTerminal opens a pseudo-terminal: what is written to tty appears on screen, with "\r\n" for
@@ -137,7 +136,7 @@ func TestTerminalConsume(t *testing.T) {
 // Names, errors and what a broker says reach a terminal harmless, whichever command tells of them.
 func TestTerminalHostile(t *testing.T) {
 	const evil = "\x1b]0;x\x07\u009b31m\u202e"
-	log := pasttest.New(t, "or"+evil+"ders").Connect().Fire(time.Second, consumer.ConnectionError, fsm.Evidence{
+	log := pasttest.New(t, "or"+evil+"ders").Connect().Fire(time.Second, consumer.ConnectionError, consumer.Evidence{
 		Class: "net" + evil, Error: "gone" + evil, Endpoint: "h" + evil, Queue: "q" + evil, Note: "n" + evil,
 	})
 	path := pasttest.NewFile(t, "or"+evil+".log", log.Lines())

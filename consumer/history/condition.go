@@ -150,7 +150,7 @@ func (s *Summary) try(e *fsm.Event) {
 	case e.From == consumer.Connecting && e.Trigger != consumer.Stop && e.Trigger != consumer.ProcessRestarted:
 		n = 1
 	case e.Trigger == consumer.ReviveFailed, e.Trigger == consumer.Revived:
-		number := e.Attempt
+		number := consumer.EvidenceOf(*e).Attempt
 		if number == 0 {
 			number = s.now.tries + 1
 		}
@@ -280,5 +280,6 @@ func (s *Summary) lose(d time.Duration) {
 }
 
 func causeOf(e *fsm.Event) Cause {
-	return Cause{Trigger: e.Trigger, Class: e.Class, Code: e.Code, Error: e.Error, Endpoint: e.Endpoint, Queue: e.Queue}
+	why := consumer.EvidenceOf(*e)
+	return Cause{Trigger: e.Trigger, Class: why.Class, Code: why.Code, Error: e.Error, Endpoint: why.Endpoint, Queue: why.Queue}
 }

@@ -50,20 +50,20 @@ func (w *writer) begin() *writer {
 	if m.State() != consumer.Disconnected {
 		w.fire(consumer.ProcessRestarted)
 	}
-	return w.record(fsm.KindBoot, fsm.Evidence{Note: "everhop v1.2.0"})
+	return w.record(fsm.KindBoot, "", consumer.Evidence{Note: "everhop v1.2.0"})
 }
 
-func (w *writer) fire(trigger fsm.Trigger, why ...fsm.Evidence) *writer {
+func (w *writer) fire(trigger fsm.Trigger, why ...consumer.Evidence) *writer {
 	w.t.Helper()
-	if _, err := w.m.Fire(trigger, append(why, fsm.Evidence{})[0]); err != nil {
+	if _, err := w.m.Fire(trigger, append(why, consumer.Evidence{})[0].Event()); err != nil {
 		w.t.Fatal(err)
 	}
 	return w
 }
 
-func (w *writer) record(kind fsm.Kind, why fsm.Evidence) *writer {
+func (w *writer) record(kind fsm.Kind, name string, why consumer.Evidence) *writer {
 	w.t.Helper()
-	if _, err := w.m.Record(kind, why); err != nil {
+	if _, err := w.m.Record(kind, name, why.Event()); err != nil {
 		w.t.Fatal(err)
 	}
 	return w
@@ -77,7 +77,7 @@ func (w *writer) wait(d time.Duration) *writer {
 // connect takes 20 ms.
 func (w *writer) connect() *writer {
 	w.t.Helper()
-	return w.fire(consumer.Connect).wait(20*time.Millisecond).fire(consumer.Connected, fsm.Evidence{Endpoint: "mq1:5672", Generation: 1})
+	return w.fire(consumer.Connect).wait(20*time.Millisecond).fire(consumer.Connected, consumer.Evidence{Endpoint: "mq1:5672", Generation: 1})
 }
 
 // idle consumes nothing for at least so long: a heartbeat every 3 s.
@@ -90,26 +90,26 @@ func (w *writer) idle(d time.Duration) *writer {
 }
 
 var (
-	reset   = fsm.Evidence{Endpoint: "mq1:5672", Scope: "connection", Class: "network", Error: "read: connection reset by peer"}
-	refused = fsm.Evidence{Endpoint: "mq1:5672", Scope: "connection", Class: "network", Error: "dial: connect: connection refused"}
-	frozen  = fsm.Evidence{Endpoint: "mq1:5672", Scope: "connection", Class: "heartbeat", Error: "probe: the peer went silent"}
-	deleted = fsm.Evidence{Endpoint: "mq1:5672", Scope: "channel", Queue: "orders", Class: "cancelled", Error: "consuming: the broker cancelled the consumer"}
-	missing = fsm.Evidence{Endpoint: "mq1:5672", Scope: "channel", Queue: "orders", Class: "not_found", Code: 404, Error: "consume: 404 NOT_FOUND"}
-	denied  = fsm.Evidence{Endpoint: "mq1:5672", Class: "auth", Code: 403, Error: "open: 403 ACCESS_REFUSED"}
+	reset   = consumer.Evidence{Endpoint: "mq1:5672", Scope: "connection", Class: "network", Error: "read: connection reset by peer"}
+	refused = consumer.Evidence{Endpoint: "mq1:5672", Scope: "connection", Class: "network", Error: "dial: connect: connection refused"}
+	frozen  = consumer.Evidence{Endpoint: "mq1:5672", Scope: "connection", Class: "heartbeat", Error: "probe: the peer went silent"}
+	deleted = consumer.Evidence{Endpoint: "mq1:5672", Scope: "channel", Queue: "orders", Class: "cancelled", Error: "consuming: the broker cancelled the consumer"}
+	missing = consumer.Evidence{Endpoint: "mq1:5672", Scope: "channel", Queue: "orders", Class: "not_found", Code: 404, Error: "consume: 404 NOT_FOUND"}
+	denied  = consumer.Evidence{Endpoint: "mq1:5672", Class: "auth", Code: 403, Error: "open: 403 ACCESS_REFUSED"}
 )
 
-func attempt(why fsm.Evidence, number int) fsm.Evidence {
+func attempt(why consumer.Evidence, number int) consumer.Evidence {
 	why.Attempt = number
 	return why
 }
 
 // revive fails so many times, with so long in between, and then succeeds.
-func (w *writer) revive(failures int, each time.Duration, why fsm.Evidence) *writer {
+func (w *writer) revive(failures int, each time.Duration, why consumer.Evidence) *writer {
 	w.t.Helper()
 	for n := range failures {
 		w.wait(each).fire(consumer.ReviveFailed, attempt(why, n+1))
 	}
-	return w.wait(each).fire(consumer.Revived, fsm.Evidence{Attempt: failures + 1, Endpoint: "mq1:5672"})
+	return w.wait(each).fire(consumer.Revived, consumer.Evidence{Attempt: failures + 1, Endpoint: "mq1:5672"})
 }
 
 // wander makes a log of random transitions, over several runs.
@@ -128,7 +128,7 @@ func wander(t testing.TB, seed uint64, steps int) []fsm.Event {
 		if trigger == consumer.ProcessRestarted {
 			continue
 		}
-		w.fire(trigger, fsm.Evidence{Class: []string{"network", "resource"}[random.IntN(2)]})
+		w.fire(trigger, consumer.Evidence{Class: []string{"network", "resource"}[random.IntN(2)]})
 		if trigger == consumer.Stop || trigger == consumer.FatalError || trigger == consumer.RetriesExhausted {
 			w.wait(time.Duration(random.Int64N(int64(time.Minute)))).begin()
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -49,30 +50,31 @@ func parse(line []byte, nested int) (fsm.Event, bool) {
 	return fsm.Event{}, false
 }
 
-// plain is an event as it is written, whatever methods fsm.Event has.
-type plain fsm.Event
-
-// object is a JSON object that may be an event.
-type object struct {
-	plain
-	Time stamp  `json:"time"`
-	Log  string `json:"log"`
-}
-
 func parseObject(text []byte, nested int) (fsm.Event, bool) {
-	var o object
-	if json.Unmarshal(text, &o) != nil {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(text, &members) != nil {
 		return fsm.Event{}, false
 	}
-	if o.Log != "" && o.Kind == "" && nested > 0 {
-		e, ok := parse([]byte(o.Log), nested-1)
-		if !ok && o.Time != (stamp{}) { // that of the wrapping object
-			e, ok = parse([]byte(time.Time(o.Time).Format(time.RFC3339Nano)+" "+o.Log), nested-1)
+	var at stamp
+	if raw, ok := members[fsm.FieldTime]; ok && json.Unmarshal(raw, &at) != nil {
+		return fsm.Event{}, false
+	}
+	var log string
+	if raw, ok := members["log"]; ok && members[fsm.FieldKind] == nil && nested > 0 && json.Unmarshal(raw, &log) == nil {
+		e, ok := parse([]byte(log), nested-1)
+		if !ok && at != (stamp{}) { // that of the wrapping object
+			e, ok = parse([]byte(time.Time(at).Format(time.RFC3339Nano)+" "+log), nested-1)
 		}
 		return e, ok
 	}
-	e := fsm.Event(o.plain)
-	e.Time = time.Time(o.Time)
+	delete(members, fsm.FieldTime)
+	text, _ = json.Marshal(members) // they came out of JSON
+	var e fsm.Event
+	if json.Unmarshal(text, &e) != nil {
+		return fsm.Event{}, false
+	}
+	e.Time = time.Time(at)
+	e.Evidence = consumer.EvidenceOf(e).Event() // without what the logger has added
 	return e, e.Kind != "" && e.Seq > 0 && e.Run != "" && e.From != "" && e.To != ""
 }
 

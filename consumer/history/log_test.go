@@ -27,10 +27,10 @@ func logged(t time.Time) fsm.Event {
 	return fsm.Event{
 		V: 1, Kind: fsm.KindTransition, Seq: 7, Run: "a1", Machine: "orders", Time: t, MonoNS: 1520000000,
 		From: consumer.Consuming, To: consumer.Reviving, Trigger: consumer.ConnectionError, InStateMS: 1500,
-		Evidence: fsm.Evidence{
+		Evidence: consumer.Evidence{
 			Generation: 1, BackoffMS: 100, Endpoint: "mq1:5672", Queue: "orders", Scope: "connection",
 			Class: "network", Code: 320, Error: `read: "reset"`, Note: "after 2s",
-		},
+		}.Event(),
 	}
 }
 

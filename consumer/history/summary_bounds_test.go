@@ -80,7 +80,7 @@ func TestSummaryNow(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	var middle history.Summary
-	w.wait(30*time.Second).record(fsm.KindNote, fsm.Evidence{})
+	w.wait(30*time.Second).record(fsm.KindNote, consumer.NoteBlocked, consumer.Evidence{})
 	middle.Apply(w.log[len(w.log)-1])
 	if m := middle.Now(); m.State != consumer.Consuming || !m.Since.Equal(w.clock.Add(-30*time.Second)) || !m.InLog || m.Led.Seq != 0 {
 		t.Errorf("%+v", m)

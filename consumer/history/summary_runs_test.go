@@ -109,7 +109,7 @@ func TestSummaryBetween(t *testing.T) {
 		case 40:
 			between.Kind, between.Trigger = fsm.KindRejected, consumer.Revived
 		case 49:
-			between.Kind, between.Class = fsm.KindNote, "network"
+			between.Kind, between.Evidence = fsm.KindNote, consumer.Evidence{Class: "network"}.Event()
 		default:
 			continue
 		}

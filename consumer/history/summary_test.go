@@ -88,7 +88,7 @@ func TestSummaryQuantiles(t *testing.T) {
 // routine is what is logged at debug level.
 func routine(e fsm.Event) bool {
 	return e.Trigger == consumer.DrainTimeout || e.Trigger == consumer.HeartbeatOK ||
-		e.Trigger == consumer.ReviveFailed && e.Attempt&(e.Attempt-1) != 0
+		e.Trigger == consumer.ReviveFailed && attemptOf(e)&(attemptOf(e)-1) != 0
 }
 
 // good is what is logged at info level.
@@ -311,3 +311,5 @@ func TestSummaryNothing(t *testing.T) {
 		t.Error("an availability of nothing")
 	}
 }
+
+func attemptOf(e fsm.Event) int { return consumer.EvidenceOf(e).Attempt }

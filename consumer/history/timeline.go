@@ -67,6 +67,11 @@ type failure struct {
 	code  int
 }
 
+func failureOf(e *fsm.Event) failure {
+	why := consumer.EvidenceOf(*e)
+	return failure{why.Class, why.Code}
+}
+
 // mostFailures bounds how many different ones of an outage are remembered.
 const mostFailures = 32
 
@@ -148,7 +153,7 @@ func (t *Timeline) fold(e *fsm.Event) bool {
 
 // attempt takes a failed attempt that is like one before.
 func (t *Timeline) attempt(e *fsm.Event) bool {
-	why := failure{e.Class, e.Code}
+	why := failureOf(e)
 	if !slices.Contains(t.known, why) && len(t.known) < mostFailures {
 		t.known = append(t.known, why)
 		return false
@@ -171,7 +176,7 @@ func (t *Timeline) continues(e *fsm.Event) bool {
 func (f *Entry) extend(e *fsm.Event) {
 	f.Count++
 	f.Last = *e
-	f.Mixed = f.Mixed || e.Class != f.First.Class || e.Code != f.First.Code
+	f.Mixed = f.Mixed || failureOf(e) != failureOf(&f.First)
 	f.Span = time.Duration(max(0, e.MonoNS-f.First.MonoNS))
 }
 

@@ -29,8 +29,8 @@ func told(e history.Entry) string {
 			line += ", mixed"
 		}
 	}
-	if e.Last.Class != "" {
-		line += fmt.Sprintf(" | %s %d %s #%d", e.Last.Class, e.Last.Code, e.Last.Error, e.Last.Attempt)
+	if why := consumer.EvidenceOf(e.Last); why.Class != "" {
+		line += fmt.Sprintf(" | %s %d %s #%d", why.Class, why.Code, why.Error, why.Attempt)
 	}
 	return strings.TrimRight(line, " ") + "\n"
 }
@@ -57,15 +57,15 @@ func TestTimeline(t *testing.T) {
 					why = refused
 				}
 				if n == 30 {
-					w.record(fsm.KindNote, fsm.Evidence{Note: "lost too, while reviving"})
+					w.record(fsm.KindNote, consumer.NoteLossWhileReviving, consumer.Evidence{Note: "lost too, while reviving"})
 				}
 				w.wait(time.Second).fire(consumer.ReviveFailed, attempt(why, n+1))
 			}
-			w.fire(consumer.Revived, fsm.Evidence{Attempt: 41})
+			w.fire(consumer.Revived, consumer.Evidence{Attempt: 41})
 			w.fire(consumer.ConnectionError, reset).revive(3, time.Second, refused)
 		}},
 		{"between_heartbeats", func(w *writer) {
-			w.connect().idle(9*time.Second).wait(time.Second).fire(consumer.DrainTimeout).record(fsm.KindStale, fsm.Evidence{Note: "too late"})
+			w.connect().idle(9*time.Second).wait(time.Second).fire(consumer.DrainTimeout).record(fsm.KindStale, consumer.StaleProbe, consumer.Evidence{Note: "too late"})
 			w.wait(time.Second).fire(consumer.HeartbeatOK).idle(9 * time.Second)
 			w.m.Fire(consumer.Connected, fsm.Evidence{})
 			w.idle(9 * time.Second)

@@ -1,6 +1,7 @@
 package fsmtest
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -23,7 +24,7 @@ func Journal(t *testing.T, open func(t *testing.T) fsm.Journal) {
 	})
 	t.Run("last is the newest", func(t *testing.T) {
 		journal := open(t)
-		for _, e := range log() {
+		for _, e := range log(t) {
 			check(t, journal.Append(e))
 			last(t, journal, e)
 		}
@@ -43,7 +44,9 @@ func Journal(t *testing.T, open func(t *testing.T) fsm.Journal) {
 	t.Run("any text is taken", func(t *testing.T) {
 		m := machine(t, open(t), 0)
 		for _, text := range []string{"\x00\n\r\"\\\u2028", "\xff\xfe", strings.Repeat("long ", 1<<18)} {
-			_, err := m.Record(fsm.KindNote, fsm.Evidence{Error: text, Note: text})
+			_, err := m.Record(fsm.KindNote, text, fsm.Evidence{Error: text, Note: text})
+			check(t, err)
+			_, err = m.Fire("press", fsm.Evidence{Details: details(t, map[string]string{"text": text[:min(len(text), 1000)]})})
 			check(t, err)
 		}
 		fire(t, m)
@@ -84,7 +87,7 @@ func Durable(t *testing.T, open func(t *testing.T, dir string) fsm.Journal) {
 	})
 	t.Run("the last event is kept, whatever its kind", func(t *testing.T) {
 		dir := t.TempDir()
-		for _, e := range log() {
+		for _, e := range log(t) {
 			journal := open(t, dir)
 			check(t, journal.Append(e))
 			closeIt(t, journal)
@@ -132,14 +135,22 @@ func machine(t *testing.T, journal fsm.Journal, run int) *fsm.Machine {
 // fire records a boot and presses once: two events.
 func fire(t *testing.T, m *fsm.Machine) {
 	t.Helper()
-	_, err := m.Record(fsm.KindBoot, fsm.Evidence{})
+	_, err := m.Record(fsm.KindBoot, "", fsm.Evidence{})
 	check(t, err)
-	_, err = m.Fire("press", fsm.Evidence{Generation: 1})
+	_, err = m.Fire("press", fsm.Evidence{Details: details(t, map[string]int{"watts": 40})})
 	check(t, err)
 }
 
+func details(t *testing.T, v any) fsm.Details {
+	t.Helper()
+	d, err := fsm.NewDetails(v)
+	check(t, err)
+	return d
+}
+
 // log has an event of each kind that a machine commits, and each field is set in one.
-func log() []fsm.Event {
+func log(t *testing.T) []fsm.Event {
+	t.Helper()
 	at := time.Date(2024, 5, 17, 12, 0, 0, 123456789, time.UTC)
 	event := func(kind fsm.Kind, from, to fsm.State) fsm.Event {
 		return fsm.Event{V: fsm.Schema, Kind: kind, Run: "run", Machine: "lamp", Time: at, MonoNS: 5e9, From: from, To: to}
@@ -149,10 +160,10 @@ func log() []fsm.Event {
 		event(fsm.KindStale, "on", "on"), event(fsm.KindNote, "on", "on"),
 	}
 	events[0].Table, events[1].Trigger, events[2].Trigger, events[1].InStateMS = "0123456789abcdef", "press", "explode", 5000
-	events[2].Evidence = fsm.Evidence{
-		Generation: 1, Attempt: 2, BackoffMS: 3, Endpoint: "host:5672", Queue: "q", Scope: "channel", Class: "network",
-		Code: 320, Error: `it said "no"`, Note: "über",
-	}
+	events[3].Name, events[4].Name = "late", "remark"
+	events[1].Details = details(t, json.RawMessage(`{"watts":40,"room":{"name":"\u006bitchen","v":1},"price":1.50e+0,"room":null,"<&>":"<&>"}`))
+	events[2].Evidence = fsm.Evidence{Details: details(t, map[string]string{"long": strings.Repeat("x", 8000)}), Error: `it said "no"`, Note: "über"}
+	events[4].Details = details(t, map[string]string{"": "\x00\"über\u2028"})
 	return number(events)
 }
 

@@ -55,7 +55,8 @@ func announcement(n, of int, f fault, ink term.Ink) []term.Text {
 // describe tells of an event: when it was, from which state and how long that had lasted, to which, and why.
 // As in the log, of the failed attempts of one outage it tells the 1st, 2nd, 4th, 8th, ...
 func describe(e fsm.Event, ink term.Ink) []term.Text {
-	if e.Kind != fsm.KindTransition || e.Trigger == consumer.ReviveFailed && e.Attempt&(e.Attempt-1) != 0 {
+	attempt := consumer.EvidenceOf(e).Attempt
+	if e.Kind != fsm.KindTransition || e.Trigger == consumer.ReviveFailed && attempt&(attempt-1) != 0 {
 		return nil
 	}
 	from, why := string(e.From), string(e.Trigger)
@@ -63,12 +64,12 @@ func describe(e fsm.Event, ink term.Ink) []term.Text {
 		from += " (" + span(time.Duration(e.InStateMS)*time.Millisecond) + ")"
 	}
 	if e.Trigger == consumer.ReviveFailed {
-		why += fmt.Sprintf(" #%d", e.Attempt)
+		why += fmt.Sprintf(" #%d", attempt)
 	}
 	gap := max(0, 35-term.Width(from+" -> "+string(e.To)))
 	lines := []term.Text{clock(time.Duration(e.MonoNS)) + "  " + term.Plain(from) + " -> " +
 		ink.Paint(string(e.To), past.StyleOf(e.To)) + term.Plain(fmt.Sprintf("%*s  %s", gap, "", why))}
-	if e.Error != "" && e.Attempt <= 1 {
+	if e.Error != "" && attempt <= 1 {
 		lines = append(lines, "        "+ink.Paint(e.Error, term.Grey))
 	}
 	return lines

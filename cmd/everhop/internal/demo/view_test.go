@@ -67,26 +67,26 @@ func TestView(t *testing.T) {
 // told is what a run is told with.
 func told(ink term.Ink) (lines []term.Text) {
 	at := int64(0)
-	tell := func(from, to fsm.State, trigger fsm.Trigger, lasted time.Duration, why fsm.Evidence) {
+	tell := func(from, to fsm.State, trigger fsm.Trigger, lasted time.Duration, why consumer.Evidence) {
 		at += int64(lasted)
 		lines = append(lines, describe(fsm.Event{
 			Kind: fsm.KindTransition, From: from, To: to, Trigger: trigger,
-			MonoNS: at, InStateMS: lasted.Milliseconds(), Evidence: why,
+			MonoNS: at, InStateMS: lasted.Milliseconds(), Evidence: why.Event(),
 		}, ink)...)
 	}
-	tell(consumer.Disconnected, consumer.Connecting, consumer.Connect, 0, fsm.Evidence{})
-	tell(consumer.Connecting, consumer.Consuming, consumer.Connected, 4*ms, fsm.Evidence{})
-	tell(consumer.Consuming, consumer.HeartbeatCheck, consumer.DrainTimeout, 3510*ms, fsm.Evidence{})
-	tell(consumer.HeartbeatCheck, consumer.Consuming, consumer.HeartbeatOK, 994*ms, fsm.Evidence{})
-	tell(consumer.Consuming, consumer.HeartbeatCheck, consumer.DrainTimeout, 2000*ms, fsm.Evidence{})
+	tell(consumer.Disconnected, consumer.Connecting, consumer.Connect, 0, consumer.Evidence{})
+	tell(consumer.Connecting, consumer.Consuming, consumer.Connected, 4*ms, consumer.Evidence{})
+	tell(consumer.Consuming, consumer.HeartbeatCheck, consumer.DrainTimeout, 3510*ms, consumer.Evidence{})
+	tell(consumer.HeartbeatCheck, consumer.Consuming, consumer.HeartbeatOK, 994*ms, consumer.Evidence{})
+	tell(consumer.Consuming, consumer.HeartbeatCheck, consumer.DrainTimeout, 2000*ms, consumer.Evidence{})
 	tell(consumer.HeartbeatCheck, consumer.Reviving, consumer.HeartbeatFailed, 2003*ms,
-		fsm.Evidence{Error: "probe: the peer went silent: no byte came in for 4s"})
-	tell(consumer.Reviving, consumer.Consuming, consumer.Revived, 0, fsm.Evidence{Attempt: 1})
+		consumer.Evidence{Error: "probe: the peer went silent: no byte came in for 4s"})
+	tell(consumer.Reviving, consumer.Consuming, consumer.Revived, 0, consumer.Evidence{Attempt: 1})
 	tell(consumer.Consuming, consumer.Reviving, consumer.ConnectionError, 999*ms,
-		fsm.Evidence{Error: "connection: 320 CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"})
+		consumer.Evidence{Error: "connection: 320 CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"})
 	for attempt := 1; attempt <= 9; attempt++ {
 		tell(consumer.Reviving, consumer.Reviving, consumer.ReviveFailed, time.Duration(attempt)*50*ms,
-			fsm.Evidence{Attempt: attempt, Error: "dial: connect: connection refused"})
+			consumer.Evidence{Attempt: attempt, Error: "dial: connect: connection refused"})
 	}
 	return append(lines, describe(fsm.Event{Kind: fsm.KindStale}, ink)...)
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
-	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // following is a replay of what grows.
@@ -72,7 +72,7 @@ func (f *following) end() {
 // A journal grows, within a segment and by others.
 func TestReplayFollow(t *testing.T) {
 	p, dir := pasttest.Outage(t), t.TempDir()
-	written, err := fsm.OpenJournal(dir, fsm.JournalOptions{SegmentBytes: 1000})
+	written, err := journal.Open(dir, journal.Options{SegmentBytes: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,7 +79,7 @@ func (p page) howItCame(g glance) term.Text {
 	}
 	text := p.row("since", since)
 	if m.Led.Seq > 0 {
-		text += p.row("led there", join(fmt.Sprintf("%s -> %s: %s", m.Led.From, m.Led.To, m.Led.Trigger), why(m.Led)))
+		text += p.row("led there", join(fmt.Sprintf("%s -> %s: %s", m.Led.From, m.Led.To, m.Led.Trigger), why(consumer.EvidenceOf(m.Led))))
 	}
 	if !m.Up.IsZero() {
 		up := "since " + p.full(m.Up) + strings.TrimSuffix(g.ago(m.Up), " before")
@@ -104,12 +104,12 @@ func (p page) told(e fsm.Event, at time.Time) string {
 	if e.Time.After(at) {
 		distance = Span(e.Time.Sub(at)) + " later"
 	}
-	what := string(e.Kind)
+	what, evidence := string(e.Kind), consumer.EvidenceOf(e)
 	if e.Kind == fsm.KindTransition {
 		what = fmt.Sprintf("%s -> %s: %s", e.From, e.To, e.Trigger)
-		if e.Attempt > 0 {
-			what += fmt.Sprintf(" #%d", e.Attempt)
+		if evidence.Attempt > 0 {
+			what += fmt.Sprintf(" #%d", evidence.Attempt)
 		}
 	}
-	return join(fmt.Sprintf("%s, %s; %s", p.brief(e.Time, at), distance, what), why(e))
+	return join(fmt.Sprintf("%s, %s; %s", p.brief(e.Time, at), distance, what), why(evidence))
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
 )
 
 func TestReplayAt(t *testing.T) {
@@ -40,8 +39,8 @@ func TestReplayZone(t *testing.T) {
 // A snapshot repeats what was: it is neither the last event nor the next one.
 func TestReplayAtSnapshots(t *testing.T) {
 	p := pasttest.New(t, "orders").Connect().Idle(2)
-	p.Fire(time.Second, consumer.ConnectionError, fsm.Evidence{Class: "network"})
-	p.Fire(time.Second, consumer.Revived, fsm.Evidence{Attempt: 1}).Idle(1)
+	p.Fire(time.Second, consumer.ConnectionError, consumer.Evidence{Class: "network"})
+	p.Fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 1}).Idle(1)
 	segments := pasttest.SegmentsOf(t, p.Segments(1)) // one for each event
 	folder := t.TempDir()
 	for _, tt := range []struct {
@@ -147,9 +146,9 @@ func TestReplayWhenTheClockWasSetBack(t *testing.T) {
 // later.
 func TestReplayAtBehindTheEnd(t *testing.T) {
 	consuming := pasttest.New(t, "orders").Connect().Idle(2)
-	reviving := pasttest.New(t, "orders").Connect().Fire(time.Second, consumer.ConnectionError, fsm.Evidence{Class: "network"})
-	reviving.Fire(time.Second, consumer.ReviveFailed, fsm.Evidence{Attempt: 1, Class: "network"})
-	stopped := pasttest.New(t, "orders").Connect().Fire(time.Second, consumer.Stop, fsm.Evidence{})
+	reviving := pasttest.New(t, "orders").Connect().Fire(time.Second, consumer.ConnectionError, consumer.Evidence{Class: "network"})
+	reviving.Fire(time.Second, consumer.ReviveFailed, consumer.Evidence{Attempt: 1, Class: "network"})
+	stopped := pasttest.New(t, "orders").Connect().Fire(time.Second, consumer.Stop, consumer.Evidence{})
 	for _, tt := range []struct {
 		name       string
 		log        *pasttest.Log

@@ -13,14 +13,13 @@ import (
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
 )
 
 // turbulent has a timeline that is longer than what is written at once.
 func turbulent(t testing.TB) *pasttest.Log {
 	p := pasttest.New(t, "orders").Connect()
 	for range 1000 {
-		p.Fire(time.Second, consumer.ConnectionError, fsm.Evidence{Class: "network"}).Fire(time.Second, consumer.Revived, fsm.Evidence{Attempt: 1})
+		p.Fire(time.Second, consumer.ConnectionError, consumer.Evidence{Class: "network"}).Fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 1})
 	}
 	return p
 }

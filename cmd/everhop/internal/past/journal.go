@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // isJournal tells a journal from a log. A stream is a log, as what is read of it to find out is gone.
@@ -60,13 +61,13 @@ func (s Source) readJournal(ctx context.Context, follow bool, yield func(fsm.Eve
 	if err := expectJournal(s.Path); err != nil {
 		return err
 	}
-	records := fsm.Records(s.Path)
+	records := journal.Records(s.Path)
 	if follow {
-		records = fsm.Follow(ctx, s.Path)
+		records = journal.Follow(ctx, s.Path)
 	}
 	found := false
 	for record, err := range records {
-		var corrupt *fsm.CorruptError
+		var corrupt *journal.CorruptError
 		switch {
 		case !follow && ctx.Err() != nil:
 			return ErrInterrupted

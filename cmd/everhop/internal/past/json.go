@@ -3,37 +3,53 @@ package past
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm"
 )
 
-// plainEvent is an event as the journal has it, to be embedded.
-type plainEvent fsm.Event
-
-// jsonEntry is an entry of the timeline. Its own members are those of the first event.
+// jsonEntry is an entry of the timeline: one object, in which the members of the first event follow the
+// word that says what it is.
 type jsonEntry struct {
-	Entry history.Fold `json:"entry"` // event, idle or attempts
-	plainEvent
-	LastedMS *int64 `json:"lasted_ms,omitempty"` // of from; not if it is not known
+	entry history.Fold // event, idle or attempts
+	event fsm.Event
+	more  struct {
+		LastedMS *int64 `json:"lasted_ms,omitempty"` // of from; not if it is not known
 
-	// Of idle and attempts only.
-	Count  int         `json:"count,omitempty"`
-	SpanMS *int64      `json:"span_ms,omitempty"`
-	Last   *plainEvent `json:"last,omitempty"`
+		// Of idle and attempts only.
+		Count  int        `json:"count,omitempty"`
+		SpanMS *int64     `json:"span_ms,omitempty"`
+		Last   *fsm.Event `json:"last,omitempty"`
+	}
 }
 
 func newJSONEntry(e history.Entry) jsonEntry {
-	j := jsonEntry{Entry: e.Fold, plainEvent: plainEvent(e.First)}
+	j := jsonEntry{entry: e.Fold, event: e.First}
 	if e.Lasted != history.Unknown {
-		j.LastedMS = inMS(e.Lasted)
+		j.more.LastedMS = inMS(e.Lasted)
 	}
 	if e.Fold != history.Single {
-		last := plainEvent(e.Last)
-		j.Count, j.SpanMS, j.Last = e.Count, inMS(e.Span), &last
+		j.more.Count, j.more.SpanMS, j.more.Last = e.Count, inMS(e.Span), &e.Last
 	}
 	return j
+}
+
+// MarshalJSON puts the three parts into one object.
+func (j jsonEntry) MarshalJSON() ([]byte, error) {
+	var members [][]byte
+	for _, part := range []any{map[string]history.Fold{"entry": j.entry}, j.event, j.more} {
+		object, err := jsonLine(part)
+		if err != nil {
+			return nil, err
+		}
+		object = bytes.TrimSuffix(bytes.TrimPrefix(object, []byte("{")), []byte("}\n"))
+		if len(object) > 0 {
+			members = append(members, object)
+		}
+	}
+	return slices.Concat([]byte("{"), bytes.Join(members, []byte(",")), []byte("}")), nil
 }
 
 // jsonSummary is the last object.
@@ -139,11 +155,11 @@ type jsonGlance struct {
 	State   *fsm.State  `json:"state"` // null before the log begins
 	Ended   bool        `json:"ended"` // the run has, without Stop: state is the last one that is recorded
 	Since   *time.Time  `json:"since"` // null if that is before the log begins
-	Led     *plainEvent `json:"led"`
+	Led     *fsm.Event  `json:"led"`
 	Up      *time.Time  `json:"consuming_since"`
 	Outage  *jsonOutage `json:"outage"`
-	Last    *plainEvent `json:"last"` // null if the log begins with a snapshot, and that was just before
-	Next    *plainEvent `json:"next"`
+	Last    *fsm.Event  `json:"last"` // null if the log begins with a snapshot, and that was just before
+	Next    *fsm.Event  `json:"next"`
 
 	// LogEnded is when the log ended, if that was before At: State and the others are of then. Otherwise null.
 	LogEnded *time.Time `json:"log_ended"`
@@ -152,7 +168,7 @@ type jsonGlance struct {
 func newJSONGlance(machine string, g glance) jsonGlance {
 	j := jsonGlance{Entry: "at", Machine: machine, At: g.at.UTC()}
 	if g.next != nil {
-		j.Next = (*plainEvent)(g.next)
+		j.Next = g.next
 	}
 	if !g.logEnded.IsZero() {
 		ended := g.logEnded.UTC()
@@ -164,13 +180,13 @@ func newJSONGlance(machine string, g glance) jsonGlance {
 	}
 	j.State, j.Ended = &m.State, m.Ended
 	if g.last.Seq > 0 {
-		j.Last = (*plainEvent)(&g.last)
+		j.Last = &g.last
 	}
 	if m.InLog {
 		j.Since = &m.Since
 	}
 	if m.Led.Seq > 0 {
-		j.Led = (*plainEvent)(&m.Led)
+		j.Led = &m.Led
 	}
 	if !m.Up.IsZero() {
 		j.Up = &m.Up

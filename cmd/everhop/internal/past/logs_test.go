@@ -45,8 +45,10 @@ func TestReplayLogs(t *testing.T) {
 		}
 	}
 	routine := func(e fsm.Event) bool {
-		return e.Trigger == consumer.DrainTimeout || e.Trigger == consumer.HeartbeatOK || e.Trigger == consumer.ReviveFailed && e.Attempt&(e.Attempt-1) != 0
+		return e.Trigger == consumer.DrainTimeout || e.Trigger == consumer.HeartbeatOK || e.Trigger == consumer.ReviveFailed && attempt(e)&(attempt(e)-1) != 0
 	}
 	got, _ := tellOf(t, strings.NewReader(logOf(t, slices.DeleteFunc(p.Events, routine), "")), "-")
 	golden.Assert(t, got, "log-info.txt")
 }
+
+func attempt(e fsm.Event) int { return consumer.EvidenceOf(e).Attempt }

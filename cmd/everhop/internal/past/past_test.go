@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,6 @@ import (
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -86,12 +86,15 @@ func errKind(err error) string {
 	return "failed"
 }
 
+// packagePrefix is what errors of a journal begin with.
+var packagePrefix = regexp.MustCompile(`(^|: )journal: `)
+
 // said is an error without the name of the package that it is of.
 func said(err error) string {
 	if err == nil {
 		return ""
 	}
-	return strings.Replace(err.Error(), "fsm: ", "", 1)
+	return packagePrefix.ReplaceAllString(err.Error(), "$1")
 }
 
 func tellOf(t testing.TB, stdin io.Reader, args ...string) (told string, err error) {
@@ -104,10 +107,10 @@ func tellOf(t testing.TB, stdin io.Reader, args ...string) (told string, err err
 // The clock was set back by an hour and more: it is 12:00, 12:10, 11:10:30, 11:20:30, 11:26, in this order.
 func setBackOnce(t *testing.T) *pasttest.Log {
 	p := pasttest.New(t, "orders").Connect()
-	p.Fire(10*time.Minute, consumer.ConnectionError, fsm.Evidence{Class: "network"})
-	p.Fire(30*time.Second, consumer.Revived, fsm.Evidence{Attempt: 1})
-	p.Fire(10*time.Minute, consumer.DrainTimeout, fsm.Evidence{}).Fire(time.Millisecond, consumer.HeartbeatOK, fsm.Evidence{})
-	p.Fire(330*time.Second, consumer.Stop, fsm.Evidence{})
+	p.Fire(10*time.Minute, consumer.ConnectionError, consumer.Evidence{Class: "network"})
+	p.Fire(30*time.Second, consumer.Revived, consumer.Evidence{Attempt: 1})
+	p.Fire(10*time.Minute, consumer.DrainTimeout, consumer.Evidence{}).Fire(time.Millisecond, consumer.HeartbeatOK, consumer.Evidence{})
+	p.Fire(330*time.Second, consumer.Stop, consumer.Evidence{})
 	for i := range p.Events {
 		p.Events[i].Time = p.Events[i].Time.Add(-10 * time.Hour)
 		if i > 3 {

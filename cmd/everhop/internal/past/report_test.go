@@ -25,11 +25,11 @@ func TestReplaySummary(t *testing.T) {
 
 // The summary of a run that was killed is not that of one that was stopped.
 func TestReplaySummaryOfTheEnd(t *testing.T) {
-	lost := fsm.Evidence{Class: "network"}
+	lost := consumer.Evidence{Class: "network"}
 	killed := pasttest.New(t, "orders").Connect().Idle(2)
 	middle := pasttest.New(t, "orders").Connect().Idle(2)
 	middle.Events = middle.Events[5:]
-	checking := pasttest.New(t, "orders").Connect().Fire(time.Second, consumer.DrainTimeout, fsm.Evidence{})
+	checking := pasttest.New(t, "orders").Connect().Fire(time.Second, consumer.DrainTimeout, consumer.Evidence{})
 	again := pasttest.New(t, "orders").Connect().Idle(1)
 	again.Clock = again.Clock.Add(time.Minute)
 	again.Begin()
@@ -88,14 +88,14 @@ func TestReplaySummaryOfOverlaps(t *testing.T) {
 
 // A log of several machines is told in its order: what one does is told after what others did before, folded or not.
 func TestReplayTellsMachinesInOrder(t *testing.T) {
-	lost := fsm.Evidence{Class: "network"}
+	lost := consumer.Evidence{Class: "network"}
 	a, b := pasttest.New(t, "orders").Connect().Idle(40), pasttest.New(t, "mails").Connect().Idle(3)
 	b.Fire(time.Second, consumer.ConnectionError, lost)
 	for n := range 5 {
-		b.Fire(time.Second, consumer.ReviveFailed, fsm.Evidence{Class: "network", Attempt: n + 1})
+		b.Fire(time.Second, consumer.ReviveFailed, consumer.Evidence{Class: "network", Attempt: n + 1})
 	}
-	b.Fire(time.Second, consumer.Revived, fsm.Evidence{Attempt: 6}).Idle(20).Fire(time.Second, consumer.Stop, fsm.Evidence{})
-	a.Fire(time.Second, consumer.Stop, fsm.Evidence{})
+	b.Fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 6}).Idle(20).Fire(time.Second, consumer.Stop, consumer.Evidence{})
+	a.Fire(time.Second, consumer.Stop, consumer.Evidence{})
 	mixed := &pasttest.Log{T: t, Events: slices.Concat(a.Events, b.Events)}
 	slices.SortStableFunc(mixed.Events, func(x, y fsm.Event) int { return x.Time.Compare(y.Time) })
 	told, _ := tell(t, mixed.File(), "--no-summary")

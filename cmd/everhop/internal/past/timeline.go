@@ -24,10 +24,11 @@ type line struct {
 
 func (p page) line(e history.Entry) line {
 	f := e.First
-	l := line{when: p.clock(f.Time), from: f.From, trigger: string(f.Trigger), to: e.Last.To, details: why(f)}
+	l := line{when: p.clock(f.Time), from: f.From, trigger: string(f.Trigger), to: e.Last.To, details: why(consumer.EvidenceOf(f))}
 	if e.Lasted != history.Unknown && (e.Lasted > 0 || f.From != consumer.Disconnected) {
 		l.lasted = Span(max(1, e.Lasted))
 	}
+	attempt := consumer.EvidenceOf(f).Attempt
 	until := "until " + p.near(e.Last.Time, f.Time)
 	switch {
 	case e.Fold == history.Idle:
@@ -37,11 +38,11 @@ func (p page) line(e history.Entry) line {
 	case e.Fold == history.Attempts:
 		l.trigger += " x" + strconv.Itoa(e.Count)
 		l.lasted = Span(e.Span)
-		l.details = fmt.Sprintf("#%d to #%d, %s", f.Attempt, e.Last.Attempt, until)
+		l.details = fmt.Sprintf("#%d to #%d, %s", attempt, consumer.EvidenceOf(e.Last).Attempt, until)
 		if e.Mixed {
 			l.details += ", for several causes"
 		}
-		l.details = join(l.details, "the last: "+why(e.Last))
+		l.details = join(l.details, "the last: "+why(consumer.EvidenceOf(e.Last)))
 	case f.Kind != fsm.KindTransition:
 		l.trigger, l.to, l.style = string(f.Kind), "", term.Yellow
 		if f.Kind == fsm.KindRejected {
@@ -55,8 +56,8 @@ func (p page) line(e history.Entry) line {
 			l.style = term.Bold
 			l.details = join(l.details, "run "+f.Run)
 		}
-	case f.Attempt > 0:
-		l.trigger += " #" + strconv.Itoa(f.Attempt)
+	case attempt > 0:
+		l.trigger += " #" + strconv.Itoa(attempt)
 	}
 	if f.Trigger == consumer.ProcessRestarted && f.Kind == fsm.KindTransition {
 		l.details = join("the run before ended without Stop", l.details)

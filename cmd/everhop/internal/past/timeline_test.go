@@ -126,7 +126,7 @@ func TestReplayJSON(t *testing.T) {
 // What a peer has sent must not reach the terminal as a command to it.
 func TestReplayControlCharacters(t *testing.T) {
 	p := pasttest.New(t, "or\x1b[2Jders").Connect()
-	p.Fire(time.Second, consumer.ConnectionError, fsm.Evidence{
+	p.Fire(time.Second, consumer.ConnectionError, consumer.Evidence{
 		Class: "net\rwork", Error: "gone\x1b]0;title\x07\nagain\u202e\u009b31m", Endpoint: "h\t:1", Queue: "q\x00", Note: "\x7f",
 	})
 	path := p.Journal()

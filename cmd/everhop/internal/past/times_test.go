@@ -8,7 +8,6 @@ import (
 
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
 )
 
 func TestTimePoints(t *testing.T) {
@@ -178,8 +177,8 @@ func TestReplayExtent(t *testing.T) {
 // overnight was killed at 05:59:42, long ago.
 func overnight(t *testing.T) *pasttest.Log {
 	p := pasttest.New(t, "orders").Connect()
-	p.Fire(7*time.Hour, consumer.ConnectionError, fsm.Evidence{Class: "network"})
-	p.Fire(59*time.Minute+41*time.Second, consumer.Revived, fsm.Evidence{Attempt: 1})
+	p.Fire(7*time.Hour, consumer.ConnectionError, consumer.Evidence{Class: "network"})
+	p.Fire(59*time.Minute+41*time.Second, consumer.Revived, consumer.Evidence{Attempt: 1})
 	for i := range p.Events {
 		p.Events[i].Time = p.Events[i].Time.AddDate(-3, 0, 0)
 	}

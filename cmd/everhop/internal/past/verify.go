@@ -11,6 +11,7 @@ import (
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // Verify checks a journal event by event, and tells out what is right with it. It returns an error for the first
@@ -33,8 +34,8 @@ func Repair(dir string) (said string, err error) {
 	if err := expectJournal(dir); err != nil { // opening would make one
 		return "", noJournal(err)
 	}
-	opened, err := fsm.OpenJournal(dir, fsm.JournalOptions{RetainBytes: math.MaxInt64, Strict: true})
-	var corrupt *fsm.CorruptError
+	opened, err := journal.Open(dir, journal.Options{RetainBytes: math.MaxInt64, Strict: true})
+	var corrupt *journal.CorruptError
 	if errors.As(err, &corrupt) {
 		return "", &DamagedError{fmt.Errorf("--repair: %w", err)}
 	}
@@ -78,8 +79,8 @@ func (v *verification) checkJournal(path string) error {
 	if err := expectJournal(path); err != nil {
 		return noJournal(err)
 	}
-	err := v.check(fsm.Records(path))
-	var corrupt *fsm.CorruptError
+	err := v.check(journal.Records(path))
+	var corrupt *journal.CorruptError
 	switch {
 	case err == nil && v.place == "":
 		return &DamagedError{fmt.Errorf("%s: empty", path)}
@@ -92,7 +93,7 @@ func (v *verification) checkJournal(path string) error {
 }
 
 // check returns an error for the first event that is wrong, or that of the records.
-func (v *verification) check(records iter.Seq2[fsm.Record, error]) error {
+func (v *verification) check(records iter.Seq2[journal.Record, error]) error {
 	var damage error
 	_, err := fsm.Replay(v.table, func(yield func(fsm.Event) bool) {
 		for r, err := range records {

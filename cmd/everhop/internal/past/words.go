@@ -85,7 +85,7 @@ func share(part, of time.Duration) string {
 }
 
 // why is what an event knows of its cause: "network: read: connection reset by peer (mq1:5672, queue orders)".
-func why(e fsm.Event) string {
+func why(e consumer.Evidence) string {
 	cause := e.Class
 	if code := strconv.Itoa(e.Code); e.Code != 0 && !strings.Contains(e.Error, code) {
 		cause = strings.TrimSpace(cause + " " + code)
@@ -127,6 +127,6 @@ func causeText(c history.Cause) string {
 			return "the cause is not in the log"
 		}
 	}
-	text := why(fsm.Event{Evidence: fsm.Evidence{Class: c.Class, Code: c.Code, Error: c.Error, Endpoint: c.Endpoint, Queue: c.Queue}})
+	text := why(consumer.Evidence{Class: c.Class, Code: c.Code, Error: c.Error, Endpoint: c.Endpoint, Queue: c.Queue})
 	return strings.TrimSuffix(string(c.Trigger)+", "+text, ", ")
 }

@@ -1,7 +1,7 @@
 // Package pasttest writes the past for tests: logs and journals that a real machine has written, by a clock that
 // only the test moves.
 //
-//	pasttest.New(t, "orders").Connect().Idle(3).Fire(time.Second, consumer.Stop, fsm.Evidence{}).Journal()
+//	pasttest.New(t, "orders").Connect().Idle(3).Fire(time.Second, consumer.Stop, consumer.Evidence{}).Journal()
 package pasttest
 
 import (
@@ -16,6 +16,7 @@ import (
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // Log is the log of one machine. It ends the test where it fails.
@@ -60,16 +61,16 @@ func (l *Log) Begin() *Log {
 	}
 	l.machine = m
 	if m.State() != consumer.Disconnected {
-		l.Fire(0, consumer.ProcessRestarted, fsm.Evidence{})
+		l.Fire(0, consumer.ProcessRestarted, consumer.Evidence{})
 	}
-	return l.Record(fsm.KindBoot, fsm.Evidence{Note: "everhop v1.2.0"})
+	return l.Record(fsm.KindBoot, "", consumer.Evidence{Note: "everhop v1.2.0"})
 }
 
 // Fire fires a trigger that is permitted, after some time.
-func (l *Log) Fire(after time.Duration, trigger fsm.Trigger, why fsm.Evidence) *Log {
+func (l *Log) Fire(after time.Duration, trigger fsm.Trigger, why consumer.Evidence) *Log {
 	l.T.Helper()
 	l.Clock = l.Clock.Add(after)
-	if _, err := l.machine.Fire(trigger, why); err != nil {
+	if _, err := l.machine.Fire(trigger, why.Event()); err != nil {
 		l.T.Fatal(err)
 	}
 	return l
@@ -85,9 +86,9 @@ func (l *Log) Reject(trigger fsm.Trigger) *Log {
 }
 
 // Record records what is no transition.
-func (l *Log) Record(kind fsm.Kind, why fsm.Evidence) *Log {
+func (l *Log) Record(kind fsm.Kind, name string, why consumer.Evidence) *Log {
 	l.T.Helper()
-	if _, err := l.machine.Record(kind, why); err != nil {
+	if _, err := l.machine.Record(kind, name, why.Event()); err != nil {
 		l.T.Fatal(err)
 	}
 	return l
@@ -96,15 +97,15 @@ func (l *Log) Record(kind fsm.Kind, why fsm.Evidence) *Log {
 // Connect leads to Consuming.
 func (l *Log) Connect() *Log {
 	l.T.Helper()
-	return l.Fire(0, consumer.Connect, fsm.Evidence{}).
-		Fire(20*time.Millisecond, consumer.Connected, fsm.Evidence{Endpoint: "mq1:5672", Generation: 1})
+	return l.Fire(0, consumer.Connect, consumer.Evidence{}).
+		Fire(20*time.Millisecond, consumer.Connected, consumer.Evidence{Endpoint: "mq1:5672", Generation: 1})
 }
 
 // Idle is so many heartbeats that are answered.
 func (l *Log) Idle(cycles int) *Log {
 	l.T.Helper()
 	for range cycles {
-		l.Fire(2*time.Second, consumer.DrainTimeout, fsm.Evidence{}).Fire(time.Millisecond, consumer.HeartbeatOK, fsm.Evidence{})
+		l.Fire(2*time.Second, consumer.DrainTimeout, consumer.Evidence{}).Fire(time.Millisecond, consumer.HeartbeatOK, consumer.Evidence{})
 	}
 	return l
 }
@@ -119,7 +120,7 @@ func (l *Log) Journal() (dir string) {
 func (l *Log) Segments(size int64) (dir string) {
 	l.T.Helper()
 	dir = filepath.Join(l.T.TempDir(), "journal")
-	written, err := fsm.OpenJournal(dir, fsm.JournalOptions{SegmentBytes: size, Strict: true})
+	written, err := journal.Open(dir, journal.Options{SegmentBytes: size, Strict: true})
 	if err != nil {
 		l.T.Fatal(err)
 	}

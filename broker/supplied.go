@@ -1,0 +1,194 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What the caller supplies (Credentials, TLS with its callbacks, Dial and the connection that it returns)
+// may panic, end its goroutine, ignore its context and return nonsense. Here each of these becomes an error
+// that says which of them it was: the attempt or the connection fails, and the next one may do better.
+
+// errSupplied marks these errors; errProvider those that Credentials and TLS return themselves.
+var (
+	errSupplied = errors.New("a function of the program's is at fault")
+	errProvider = errors.New("not to be had")
+)
+
+// ask calls a function on a goroutine of its own, and waits for it no longer than ctx. What it returns too
+// late goes to late, if that is not nil.
+func ask[T any](ctx context.Context, name string, function func(context.Context) (T, error), late func(T)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer)
+	go func() {
+		a := answer{err: fmt.Errorf("%w: %s ended its goroutine instead of returning", errSupplied, name)}
+		defer func() {
+			if cause := recover(); cause != nil {
+				a = answer{err: panicked(name, cause)}
+			}
+			select {
+			case answers <- a:
+			case <-ctx.Done():
+				if a.err == nil && late != nil {
+					late(a.value)
+				}
+			}
+		}()
+		value, err := function(ctx)
+		a = answer{value, examined(err)}
+	}()
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
+}
+
+// examined calls an error's methods where a panic is recovered: one that holds a nil pointer may panic.
+func examined(err error) error {
+	if err != nil {
+		_, _ = Classify(err)
+		_ = err.Error()
+	}
+	return err
+}
+
+// caught is deferred, and makes a panic the error of the function that defers it.
+func caught(name string, err *error) {
+	if cause := recover(); cause != nil {
+		*err = panicked(name, cause)
+	}
+}
+
+// panicked is called where the panic was recovered.
+func panicked(name string, cause any) error {
+	return fmt.Errorf("%w: %s panicked: %v (%s)", errSupplied, name, cause, origin())
+}
+
+// callers are the functions of this package that call what is supplied.
+var callers = []string{
+	"github.com/everhop/everhop/broker.ask[",
+	"github.com/everhop/everhop/broker.supplied.",
+	"github.com/everhop/everhop/broker.tlsConn.",
+}
+
+// origin is the stack below the panic, innermost first, up to this package and in one line.
+func origin() string {
+	const deepest = 64
+	counters := make([]uintptr, deepest)
+	frames := runtime.CallersFrames(counters[:runtime.Callers(0, counters)])
+	var calls []string
+	for panicking, more := false, true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		switch {
+		case f.Function == "runtime.gopanic":
+			panicking = true
+		case !panicking, strings.HasPrefix(f.Function, "runtime."):
+		case slices.ContainsFunc(callers, func(own string) bool { return strings.HasPrefix(f.Function, own) }):
+			more = false
+		default:
+			calls = append(calls, fmt.Sprintf("%s %s:%d", f.Function, filepath.Base(f.File), f.Line))
+		}
+	}
+	return strings.Join(calls, " < ")
+}
+
+// credentials asks Credentials, if there is one.
+func (p *Plan) credentials(ctx context.Context, e Endpoint) (Credentials, error) {
+	if p.Credentials == nil {
+		return e.credentials, nil
+	}
+	return ask(ctx, "Credentials", func(ctx context.Context) (Credentials, error) {
+		c, err := p.Credentials(ctx)
+		if err == nil && !e.external {
+			err = c.problem()
+		}
+		if err != nil {
+			return Credentials{}, fmt.Errorf("%w: %w", errProvider, err)
+		}
+		return c, nil
+	}, nil)
+}
+
+// tlsConfig asks TLS, if there is one.
+func (p *Plan) tlsConfig(ctx context.Context, e Endpoint) (*tls.Config, error) {
+	load := p.TLS
+	if load == nil {
+		load = e.files.Load
+	}
+	return ask(ctx, "TLS", func(ctx context.Context) (*tls.Config, error) {
+		config, err := load(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errProvider, err)
+		}
+		return hardened(config, e), nil
+	}, nil)
+}
+
+// dial asks Dial. Its connection is of type supplied; one that comes too late is closed.
+func (p *Plan) dial(ctx context.Context, e Endpoint) (net.Conn, error) {
+	return ask(ctx, "Dial", func(ctx context.Context) (net.Conn, error) {
+		c, err := p.Dial(ctx, "tcp", e.String())
+		switch v := reflect.ValueOf(c); {
+		case err != nil:
+			return nil, err
+		case c == nil:
+			return nil, fmt.Errorf("%w: Dial returned neither a connection nor an error", errSupplied)
+		case v.Kind() == reflect.Pointer && v.IsNil():
+			return nil, fmt.Errorf("%w: Dial returned a nil %T and no error", errSupplied, c)
+		}
+		return supplied{c}, nil
+	}, func(c net.Conn) { _ = c.Close() })
+}
+
+// supplied is the connection that Dial returned.
+type supplied struct{ net.Conn }
+
+func (c supplied) Read(p []byte) (n int, err error) {
+	defer caught("Read of the connection that Dial returned", &err)
+	return c.Conn.Read(p)
+}
+
+func (c supplied) Write(p []byte) (n int, err error) {
+	defer caught("Write of the connection that Dial returned", &err)
+	return c.Conn.Write(p)
+}
+
+func (c supplied) Close() (err error) {
+	defer caught("Close of the connection that Dial returned", &err)
+	return c.Conn.Close()
+}
+
+func (c supplied) SetReadDeadline(t time.Time) (err error) {
+	defer caught("SetReadDeadline of the connection that Dial returned", &err)
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c supplied) SetWriteDeadline(t time.Time) (err error) {
+	defer caught("SetWriteDeadline of the connection that Dial returned", &err)
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetLinger does nothing if the connection has no such method.
+func (c supplied) SetLinger(seconds int) (err error) {
+	defer caught("SetLinger of the connection that Dial returned", &err)
+	if tcp, ok := c.Conn.(interface{ SetLinger(seconds int) error }); ok {
+		return tcp.SetLinger(seconds)
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package consumer
+
+// The names of a consumer's notes ([fsm.KindNote]): what happened that changed no state. Whoever reads
+// events goes by these, and not by the texts.
+const (
+	// NotePauseRequested and the three after it say that the caller wants a change.
+	NotePauseRequested       = "pause_requested"
+	NoteResumeRequested      = "resume_requested"
+	NotePrefetchRequested    = "prefetch_requested"
+	NoteConcurrencyRequested = "concurrency_requested"
+	// NotePaused and the two after it say that the broker has carried it out.
+	NotePaused      = "paused"
+	NoteResumed     = "resumed"
+	NotePrefetchSet = "prefetch_set"
+	// NoteBreakerOpen: so many failures in a row that the subscription is paused. NoteBreakerClosed: its
+	// pause is over, or Resume was called.
+	NoteBreakerOpen   = "breaker_open"
+	NoteBreakerClosed = "breaker_closed"
+	// NoteBlocked: the broker has stopped reading from the connection (connection.blocked).
+	NoteBlocked   = "blocked"
+	NoteUnblocked = "unblocked"
+	// NoteOverdue: a delivery has been unacknowledged for so long that the broker is about to close its
+	// channel.
+	NoteOverdue = "overdue"
+	// NoteLossWhileReviving: something else was lost before the revival was complete.
+	NoteLossWhileReviving = "loss_while_reviving"
+	// NoteStalled: the process stood still for Evidence.StalledMS, or the clock was set ahead by so much.
+	// It was stopped (SIGSTOP), the machine was suspended, or the processor was not to be had. Nothing
+	// was handled meanwhile.
+	NoteStalled = "stalled"
+	// NoteClockSetBack: the wall clock was set back by more than a second.
+	NoteClockSetBack = "clock_set_back"
+)
+
+// The names of a consumer's stale events ([fsm.KindStale]): what was seen too late to matter.
+const (
+	// StaleLoss: the loss of a consumer that was not in use any more.
+	StaleLoss = "stale_loss"
+	// StaleProbe: the answer to a probe of a connection that was not in use any more.
+	StaleProbe = "stale_probe"
+	// StaleOutcome: the outcome of a delivery whose channel was gone.
+	StaleOutcome = "stale_outcome"
+)

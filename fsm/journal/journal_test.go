@@ -1,0 +1,421 @@
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
+)
+
+// openJournal opens a journal that is closed at the end of the test at the latest.
+func openJournal(t testing.TB, dir string, o journal.Options) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.Close() })
+	return j
+}
+
+// readAll reads a journal that is not damaged.
+func readAll(t testing.TB, path string) (events []fsm.Event) {
+	t.Helper()
+	for e, err := range journal.Read(path) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
+// machineEvents leaves out what the journal itself has written.
+func machineEvents(events []fsm.Event) []fsm.Event {
+	return slices.DeleteFunc(slices.Clone(events), func(e fsm.Event) bool { return e.Kind == fsm.KindSnapshot })
+}
+
+// replayed replays a journal with the door's table, as a whole and each segment alone.
+func replayed(t testing.TB, dir string, want fsm.State) {
+	t.Helper()
+	var damage error
+	state, err := fsm.Replay(doorTable(t), journal.Until(journal.Read(dir), &damage))
+	if err != nil || damage != nil || state != want {
+		t.Errorf("Replay = %q, %v, %v; want %q", state, err, damage, want)
+	}
+	for _, path := range segmentsOf(t, dir) {
+		if state, err = fsm.Replay(doorTable(t), journal.Until(journal.Read(path), &damage)); err != nil || damage != nil {
+			t.Errorf("Replay of %s alone = %v, %v", filepath.Base(path), err, damage)
+		}
+	}
+	if state != want {
+		t.Errorf("the last segment leads to %q, want %q", state, want)
+	}
+}
+
+func segmentsOf(t testing.TB, dir string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+func TestJournalKeepsWhatAMachineCommits(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made", "by", "it")
+	j := openJournal(t, dir, journal.Options{})
+	for _, e := range doorLog(t) {
+		if err := j.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(j.Close(), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(j.Append(fsm.Event{Seq: 8}), j.Sync()); !errors.Is(err, journal.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+
+	events := readAll(t, dir)
+	if diff := cmp.Diff(doorLog(t), machineEvents(events), byValue); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if events[0].Kind != fsm.KindSnapshot || events[0].Seq != 0 || events[0].To != "Closed" {
+		t.Errorf("the first record is %+v", events[0])
+	}
+	replayed(t, dir, "Broken")
+
+	path := filepath.Join(dir, "00000000000000000001.jsonl")
+	for path, want := range map[string]fs.FileMode{path: 0o600, dir: 0o700 | fs.ModeDir} {
+		if info, err := os.Stat(path); err != nil || info.Mode() != want {
+			t.Errorf("%s: %v, %v", path, info.Mode(), err)
+		}
+	}
+}
+
+// A snapshot has what is still so after the event before it, and not what that was about.
+func TestSnapshotsRepeatWhatIsKnown(t *testing.T) {
+	dir := t.TempDir()
+	j := openJournal(t, dir, journal.Options{SegmentBytes: 1, Sync: journal.SyncNever})
+	for _, e := range doorLog(t) {
+		if err := j.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Close()
+	events := readAll(t, dir)
+	for i := 2; i < len(events); i += 2 {
+		want := events[i-1]
+		if want.Kind == fsm.KindTransition {
+			want.InStateMS = 0
+		}
+		want.Kind, want.From, want.Trigger, want.Name, want.Error, want.Note = fsm.KindSnapshot, want.To, "", "", "", ""
+		want.Table = doorTable(t).Fingerprint()
+		if events[i] != want {
+			t.Errorf("after %+v\n got %+v\nwant %+v", events[i-1], events[i], want)
+		}
+	}
+}
+
+func TestOneWriteForEachEvent(t *testing.T) {
+	j := openJournal(t, t.TempDir(), journal.Options{})
+	var writes []string
+	j.BreakWrite(func(f *os.File, b []byte) (int, error) {
+		writes = append(writes, string(b))
+		return f.Write(b)
+	})
+	fire(t, newMachine(t, doorTable(t), fsm.Options{Journal: j}), "Knock", "Knock", "Knock")
+	if len(writes) != 3 || strings.Count(writes[0], "\n") != 2 || strings.Count(writes[1], "\n") != 1 {
+		t.Errorf("writes: %q", writes)
+	}
+}
+
+func TestSecondWriterIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Date(2024, 5, 17, 12, 0, 0, 0, time.UTC)
+	j := openJournal(t, dir, journal.Options{Now: func() time.Time { return now }})
+	_, err := journal.Open(dir, journal.Options{})
+	if want := fmt.Sprintf("written by pid %d on ", os.Getpid()); !errors.Is(err, journal.ErrLocked) ||
+		!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "since 2024-05-17T12:00:00Z") ||
+		!strings.Contains(err.Error(), "need not be removed") {
+		t.Errorf("a second writer: %v", err)
+	}
+	j.Close()
+	openJournal(t, dir, journal.Options{}).Close()
+}
+
+func TestJournalOptionsAreChecked(t *testing.T) {
+	for field, o := range map[string]journal.Options{
+		"SegmentBytes": {SegmentBytes: -1},
+		"RetainBytes":  {RetainBytes: -1},
+		"RetainAge":    {RetainAge: -1},
+		"SyncEvery":    {SyncEvery: -1},
+		"Sync ":        {Sync: 7},
+		"more than":    {SegmentBytes: 2, RetainBytes: 1},
+	} {
+		dir := filepath.Join(t.TempDir(), "journal")
+		if _, err := journal.Open(dir, o); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v", field, err)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s: the directory was made", field)
+		}
+	}
+}
+
+func TestRotationAndRetention(t *testing.T) {
+	dir, clock := t.TempDir(), newClock()
+	o := journal.Options{SegmentBytes: 2000, RetainBytes: 10000, Now: clock.Now}
+	j := openJournal(t, dir, o)
+	m := newMachine(t, doorTable(t), fsm.Options{Run: "r1", Journal: j, Now: clock.Now})
+	_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{})
+	for range 200 {
+		clock.move(333333 * time.Microsecond)
+		fire(t, m, "Open")
+		clock.move(1234567)
+		_, _ = m.Fire("Knock", fsm.Evidence{Error: "refused"})
+		clock.move(time.Millisecond)
+		fire(t, m, "Close")
+	}
+	j.Close()
+
+	var total int64
+	paths := segmentsOf(t, dir)
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += info.Size()
+		events := readAll(t, path)
+		if s := events[0]; s.Kind != fsm.KindSnapshot || s.Seq+1 != events[1].Seq || s.Table != doorTable(t).Fingerprint() || s.Error != "" {
+			t.Errorf("%s begins with %+v", path, s)
+		}
+		if want := fmt.Sprintf("%020d.jsonl", events[1].Seq); filepath.Base(path) != want {
+			t.Errorf("%s begins with event %s", path, want)
+		}
+		if info.Size() > 2000+400 {
+			t.Errorf("%s has %d bytes", path, info.Size())
+		}
+	}
+	if total > 10000 || len(paths) != 4 {
+		t.Errorf("%d bytes in %d segments", total, len(paths))
+	}
+	events := machineEvents(readAll(t, dir))
+	if last := events[len(events)-1]; last.Seq != 601 || events[0].Seq != last.Seq-uint64(len(events))+1 {
+		t.Errorf("events %d to %d, %d of them", events[0].Seq, last.Seq, len(events))
+	}
+	replayed(t, dir, "Closed")
+}
+
+func TestRetentionByAge(t *testing.T) {
+	dir, clock := t.TempDir(), newClock()
+	o := journal.Options{SegmentBytes: 1, RetainAge: time.Hour, Now: clock.Now}
+	j := openJournal(t, dir, o)
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: j, Now: clock.Now})
+	for i, want := range []struct {
+		pause time.Duration
+		kept  int
+	}{{0, 1}, {time.Minute, 2}, {59 * time.Minute, 3}, {1, 3}, {time.Minute, 3}, {-2 * time.Hour, 4}} {
+		clock.move(want.pause)
+		fire(t, m, "Knock")
+		if n := len(segmentsOf(t, dir)); n != want.kept {
+			t.Errorf("%d segments after event %d, want %d", n, i+1, want.kept)
+		}
+	}
+	j.Close()
+
+	clock.move(4 * time.Hour)
+	openJournal(t, dir, o).Close()
+	if n := len(segmentsOf(t, dir)); n != 1 {
+		t.Errorf("%d segments after opening, not the newest alone", n)
+	}
+	replayed(t, dir, "Closed")
+}
+
+// What cannot be removed keeps what is newer, too, so that no hole comes to be. A
+// directory with something in it stands for it.
+func TestRetentionLeavesNoHole(t *testing.T) {
+	dir := t.TempDir()
+	j := openJournal(t, dir, journal.Options{SegmentBytes: 1, RetainBytes: 1000})
+	stuck := filepath.Join(dir, fmt.Sprintf("%020d.jsonl", 0))
+	if err := os.MkdirAll(filepath.Join(stuck, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: j})
+	fire(t, m, "Knock", "Knock", "Knock", "Knock", "Knock", "Knock")
+	if n := len(segmentsOf(t, dir)); n != 1+6 {
+		t.Errorf("%d segments", n)
+	}
+	if err := os.RemoveAll(stuck); err != nil {
+		t.Fatal(err)
+	}
+	fire(t, m, "Knock")
+	if n := len(segmentsOf(t, dir)); n > 4 {
+		t.Errorf("%d segments, now that all can be removed", n)
+	}
+	j.Close()
+	replayed(t, dir, "Closed")
+}
+
+func TestReopeningContinues(t *testing.T) {
+	for name, o := range map[string]journal.Options{"one segment": {}, "many": {SegmentBytes: 900, RetainBytes: 1 << 20}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for run := range 4 {
+				j := openJournal(t, dir, o)
+				m := newMachine(t, doorTable(t), fsm.Options{Run: fmt.Sprint(run), Journal: j})
+				if run == 0 {
+					_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{})
+				}
+				fire(t, m, "Open")
+				_, _ = m.Fire("Knock", fsm.Evidence{})
+				fire(t, m, "Close")
+				_, _ = m.Record(fsm.KindNote, "remark", fsm.Evidence{})
+				j.Close()
+			}
+			events := readAll(t, dir)
+			for i, e := range machineEvents(events) {
+				if e.Seq != uint64(i+1) {
+					t.Fatalf("event %d has seq %d", i, e.Seq)
+				}
+			}
+			for _, e := range events {
+				if e.Kind == fsm.KindSnapshot && e.Table != doorTable(t).Fingerprint() && e.Seq > 0 {
+					t.Errorf("a snapshot without the table: %+v", e)
+				}
+			}
+			replayed(t, dir, "Closed")
+		})
+	}
+}
+
+func TestAppendTakesOnlyTheNext(t *testing.T) {
+	j := openJournal(t, t.TempDir(), journal.Options{})
+	for _, step := range []struct {
+		seq uint64
+		ok  bool
+	}{{0, false}, {7, true}, {7, false}, {9, false}, {6, false}, {8, true}} {
+		if err := j.Append(fsm.Event{V: fsm.Schema, Kind: fsm.KindNote, Seq: step.seq}); errors.Is(err, journal.ErrNotNext) == step.ok {
+			t.Errorf("Append(%d): %v", step.seq, err)
+		}
+	}
+}
+
+// An idle consumer writes two events per drain timeout, and a day of that stays.
+func TestAnIdleDayIsRetained(t *testing.T) {
+	dir, clock := t.TempDir(), newClock()
+	j := openJournal(t, dir, journal.Options{Now: clock.Now, Sync: journal.SyncNever})
+	m := newMachine(t, doorTable(t), fsm.Options{Name: "consumer", Journal: j, Now: clock.Now})
+	_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{})
+	why := fsm.Evidence{Details: details(t, `{"gen":1,"endpoint":"rabbit.example.com:5672"}`)}
+	const timeout = 2 * time.Second
+	for range int(24 * time.Hour / timeout) {
+		clock.move(timeout)
+		if _, err := m.Fire("Open", why); err != nil {
+			t.Fatal(err)
+		}
+		clock.move(3 * time.Millisecond)
+		if _, err := m.Fire("Close", why); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Close()
+	var summary fsm.Summary
+	if err := fsm.Project(journal.Read(dir), &summary); err != nil {
+		t.Fatal(err)
+	}
+	if summary.LastSeq != 86401 || summary.Events != 86401 {
+		t.Errorf("%d events of %d", summary.Events, summary.LastSeq)
+	}
+	if closed, open := summary.State("Closed"), summary.State("Open"); closed.Time != 24*time.Hour || open.Time != 43200*3*time.Millisecond ||
+		open.Visits != 43200 || closed.Visits != 43200 {
+		t.Errorf("%+v, %+v", closed, open)
+	}
+	t.Logf("%d events, %d segments", summary.Events, len(segmentsOf(t, dir)))
+	replayed(t, dir, "Closed")
+}
+
+func TestSyncPolicies(t *testing.T) {
+	for name, tt := range map[string]struct {
+		o    journal.Options
+		want int // syncs of three events
+	}{
+		"each":     {journal.Options{Sync: journal.SyncEach}, 3},
+		"never":    {journal.Options{Sync: journal.SyncNever}, 0},
+		"interval": {journal.Options{SyncEvery: time.Hour}, 0},
+		"rotation": {journal.Options{Sync: journal.SyncNever, SegmentBytes: 1}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j, syncs := openJournal(t, t.TempDir(), tt.o), 0
+			j.BreakSync(func(f *os.File) error {
+				if filepath.Ext(f.Name()) == ".jsonl" { // and not the directory
+					syncs++
+				}
+				return f.Sync()
+			})
+			fire(t, newMachine(t, doorTable(t), fsm.Options{Journal: j}), "Knock", "Knock", "Knock")
+			if syncs != tt.want {
+				t.Errorf("%d syncs", syncs)
+			}
+			if err := errors.Join(j.Sync(), j.Sync()); err != nil || name != "each" && syncs != tt.want+1 {
+				t.Errorf("%d syncs after Sync: %v", syncs, err)
+			}
+			syncs = 0
+			_ = j.Append(fsm.Event{V: 1, Kind: fsm.KindNote, Seq: 4, From: "Closed", To: "Closed"})
+			before := syncs
+			if err := j.Close(); err != nil || name != "each" && syncs != before+1 {
+				t.Errorf("%d syncs in Close: %v", syncs-before, err)
+			}
+		})
+	}
+}
+
+func TestSyncInterval(t *testing.T) {
+	j, synced := openJournal(t, t.TempDir(), journal.Options{SyncEvery: time.Millisecond}), make(chan struct{}, 10)
+	j.BreakSync(func(f *os.File) error {
+		if filepath.Ext(f.Name()) == ".jsonl" {
+			synced <- struct{}{}
+		}
+		return f.Sync()
+	})
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: j})
+	for range 3 {
+		fire(t, m, "Knock")
+		<-synced
+	}
+}
+
+func TestFailingSyncIsToldOnce(t *testing.T) {
+	var told []error
+	j := openJournal(t, t.TempDir(), journal.Options{Sync: journal.SyncNever, OnFailure: func(err error) { told = append(told, err) }})
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: j})
+	for range 2 {
+		fire(t, m, "Knock")
+		j.BreakSync(func(*os.File) error { return syscall.EIO })
+		for range 2 {
+			if err := j.Sync(); !errors.Is(err, syscall.EIO) {
+				t.Errorf("Sync: %v", err)
+			}
+		}
+		j.BreakSync((*os.File).Sync)
+		if err := j.Sync(); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(told) != 2 || j.Missing() != 0 {
+		t.Errorf("told %v, missing %d", told, j.Missing())
+	}
+}

@@ -1,7 +1,0 @@
-//go:build race
-
-package fsm_test
-
-// stride is how many bytes the exhaustive tests go on by: with the race detector,
-// which has nothing to find in them, they would take minutes.
-const stride = 13
