@@ -21,7 +21,7 @@ func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {
 		Each:         d.spec.AckEach,
 		From:         from,
 		CommitPause:  d.spec.RequeuePause,
-		Acknowledged: func(deliveries int) { d.env.counts.handled.Add(uint64(deliveries)) },
+		Acknowledged: func(deliveries int) { d.env.counts.acknowledged.Add(uint64(deliveries)) },
 		Stale:        d.staleOutcomes,
 	}
 	if d.spec.Commit != nil {

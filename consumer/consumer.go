@@ -18,7 +18,7 @@ type Consumer struct {
 	plan    broker.Plan
 	machine *fsm.Machine
 	watch   *observers
-	counts  counts
+	counts  []counts // by subscription
 
 	inbox    chan observation // the supervisor's
 	started  atomic.Bool
@@ -49,6 +49,7 @@ func New(config Config) (*Consumer, error) {
 		config:  config,
 		plan:    plan,
 		machine: machine,
+		counts:  make([]counts, len(config.Subscriptions)),
 		watch:   observe(machine, config.Logger, append(projections(config), config.Observers...)),
 		inbox:   make(chan observation),
 		soft:    make(chan struct{}),
@@ -119,5 +120,5 @@ func (c *Consumer) stopSoft() { c.softOnce.Do(func() { close(c.soft) }) }
 // State is where the consumer is in its Lifecycle. It never blocks.
 func (c *Consumer) State() fsm.State { return c.machine.State() }
 
-// Stats are counted since New.
-func (c *Consumer) Stats() Stats { return c.counts.stats() }
+// Stats are those of all subscriptions since New; [Consumer.Subscription] has those of one queue.
+func (c *Consumer) Stats() Stats { return sumOf(c.counts) }

@@ -85,17 +85,17 @@ func (h *history) subscription() Subscription {
 	s := Subscription{
 		Queue: "q", Handler: h.handler, Concurrency: h.plan.concurrency, Prefetch: h.prefetch, AckEach: h.plan.each,
 		RequeuePause: requeuePause, Breaker: Breaker{Failures: h.plan.failures},
-		Retry: Retry{Attempts: h.plan.attempts, InPlace: inPlace, Poison: h.plan.poison, ParkingQueue: parkingQueue},
-		ID:    func(d *Delivery) string { return d.MessageID },
+		Retry: Retry{Attempts: h.plan.attempts, MaxInPlace: inPlace, Poison: h.plan.poison, ParkingQueue: parkingQueue},
+		Dedup: Dedup{ID: func(d *Delivery) string { return d.MessageID }},
 	}
 	if h.plan.keyed {
-		s.Key = func(d *Delivery) string { return d.RoutingKey }
+		s.OrderingKey = func(d *Delivery) string { return d.RoutingKey }
 	}
 	if h.plan.commit {
 		s.Commit = h.commit
 	}
-	if h.plan.suppress {
-		s.Suppress = 100
+	if h.plan.dedup {
+		s.Dedup.Window = 100
 	}
 	return s
 }
@@ -335,7 +335,7 @@ func (h *history) handler(ctx context.Context, delivery *Delivery) error {
 		if call.outcome != success {
 			return
 		}
-		if d.done, d.doneA = d.done+1, h.moment; d.done > 1 && h.plan.suppress && d.id != sharedID && d.copies == 1 {
+		if d.done, d.doneA = d.done+1, h.moment; d.done > 1 && h.plan.dedup && d.id != sharedID && d.copies == 1 {
 			h.fault("%v was handled to its end %d times", d, d.done)
 		}
 	})

@@ -28,7 +28,7 @@ func TestLostDeliveriesAreFreed(t *testing.T) {
 		URLs: []string{server.URL()},
 		Subscriptions: []consumer.Subscription{{
 			Queue: "work", Concurrency: 4, Prefetch: prefetch,
-			Key: func(d *consumer.Delivery) string {
+			OrderingKey: func(d *consumer.Delivery) string {
 				runtime.AddCleanup(d, func(struct{}) { freed.Add(1) }, struct{}{})
 				came.Add(1)
 				return "same"

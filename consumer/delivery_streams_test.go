@@ -147,7 +147,7 @@ func TestStreamFromNext(t *testing.T) {
 			}
 			if test.cuts == 0 {
 				n := r.events()
-				r.must(r.c.SetPrefetch(0, 30))
+				r.must(r.c.Subscription(r.queue).SetPrefetch(30))
 				r.awaitNote(n, consumer.NotePrefetchSet)
 			}
 			close(let)
@@ -198,7 +198,7 @@ func TestStreamPausesAndResumes(t *testing.T) {
 	for i := range 3 {
 		r.await("the handler to get on", func() bool { return o.distinct() >= (i+1)*messages/5 })
 		n := r.events()
-		r.must(r.c.Pause(0))
+		r.must(r.c.Subscription(r.queue).Pause())
 		r.awaitNote(n, consumer.NotePaused)
 		if n := r.consumers(); n != 0 {
 			t.Errorf("the broker counts %d consumers", n)
@@ -208,10 +208,10 @@ func TestStreamPausesAndResumes(t *testing.T) {
 			r.proxy.Reset()
 			r.awaitEvent(n, consumer.Revived)
 		}
-		r.must(r.c.Resume(0))
+		r.must(r.c.Subscription(r.queue).Resume())
 		r.awaitNote(n, consumer.NoteResumed)
 		n = r.events()
-		r.must(r.c.SetPrefetch(0, 30+i))
+		r.must(r.c.Subscription(r.queue).SetPrefetch(30 + i))
 		r.awaitNote(n, consumer.NotePrefetchSet)
 	}
 	r.await("every offset", func() bool { return o.distinct() == messages })
@@ -225,28 +225,28 @@ func TestStreamOutcomes(t *testing.T) {
 	for _, e := range []ending{
 		{
 			name: "fails-then-succeeds", answers: times(2, errFails),
-			calls: "11123", seen: "012", stats: consumer.Stats{Handled: 3, Failed: 2},
+			calls: "11123", seen: "012", stats: consumer.Stats{Acknowledged: 3, Failed: 2},
 		},
 		{
 			name: "poison", answers: times(2, errFails), set: poison(consumer.DeadLetter, 2),
-			calls: "1123", seen: "01", stats: consumer.Stats{Handled: 2, Failed: 2, Parked: 1},
+			calls: "1123", seen: "01", stats: consumer.Stats{Acknowledged: 2, Failed: 2, Parked: 1},
 			left: map[string]int{".parked": 1},
 		},
 		{
 			name: "poison-put-back", answers: times(2, errFails), set: poison(consumer.PutBack, 1),
-			calls: "11123", seen: "012", stats: consumer.Stats{Handled: 3, Failed: 2},
+			calls: "11123", seen: "012", stats: consumer.Stats{Acknowledged: 3, Failed: 2},
 		},
 		{
 			name: "reject", answers: times(1, consumer.Reject),
-			calls: "123", seen: "0", stats: consumer.Stats{Handled: 2, Rejected: 1},
+			calls: "123", seen: "0", stats: consumer.Stats{Acknowledged: 2, Rejected: 1},
 		},
 		{
 			name: "requeue", answers: times(2, consumer.Requeue),
-			calls: "11123", seen: "012", stats: consumer.Stats{Handled: 3},
+			calls: "11123", seen: "012", stats: consumer.Stats{Acknowledged: 3},
 		},
 		{
 			name: "retry-after-long", answers: times(1, consumer.RetryAfter(300*time.Millisecond)),
-			calls: "1123", seen: "01", stats: consumer.Stats{Handled: 3},
+			calls: "1123", seen: "01", stats: consumer.Stats{Acknowledged: 3},
 			check: apart(300 * time.Millisecond),
 		},
 	} {

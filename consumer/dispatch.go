@@ -45,7 +45,7 @@ type dispatcher struct {
 	turn    chan struct{} // held while receiving
 	lanes   lanes.Lanes[job]
 	stream  bool          // nothing can be given back
-	recent  *dedup.Window // nil without Subscription.Suppress
+	recent  *dedup.Window // nil without Dedup
 	breaker breaker
 
 	committing sync.Mutex // one Commit at a time
@@ -86,8 +86,8 @@ type view struct {
 func newDispatcher(spec Subscription, env environment) *dispatcher {
 	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), stream: spec.isStream()}
 	d.breaker.limit = int64(spec.Breaker.Failures)
-	if spec.Suppress > 0 {
-		d.recent = dedup.New(spec.Suppress)
+	if spec.Dedup.Window > 0 {
+		d.recent = dedup.New(spec.Dedup.Window)
 	}
 	d.view.Store(&view{concurrency: spec.Concurrency, changed: make(chan struct{})})
 	return d
@@ -167,7 +167,7 @@ func (d *dispatcher) giveBack(s source) (deliveries int) {
 // first: when the broker has it back, it may be handled on another worker at once.
 func (d *dispatcher) returnUnseen(j job) bool {
 	if d.recent != nil && !j.delivery.Redelivered { // or another one of its id would speak for it
-		id := d.nameOf(d.spec.ID, j.delivery)
+		id := d.nameOf(d.spec.Dedup.ID, j.delivery)
 		d.recent.Begin(id, false, nil)
 		d.recent.End(id, false)
 	}
@@ -179,7 +179,7 @@ func (d *dispatcher) putBack(j job) bool {
 	if d.stream || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
 		return false
 	}
-	d.env.counts.givenBack.Add(1)
+	d.env.counts.returnedUnstarted.Add(1)
 	return true
 }
 

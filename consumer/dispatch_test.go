@@ -75,19 +75,18 @@ func TestPauseBetweenIDAndHandler(t *testing.T) {
 	var d *dispatcher
 	pauses, calls := true, 0
 	dispatching(t, Subscription{
-		Suppress: 10,
-		ID: func(delivery *Delivery) string {
+		Dedup: Dedup{Window: 10, ID: func(delivery *Delivery) string {
 			if pauses {
 				d.pause()
 			}
 			return delivery.MessageID
-		},
+		}},
 		Handler: func(context.Context, *Delivery) error { calls++; return nil },
 	}, func(t *testing.T, it *dispatcher, s *plainSource) {
 		d = it
 		s.deliveries <- &Delivery{DeliveryTag: 1, MessageID: "m"}
 		synctest.Wait()
-		if n := d.env.counts.givenBack.Load(); n != 1 || calls != 0 {
+		if n := d.env.counts.returnedUnstarted.Load(); n != 1 || calls != 0 {
 			t.Fatalf("%d went back, %d were handled; want one and none", n, calls)
 		}
 		pauses = false
@@ -95,8 +94,8 @@ func TestPauseBetweenIDAndHandler(t *testing.T) {
 		s.deliveries <- &Delivery{DeliveryTag: 2, MessageID: "m", Redelivered: true}
 		s.deliveries <- &Delivery{DeliveryTag: 3, MessageID: "m", Redelivered: true} // the acknowledgement was lost
 		synctest.Wait()
-		if n := d.env.counts.suppressed.Load(); n != 1 || calls != 1 {
-			t.Errorf("it was handled %d times, and suppressed %d times; want once each", calls, n)
+		if n := d.env.counts.deduplicated.Load(); n != 1 || calls != 1 {
+			t.Errorf("it was handled %d times, and deduplicated %d times; want once each", calls, n)
 		}
 	})
 }
@@ -107,7 +106,7 @@ func TestGivenBackAndHandledAtOnce(t *testing.T) {
 	handled := make(chan struct{})
 	calls := 0
 	dispatching(t, Subscription{
-		Suppress: 10, Concurrency: 2,
+		Dedup: Dedup{Window: 10}, Concurrency: 2,
 		Handler: func(context.Context, *Delivery) error {
 			if calls++; calls == 1 {
 				close(handled)
@@ -126,8 +125,8 @@ func TestGivenBackAndHandledAtOnce(t *testing.T) {
 		synctest.Wait()
 		s.deliveries <- &Delivery{DeliveryTag: 3, MessageID: "m", Redelivered: true} // the acknowledgement was lost
 		synctest.Wait()
-		if n := d.env.counts.suppressed.Load(); n != 1 || calls != 1 {
-			t.Errorf("it was handled %d times, and suppressed %d times; want once each", calls, n)
+		if n := d.env.counts.deduplicated.Load(); n != 1 || calls != 1 {
+			t.Errorf("it was handled %d times, and deduplicated %d times; want once each", calls, n)
 		}
 	})
 }
@@ -140,7 +139,7 @@ func TestLostDeliveriesAreForgotten(t *testing.T) {
 	var calls []string
 	dispatching(t, Subscription{
 		Concurrency: 2,
-		Key:         func(*Delivery) string { return "same" },
+		OrderingKey: func(*Delivery) string { return "same" },
 		Handler: func(_ context.Context, d *Delivery) error {
 			calls = append(calls, d.MessageID)
 			<-let

@@ -78,9 +78,13 @@ package consumer
 //	  consumer.go      New, Run, Stop
 //	  config.go        Config and Subscription, their defaults and what is wrong with them
 //	  retry.go         Retry and Poison, likewise
-//	  flow.go          Pause, Resume, SetPrefetch, SetConcurrency
+//	  dedup.go         Dedup, likewise
+//	  control.go       a queue's Handle: Pause, Resume, SetPrefetch, SetConcurrency, Stats
 //	  stats.go         what is counted
 //	  errors.go        what Run and the methods return
+//	  json.go          handlers of JSON
+//	  middleware.go    what is around a handler
+//	  slog.go          a logger for programs that use log/slog
 //	the lifecycle
 //	  lifecycle.go     the table
 //	  evidence.go      what an event says of its cause

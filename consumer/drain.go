@@ -20,7 +20,7 @@ const (
 // may finish. Observations are answered as before, but nothing is revived any more.
 func (s *supervisor) drain() {
 	s.draining = true
-	s.before = s.counts.stats()
+	s.before = sumOf(s.counts)
 	// An attempt that opens a connection of its own is cancelled; one that works on the connection
 	// over which handlers will acknowledge is left alone, since cancelling it would cut that.
 	if s.cancelAttempt != nil && s.session == nil {
@@ -86,7 +86,7 @@ func (s *supervisor) cutShort() error {
 	if s.returned || s.cut {
 		s.abandoned = true
 		if !s.returned && s.result == nil {
-			s.result = ErrUndrained
+			s.result = ErrUnfinished
 		}
 		return s.finish()
 	}
@@ -133,8 +133,8 @@ func (s *supervisor) finish() error {
 
 // leftovers tells what went back to the queues, or does now, since the consumer was told to stop.
 func (s *supervisor) leftovers() (e Evidence) {
-	now := s.counts.stats()
-	e.ReturnedUnstarted, e.Unfinished = now.GivenBack-s.before.GivenBack, now.Requeued-s.before.Requeued
+	now := sumOf(s.counts)
+	e.ReturnedUnstarted, e.Unfinished = now.ReturnedUnstarted-s.before.ReturnedUnstarted, now.Requeued-s.before.Requeued
 	for _, sub := range s.subscriptions {
 		if sub.live != nil {
 			e.Unfinished += uint64(sub.dispatch.outstanding())

@@ -171,7 +171,7 @@ func republishAs(t *testing.T, user, message string, exists bool, refused string
 	endpoint.User = url.UserPassword(user, "secret")
 	errs, delayed := make(errorLines, 1), make(chan struct{})
 	c, err := New(Config{URLs: []string{endpoint.String()}, Logger: zerolog.New(errs), Subscriptions: []Subscription{{
-		Queue: "orders", RequeuePause: 10 * time.Millisecond, Retry: Retry{Attempts: 1, InPlace: 1},
+		Queue: "orders", RequeuePause: 10 * time.Millisecond, Retry: Retry{Attempts: 1, MaxInPlace: 1},
 		Handler: func(_ context.Context, d *Delivery) error {
 			switch {
 			case message == "park":

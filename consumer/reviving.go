@@ -231,7 +231,7 @@ func (s *supervisor) failed(f *broker.Error) error {
 	if e.Attempt == 1 {
 		e.Note = advice[f.Class]
 	}
-	spent := s.config.RetryBudget > 0 && s.schedule.attempt >= s.config.RetryBudget
+	spent := s.config.MaxReviveAttempts > 0 && s.schedule.attempt >= s.config.MaxReviveAttempts
 	if spent {
 		e.BackoffMS = 0
 	}

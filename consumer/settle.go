@@ -11,7 +11,7 @@ import (
 func (d *dispatcher) settle(c *channel, tag uint64, o outcome) {
 	counts := d.env.counts
 	switch o.verdict {
-	case handled:
+	case acknowledged:
 		c.acks.Finish(tag)
 	case rejected:
 		count(&counts.rejected, c.acks.Reject(tag, false))

@@ -25,7 +25,7 @@ type supervisor struct {
 	machine       *fsm.Machine
 	subscriptions []*subscription
 
-	counts      *counts
+	counts      []counts // by subscription
 	republisher *republisher
 
 	inbox      chan observation
@@ -104,21 +104,21 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		config:   c.config,
 		plan:     c.plan,
 		machine:  c.machine,
-		counts:   &c.counts,
+		counts:   c.counts,
 		inbox:    c.inbox,
 		clock:    newClock(),
 		overdue:  time.NewTicker(overdueEvery(c.config.ConsumerTimeout)),
-		schedule: schedule{backoff: c.config.Backoff},
+		schedule: schedule{backoff: c.config.ReviveBackoff},
 		soft:     c.soft,
 		hard:     c.hard,
 		gone:     make(chan struct{}),
 	}
 	s.work, s.cancelWork = context.WithCancel(ctx)
 	s.republisher = newRepublisher(c.plan, c.config.Logger)
-	for _, spec := range c.config.Subscriptions {
+	for i, spec := range c.config.Subscriptions {
 		sub := &subscription{spec: spec, prefetch: spec.Prefetch}
 		sub.dispatch = newDispatcher(spec, environment{
-			counts:  &c.counts,
+			counts:  &c.counts[i],
 			logger:  c.config.Logger,
 			work:    s.work,
 			outbox:  s.republisher,

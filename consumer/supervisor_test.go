@@ -117,7 +117,7 @@ func TestConsumerLostBeforeItIsAdopted(t *testing.T) {
 // More was lost while an attempt did all that it was asked for: that is no failure, and costs no budget.
 func TestLossesDuringAnAttemptCostNoBudget(t *testing.T) {
 	s, session := bare(t)
-	s.config.RetryBudget = 1
+	s.config.MaxReviveAttempts = 1
 	consumers := confirmed(t, session)
 	apply(t, s, attempted{intakes: []broker.Intake{{Prefetch: 64}}, session: session, opened: true, consumers: consumers}, Consuming)
 	err := s.lost(broker.Loss{Generation: 1, Consumer: consumers[0], Err: &broker.Error{Scope: broker.ScopeChannel, Err: errors.New("x")}})
