@@ -187,6 +187,7 @@ func (s *supervisor) next() error {
 		act = s.cutShort
 	}
 	s.lookAtClock() // before what may come of it
+	defer func() { s.clock.excuse(time.Since(s.clock.began)) }()
 	return act()
 }
 
@@ -218,6 +219,9 @@ func (s *supervisor) fire(t fsm.Trigger, e Evidence) error {
 // record commits an event that changes no state. If the journal refuses, the consumer goes on: the
 // next transition will tell.
 func (s *supervisor) record(kind fsm.Kind, name string, e Evidence) {
+	if s.vetoed {
+		return
+	}
 	if _, err := s.machine.Record(kind, name, e.Event()); err != nil {
 		s.config.Logger.Warn().Err(err).Str(fsm.FieldName, name).Str(fsm.FieldNote, e.Note).Msg("the journal refused an event")
 	}
