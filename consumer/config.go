@@ -146,11 +146,10 @@ type Subscription struct {
 	// ConsumerTag names the consumer at the broker; after Resume and SetPrefetch it ends in /2, /3 and
 	// so on. Defaults to Name and the subscription's number.
 	ConsumerTag string
-	// Arguments of basic.consume, e.g. x-priority; or x-stream-offset, which says where to begin with a
-	// stream, and that it is one (unless Declare says so). After a revival it goes on behind the last
-	// message up to which all were handled. As long as nothing has been received, a revival or Resume
-	// begins anew at what x-stream-offset says: with "next", which is RabbitMQ's default, what was
-	// published meanwhile is passed over; with an offset or a timestamp it is not.
+	// Stream says that the queue is a stream, and where to begin. A stream that was not said to be one (nor
+	// declared as one) is recognised by its deliveries. Defaults to nil.
+	Stream *Stream
+	// Arguments of basic.consume, e.g. x-priority.
 	Arguments map[string]any
 }
 
@@ -274,6 +273,14 @@ func (s Subscription) problems() (problems []string) {
 	if s.Dedup.Window < 0 {
 		report("Dedup.Window: %d is negative", s.Dedup.Window)
 	}
+	if s.Stream != nil {
+		if problem := s.Stream.problem(); problem != "" {
+			report("Stream.Offset: %s", problem)
+		}
+	}
+	if _, there := s.Arguments[streamOffset]; there {
+		report("Arguments: %s belongs into Stream.Offset", streamOffset)
+	}
 	if s.Retry.Poison == Park && s.Retry.ParkingQueue == s.Queue && s.Queue != "" {
 		report("Retry.ParkingQueue: %q is the Queue itself", s.Queue)
 	}
@@ -309,7 +316,7 @@ func (c Config) plan() (broker.Plan, error) {
 			Prefetch:    s.Prefetch,
 			Exclusive:   s.Exclusive,
 			ConsumerTag: s.ConsumerTag,
-			Arguments:   s.Arguments,
+			Arguments:   s.consumeArguments(),
 		})
 	}
 	return plan, plan.Validate()

@@ -161,7 +161,7 @@ func play(t *testing.T, kind string, e ending) {
 		e.set(s)
 	}
 	if kind == "stream" {
-		s.Arguments = map[string]any{"x-stream-offset": "first"}
+		s.Stream = &consumer.Stream{Offset: "first"}
 	}
 	script := &script{T: t, answers: e.answers}
 	s.Handler = script.handle

@@ -44,7 +44,7 @@ type dispatcher struct {
 	workers sync.WaitGroup
 	turn    chan struct{} // held while receiving
 	lanes   lanes.Lanes[job]
-	stream  bool          // nothing can be given back
+	kind    queueKind     // of a stream nothing can be given back
 	recent  *dedup.Window // nil without Dedup
 	breaker breaker
 
@@ -84,7 +84,8 @@ type view struct {
 }
 
 func newDispatcher(spec Subscription, env environment) *dispatcher {
-	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), stream: spec.isStream()}
+	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1)}
+	d.kind.v.Store(spec.kind())
 	d.breaker.limit = int64(spec.Breaker.Failures)
 	if spec.Dedup.Window > 0 {
 		d.recent = dedup.New(spec.Dedup.Window)
@@ -144,7 +145,7 @@ func (d *dispatcher) resize(concurrency int) {
 // in its place, nothing happens.
 func (d *dispatcher) giveBack(s source) (deliveries int) {
 	c := d.view.Load().channel
-	if c == nil || c.source != s || d.stream { // a stream's rest goes with its channel, and is read again
+	if c == nil || c.source != s || d.kind.isStream() { // a stream's rest goes with its channel, and is read again
 		return 0
 	}
 	for _, j := range d.lanes.Remove(func(j job) bool { return j.channel == c }) { // behind others of their keys
@@ -176,7 +177,7 @@ func (d *dispatcher) returnUnseen(j job) bool {
 
 // putBack returns to its queue what no handler has begun with.
 func (d *dispatcher) putBack(j job) bool {
-	if d.stream || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
+	if d.kind.isStream() || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
 		return false
 	}
 	d.env.counts.returnedUnstarted.Add(1)
@@ -209,7 +210,7 @@ func (d *dispatcher) oldest() (i ack.Item, ok bool) {
 // offset is where a stream goes on after the channel in view. nil means where the subscription says, and 0
 // is an offset like any other.
 func (d *dispatcher) offset() *int64 {
-	if c := d.view.Load().channel; c != nil && d.stream {
+	if c := d.view.Load().channel; c != nil && d.kind.isStream() {
 		return c.acks.Offset()
 	}
 	return nil

@@ -64,7 +64,7 @@ func (w *worker) conclude(o outcome) {
 func (w *worker) interrupted() {
 	d, now := w.dispatcher, time.Now()
 	o := outcome{verdict: putBack, failed: true, failure: failure{&w.came, errGoexit.Error(), 1, now, now}}
-	if d.stream { // which takes nothing back, and nobody is left to call the handler again
+	if d.kind.isStream() { // which takes nothing back, and nobody is left to call the handler again
 		o.verdict = parked
 	}
 	w.report(o)

@@ -133,7 +133,7 @@ func (d *dispatcher) decide(a answer, f failure) outcome {
 	default:
 		o = d.afterFailure(f, a.meaning == failsForGood)
 	}
-	if d.stream {
+	if d.kind.isStream() {
 		o = o.onStream(d.spec.RequeuePause)
 	}
 	return o

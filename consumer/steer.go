@@ -26,7 +26,7 @@ func (s *supervisor) steer(sub *subscription) {
 		return
 	}
 	sub.steered = true
-	if want.Paused || sub.dispatch.stream {
+	if want.Paused || sub.dispatch.kind.isStream() {
 		sub.dispatch.pause()
 	}
 	session := s.session
@@ -56,7 +56,7 @@ func (o *steered) carryOut(session *broker.Session) {
 	switch {
 	case o.intake.Paused:
 		o.givenBack = o.sub.dispatch.giveBack(o.live)
-	case o.sub.dispatch.stream: // a new channel begins with what was not handled by now
+	case o.sub.dispatch.kind.isStream(): // a new channel begins with what was not handled by now
 		_ = o.live.Close(ctx)
 		o.intake.StreamOffset = o.sub.dispatch.offset()
 		o.is, o.err = session.Consume(ctx, o.live.Index(), o.intake)

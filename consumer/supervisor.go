@@ -61,6 +61,7 @@ type supervisor struct {
 
 // subscription is what the supervisor knows of one of them.
 type subscription struct {
+	index    int // in Config.Subscriptions
 	spec     Subscription
 	dispatch *dispatcher
 
@@ -116,7 +117,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 	s.work, s.cancelWork = context.WithCancel(ctx)
 	s.republisher = newRepublisher(c.plan, c.config.Logger)
 	for i, spec := range c.config.Subscriptions {
-		sub := &subscription{spec: spec, prefetch: spec.Prefetch}
+		sub := &subscription{index: i, spec: spec, prefetch: spec.Prefetch}
 		sub.dispatch = newDispatcher(spec, environment{
 			counts:  &c.counts[i],
 			logger:  c.config.Logger,

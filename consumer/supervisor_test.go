@@ -54,7 +54,9 @@ func bare(t *testing.T, urls ...string) (*supervisor, *broker.Session) {
 
 func confirmed(t *testing.T, s *broker.Session) []*broker.Consumer {
 	t.Helper()
-	consumers, failures := consume(t.Context(), s, []int{0}, []broker.Intake{{Prefetch: 64}})
+	consumers, failures := consume([]int{0}, func(i int) (*broker.Consumer, error) {
+		return s.Consume(t.Context(), i, broker.Intake{Prefetch: 64})
+	})
 	if len(failures) > 0 {
 		t.Fatal(failures)
 	}
