@@ -116,5 +116,5 @@ func (s *supervisor) silence() time.Duration {
 
 // attemptPending tells whether an attempt is to begin.
 func (s *supervisor) attemptPending() bool {
-	return s.machine.State() == Reviving && s.cancelAttempt == nil && !s.draining
+	return s.machine.State() == Reviving && s.cancelAttempt == nil && !s.stopping
 }

@@ -235,10 +235,10 @@ func (c Config) validate() error {
 		}
 	}
 	for _, problem := range c.ReviveBackoff.problems() {
-		report("Backoff.%s", problem)
+		report("ReviveBackoff.%s", problem)
 	}
 	if c.MaxReviveAttempts < 0 {
-		report("RetryBudget: %d is negative", c.MaxReviveAttempts)
+		report("MaxReviveAttempts: %d is negative", c.MaxReviveAttempts)
 	}
 	for i, s := range c.Subscriptions {
 		for _, problem := range s.problems() {
@@ -261,7 +261,7 @@ func (s Subscription) problems() (problems []string) {
 		value time.Duration
 	}{
 		{"RequeuePause", s.RequeuePause}, {"HandlerTimeout", s.HandlerTimeout},
-		{"Breaker.Pause", s.Breaker.Pause}, {"Retry.InPlace", s.Retry.MaxInPlace},
+		{"Breaker.Pause", s.Breaker.Pause}, {"Retry.MaxInPlace", s.Retry.MaxInPlace},
 	} {
 		if d.value < 0 {
 			report("%s: %v is negative", d.field, d.value)

@@ -46,7 +46,7 @@ func TestConfigProblems(t *testing.T) {
 		{"negative durations", func(c *consumer.Config) { c.DrainTimeout, c.GracePeriod = -1, -1 }, []string{"DrainTimeout", "GracePeriod"}},
 		{"heartbeat below a second", func(c *consumer.Config) { c.Heartbeat = time.Millisecond }, []string{"Heartbeat"}},
 		{"back-off upside down", func(c *consumer.Config) { c.ReviveBackoff.Initial, c.ReviveBackoff.Max = time.Minute, time.Second }, []string{"Backoff.Max"}},
-		{"negative budget", func(c *consumer.Config) { c.MaxReviveAttempts = -1 }, []string{"RetryBudget"}},
+		{"negative budget", func(c *consumer.Config) { c.MaxReviveAttempts = -1 }, []string{"MaxReviveAttempts"}},
 		{"no handler, no queue", func(c *consumer.Config) { c.Subscriptions[0] = consumer.Subscription{} }, []string{"Subscriptions[0].Handler"}},
 		{"no queue", func(c *consumer.Config) { c.Subscriptions[0].Queue = "" }, []string{"Subscriptions[0].Queue"}},
 		{"prefetch", func(c *consumer.Config) { c.Subscriptions[0].Prefetch = 70000 }, []string{"Subscriptions[0].Prefetch"}},

@@ -67,12 +67,12 @@ func New(config Config) (*Consumer, error) {
 	return c, nil
 }
 
-// Run consumes until ctx ends or Stop is called, and then drains: no more deliveries are taken,
+// Run consumes until ctx ends or Stop is called, and then stops softly: no more deliveries are taken,
 // handlers may finish within the grace period, the connection is closed. It returns
 //   - nil when every handler has returned, if need be because its context was cancelled; what it did
 //     not acknowledge is delivered again,
-//   - ErrUndrained if handlers did not return even then,
-//   - an *Error if it gave up (see Config.GiveUpOn and Config.RetryBudget),
+//   - ErrUnfinished if handlers did not return even then,
+//   - an *Error if it gave up (see Config.GiveUpOn and Config.MaxReviveAttempts),
 //   - an error wrapping fsm.ErrVetoed if the journal refused an event,
 //   - ErrAlreadyRun if it was called before.
 //
@@ -97,7 +97,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return newSupervisor(context.WithoutCancel(ctx), c).run()
 }
 
-// Stop makes Run drain and waits until it has returned. When ctx ends first, handlers are cancelled,
+// Stop makes Run stop softly and waits until it has returned. When ctx ends first, handlers are cancelled,
 // the connection is cut, and Stop returns ctx's error once Run has returned. Before Run it makes
 // Run return at once; after it, it does nothing.
 func (c *Consumer) Stop(ctx context.Context) error {

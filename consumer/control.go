@@ -126,7 +126,7 @@ type adjustment struct {
 }
 
 func (a adjustment) apply(s *supervisor) error {
-	if s.draining {
+	if s.stopping {
 		a.reply <- ErrNotRunning
 		return nil
 	}

@@ -224,7 +224,7 @@ func (h *history) resume() {
 	h.d.resume()
 }
 
-// stop drains.
+// stop is a soft stop.
 func (h *history) stop() {
 	h.locked(func() {
 		h.note("stop")
@@ -247,7 +247,7 @@ func (h *history) stop() {
 	}
 	h.channel.cancel()
 	h.d.giveBack(h.channel)
-	if h.drained() {
+	if h.finished() {
 		h.leftOver()
 	}
 	h.channel.close()
@@ -258,8 +258,8 @@ func (h *history) stop() {
 	h.locked(func() { h.over, h.overAt = true, time.Now() })
 }
 
-// drained waits for the handlers, as long as a hard stop lets it.
-func (h *history) drained() bool {
+// finished waits for the handlers, as long as a hard stop lets it.
+func (h *history) finished() bool {
 	done := make(chan struct{})
 	go func() {
 		h.d.wait()

@@ -96,7 +96,7 @@ package consumer
 //	  reviving.go      attempts to connect and to revive
 //	  backoff.go       when the next attempt begins
 //	  steer.go         a live consumer becomes what its subscription wants to be
-//	  drain.go         the end
+//	  stop.go          the end: softly, then hard
 //	  observe.go       the events, for observers
 //	  loglines.go      and as lines of the log
 //	  journal.go       when a journal in files is synced

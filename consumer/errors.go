@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	// ErrRetriesExhausted means that Run gave up because Config.RetryBudget is spent. It comes wrapped in an *Error.
-	ErrRetriesExhausted = errors.New("consumer: the retry budget is spent")
+	// ErrRetriesExhausted means that Run gave up because Config.MaxReviveAttempts attempts of one revival have failed. It comes wrapped in an *Error.
+	ErrRetriesExhausted = errors.New("consumer: the attempts to revive are used up")
 	// ErrUnfinished means that Run stopped, and handlers were still at work when the grace period was over.
 	// Their messages were not acknowledged; the broker delivers them again.
 	ErrUnfinished = errors.New("consumer: stopped before every handler had finished; its messages go back to the queue")

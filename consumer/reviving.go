@@ -124,12 +124,12 @@ func (o attempted) apply(s *supervisor) error {
 	s.cancelAttempt()
 	s.cancelAttempt = nil
 	defer s.setClock()
-	if s.draining {
+	if s.stopping {
 		s.discard(o)
 		return nil
 	}
 	confirmed := s.adopt(o)
-	if err := s.judge(o); err != nil || s.draining {
+	if err := s.judge(o); err != nil || s.stopping {
 		return err
 	}
 	for _, c := range confirmed { // the event comes first, then the deliveries

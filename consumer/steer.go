@@ -22,7 +22,7 @@ func (sub *subscription) asWanted(want broker.Intake) bool {
 // already, is looked at again when that is done.
 func (s *supervisor) steer(sub *subscription) {
 	want := sub.intake()
-	if sub.live == nil || sub.steered || s.draining || sub.asWanted(want) {
+	if sub.live == nil || sub.steered || s.stopping || sub.asWanted(want) {
 		return
 	}
 	sub.steered = true
@@ -69,12 +69,12 @@ func (o steered) apply(s *supervisor) error {
 	sub := o.sub
 	sub.steered = false
 	isNew, inUse := o.is != nil && o.is != o.live, sub.live == o.live
-	if isNew && (!inUse || s.draining) { // it comes too late
+	if isNew && (!inUse || s.stopping) { // it comes too late
 		s.background.Go(func() { _ = o.is.Close(context.Background()) })
 	}
 	switch {
-	case s.draining:
-		if inUse && o.is == o.live { // drain came before it was consumed again
+	case s.stopping:
+		if inUse && o.is == o.live { // the stop came before it was consumed again
 			s.withdraw(sub, func() {})
 		}
 	case !inUse: // lost meanwhile, and perhaps revived as what it was to be then

@@ -125,7 +125,7 @@ func TestStopIsCutShortInTheFarewell(t *testing.T) {
 	})
 }
 
-func TestContextEndDrains(t *testing.T) {
+func TestContextEndStops(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	began, release := make(chan struct{}), make(chan struct{})
@@ -198,7 +198,7 @@ func TestStuckHandlerDoesNotKeepRun(t *testing.T) {
 		t.Errorf("Stop: %v; want context.Canceled", err)
 	}
 	if err := r.end(); !errors.Is(err, consumer.ErrUnfinished) {
-		t.Errorf("Run: %v; want ErrUndrained", err)
+		t.Errorf("Run: %v; want ErrUnfinished", err)
 	}
 	if ready := r.ready(); ready != 1 {
 		t.Errorf("%d messages in the queue, want 1", ready)
@@ -337,7 +337,7 @@ func TestVetoEndsRun(t *testing.T) {
 }
 
 // A veto lets handlers finish, and their acknowledgements arrive.
-func TestVetoDrains(t *testing.T) {
+func TestVetoStops(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.config.DrainTimeout = 50 * time.Millisecond

@@ -45,8 +45,8 @@ type supervisor struct {
 
 	// The end, in the order in which it comes.
 	soft       <-chan struct{} // the caller wants to stop
-	draining   bool
-	before     Stats            // draining began
+	stopping   bool
+	before     Stats            // the stop began
 	deadline   <-chan time.Time // of the handlers
 	hard       <-chan struct{}  // the caller wants to stop at once
 	cut        bool             // the handlers' context is cancelled
@@ -144,8 +144,8 @@ func (s *supervisor) run() error {
 		if err != nil && !s.vetoed { // the journal refused: stop, with its error
 			s.vetoed = true
 			s.result = errors.Join(s.result, err)
-			if !s.draining {
-				s.drain()
+			if !s.stopping {
+				s.stopSoftly()
 			}
 		}
 		err = s.next()
@@ -162,7 +162,7 @@ func (s *supervisor) next() error {
 		losses, blocked = s.session.Losses(), s.session.BlockedChanges()
 	}
 	soft, hard := s.soft, s.hard
-	if s.draining {
+	if s.stopping {
 		soft = nil
 	}
 	if s.cut {
@@ -181,11 +181,11 @@ func (s *supervisor) next() error {
 	case <-s.overdue.C:
 		act = func() error { s.warnOverdue(); return nil }
 	case <-soft:
-		act = func() error { s.drain(); return nil }
+		act = func() error { s.stopSoftly(); return nil }
 	case <-hard:
-		act = s.cutShort
+		act = s.stopHard
 	case <-s.deadline:
-		act = s.cutShort
+		act = s.stopHard
 	}
 	s.lookAtClock() // before what may come of it
 	defer func() { s.clock.excuse(time.Since(s.clock.began)) }()
@@ -273,7 +273,7 @@ func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e Evidence) error 
 		if err := s.fire(t, e); err != nil {
 			return err
 		}
-	default: // Reviving already, or Disconnected and draining
+	default: // Reviving already, or Disconnected and stopping
 		s.schedule.extend(worked)
 		e.Note = "lost too, while reviving"
 		s.record(fsm.KindNote, NoteLossWhileReviving, e)
@@ -328,6 +328,6 @@ func (s *supervisor) giveUp(t fsm.Trigger, f *broker.Error, reason error) error 
 		cause = fmt.Errorf("%w after %d attempts: %w", reason, s.schedule.attempt, f)
 	}
 	s.result = &Error{State: state, Class: f.Class, Endpoint: f.Endpoint, Err: cause}
-	s.drain()
+	s.stopSoftly()
 	return nil
 }

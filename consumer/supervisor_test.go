@@ -128,8 +128,8 @@ func TestLossesDuringAnAttemptCostNoBudget(t *testing.T) {
 	}
 	s.cancelAttempt = func() {}
 	apply(t, s, attempted{intakes: []broker.Intake{{Prefetch: 64}}, session: session}, Reviving) // which asked for something else
-	if s.schedule.attempt != 1 || s.draining {
-		t.Errorf("attempt %d, draining %t; want 1 and false", s.schedule.attempt, s.draining)
+	if s.schedule.attempt != 1 || s.stopping {
+		t.Errorf("attempt %d, stopping %t; want 1 and false", s.schedule.attempt, s.stopping)
 	}
 }
 

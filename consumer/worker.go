@@ -20,7 +20,7 @@ type worker struct {
 type job struct {
 	delivery *Delivery
 	channel  *channel // the only one it can be settled through
-	key      string   // with Subscription.Key
+	key      string   // with OrderingKey
 }
 
 // run is the worker's goroutine.
