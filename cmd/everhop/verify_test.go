@@ -154,6 +154,9 @@ func TestVerifyRepairDamaged(t *testing.T) {
 
 // Whichever byte of a journal is changed, verify tells.
 func TestVerifyEveryByte(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 5 s, and is skipped with -short")
+	}
 	dir := newPast(t, "orders").connect().idle(1).begin().segments(1000)
 	segments := segmentsOf(t, dir)
 	if len(segments) < 2 {
