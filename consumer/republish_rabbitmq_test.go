@@ -86,11 +86,11 @@ func TestDelayLimitsOfRabbitMQ(t *testing.T) {
 // permissions are what rabbitmqctl set_permissions takes.
 type permissions struct{ configure, write, read string }
 
-// What the README says a user needs in order to park and delay is enough, and none of it too much. A message
+// What the guide says a user needs in order to park and delay is enough, and none of it too much. A message
 // that may not be published again is in its queue in the end, and nowhere else.
 func TestRepublishPermissions(t *testing.T) {
 	rabbittest.NeedsControl(t)
-	readme, err := os.ReadFile("../README.md")
+	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
