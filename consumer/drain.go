@@ -168,13 +168,15 @@ func (s *supervisor) end() {
 		if !s.abandoned {
 			s.waitWorkers()
 		}
-		s.republisher.close(context.Background())
 		close(over)
 	}()
 	select {
 	case <-over:
 	case <-time.After(cutGrace):
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), cutGrace)
+	defer cancel()
+	s.republisher.close(ctx)
 }
 
 func (s *supervisor) waitWorkers() {

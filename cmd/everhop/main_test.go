@@ -57,6 +57,7 @@ func TestComplain(t *testing.T) {
 		{"broker: 404 NOT_FOUND - no queue 'broker: x'", "404 NOT_FOUND - no queue 'broker: x'"},
 		{`unknown command "broker: x"`, `unknown command "broker: x"`},
 		{"amqp://u:pw@h", "amqp://***@h"},
+		{"a\x1b[2Jb\r\u009b\u202e\xff", `a\x1b[2Jb\r\u009b\u202e\xff`},
 	}
 	for _, tt := range tests {
 		var out bytes.Buffer

@@ -23,6 +23,21 @@ import (
 
 var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
+// toldOn is what a page has of a log.
+func toldOn(t *testing.T, log *pasttest.Log, p page) string {
+	t.Helper()
+	var out bytes.Buffer
+	told := newTelling(&Replay{}, bounds{}, term.To(&out))
+	told.page = p
+	for _, e := range log.Events {
+		told.add(e)
+	}
+	if err := errors.Join(told.finish(), told.flush()); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
 // Pages of every width tell the same, and nothing is wider than its page.
 func TestReplayPages(t *testing.T) {
 	p := pasttest.Night(t)
@@ -38,16 +53,7 @@ func TestReplayPages(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.page.zone = time.UTC
-			var out bytes.Buffer
-			told := newTelling(&Replay{}, bounds{}, term.To(&out))
-			told.page = tt.page
-			for _, e := range p.Events {
-				told.add(e)
-			}
-			if err := errors.Join(told.finish(), told.flush()); err != nil {
-				t.Fatal(err)
-			}
-			got := out.String()
+			got := toldOn(t, p, tt.page)
 			if tt.page.ink {
 				plain, err := os.ReadFile("testdata/wide.txt")
 				if err != nil {
@@ -124,11 +130,21 @@ func TestReplayControlCharacters(t *testing.T) {
 		Class: "net\rwork", Error: "gone\x1b]0;title\x07\nagain\u202e\u009b31m", Endpoint: "h\t:1", Queue: "q\x00", Note: "\x7f",
 	})
 	path := p.Journal()
+	if _, err := tell(t, path, "--machine", "x"); term.Clean(said(err)) != said(err) {
+		t.Errorf("%q", err)
+	}
 	for _, args := range [][]string{{}, {"--at", "0s"}, {"--json"}, {"--summary"}} {
 		told, _ := tell(t, append([]string{path}, args...)...)
 		for line := range strings.Lines(told) {
 			if term.Clean(strings.TrimSuffix(line, "\n"))+"\n" != line && !slices.Contains(args, "--json") || strings.ContainsAny(line, "\x1b\x07\x00\r") {
 				t.Errorf("%v: %q", args, line)
+			}
+		}
+	}
+	for _, width := range []int{60, 120} { // as it is laid out when it is clean
+		for line := range strings.Lines(toldOn(t, p, page{width: width, zone: time.UTC})) {
+			if n := utf8.RuneCountInString(line) - 1; n > width {
+				t.Errorf("%d columns: %s", n, line)
 			}
 		}
 	}
