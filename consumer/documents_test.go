@@ -14,7 +14,7 @@ import (
 )
 
 // The documents of the repository are all of its *.md files. What they name must be there: links and their
-// anchors, files, targets of make, and what packages export.
+// anchors, Go files, targets of make, flags, and what packages export.
 
 const root = ".."
 
@@ -25,9 +25,13 @@ var (
 	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	noAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	target   = regexp.MustCompile("(?m)`make ([a-z-]+)|^make ([a-z-]+)")
-	fileName = regexp.MustCompile(`^[\w./-]+\.(go|md|txt|jsonl?|sh|yml|dot|mmd)$`)
+	goFile   = regexp.MustCompile(`[\w/]+\.go\b`)
 	exported = regexp.MustCompile(`\b(consumer|broker|fsm|journal|history|brokertest|rabbittest|fsmtest)\.([A-Z]\w*)`)
-	field    = regexp.MustCompile(`^([A-Z]\w*)(\.[A-Z]\w*)*$`)
+	field    = regexp.MustCompile(`^([A-Z][A-Za-z0-9]*)(\.[A-Z][A-Za-z0-9]*)*$`)
+	foreign  = regexp.MustCompile(`^(Subscribe|NoRequeueOnNack|WithConsumerOptions\w+)$`) // other libraries'
+	command  = regexp.MustCompile(`everhop [a-z][^\n` + "`" + `]*`)
+	inDesign = regexp.MustCompile(`^[A-Za-z]\w*(\.[A-Za-z]\w*)*$`)
+	option   = regexp.MustCompile(`--[a-z][a-z-]+`)
 )
 
 func TestDocumentsLinks(t *testing.T) {
@@ -60,7 +64,7 @@ func anchors(text string) (all []string) {
 }
 
 func TestDocumentsNames(t *testing.T) {
-	makefile := read(t, root+"/Makefile")
+	makefile, help := read(t, root+"/Makefile"), helps(t)
 	declared, known, files := source(t)
 	for path, text := range documents(t) {
 		if filepath.Base(path) == "CHANGELOG.md" { // it names what has been, too
@@ -76,22 +80,46 @@ func TestDocumentsNames(t *testing.T) {
 				t.Errorf("%s: there is no %s", path, match[0])
 			}
 		}
+		for _, name := range goFile.FindAllString(text, -1) {
+			if !slices.ContainsFunc(files, func(file string) bool { return strings.HasSuffix(file, "/"+strings.TrimLeft(name, "/")) }) {
+				t.Errorf("%s: there is no file %s", path, name)
+			}
+		}
+		for _, line := range command.FindAllString(text, -1) {
+			for _, name := range option.FindAllString(line, -1) {
+				if !strings.Contains(help, name+" ") {
+					t.Errorf("%s: everhop has no flag %s", path, name)
+				}
+			}
+		}
+		name := field
+		if filepath.Base(path) == "DESIGN.md" { // which goes by unexported names, too
+			name = inDesign
+		}
 		for _, code := range inline.FindAllString(fence.ReplaceAllString(text, ""), -1) {
 			code = strings.Trim(code, "`")
-			switch {
-			case fileName.MatchString(code) && !slices.ContainsFunc(files, func(file string) bool {
-				return strings.HasSuffix("/"+file, "/"+code)
-			}):
-				t.Errorf("%s: there is no file %s", path, code)
-			case field.MatchString(code):
-				for _, name := range strings.Split(code, ".") {
-					if !known[name] {
-						t.Errorf("%s: nothing is called %s", path, name)
-					}
+			if !name.MatchString(code) || foreign.MatchString(code) || strings.HasSuffix(code, ".go") {
+				continue
+			}
+			for _, name := range strings.Split(code, ".") {
+				if !known[name] {
+					t.Errorf("%s: nothing is called %s", path, name)
 				}
 			}
 		}
 	}
+}
+
+// helps are the help texts of all commands.
+func helps(t *testing.T) (all string) {
+	paths, err := filepath.Glob(root + "/cmd/everhop/testdata/help/*.txt")
+	if err != nil || len(paths) < 5 {
+		t.Fatal(err, paths)
+	}
+	for _, path := range paths {
+		all += read(t, path)
+	}
+	return all
 }
 
 // source reads all Go files: what packages declare at the top level ("consumer.Config"), every name in them,
