@@ -22,7 +22,7 @@ try: prepare bin/everhop ## Send three messages through a private RabbitMQ and c
 .PHONY: quick
 quick: ## Run go vet and the tests that need neither RabbitMQ nor patience
 	go vet ./...
-	go test -short ./...
+	go test -short -p 6 ./... # several packages at once, since most of them wait for something
 
 .PHONY: test
 test: prepare ## Run all tests with the race detector, against a private RabbitMQ
