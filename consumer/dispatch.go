@@ -104,6 +104,20 @@ func (d *dispatcher) attach(s source, prefetch int) {
 	}
 	c := d.newChannel(s, prefetch, from)
 	d.change(func(v *view) { v.channel, v.paused = c, true })
+	d.forget(func(of *channel) bool { return of != c })
+}
+
+// detach says that the channel in view is lost. What waits in its lane is forgotten: it comes again. What is
+// with a handler may still be settled, if the channel itself is open.
+func (d *dispatcher) detach() {
+	c := d.view.Load().channel
+	d.forget(func(of *channel) bool { return of == c })
+}
+
+// forget drops what waits in its lane and is of such a channel. It would be dropped anyway, but only in its
+// turn, and whatever comes again until then would wait beside it.
+func (d *dispatcher) forget(gone func(*channel) bool) {
+	d.lanes.Remove(func(j job) bool { return gone(j.channel) })
 }
 
 // pause has nothing more received or begun. What the workers have in hand and have not begun with goes back.

@@ -85,6 +85,14 @@ func (sub *subscription) adopt(c *broker.Consumer, in broker.Intake) {
 	sub.dispatch.attach(c, in.Prefetch)
 }
 
+// lose gives up the consumer, if there is one.
+func (sub *subscription) lose() *broker.Consumer {
+	lost := sub.live
+	sub.live = nil
+	sub.dispatch.detach()
+	return lost
+}
+
 // observation is what happened elsewhere; apply runs on the supervisor.
 type observation interface{ apply(*supervisor) error }
 
@@ -266,7 +274,7 @@ func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e Evidence) error 
 		s.record(fsm.KindNote, NoteLossWhileReviving, e)
 	}
 	if sub != nil {
-		sub.live, sub.retired = nil, sub.live
+		sub.retired = sub.lose()
 	} else {
 		s.dropSession()
 	}
@@ -281,7 +289,8 @@ func (s *supervisor) dropSession() {
 	s.probing = false
 	s.first++ // another endpoint than the one that failed
 	for _, sub := range s.subscriptions {
-		sub.live, sub.retired = nil, nil
+		sub.lose()
+		sub.retired = nil
 	}
 	s.background.Go(session.Abort)
 }
