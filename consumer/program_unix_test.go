@@ -3,8 +3,9 @@
 package consumer_test
 
 import (
-	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -25,27 +26,39 @@ func TestProgram(t *testing.T) {
 			}
 			defer func(before string) { url = before }(url)
 			url = server.URL()
-			stdout := os.Stdout
-			r, w, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			os.Stdout = w
+			printed, logged := redirected(t, &os.Stdout), redirected(t, &os.Stderr)
 			go func() {
 				_ = server.Await(t.Context(), func() bool { return len(server.Settlements()) == 1 })
 				self, _ := os.FindProcess(os.Getpid())
 				_ = self.Signal(signal)
 			}()
 			Example()
-			os.Stdout = stdout
-			w.Close()
-			printed, err := io.ReadAll(r)
-			if err != nil || string(printed) != "a book\n" {
-				t.Errorf("it printed %q, %v", printed, err)
+			if text := printed(); text != "a book\n" {
+				t.Errorf("it printed %q", text)
+			}
+			if text := logged(); !strings.Contains(text, "Consuming -> Disconnected: Stop") || !strings.Contains(text, `"time":"20`) {
+				t.Errorf("it logged\n%s", text)
 			}
 			if q, _ := server.Queue("orders"); q.Ready+q.Unacknowledged+q.Consumers != 0 {
 				t.Errorf("left at the broker: %+v", q)
 			}
 		})
 	}
+}
+
+// redirected has a standard stream written to a file until the test ends; text returns what is in it.
+func redirected(t *testing.T, stream **os.File) (text func() string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "stream")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := *stream
+	*stream = file
+	t.Cleanup(func() {
+		*stream = before
+		file.Close()
+	})
+	return func() string { return read(t, path) }
 }
