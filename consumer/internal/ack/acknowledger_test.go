@@ -120,9 +120,9 @@ func TestRunsShareFrames(t *testing.T) {
 			a.Finish(tag)
 			a.Receive(itemOf(tag + 24))
 		}
-		w.check(t, "up to 13, up to 26, up to 39") // a fifth of 65
+		w.check(t, "up to 16, up to 32") // a quarter of 65
 		a.Flush()
-		w.check(t, "up to 13, up to 26, up to 39, up to 40")
+		w.check(t, "up to 16, up to 32, up to 40")
 		if w.acknowledged != 40 || a.Outstanding() != 24 {
 			t.Errorf("%d are acknowledged, %d outstanding", w.acknowledged, a.Outstanding())
 		}
@@ -155,8 +155,8 @@ func TestStraysAreSentOneByOne(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	for free, want := range map[int]limits{
-		-5: {1, 1}, 0: {1, 1}, 1: {1, 1}, 7: {1, 1}, 8: {2, 1}, 10: {2, 1}, 23: {1, 1}, 64: {16, 4}, 100: {25, 6},
-		250: {50, 15}, 256: {64, 16}, 300: {60, 18}, 1000: {50, 62}, 65535: {64, 4095},
+		-5: {1, 1}, 0: {1, 1}, 1: {1, 1}, 7: {1, 1}, 8: {2, 1}, 10: {2, 1}, 23: {2, 1}, 64: {16, 4}, 100: {25, 6},
+		250: {62, 15}, 256: {64, 16}, 300: {60, 18}, 1000: {64, 62}, 65535: {64, 4095},
 	} {
 		if got := limitsOf(free); got != want {
 			t.Errorf("%d free places: %+v, want %+v", free, got, want)

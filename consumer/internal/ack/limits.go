@@ -21,9 +21,9 @@ func limitsOf(free int) limits {
 	return limits{run: int(runs[max(0, min(free, largest))]), strays: max(1, free/strayShare)}
 }
 
-// runs are the limits of a run, by the number of free places: a quarter of them, or somewhat less, so that few
-// are left over when the places are divided by it. Those left over would wait, each time that the broker has
-// filled all places, until it has filled them again.
+// runs are the limits of a run, by the number of free places: a quarter of them, or somewhat less, so that at most
+// a twentieth is left over when the places are divided by it. What is left over waits, each time that the broker
+// has filled all places, until it has filled them again.
 var runs = func() (runs [20*mostPerFrame + 1]uint8) {
 	const mostShare, leftOver = 4, 20
 	for free := range runs {
