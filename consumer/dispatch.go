@@ -81,6 +81,7 @@ type view struct {
 	paused      bool     // receive nothing, give back what was not begun
 	over        bool     // and end
 	concurrency int
+	silent      chan struct{} // closed when the broker sends nothing more, since it is paused or over
 	changed     chan struct{} // closed when this is not the view any more
 }
 
@@ -106,7 +107,7 @@ func (d *dispatcher) attach(s source, prefetch int) {
 		last.acks.Replace()
 	}
 	c := d.newChannel(s, prefetch, from)
-	d.change(func(v *view) { v.channel, v.paused = c, true })
+	d.change(func(v *view) { v.channel, v.paused, v.silent = c, true, make(chan struct{}) })
 	d.forget(func(of *channel) bool { return of != c })
 }
 
@@ -123,8 +124,15 @@ func (d *dispatcher) forget(gone func(*channel) bool) {
 	d.lanes.Remove(func(j job) bool { return gone(j.channel) })
 }
 
-// pause has nothing more received or begun. What the workers have in hand and have not begun with goes back.
-func (d *dispatcher) pause() { d.change(func(v *view) { v.paused = true }) }
+// pause has nothing more received or begun. What is to go back waits for giveBack.
+func (d *dispatcher) pause() {
+	d.change(func(v *view) {
+		if !v.idle() {
+			v.silent = make(chan struct{})
+		}
+		v.paused = true
+	})
+}
 
 // resume goes on after attach or pause.
 func (d *dispatcher) resume() { d.change(func(v *view) { v.paused = false }) }
@@ -143,11 +151,11 @@ func (d *dispatcher) resize(concurrency int) {
 }
 
 // giveBack returns to the queue what waits in its lane, and what the broker has sent and nobody has received,
-// and tells how much that was. The channel must have been cancelled, after pause or stop; if another one is
-// in its place, nothing happens.
+// and tells how much that was. The workers do so, too, with what they have in hand. The channel must have been
+// cancelled, after pause or stop; if another one is in its place, nothing happens.
 func (d *dispatcher) giveBack(s source) (deliveries int) {
-	c := d.view.Load().channel
-	if c == nil || c.source != s || d.kind.isStream() { // a stream's rest goes with its channel, and is read again
+	c := d.fallSilent(s)
+	if c == nil || d.kind.isStream() { // a stream's rest goes with its channel, and is read again
 		return 0
 	}
 	for _, j := range d.lanes.Remove(func(j job) bool { return j.channel == c }) { // behind others of their keys
@@ -162,6 +170,47 @@ func (d *dispatcher) giveBack(s source) (deliveries int) {
 		}
 		if d.returnUnseen(job{delivery: delivery, channel: c}) {
 			deliveries++
+		}
+	}
+}
+
+// fallSilent says that the broker sends nothing more on the channel, and returns it if it is in view.
+func (d *dispatcher) fallSilent(s source) *channel {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v := d.view.Load()
+	if v.channel == nil || v.channel.source != s || !v.idle() {
+		return nil
+	}
+	select {
+	case <-v.silent:
+	default:
+		close(v.silent)
+	}
+	return v.channel
+}
+
+// silencePatience is how long one waits for a silence. Nobody does so behind the end of cutGrace.
+const silencePatience = cutGrace / 2
+
+// awaitSilence waits, when it is paused or over, until the broker has heard of it: what goes back before that, it
+// would send again at once, and each time counts towards a quorum queue's delivery limit.
+func (d *dispatcher) awaitSilence(c *channel) {
+	if !d.view.Load().idle() || d.kind.isStream() {
+		return
+	}
+	timer := time.NewTimer(silencePatience)
+	defer timer.Stop()
+	for v := d.view.Load(); v.idle(); v = d.view.Load() {
+		select {
+		case <-v.silent:
+			return
+		case <-c.source.Lost():
+			return
+		case <-timer.C:
+			d.fallSilent(c.source) // the others have waited, too
+			return
+		case <-v.changed:
 		}
 	}
 }
@@ -222,7 +271,14 @@ func (d *dispatcher) offset() *int64 {
 func (d *dispatcher) heal() { d.breaker.row.Store(0) }
 
 // stop ends the workers once their handlers have returned.
-func (d *dispatcher) stop() { d.change(func(v *view) { v.over = true }) }
+func (d *dispatcher) stop() {
+	d.change(func(v *view) {
+		if !v.idle() {
+			v.silent = make(chan struct{})
+		}
+		v.over = true
+	})
+}
 
 // wait returns when the workers have ended.
 func (d *dispatcher) wait() { d.workers.Wait() }

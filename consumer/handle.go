@@ -17,6 +17,7 @@ import (
 // pauses, it goes back.
 func (w *worker) handle() {
 	d, j := w.dispatcher, w.job
+	d.awaitSilence(j.channel)
 	switch {
 	case j.channel.lost():
 	case d.view.Load().idle():
@@ -32,6 +33,9 @@ func (w *worker) dedup() (goOn bool) {
 	d, j := w.dispatcher, w.job
 	id := d.nameOf(d.spec.Dedup.ID, j.delivery)
 	handled, ok := d.recent.Begin(id, j.delivery.Redelivered, j.channel.source.Lost())
+	if ok && !handled {
+		d.awaitSilence(j.channel)
+	}
 	switch {
 	case handled:
 		d.env.counts.deduplicated.Add(1)
