@@ -164,17 +164,17 @@ func (w *worker) report(o outcome) {
 	}
 }
 
-// inWords tells in a log line what becomes of a message whose handler failed.
+// inWords tells in a log line what is to become of a message whose handler failed. None of it has happened yet.
 func (d *dispatcher) inWords(o outcome) string {
 	switch o.verdict {
 	case again:
-		return fmt.Sprintf("it is tried again in %v", o.pause.Round(time.Millisecond))
+		return fmt.Sprintf("to be tried again in %v", o.pause.Round(time.Millisecond))
 	case rejected:
-		return "the message is dead-lettered"
+		return "to be dead-lettered"
 	case parked:
-		return "the message is parked in " + d.spec.Retry.ParkingQueue
+		return "to be parked in " + d.spec.Retry.ParkingQueue
 	default:
-		return fmt.Sprintf("the message goes back to the queue in %v", d.spec.RequeuePause)
+		return fmt.Sprintf("to be put back into the queue in %v", d.spec.RequeuePause)
 	}
 }
 
