@@ -84,6 +84,7 @@ package consumer
 //	  errors.go        what Run and the methods return
 //	  json.go          handlers of JSON
 //	  middleware.go    what is around a handler
+//	  inside.go        whether Stop was called by a function that Run waits for
 //	  slog.go          a logger for programs that use log/slog
 //	the lifecycle
 //	  lifecycle.go     the table
@@ -109,7 +110,7 @@ package consumer
 //	  breaker.go       failures in a row
 //	  stream.go        what is different with a stream
 //	  settle.go        the broker is told
-//	  commit.go        the caller's effects last first
+//	  commit.go        Commit comes before acknowledgements
 //	  stale.go         what could not be sent
 //	  callbacks.go     how the caller's Commit and OnStale are called
 //	  internal/ack     acknowledgements are gathered and sent; which deliveries one frame can settle
