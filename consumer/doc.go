@@ -89,7 +89,8 @@ package consumer
 //	  lifecycle.go     the table
 //	  evidence.go      what an event says of its cause
 //	  notes.go         the names of events that change no state
-//	  supervisor.go    the goroutine that decides, and the one way in which something is given up
+//	  supervisor.go    the goroutine that decides
+//	  loss.go          a connection, a channel or a queue is gone: the one way in which something is given up
 //	  clock.go         when the supervisor looks again, and whether it was kept from it
 //	  probe.go         asking a silent broker
 //	  overdue.go       handlers that take too long
@@ -97,9 +98,8 @@ package consumer
 //	  backoff.go       when the next attempt begins
 //	  steer.go         a live consumer becomes what its subscription wants to be
 //	  stop.go          the end: softly, then hard
-//	  observe.go       the events, for observers
+//	  observe.go       the events, for observers; and when a journal in files is synced
 //	  loglines.go      and as lines of the log
-//	  journal.go       when a journal in files is synced
 //	a delivery, in the order of its way
 //	  dispatch.go      what the supervisor does with the deliveries of a subscription
 //	  channel.go       where they come from, and are settled

@@ -16,9 +16,9 @@ import (
 // sends it observations, and it answers each in the same order: decide, commit the event, act.
 //
 // What is broken is not remembered but seen: no session means that the connection is to be rebuilt,
-// a subscription without a live consumer that its channel is. Only broken, in this file, takes either
-// away, and only an attempt's outcome, in reviving.go, puts it there; a stream that is steered gets a new
-// one in place of the old one.
+// a subscription without a live consumer that its channel is. What takes either away is in loss.go. Only an
+// attempt's outcome, in reviving.go, puts it there; a stream that is steered gets a new one in place of the
+// old one.
 type supervisor struct {
 	config        Config
 	plan          broker.Plan
@@ -240,74 +240,6 @@ func roughly(d time.Duration) string {
 		return d.Round(time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
-}
-
-// lost answers a Loss of the current session.
-func (s *supervisor) lost(l broker.Loss) error {
-	e := evidence(l.Err)
-	e.Generation = l.Generation
-	if l.Consumer == nil {
-		return s.broken(ConnectionError, nil, e)
-	}
-	sub := s.subscriptions[l.Consumer.Index()]
-	if sub.live != l.Consumer {
-		e.Note = "loss of a consumer that is not in use any more"
-		s.record(fsm.KindStale, StaleLoss, e)
-		return nil
-	}
-	return s.broken(ChannelError, sub, e)
-}
-
-// broken is the one way in which something that worked is given up: one subscription, or with nil the
-// whole connection. It leads into Reviving, or extends the revival that is under way.
-func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e Evidence) error {
-	worked := time.Since(s.since)
-	if sub != nil {
-		worked = time.Since(sub.since)
-	}
-	switch s.machine.State() {
-	case Consuming, HeartbeatCheck:
-		e.BackoffMS = s.schedule.start(worked).Milliseconds()
-		e.Note = "after consuming for " + roughly(time.Since(s.entered))
-		s.entered = time.Now()
-		if err := s.fire(t, e); err != nil {
-			return err
-		}
-	default: // Reviving already, or Disconnected and stopping
-		s.schedule.extend(worked)
-		e.Note = "lost too, while reviving"
-		s.record(fsm.KindNote, NoteLossWhileReviving, e)
-	}
-	if sub != nil {
-		sub.retired = sub.lose()
-	} else {
-		s.dropSession()
-	}
-	s.setClock()
-	return nil
-}
-
-// dropSession gives up the connection; whoever works on it finds it closed.
-func (s *supervisor) dropSession() {
-	session := s.session
-	s.session = nil
-	s.probing = false
-	s.first++ // another endpoint than the one that failed
-	for _, sub := range s.subscriptions {
-		sub.lose()
-		sub.retired = nil
-	}
-	s.background.Go(session.Abort)
-}
-
-func (s *supervisor) noteBlocked(b broker.Blocked) {
-	name, note := NoteUnblocked, "the broker reads again (connection.unblocked)"
-	if b.Active {
-		name, note = NoteBlocked, "the broker stopped reading (connection.blocked: "+b.Reason+"); only heartbeats tell that it lives"
-	}
-	s.record(fsm.KindNote, name, Evidence{
-		Generation: b.Generation, Endpoint: s.session.Endpoint().String(), Note: note,
-	})
 }
 
 // complete tells whether every subscription has its consumer.
