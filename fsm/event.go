@@ -1,6 +1,9 @@
 package fsm
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Schema is the version of the event format, the V of every event.
 const Schema = 1
@@ -27,6 +30,9 @@ const (
 	// machine.
 	KindSnapshot Kind = "snapshot"
 )
+
+// known reports whether k is the kind of an event that this package knows.
+func (k Kind) known() bool { return k == KindTransition || k == KindRejected || k.recordable() }
 
 // recordable reports whether Record takes k.
 func (k Kind) recordable() bool {
@@ -83,5 +89,8 @@ type Event struct {
 	Evidence `json:"-"`
 }
 
-// wholeMS returns the whole milliseconds between two readings of MonoNS.
-func wholeMS(from, to int64) int64 { return (to - from) / int64(time.Millisecond) }
+// InState returns InStateMS as a duration: not negative, and at most about 292 years.
+func (e Event) InState() time.Duration {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	return time.Duration(min(max(0, e.InStateMS), most)) * time.Millisecond
+}
