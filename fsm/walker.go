@@ -9,12 +9,13 @@ import (
 // between each and the one before: which time passed in which state, how many
 // events are missing, whether a run began. It judges nothing: [Replay] does, and
 // a [Projection] counts. The zero value stands before the first event. It takes
-// constant memory and is not safe for concurrent use.
+// constant memory, may be copied, and is not safe for concurrent use.
 type Walker struct {
 	begun bool
 	run   string
-	past  []string // the runs before it, the newest last, at most maxPast
-	seq   uint64   // the newest
+	past  [maxPast]string // runs before it
+	pasts int             // how many were put there
+	seq   uint64          // the newest
 	time  time.Time
 	mono  int64
 	state State
@@ -117,17 +118,19 @@ func (w *Walker) change(e *Event) RunChange {
 		return SameRun
 	}
 	run := NewRun
-	if slices.Contains(w.past, e.Run) {
+	if w.isPast(e.Run) {
 		run = OldRun
 	}
-	if w.begun && !slices.Contains(w.past, w.run) {
-		if len(w.past) == maxPast {
-			w.past = slices.Delete(w.past, 0, 1)
-		}
-		w.past = append(w.past, w.run)
+	if w.begun && !w.isPast(w.run) {
+		w.past[w.pasts%maxPast] = w.run
+		w.pasts++
 	}
 	w.run = e.Run
 	return run
+}
+
+func (w *Walker) isPast(run string) bool {
+	return slices.Contains(w.past[:min(w.pasts, maxPast)], run)
 }
 
 // number counts the events that are missing before e.

@@ -119,8 +119,12 @@ func (s *Summary) Now() Moment {
 
 // apply counts an event that was reached.
 func (s *Summary) apply(e *fsm.Event) {
-	s.totals.events++
 	switch e.Kind {
+	case fsm.KindGap:
+		s.totals.gaps++
+		return
+	case fsm.KindSnapshot:
+		return
 	case fsm.KindTransition:
 		s.try(e)
 		s.enter(e.To, e.Time, e)
@@ -136,10 +140,8 @@ func (s *Summary) apply(e *fsm.Event) {
 		s.totals.stale++
 	case fsm.KindNote:
 		s.totals.notes++
-	case fsm.KindGap:
-		s.totals.gaps++
-		s.totals.events-- // it stands for others
 	}
+	s.totals.events++
 }
 
 // try counts the attempts that e is the outcome of. Attempt counts those of a revival, of which a log may
@@ -247,12 +249,11 @@ func (s *Summary) finish(at time.Time) {
 	}
 }
 
-// pass lets time pass in what is the case.
-func (s *Summary) pass(d time.Duration) {
+// lapse lets time pass in what is the case.
+func (s *Summary) lapse(d time.Duration) {
 	switch kind := s.now.kind(); {
 	case s.now.ended:
 		s.lose(d)
-		return
 	case kind == up:
 		s.totals.up += d
 	case kind == stopped:
@@ -261,7 +262,6 @@ func (s *Summary) pass(d time.Duration) {
 		s.totals.down += d
 		s.now.outage.Duration += d
 	}
-	s.totals.spend(s.now.state, d)
 }
 
 // lose lets time pass of which nothing is recorded.
@@ -270,7 +270,7 @@ func (s *Summary) lose(d time.Duration) {
 	case up:
 		s.totals.unknown += d
 	case stopped:
-		s.pass(d)
+		s.totals.stopped += d
 	default:
 		s.totals.down += d
 		s.totals.unrecorded += d

@@ -23,8 +23,11 @@ type Report struct {
 	Up, Down, Stopped, Unknown time.Duration
 	// Unrecorded is the part of Down in which it may have consumed after all.
 	Unrecorded time.Duration
-	// InState is how long each state lasted altogether. Time that is not recorded is in none.
-	InState map[fsm.State]time.Duration
+	// InState is how long each state lasted altogether, as [fsm.Summary] has it. Between and Unseen are in none
+	// of them, and make up the time with them: Between is that between two runs, when no process ran, Unseen
+	// that in which events are missing.
+	InState         map[fsm.State]time.Duration
+	Between, Unseen time.Duration
 
 	// Outages counts those under way too.
 	Outages int
@@ -67,12 +70,23 @@ type totals struct {
 	gaps, missing, repeated        uint64
 	runs, aborted, overlaps        int
 	up, down, stopped, unknown     time.Duration
-	unrecorded                     time.Duration
+	unrecorded, between, unseen    time.Duration
 	inState                        map[fsm.State]time.Duration
 	outages, attempts, most        int
 	revivals                       map[string]int
 	recoveries                     []time.Duration
 	longest                        Outage
+}
+
+// step counts what lies before an event.
+func (t *totals) step(step *fsm.Step) {
+	t.missing += step.Missing
+	switch {
+	case step.Run == fsm.OldRun:
+		t.overlaps++
+	case step.Run == fsm.NewRun && !step.First:
+		t.runs++
+	}
 }
 
 func (t *totals) spend(state fsm.State, d time.Duration) {
@@ -99,7 +113,7 @@ func (t *totals) saw(o Outage) {
 
 // Report returns what was counted so far: the zero Report before the first event, or the first behind Since.
 func (s *Summary) Report() Report {
-	if !s.at.begun || !s.counted {
+	if !s.begun || !s.counted {
 		return Report{}
 	}
 	t := s.totals
@@ -107,9 +121,9 @@ func (s *Summary) Report() Report {
 		t.saw(s.now.outage)
 	}
 	r := Report{
-		First: t.first, Last: s.at.time, Events: t.events, Runs: t.runs, Aborted: t.aborted,
+		First: t.first, Last: s.at, Events: t.events, Runs: t.runs, Aborted: t.aborted,
 		Up: t.up, Down: t.down, Stopped: t.stopped, Unknown: t.unknown, Unrecorded: t.unrecorded,
-		InState: maps.Clone(t.inState),
+		InState: maps.Clone(t.inState), Between: t.between, Unseen: t.unseen,
 		Outages: t.outages, Revivals: maps.Clone(t.revivals), Longest: t.longest,
 		Attempts: t.attempts, MostAttempts: t.most,
 		Rejected: t.rejected, Stale: t.stale, Notes: t.notes,
