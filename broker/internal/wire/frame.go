@@ -2,6 +2,10 @@ package wire
 
 import "encoding/binary"
 
+// ProtocolHeader is what a client greets with, and what a server answers that does not speak the client's
+// protocol.
+const ProtocolHeader = "AMQP\x00\x00\x09\x01"
+
 // The frame types.
 const (
 	FrameMethod    = 1
@@ -33,7 +37,7 @@ type Frame struct {
 	Payload []byte
 }
 
-// AppendFrame appends f to dst. It does not check f: a broker under test may well send nonsense.
+// AppendFrame appends f to dst. It does not check f: a broker for tests may well send nonsense.
 func AppendFrame(dst []byte, f Frame) []byte {
 	dst, start := beginFrame(dst, f.Type, f.Channel)
 	return endFrame(append(dst, f.Payload...), start)
