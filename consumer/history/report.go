@@ -11,7 +11,8 @@ import (
 
 // Report is what a [Summary] has counted.
 type Report struct {
-	// First and Last are the times of the first and the last event, or Since and Until.
+	// First and Last are the times of the first and the last event, or Since and Until. If the log has the begin
+	// of its first run, First is that.
 	First, Last time.Time
 	// Events is how many the log has in that time, each once. Gaps and snapshots are none.
 	Events uint64
@@ -44,7 +45,7 @@ type Report struct {
 
 	Rejected, Stale, Notes uint64
 	// Gaps counts the records of missing events, Missing the events that the log does not have between its
-	// first and its last one; not all of these need have been written.
+	// first and its last one; not all of these need have been written. A gap at the end counts as one.
 	Gaps, Missing uint64
 	// Repeated counts the events that the log had before.
 	Repeated uint64

@@ -107,13 +107,11 @@ func (s *Summary) pass(e *fsm.Event, step *fsm.Step, most time.Duration) {
 		most -= d
 		return d
 	}
-	isOther := step.Run != fsm.SameRun && !step.First
 	between, before := take(&step.Between), take(&step.Before)
 	s.totals.between += between
-	switch {
-	case step.Unsure:
+	if step.Unsure {
 		s.totals.unseen += before
-	case !isOther:
+	} else {
 		s.totals.spend(step.Was, before)
 	}
 	if isLost(e, step) {
@@ -124,7 +122,7 @@ func (s *Summary) pass(e *fsm.Event, step *fsm.Step, most time.Duration) {
 	if most == 0 && !isAll {
 		return
 	}
-	if !isOther || e.Trigger != consumer.ProcessRestarted { // its From is the state of the run before
+	if e.Trigger != consumer.ProcessRestarted { // its From is the state of the run before
 		s.enter(step.Then, e.Time.Add(-step.After), nil)
 	}
 	after := take(&step.After)
