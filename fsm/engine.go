@@ -52,7 +52,7 @@ func (m *Machine) commit(e Event) error {
 	head, now := m.head.Load(), m.o.Now()
 	// A clock that steps back, as one without a monotonic reading may, stands still.
 	m.mono = max(m.mono, now.Sub(m.began).Nanoseconds())
-	e.V, e.Seq, e.Run, e.Machine = Schema, head.Seq+1, m.o.Run, m.o.Name
+	e.V, e.Seq, e.Run, e.Machine = Schema, head.LastSeq()+1, m.o.Run, m.o.Name
 	e.Time = now.Round(0).UTC() // the event goes to other processes: no monotonic reading
 	e.MonoNS, e.InStateMS = m.mono, time.Duration(m.mono-m.entered).Milliseconds()
 	e.From = head.To

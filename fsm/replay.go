@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"fmt"
 	"iter"
 	"strconv"
 )
@@ -21,6 +20,9 @@ import (
 // A KindSnapshot has to repeat what was folded: its Seq is that of the event
 // before it and its To the state. A log that begins with one starts there; what
 // its run did before is not known, unless its Seq is 0.
+//
+// A KindCycle is checked as the transitions are that it stands for, but for how long
+// each state lasted: Via cannot have lasted longer than the cycle.
 //
 // A kind that is not known, as a later version may write, takes a Seq and changes
 // nothing.
@@ -91,11 +93,25 @@ func (f *fold) step(e *Event, step *Step) *DivergenceError {
 	if isOther := step.Repeated || step.Run != SameRun; e.Kind == KindSnapshot && isOther && !step.First && !step.BehindGap {
 		return diverges(FieldRun, "that of the event before", e.Run)
 	}
-	if want := step.Lasted.Milliseconds(); step.Timed && e.InStateMS != want {
-		return diverges(FieldInStateMS, strconv.FormatInt(want, 10), strconv.FormatInt(e.InStateMS, 10))
+	if d := checkTime(e, step); d != nil {
+		return d
 	}
 	f.state = e.To
 	return nil
+}
+
+func checkTime(e *Event, step *Step) *DivergenceError {
+	lasted := step.Lasted.Milliseconds()
+	want := strconv.FormatInt(lasted, 10)
+	isRight := e.InStateMS == lasted
+	if e.Kind == KindCycle { // it says how long Via lasted
+		want = "0 to " + want
+		isRight = e.InStateMS >= 0 && e.InStateMS <= lasted
+	}
+	if isRight || !step.Timed {
+		return nil
+	}
+	return diverges(FieldInStateMS, want, strconv.FormatInt(e.InStateMS, 10))
 }
 
 // checkSeq checks the number of an event. A snapshot has that of the event before it.
@@ -122,15 +138,35 @@ func (f *fold) checkStep(e *Event) *DivergenceError {
 	if !f.table.declares(e.From) {
 		return diverges(FieldFrom, "a declared state", e.From)
 	}
-	to := f.state
-	if e.Kind == KindTransition {
-		var err error
-		if to, err = f.table.Next(f.state, e.Trigger); err != nil {
-			return diverges(FieldTrigger, fmt.Sprintf("one of: %s", orNone(join(f.table.Permitted(f.state)))), e.Trigger)
+	switch e.Kind {
+	case KindTransition:
+		return f.checkNext(f.state, FieldTrigger, e.Trigger, FieldTo, e.To)
+	case KindCycle:
+		if e.Count == 0 || e.Count%2 != 0 || e.LastSeq() < e.Seq {
+			return diverges(FieldCount, "even, 2 or more", strconv.FormatUint(e.Count, 10))
+		}
+		if d := f.checkNext(f.state, FieldTrigger, e.Trigger, FieldVia, e.Via); d != nil {
+			return d
+		}
+		if d := f.checkNext(e.Via, FieldBack, e.Back, FieldTo, e.To); d != nil {
+			return d
 		}
 	}
-	if e.To != to {
-		return diverges(FieldTo, strconv.Quote(string(to)), e.To)
+	if e.To != f.state {
+		return diverges(FieldTo, strconv.Quote(string(f.state)), e.To)
+	}
+	return nil
+}
+
+// checkNext checks that trigger leads from one state to another. The fields are those
+// in which an event has trigger and to.
+func (f *fold) checkNext(from State, inTrigger string, trigger Trigger, inTo string, to State) *DivergenceError {
+	next, err := f.table.Next(from, trigger)
+	if err != nil {
+		return diverges(inTrigger, "one of: "+orNone(join(f.table.Permitted(from))), trigger)
+	}
+	if to != next {
+		return diverges(inTo, strconv.Quote(string(next)), to)
 	}
 	return nil
 }

@@ -36,8 +36,8 @@ type Summary struct {
 	// Unseen is the time of a run in which events are missing, unless they led back
 	// to the state that was before them: that counts as if it had lasted.
 	Unseen time.Duration
-	// Overflow counts the visits and transitions that were left out because there
-	// were more than 1000 different ones, which no table has.
+	// Overflow counts how often a state or a transition was left out because there were
+	// more than 1000 different ones, which no table has.
 	Overflow uint64
 
 	states byOrder[State, StateSummary]
@@ -59,7 +59,8 @@ type EdgeSummary struct {
 	From    State
 	Trigger Trigger
 	To      State
-	// Durations are how long From had lasted each time, in whole milliseconds.
+	// Durations are how long From had lasted each time, in whole milliseconds. Those of
+	// a [KindCycle] count with their mean.
 	Durations Durations
 }
 
@@ -90,7 +91,7 @@ func (s *Summary) Apply(e Event) {
 	if step.First {
 		s.First = e.Time
 	}
-	s.Last, s.LastSeq = e.Time, e.Seq
+	s.Last, s.LastSeq = e.Time, e.LastSeq()
 	switch step.Run {
 	case NewRun:
 		s.Runs++
@@ -99,7 +100,7 @@ func (s *Summary) Apply(e Event) {
 	}
 	s.Missing += step.Missing
 	s.pass(&step)
-	s.count(&e)
+	s.count(&e, &step)
 }
 
 // pass counts the time of a step.
@@ -123,7 +124,8 @@ func (s *Summary) spend(name State, d time.Duration) {
 	}
 }
 
-func (s *Summary) count(e *Event) {
+// count counts an event of any kind.
+func (s *Summary) count(e *Event, step *Step) {
 	switch e.Kind {
 	case KindSnapshot:
 		return
@@ -132,7 +134,10 @@ func (s *Summary) count(e *Event) {
 		return
 	case KindTransition:
 		s.Transitions++
-		s.take(e)
+		s.take(passage{e.From, e.To, e.Trigger}, 1, e.InState())
+	case KindCycle:
+		s.cycle(e, step)
+		return
 	case KindRejected:
 		s.Rejected++
 	case KindStale:
@@ -141,17 +146,27 @@ func (s *Summary) count(e *Event) {
 	s.Events++
 }
 
-// take goes along a transition.
-func (s *Summary) take(e *Event) {
-	if to := s.state(e.To); to != nil && e.From != e.To {
-		to.Visits++
+// cycle counts what a cycle stands for.
+func (s *Summary) cycle(e *Event, step *Step) {
+	s.Events += e.Count
+	s.Transitions += e.Count
+	stayed := step.Before
+	if step.Timed {
+		stayed = step.Lasted - e.InState()
 	}
-	edge := s.edges.at(passage{e.From, e.To, e.Trigger}, &s.Overflow)
-	if edge == nil {
-		return
+	s.take(passage{e.From, e.Via, e.Trigger}, e.Count/2, stayed)
+	s.take(passage{e.Via, e.To, e.Back}, e.Count/2, e.InState())
+}
+
+// take goes along a transition n times, for which From lasted so long altogether.
+func (s *Summary) take(p passage, n uint64, lasted time.Duration) {
+	if to := s.state(p.to); to != nil && p.from != p.to {
+		to.Visits += n
 	}
-	edge.From, edge.Trigger, edge.To = e.From, e.Trigger, e.To
-	edge.Durations.Add(e.InState())
+	if edge := s.edges.at(p, &s.Overflow); edge != nil {
+		edge.From, edge.Trigger, edge.To = p.from, p.trigger, p.to
+		edge.Durations.add(lasted, n)
+	}
 }
 
 func (s *Summary) state(name State) *StateSummary {
@@ -161,6 +176,10 @@ func (s *Summary) state(name State) *StateSummary {
 	}
 	return state
 }
+
+// maxKeys is how many keys a map may have that grows with a log, so that no log makes
+// it big. No table has as many states or transitions.
+const maxKeys = 1000
 
 // byOrder is a bounded map in order of appearance.
 type byOrder[K comparable, V any] struct {
@@ -172,7 +191,7 @@ type byOrder[K comparable, V any] struct {
 func (m *byOrder[K, V]) at(key K, overflow *uint64) *V {
 	i, ok := m.index[key]
 	if !ok {
-		if len(m.values) == 1000 {
+		if len(m.values) == maxKeys {
 			*overflow++
 			return nil
 		}

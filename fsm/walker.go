@@ -73,12 +73,13 @@ type Step struct {
 	Was    State
 	Before time.Duration
 	Unsure bool
-	// Then is the state after that, and After how long that lasted: the event's From.
+	// Then is the state after that, and After how long that lasted: the event's From. In
+	// a cycle it is Via, and Before the time in From; the one was in between the other.
 	Then  State
 	After time.Duration
 
 	// Lasted is how long From had lasted, from the run's last transition or its begin
-	// until the event. It is known if Timed.
+	// until the event; in a cycle, until it ended. It is known if Timed.
 	Lasted time.Duration
 	Timed  bool
 }
@@ -179,6 +180,10 @@ func (w *Walker) pass(e *Event, s *Step) {
 		}
 		s.Before = inRun - s.After
 	}
+	if e.Kind == KindCycle {
+		s.Then, s.After = e.Via, min(inRun, e.InState())
+		s.Before = inRun - s.After
+	}
 }
 
 // from is the state before e, by its own account.
@@ -209,9 +214,9 @@ func (w *Walker) clock(e *Event, s *Step) {
 
 // move stands at e.
 func (w *Walker) move(e *Event, s *Step) {
-	w.begun, w.seq, w.time, w.mono, w.gap = true, e.Seq, e.Time, e.MonoNS, e.Kind == KindGap
+	w.begun, w.seq, w.time, w.mono, w.gap = true, e.LastSeq(), e.Time, e.MonoNS, e.Kind == KindGap
 	w.state = s.Then
-	if e.Kind == KindTransition {
+	if e.Kind == KindTransition || e.Kind == KindCycle {
 		w.state, w.entered, w.timed = e.To, e.MonoNS, true
 	}
 }

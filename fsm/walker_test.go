@@ -83,6 +83,18 @@ func TestWalker(t *testing.T) {
 		"of another run": {slices.Insert(slices.Clone(all[:7]), 7, snapshotOf(all[8], func(*fsm.Event) {}), all[9]), 7, []string{
 			"want 8, 2 missing, new run, 1h0m2s between", "want 10, 1s in Closed",
 		}},
+		"a cycle": {cycleWith(func(*fsm.Event) {})(doorLog(t)), 4, []string{
+			"want 5, 2ms in Closed, 4ms in Open, lasted 6ms", "want 9, 6ms in Closed, lasted 6ms",
+		}},
+		"a cycle of which the begin is missing": {cycleWith(func(c *fsm.Event) { c.Seq, c.Count = 7, 2 })(doorLog(t)), 4, []string{
+			"want 5, 2 missing, 2ms in Closed, 4ms in Open", "want 9, 6ms in Closed, lasted 6ms",
+		}},
+		"a cycle that comes from elsewhere": {slices.Delete(cycleWith(func(*fsm.Event) {})(doorLog(t)), 3, 4), 3, []string{
+			"want 4, 1 missing, 3.7ms in Open, or not, 4ms in Open", "want 9, 6ms in Closed, lasted 6ms",
+		}},
+		"a cycle with which a run begins": {cycleWith(func(c *fsm.Event) { c.Run = "r2" })(doorLog(t))[:5], 4, []string{
+			"want 5, new run, 8.8ms in Closed, 4ms in Open, lasted 12.8ms",
+		}},
 		"told before": {slices.Insert(slices.Clone(all), 3, all[2], all[1]), 3, []string{
 			"repeated, want 4", "repeated, want 4", "want 4, 2s in Open, lasted 4s",
 		}},
