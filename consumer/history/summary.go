@@ -11,7 +11,8 @@ import (
 // Summary is a projection of the events of one machine onto a few numbers. The zero value is ready for
 // use. It takes constant memory, apart from 8 bytes for each outage that was recovered from.
 //
-// A Summary belongs to one goroutine at a time.
+// A Summary belongs to one goroutine at a time; [fsm.Share] is for several. It must not be copied, but with
+// Clone.
 type Summary struct {
 	// Since and Until bound what is counted, where they are not zero. The state and the outage that Since
 	// falls into are known from the events before, so it wants these too; an outage counts as a whole.
@@ -58,15 +59,25 @@ func (s *Summary) Apply(e fsm.Event) {
 		s.over = true
 		return
 	}
+	ahead := e.Time.Sub(s.at) - step.Between - step.Before - step.After
 	s.pass(&e, &step, forever)
 	s.at = e.Time
 	s.totals.step(&step)
-	s.apply(&e)
+	s.apply(&e, ahead)
+}
+
+// Clone returns a copy that shares nothing with s.
+func (s *Summary) Clone() *Summary {
+	c := *s
+	c.totals = s.totals.clone()
+	return &c
 }
 
 // count begins to count.
 func (s *Summary) count() {
 	s.counted = true
+	s.settle()
+	s.now.stint.skipped = s.now.stint.length
 	s.totals = totals{first: s.at}
 	if s.begun {
 		s.totals.runs = 1
@@ -151,6 +162,6 @@ func (s *Summary) abort(step *fsm.Step) {
 	}
 	before := s.now.kind()
 	s.now.ended = true
-	s.change(before, s.at)
+	s.change(before, s.at, 0)
 	s.fail(Cause{Trigger: consumer.ProcessRestarted})
 }

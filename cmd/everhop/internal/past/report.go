@@ -64,11 +64,13 @@ func (p page) timeInStates(r history.Report) (text term.Text) {
 	for _, state := range statesOf(r) {
 		row(string(state), r.InState[state])
 	}
-	if r.Between > 0 {
-		row("between runs", r.Between)
-	}
-	if r.Unseen > 0 {
-		row("not in the log", r.Unseen)
+	for _, none := range []struct {
+		what string
+		d    time.Duration
+	}{{"between runs", r.Between}, {"suspended", r.Suspended}, {"not in the log", r.Unseen}} {
+		if none.d > 0 {
+			row(none.what, none.d)
+		}
 	}
 	return text
 }
