@@ -70,7 +70,7 @@ func place(key string) string { return fmt.Sprintf("[%.40q]", key) }
 func checkValue(v any, checkKey func(string) error, depth int) (problems []string) {
 	switch v := v.(type) {
 	case nil, bool, int8, int16, int32, int64, int, uint8, uint16, uint32, float32, float64, string, []byte,
-		time.Time, amqp.Decimal:
+		time.Time, Decimal, amqp.Decimal:
 	case map[string]any:
 		return checkTable(v, checkKey, depth)
 	case amqp.Table:
