@@ -22,7 +22,7 @@ try: prepare bin/everhop ## Send three messages through a private RabbitMQ and c
 test: prepare ## Run all tests with the race detector, against a private RabbitMQ
 	EVERHOP_TEST_REQUIRE=1 go test -race -parallel 8 -timeout 8m ./...
 	@$(MAKE) --no-print-directory prove
-	go test -run 'TestDeliveries|TestTracker' ./consumer # 180,000 histories; with the race detector, a tenth
+	go test -run 'TestDeliveries|TestTracker' ./consumer ./consumer/internal/ack # 180,000 histories; with the race detector, a tenth
 
 .PHONY: prove
 prove: ## Cut, change, swap and kill a journal in every way, read a gigabyte, and print the numbers
@@ -54,8 +54,9 @@ golden: ## Write the golden files anew
 	go test ./fsm -run Golden -update
 	go test ./consumer -run Lifecycle -update
 	go test ./consumer/history -run Timeline -update
-	go test ./cmd/everhop -run 'Help|Replay' -update
-	go test ./cmd/everhop/internal/demo -update
+	go test ./cmd/everhop -run Help -update
+	go test ./cmd/everhop/internal/past -run Replay -update
+	go test ./cmd/everhop/internal/demo -run View -update
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads journals and logs, two minutes each

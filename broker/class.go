@@ -41,7 +41,7 @@ const (
 	TLS Class = "tls"
 	// Cancelled means: the broker cancelled the consumer (the queue was deleted, or moved).
 	Cancelled Class = "cancelled"
-	// Unknown means: everything else.
+	// Unknown means: everything else, such as a failure of the caller's own functions.
 	Unknown Class = "unknown"
 )
 
@@ -104,7 +104,7 @@ func Classify(err error) (Class, int) {
 	case errors.Is(err, errSilent), errors.Is(err, errCallTimeout):
 		return Heartbeat, 0
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return Heartbeat, 0 // amqp091-go's read deadline (missed heartbeats) or our write deadline
+		return Heartbeat, 0 // the read deadline (missed heartbeats) or the write deadline of conn
 	case errors.Is(err, errConnectTimeout), errors.Is(err, context.DeadlineExceeded):
 		return Network, 0 // the dial as a whole took too long
 	}

@@ -83,7 +83,7 @@ func TestCloseIsBounded(t *testing.T) {
 	}{
 		{"by the silence of the broker", DefaultHeartbeat, time.Hour, patience, errSilent},
 		{"by its context", DefaultHeartbeat, time.Second, time.Second, context.DeadlineExceeded},
-		{"by the time of a call", time.Second, time.Hour, DefaultCallTimeout, errCallTimeout},
+		{"by the time of a call", time.Second, time.Hour, defaultCallTimeout, errCallTimeout},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

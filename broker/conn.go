@@ -39,7 +39,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if n > 0 {
 		now := int64(time.Since(c.opened))
 		c.lastRead.Store(now)
-		if within := c.within.Load(); within > 0 && now-c.extended.Load() > within/16 {
+		if within := c.within.Load(); within > 0 && now-c.extended.Load() > within/renewals {
 			c.expectBytes(time.Duration(within))
 		}
 		if c.waiting.Load() {
@@ -51,6 +51,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// renewals is how often a read deadline is set anew, at most, in the time that it gives.
+const renewals = 16
 
 // expectBytes has reads fail, from now on, when nothing comes in for so long, or a sixteenth less.
 func (c *conn) expectBytes(within time.Duration) {

@@ -10,14 +10,15 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Credentials are what a connection logs in with; made by NewCredentials. The password goes to the broker
-// and nowhere else: nothing that prints or encodes a value, or one that holds it, shows it.
+// Credentials are what a connection logs in with; make them with NewCredentials. The password goes to the
+// broker and nowhere else: whatever prints or encodes them, or a value that holds them, does not show it.
 type Credentials struct {
 	username string
 	password secret
 }
 
-// NewCredentials are those of a user name and password.
+// NewCredentials are a user name and its password. A name that CheckName finds fault with, and a NUL in
+// either, fail when they are used.
 func NewCredentials(username, password string) Credentials {
 	return Credentials{username: username, password: conceal(password)}
 }

@@ -16,8 +16,8 @@ const (
 	// wholeSize is up to which size a frame is waited for, rather than dealt with as it comes in.
 	wholeSize = 8 << 10
 
+	frameHeader   = wire.FrameOverhead - 1 // type, channel and size
 	frameOverhead = wire.FrameOverhead
-	frameEnd      = 0xCE
 )
 
 // demux stands between the socket and amqp091-go, and takes the deliveries out of what comes in: the frames of
@@ -112,7 +112,7 @@ func (d *demux) advance() bool {
 	if d.keeping.route != nil {
 		return d.keep(in)
 	}
-	if len(in) < frameOverhead-1 {
+	if len(in) < frameHeader {
 		return false
 	}
 	kind, length := in[0], int64(binary.BigEndian.Uint32(in[3:]))
@@ -128,7 +128,7 @@ func (d *demux) advance() bool {
 	}
 	header := kind == wire.FrameHeader
 	if int64(len(in)) >= length+frameOverhead {
-		payload := in[frameOverhead-1:][:length]
+		payload := in[frameHeader:][:length]
 		if !d.skip(int(length) + frameOverhead) {
 			return false
 		}
@@ -151,7 +151,7 @@ func (d *demux) advance() bool {
 // skip goes behind a whole frame of so many bytes.
 func (d *demux) skip(bytes int) bool {
 	d.start += bytes
-	if d.buffer[d.start-1] != frameEnd {
+	if d.buffer[d.start-1] != wire.FrameEnd {
 		d.failure = amqp.ErrFrame
 		return false
 	}
@@ -190,7 +190,7 @@ func (d *demux) method(r *route, in []byte, length int64) bool {
 		d.passing = length + frameOverhead
 		return true
 	}
-	if len(in) < frameOverhead-1+4 {
+	if len(in) < frameHeader+4 {
 		return false
 	}
 	name := [2]uint16{binary.BigEndian.Uint16(in[7:]), binary.BigEndian.Uint16(in[9:])}
@@ -232,7 +232,7 @@ func (d *demux) deliver(r *route, in []byte, length int64) bool {
 	if !d.skip(int(length) + frameOverhead) {
 		return false
 	}
-	if err := r.deliver(in[frameOverhead-1:][:length]); err != nil {
+	if err := r.deliver(in[frameHeader:][:length]); err != nil {
 		d.failure = amqp.ErrSyntax
 		return false
 	}
@@ -270,7 +270,7 @@ func (d *demux) Write(p []byte) (int, error) {
 
 // opens recognises a channel.open. amqp091-go writes each method at once, and alone.
 func opens(p []byte) (channel uint16, ok bool) {
-	if len(p) < frameOverhead-1+4 || p[0] != wire.FrameMethod ||
+	if len(p) < frameHeader+4 || p[0] != wire.FrameMethod ||
 		[2]uint16{binary.BigEndian.Uint16(p[7:]), binary.BigEndian.Uint16(p[9:])} != channelOpen {
 		return 0, false
 	}

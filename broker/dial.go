@@ -19,8 +19,12 @@ const (
 	// each time up to maxLap. A connection request that was lost is sent again by the kernel after 1, 3,
 	// 7 s, and to a broker that thawed meanwhile a new one is faster; doubling keeps a slow broker from
 	// being drowned in requests.
-	lap    = time.Second
-	maxLap = 4 * time.Second
+	lap        = time.Second
+	lapDoubles = 2
+	maxLap     = lap << lapDoubles
+	// missedBeats is after how many heartbeats that did not come the connection is given up. RabbitMQ sends
+	// one at least every half of the interval.
+	missedBeats = 3
 	// writeTimeout is the least time after which a write that the broker does not take breaks the
 	// connection. Whether the broker lives is for the probe to find out; this only ends the write.
 	writeTimeout = 5 * time.Second
@@ -112,7 +116,7 @@ func (p *Plan) pause(started int) time.Duration {
 	if started%len(p.Endpoints) != 0 {
 		return stagger
 	}
-	return min(lap<<min(started/len(p.Endpoints)-1, 8), maxLap)
+	return lap << min(started/len(p.Endpoints)-1, lapDoubles)
 }
 
 // connectError picks the failure to report: one that waiting can heal if there is one, since as long
@@ -204,7 +208,7 @@ func (a *attempt) handshake(ctx context.Context) (*link, error) {
 		}
 		return nil, err
 	}
-	socket.expectBytes(connection.Config.Heartbeat * 3 / 2)
+	socket.expectBytes(missedBeats * connection.Config.Heartbeat / 2)
 	return l, nil
 }
 

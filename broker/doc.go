@@ -11,6 +11,9 @@
 //	                                           Receive --> Delivery --> Ack, AckUpTo, Reject, Nack
 //	                                           Cancel, Resume           on the same channel
 //
+//	Plan -- OpenPublisher --> Publisher           a connection of its own, not revived either
+//	                           Publish --> Confirm --> Wait      stored, returned or refused
+//
 // # The rules it keeps
 //
 // Nothing hangs. The calls of amqp091-go take no context and have no time limit; here each runs under
@@ -19,12 +22,21 @@
 //
 // Any byte is a sign of life. A peer counts as dead only when it sent nothing at all for DrainTimeout,
 // then was asked (basic.qos on the control channel), and still sent nothing for ProbeTimeout. RabbitMQ
-// counts any traffic as a heartbeat too (https://www.rabbitmq.com/docs/heartbeats). amqp091-go's own
-// heartbeat stays on as the second line.
+// counts any traffic as a heartbeat too (https://www.rabbitmq.com/docs/heartbeats). AMQP's
+// heartbeats stay on as the second line.
 //
 // A delivery is settled on the channel that delivered it or not at all: see [Consumer].
 //
 // Errors are classified once, by [Classify], and leave as an [*Error].
+//
+// What AMQP cannot carry is refused before anything is sent, with the name of its field: a name that
+// [CheckName] finds fault with, an argument of a type that AMQP does not have.
+//
+// What the caller supplies costs only itself. Credentials, TLS or Dial that panic, hang or return nothing
+// are a failed attempt (see [Plan]).
+//
+// Passwords are seen by the broker alone. None is in an error, and none in what fmt, log or a JSON encoder
+// makes of any value of this package, or of one that holds it.
 //
 // # What the caller must do
 //

@@ -4,10 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
+)
+
+const (
+	port    = 5672
+	portTLS = 5671
 )
 
 // ErrURL is returned, wrapped with what was wrong, for a URL that does not name an endpoint.
@@ -33,7 +39,8 @@ type Endpoint struct {
 //
 // as RabbitMQ's URI specification describes it (https://www.rabbitmq.com/docs/uri-spec). What is
 // missing defaults to guest:guest, port 5672 (amqps: 5671) and the virtual host "/". Reserved
-// characters in user, password and virtual host must be percent-encoded.
+// characters in user, password and virtual host must be percent-encoded. User and virtual host are names
+// (see [CheckName]).
 //
 // Of the query parameters (https://www.rabbitmq.com/docs/uri-query-parameters) cacertfile, certfile,
 // keyfile and server_name_indication are known for amqps, and auth_mechanism=plain|external;
@@ -49,9 +56,9 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	e := Endpoint{host: u.Hostname(), vhost: "/", credentials: NewCredentials("guest", "guest")}
 	switch u.Scheme {
 	case "amqp":
-		e.port = 5672
+		e.port = port
 	case "amqps":
-		e.port, e.tls = 5671, true
+		e.port, e.tls = portTLS, true
 	default:
 		return Endpoint{}, fmt.Errorf("%w: it must begin with amqp:// or amqps://", ErrURL)
 	}
@@ -66,7 +73,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf("%w: / ? # @ : in user, password or vhost must be percent-encoded", ErrURL)
 	}
 	if p := u.Port(); p != "" {
-		if e.port, err = strconv.Atoi(p); err != nil || e.port < 1 || e.port > 65535 {
+		if e.port, err = strconv.Atoi(p); err != nil || e.port < 1 || e.port > math.MaxUint16 {
 			return Endpoint{}, fmt.Errorf("%w: the port must be between 1 and 65535", ErrURL)
 		}
 	}

@@ -40,6 +40,7 @@ type Error struct {
 	Err error
 }
 
+// Error says what was being done, where, and the Reason.
 func (e *Error) Error() string {
 	at := e.Op
 	if e.Queue != "" {

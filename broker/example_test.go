@@ -31,6 +31,18 @@ func ExamplePasswordFile() {
 	}
 }
 
+// Credentials of any origin: asked for before each dial, so that a lease that ended is renewed.
+func ExampleNewCredentials() {
+	lease := func(context.Context) (user, password string, err error) { return "orders-7f3a", "hvs.CAES", nil }
+	var provide broker.CredentialsFunc = func(ctx context.Context) (broker.Credentials, error) {
+		user, password, err := lease(ctx)
+		return broker.NewCredentials(user, password), err
+	}
+	credentials, err := provide(context.Background())
+	fmt.Println(credentials, err)
+	// Output: orders-7f3a:*** <nil>
+}
+
 func ExamplePublisher() {
 	ctx := context.Background()
 	endpoint, err := broker.ParseEndpoint("amqp://guest:guest@localhost:5672/")

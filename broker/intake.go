@@ -26,8 +26,8 @@ type Intake struct {
 
 func (in Intake) validate() error {
 	var problems []error
-	if in.Prefetch < 0 || in.Prefetch > 65535 {
-		problems = append(problems, fmt.Errorf("Intake.Prefetch: %d is not between 0 and 65535", in.Prefetch))
+	if in.Prefetch < 0 || in.Prefetch > maxPrefetch {
+		problems = append(problems, fmt.Errorf("Intake.Prefetch: %d is not between 0 and %d", in.Prefetch, maxPrefetch))
 	}
 	if in.StreamOffset != nil && *in.StreamOffset < 0 {
 		problems = append(problems, fmt.Errorf("Intake.StreamOffset: %d is negative", *in.StreamOffset))
@@ -129,17 +129,25 @@ func (c *Consumer) subscribe(in Intake) error {
 
 func (c *Consumer) spec() Subscription { return c.session.plan.Subscriptions[c.index] }
 
+const (
+	// nameInTag is how many bytes of the connection's name a consumer tag begins with, at most: room is left
+	// for the number behind it.
+	nameInTag = 200
+	// tagAgain is how many bytes of a tag are used again, for the same reason.
+	tagAgain = 230
+)
+
 // nextTag returns a consumer tag that was not in use on this channel. With one that was, a quorum queue
 // of RabbitMQ 3.10 mistakes the new consumer for the old one as long as anything of that is outstanding:
 // nothing is delivered, or the connection is closed with 541.
 func (c *Consumer) nextTag() string {
 	tag := c.spec().ConsumerTag
 	if tag == "" {
-		tag = fmt.Sprintf("%s#%d", cut(c.session.plan.Name, 200), c.index)
+		tag = fmt.Sprintf("%s#%d", cut(c.session.plan.Name, nameInTag), c.index)
 	}
 	c.consumes++
 	if c.consumes > 1 {
-		tag = fmt.Sprintf("%s/%d", cut(tag, 230), c.consumes)
+		tag = fmt.Sprintf("%s/%d", cut(tag, tagAgain), c.consumes)
 	}
 	return tag
 }

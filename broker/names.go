@@ -9,14 +9,12 @@ import (
 	"unicode/utf8"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
-const (
-	// maxShortString is how many bytes a short string of AMQP 0-9-1 has: its length is one byte.
-	maxShortString = 255
-	// maxNesting is how deep tables and arrays may lie in a table: amqp091-go reads none that lie deeper.
-	maxNesting = 32
-)
+// maxNesting is how deep tables and arrays may lie in a table: amqp091-go reads none that lie deeper.
+const maxNesting = 32
 
 // CheckName returns what keeps a text from being a name at the broker (of a queue, an exchange, a virtual
 // host or a consumer, a routing key, an argument), nil if nothing does: a name is a short string of AMQP
@@ -33,8 +31,8 @@ func CheckName(name string) error {
 
 // checkShortString is for what is sent as a short string but may hold any bytes: a message's properties.
 func checkShortString(text string) error {
-	if len(text) > maxShortString {
-		return fmt.Errorf("%d bytes, and %d is the most", len(text), maxShortString)
+	if len(text) > wire.MaxShortString {
+		return fmt.Errorf("%d bytes, and %d is the most", len(text), wire.MaxShortString)
 	}
 	return nil
 }

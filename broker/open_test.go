@@ -39,7 +39,7 @@ func TestOpenBoundsAnAnswerThatNeverComes(t *testing.T) {
 		plan.Heartbeat = time.Second // so the broker is alive all the time
 		server.Inject(brokertest.OnMethod("channel.open", 1), brokertest.Drop())
 		var err error
-		if d := took(func() { _, err = Open(t.Context(), plan, 1, 0) }); d != DefaultCallTimeout {
+		if d := took(func() { _, err = Open(t.Context(), plan, 1, 0) }); d != defaultCallTimeout {
 			t.Errorf("gave up after %v", d)
 		}
 		wantError(t, err, Heartbeat, ScopeConnection)

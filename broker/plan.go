@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"time"
 )
@@ -52,7 +53,8 @@ type Plan struct {
 	Subscriptions []Subscription
 }
 
-// Subscription is one queue to consume from, and what to declare before.
+// Subscription is one queue to consume from, and what to declare before. Its names, routing keys and the
+// keys of its arguments are checked by [CheckName].
 type Subscription struct {
 	// Queue is the queue's name. It may be empty if Declare is set: the broker then names it, anew
 	// on each connection.
@@ -78,8 +80,15 @@ const (
 	DefaultDrainTimeout   = 2 * time.Second
 	DefaultProbeTimeout   = 2 * time.Second
 	DefaultConnectTimeout = 5 * time.Second
-	DefaultCallTimeout    = 30 * time.Second
 	DefaultMaxMessageSize = 256 << 20
+
+	defaultCallTimeout = 30 * time.Second
+)
+
+// What AMQP has 16 bits for.
+const (
+	maxHeartbeat = math.MaxUint16 * time.Second
+	maxPrefetch  = math.MaxUint16
 )
 
 func (p Plan) withDefaults() Plan {
@@ -92,7 +101,7 @@ func (p Plan) withDefaults() Plan {
 	fill(&p.DrainTimeout, DefaultDrainTimeout)
 	fill(&p.ProbeTimeout, DefaultProbeTimeout)
 	fill(&p.ConnectTimeout, DefaultConnectTimeout)
-	fill(&p.CallTimeout, DefaultCallTimeout)
+	fill(&p.CallTimeout, defaultCallTimeout)
 	if p.MaxMessageSize == 0 {
 		p.MaxMessageSize = DefaultMaxMessageSize
 	}
@@ -117,8 +126,8 @@ func (p Plan) Validate() error {
 	if err := CheckName(p.Name); err != nil {
 		report("Name: %w", err)
 	}
-	if p.Heartbeat != 0 && (p.Heartbeat < time.Second || p.Heartbeat > 65535*time.Second || p.Heartbeat%time.Second != 0) {
-		report("Heartbeat: %v is not a whole number of seconds from 1s to 65535s", p.Heartbeat)
+	if p.Heartbeat != 0 && (p.Heartbeat < time.Second || p.Heartbeat > maxHeartbeat || p.Heartbeat%time.Second != 0) {
+		report("Heartbeat: %v is not a whole number of seconds from 1s to %.0fs", p.Heartbeat, maxHeartbeat.Seconds())
 	}
 	for _, d := range []struct {
 		field string
@@ -158,8 +167,8 @@ func (s Subscription) problems() []error {
 	if s.Queue == "" && s.Declare == nil {
 		report("Queue: empty, and no Declare that would let the broker name one")
 	}
-	if s.Prefetch < 1 || s.Prefetch > 65535 {
-		report("Prefetch: %d is not between 1 and 65535", s.Prefetch)
+	if s.Prefetch < 1 || s.Prefetch > maxPrefetch {
+		report("Prefetch: %d is not between 1 and %d", s.Prefetch, maxPrefetch)
 	}
 	name("Queue", s.Queue)
 	name("ConsumerTag", s.ConsumerTag)

@@ -21,8 +21,9 @@ var (
 	ErrRefused = errors.New("broker: the broker refused the message")
 )
 
-// Message is what is published: always persistent and mandatory. The names are RabbitMQ's, as those of
-// [Delivery]; texts have at most 255 bytes each. Body and Headers are read until Publish has returned, and
+// Message is what is published: always persistent and mandatory. The fields' names are RabbitMQ's, as those
+// of [Delivery]. Exchange and RoutingKey are names (see [CheckName]), other texts have at most 255 bytes, and
+// Headers holds what [QueueOptions].Arguments may. Body and Headers are read until Publish has returned, and
 // not changed.
 type Message struct {
 	Exchange   string
@@ -119,8 +120,14 @@ type Publisher struct {
 	inFlight map[string]*Confirm // by message id
 }
 
-// window is how many messages may await their confirm; the buffer for basic.return must hold as many.
-const window = 256
+const (
+	// window is how many messages may await their confirm; the buffer for basic.return must hold as many.
+	window = 256
+	// idLength is how much of a message's id is the publisher's own: 60 random bits.
+	idLength = 12
+	// reasonDelay is how much later than its end the reason for it may come.
+	reasonDelay = time.Second
+)
 
 // OpenPublisher connects. The plan's subscriptions are not used. The publisher must be ended with Close.
 func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
@@ -132,7 +139,7 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 	p := &Publisher{
 		session:  s,
 		window:   make(chan struct{}, window),
-		ids:      rand.Text()[:12] + "-",
+		ids:      rand.Text()[:idLength] + "-",
 		inFlight: map[string]*Confirm{},
 	}
 	err = s.guarded(ctx, func() error {
@@ -170,6 +177,10 @@ type Confirm struct {
 // returns until it has an answer: until then the message keeps its place. Of two messages with one
 // MessageID the second waits for the first's confirm. At most 256 messages may await their confirm,
 // beyond that Publish waits, as it does while the broker is blocked by an alarm.
+//
+// The error is ctx's, or an *Error if the connection or the channel broke. With any other, which names the
+// field that AMQP cannot carry, nothing was sent. When ctx ends amid the writing of a message, the connection
+// is aborted, since nothing can follow half a frame.
 func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -283,7 +294,7 @@ func (c *Confirm) unroutable() bool {
 }
 
 // failure explains an error by why the channel closed. amqp091-go closes it in the background after a
-// failed write, so the reason may come a moment later.
+// failed write, so the reason may come later.
 func (p *Publisher) failure(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -294,7 +305,7 @@ func (p *Publisher) failure(err error) error {
 				err = reply
 			}
 			p.reason = p.session.newError("publish", ScopeChannel, "", err)
-		case <-time.After(time.Second):
+		case <-time.After(reasonDelay):
 			return p.session.newError("publish", ScopeChannel, "", err)
 		}
 	}

@@ -34,7 +34,7 @@ type Session struct {
 	watches sync.WaitGroup
 }
 
-// Loss tells that something broke that had worked.
+// Loss tells that something broke which had worked.
 type Loss struct {
 	// Generation is that of the session which reports.
 	Generation uint64
@@ -52,9 +52,13 @@ type Blocked struct {
 	Reason     string
 }
 
-// Open connects and opens the control channel; nothing is consumed yet. The endpoints are tried from
-// first on, modulo their number. It ends when ctx does, and needs no longer than the plan's
-// ConnectTimeout plus the time to find a peer silent. Every error is an *Error, or of Validate.
+// alarms is how many changes of an alarm may wait for watchBlocked, which never waits itself.
+const alarms = 16
+
+// Open connects and opens the control channel; nothing is consumed yet. The generation is a number of the
+// caller's choice, by which losses and deliveries tell where they come from. The endpoints are tried from
+// first on, modulo their number. Open ends when ctx does, and needs no longer than the plan's ConnectTimeout
+// plus the time to find a peer silent. Every error is an *Error, or of Validate.
 func Open(ctx context.Context, plan Plan, generation uint64, first int) (*Session, error) {
 	if err := plan.Validate(); err != nil {
 		return nil, err
@@ -77,7 +81,7 @@ func Open(ctx context.Context, plan Plan, generation uint64, first int) (*Sessio
 	// Registered before anything else can happen on the connection, each with a buffer:
 	// amqp091-go drops a notification that nobody takes.
 	closed := l.amqp.NotifyClose(make(chan *amqp.Error, 1))
-	blocked := l.amqp.NotifyBlocked(make(chan amqp.Blocking, 16))
+	blocked := l.amqp.NotifyBlocked(make(chan amqp.Blocking, alarms))
 	s.watches.Go(func() { s.watch(closed) })
 	s.watches.Go(func() { s.watchBlocked(blocked) })
 

@@ -270,10 +270,12 @@ func TestTLSCallbacksThatMisbehave(t *testing.T) {
 		if strings.HasPrefix(test.want, " ") {
 			t.Run(test.name, func(t *testing.T) {
 				act := once(test.act)
-				plan := Plan{Endpoints: []Endpoint{e}, TLS: StaticTLS(&tls.Config{
-					RootCAs:          authority.pool(),
-					VerifyConnection: func(tls.ConnectionState) error { return act() },
-				})}
+				plan := Plan{Endpoints: []Endpoint{e}, TLS: func(context.Context) (*tls.Config, error) {
+					return &tls.Config{
+						RootCAs:          authority.pool(),
+						VerifyConnection: func(tls.ConnectionState) error { return act() },
+					}, nil
+				}}
 				wantFailedAttempt(t, plan, "TLS handshake", Unknown, "the TLS configuration"+test.want)
 			})
 		}

@@ -15,11 +15,6 @@ import (
 // system's authorities. It may be called from several goroutines at once and should honour ctx.
 type TLSFunc func(ctx context.Context) (*tls.Config, error)
 
-// StaticTLS serves one configuration for every dial.
-func StaticTLS(config *tls.Config) TLSFunc {
-	return func(context.Context) (*tls.Config, error) { return config, nil }
-}
-
 // TLSFiles names PEM files, read anew at each dial. Verification of the server is always on.
 type TLSFiles struct {
 	// CA holds the authorities that may sign the server's certificate. Defaults to the system's.
@@ -30,7 +25,7 @@ type TLSFiles struct {
 	ServerName string
 }
 
-// Load is a TLSFunc.
+// Load reads the files. It is a [TLSFunc].
 func (f TLSFiles) Load(context.Context) (*tls.Config, error) {
 	config := &tls.Config{ServerName: f.ServerName, MinVersion: tls.VersionTLS12}
 	if f.CA != "" {

@@ -189,7 +189,4 @@ func TestTLSFuncIsHardenedAndLeftAlone(t *testing.T) {
 	if hardened(nil, Endpoint{host: "h"}).ServerName != "h" {
 		t.Error("no name is verified without a configuration")
 	}
-	if served, err := StaticTLS(config)(t.Context()); err != nil || served != config {
-		t.Errorf("StaticTLS: %p, %v", served, err)
-	}
 }

@@ -4,13 +4,14 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// QueueOptions are the properties a queue is declared with. A queue that exists with other ones
+// QueueOptions are the properties that a queue is declared with. If it exists with other ones, that
 // fails with class Precondition.
 type QueueOptions struct {
 	Durable    bool
 	AutoDelete bool
 	Exclusive  bool
-	// Arguments, e.g. x-queue-type: quorum. Values are those an AMQP table can hold.
+	// Arguments, e.g. x-queue-type: quorum. A value is nil, a bool, string, []byte or time.Time, a float, an
+	// integer of any type but uint and uint64, or a []any or map[string]any of such, up to 32 deep.
 	Arguments map[string]any
 }
 

@@ -81,5 +81,5 @@ func (r rested) apply(s *supervisor) error {
 // untrip closes the breaker: it counts anew.
 func (sub *subscription) untrip() {
 	sub.tripped = false
-	sub.breaker.row.Store(0)
+	sub.dispatch.heal()
 }

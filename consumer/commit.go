@@ -3,27 +3,34 @@ package consumer
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
+
+	"github.com/everhop/everhop/consumer/internal/ack"
 )
 
-// errEnded means that Commit is called no more: what it has not made last is not acknowledged.
-var errEnded = errors.New("consumer: the consumer has ended")
+// errOnPurpose means that Commit has made nothing last, and nobody is to be told.
+var errOnPurpose = errors.New("consumer: Commit has put it off")
 
 // commit calls Subscription.Commit: for one channel at a time, and not after Run.
-func (d *dispatcher) commit() (err error) {
+func (d *dispatcher) commit() error {
 	d.committing.Lock()
 	defer d.committing.Unlock()
-	if d.ended.Load() {
-		return errEnded
+	err := d.calls.call(func() error {
+		err := d.spec.Commit(d.env.work)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, Requeue):
+			return fmt.Errorf("%w: %s", errOnPurpose, err.Error())
+		}
+		return errors.New(err.Error()) // whose methods cannot panic
+	})
+	switch {
+	case err == nil, errors.Is(err, errOnPurpose):
+	case errors.Is(err, errEnded):
+		return ack.ErrEnded
+	default:
+		d.env.logger.Error().Err(err).Str(FieldQueue, d.spec.Queue).
+			Msgf("commit failed; nothing is acknowledged, and it is tried again in %v", d.spec.RequeuePause)
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("consumer: Commit panicked: %v\n%s", r, debug.Stack())
-		}
-		if err != nil && !errors.Is(err, Requeue) {
-			d.logger.Error().Err(err).Str(FieldQueue, d.spec.Queue).
-				Msgf("commit failed; nothing is acknowledged, and it is tried again in %v", d.spec.RequeuePause)
-		}
-	}()
-	return examined(d.spec.Commit(d.work))
+	return err
 }

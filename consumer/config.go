@@ -71,6 +71,9 @@ type Config struct {
 	// waits in memory for a worker counts for RabbitMQ and not for this warning: keep Prefetch times
 	// handling time by Concurrency well below it. Defaults to RabbitMQ's 30 minutes.
 	ConsumerTimeout time.Duration
+	// MaxMessageSize is how many bytes the header and the body of a message may take together. The body of a
+	// larger one is not kept. Defaults to 256 MiB.
+	MaxMessageSize int64
 
 	// OnStale is told of each delivery whose outcome could not be sent, because its channel was gone.
 	// It is called by the goroutine that handled the delivery, or one of the consumer's, perhaps by
@@ -167,6 +170,17 @@ const (
 	DefaultGracePeriod = 20 * time.Second
 )
 
+// The other defaults stand in the documentation of their fields.
+const (
+	defaultConsumerTimeout = 30 * time.Minute // RabbitMQ's own
+	defaultReviveInitial   = 100 * time.Millisecond
+	defaultRequeuePause    = time.Second
+	defaultBreakerPause    = 30 * time.Second
+	defaultRetryInitial    = 200 * time.Millisecond
+	defaultRetryMax        = 5 * time.Second
+	defaultInPlace         = 5 * time.Second
+)
+
 const (
 	maxPrefetch    = 65535 // basic.qos has 16 bits for it
 	maxConcurrency = maxPrefetch
@@ -181,15 +195,15 @@ func (c Config) withDefaults() Config {
 	c.ProbeTimeout = or(c.ProbeTimeout, broker.DefaultProbeTimeout)
 	c.ConnectTimeout = or(c.ConnectTimeout, broker.DefaultConnectTimeout)
 	c.GracePeriod = or(c.GracePeriod, DefaultGracePeriod)
-	c.ConsumerTimeout = or(c.ConsumerTimeout, 30*time.Minute)
-	c.Backoff.Initial = or(c.Backoff.Initial, 100*time.Millisecond)
+	c.ConsumerTimeout = or(c.ConsumerTimeout, defaultConsumerTimeout)
+	c.Backoff.Initial = or(c.Backoff.Initial, defaultReviveInitial)
 	c.Backoff.Max = or(c.Backoff.Max, max(DefaultBackoffMax, c.Backoff.Initial))
 	subscriptions := make([]Subscription, len(c.Subscriptions))
 	for i, s := range c.Subscriptions {
 		s.Concurrency = or(s.Concurrency, 1)
 		s.Prefetch = or(s.Prefetch, max(DefaultPrefetch, min(s.Concurrency, maxPrefetch)))
-		s.RequeuePause = or(s.RequeuePause, time.Second)
-		s.Breaker.Pause = or(s.Breaker.Pause, 30*time.Second)
+		s.RequeuePause = or(s.RequeuePause, defaultRequeuePause)
+		s.Breaker.Pause = or(s.Breaker.Pause, defaultBreakerPause)
 		s.Retry = s.Retry.withDefaults(s)
 		if s.ID == nil {
 			s.ID = func(d *Delivery) string { return d.MessageID }
@@ -294,6 +308,7 @@ func (c Config) plan() (broker.Plan, error) {
 		DrainTimeout:   c.DrainTimeout,
 		ProbeTimeout:   c.ProbeTimeout,
 		ConnectTimeout: c.ConnectTimeout,
+		MaxMessageSize: c.MaxMessageSize,
 	}
 	for _, s := range c.Subscriptions {
 		plan.Subscriptions = append(plan.Subscriptions, broker.Subscription{

@@ -27,7 +27,8 @@ func delayQueue(queue string, after time.Duration) (name string, o broker.QueueO
 		return "", o, fmt.Errorf("%w by %v: a delay is more than 0 and at most %v", errDelay, after, maxDelay)
 	}
 	milliseconds, unit := (after + time.Millisecond - 1).Milliseconds(), int64(1)
-	for milliseconds > 99*unit {
+	const twoDigits = 99
+	for milliseconds > twoDigits*unit {
 		unit *= 10
 	}
 	milliseconds = (milliseconds + unit - 1) / unit * unit

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/consumer/internal/ack"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 	inPlace       = 5 * time.Millisecond
 	retryAfterOut = 8 * time.Millisecond
 	// soon is how long an acknowledgement may wait for others.
-	soon = idleAfter + 2*busyAfter + time.Millisecond
+	soon = ack.Longest + time.Millisecond
 )
 
 // history is one that is being played.
@@ -70,7 +72,7 @@ func playHistory(p plan) *history {
 	h.trips.news = make(chan struct{}, 1)
 	h.work, h.cutWork = context.WithCancel(context.Background())
 	defer h.cutWork()
-	h.d = newDispatcher(h.subscription(), shared{
+	h.d = newDispatcher(h.subscription(), environment{
 		counts: &h.counts, logger: zerolog.Nop(), work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
 		dropped: func(Evidence) {}, tripped: h.trip,
 	})
@@ -166,8 +168,8 @@ func (h *history) happen(e event) {
 			h.channel.cancel()
 			time.Sleep(e.takes)
 			h.channel.resume(h.prefetch)
-			h.d.view.Load().acks.fit(h.prefetch)
-			h.d.change(func(v *view) { v.paused = false })
+			h.d.fit(h.prefetch)
+			h.d.resume()
 		}
 	case "concurrency":
 		h.locked(func() {
@@ -175,7 +177,7 @@ func (h *history) happen(e event) {
 			h.highest = max(h.highest, h.limit)
 			h.note("concurrency %d", e.number)
 		})
-		h.d.change(func(v *view) { v.concurrency = e.number })
+		h.d.resize(e.number)
 	}
 }
 
@@ -196,7 +198,9 @@ func (h *history) lose(e event) {
 func (h *history) attach() {
 	h.channel = h.open(h.prefetch, h.idleSince.IsZero())
 	h.d.attach(h.channel, h.prefetch)
-	h.d.change(func(v *view) { v.paused = !h.idleSince.IsZero() })
+	if h.idleSince.IsZero() {
+		h.d.resume()
+	}
 }
 
 func (h *history) pause(takes time.Duration) {
@@ -204,10 +208,10 @@ func (h *history) pause(takes time.Duration) {
 		h.idleSince = time.Now()
 		h.note("pause")
 	})
-	h.d.change(func(v *view) { v.paused = true })
+	h.d.pause()
 	time.Sleep(takes)
 	h.channel.cancel()
-	h.d.giveBackRest(h.d.view.Load().acks)
+	h.d.giveBack(h.channel)
 }
 
 func (h *history) resume() {
@@ -216,8 +220,8 @@ func (h *history) resume() {
 		h.note("resume")
 	})
 	h.channel.resume(h.prefetch)
-	h.d.view.Load().acks.fit(h.prefetch)
-	h.d.change(func(v *view) { v.paused = false })
+	h.d.fit(h.prefetch)
+	h.d.resume()
 }
 
 // stop drains.
@@ -242,7 +246,7 @@ func (h *history) stop() {
 		})
 	}
 	h.channel.cancel()
-	h.d.giveBackRest(h.d.view.Load().acks)
+	h.d.giveBack(h.channel)
 	if h.drained() {
 		h.leftOver()
 	}
@@ -250,7 +254,7 @@ func (h *history) stop() {
 	h.background.Wait()
 	h.channel.requeue()
 	time.Sleep(soon) // what was finished on an older channel may wait for so long to be dropped
-	h.d.ended.Store(true)
+	h.d.end()
 	h.locked(func() { h.over, h.overAt = true, time.Now() })
 }
 
@@ -258,7 +262,7 @@ func (h *history) stop() {
 func (h *history) drained() bool {
 	done := make(chan struct{})
 	go func() {
-		h.d.workers.Wait()
+		h.d.wait()
 		h.flush()
 		close(done)
 	}()
@@ -313,6 +317,7 @@ func (h *history) flush() {
 
 func (h *history) handler(ctx context.Context, delivery *Delivery) error {
 	d, call := h.begin(delivery)
+	*delivery = Delivery{} // it is the handler's
 	if call.obeys {
 		select {
 		case <-ctx.Done():

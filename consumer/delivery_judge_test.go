@@ -12,11 +12,11 @@ func (d *modelDelivery) waits() bool { return d.last == success && !d.running &&
 func (h *history) leftOver() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if n := h.d.view.Load().acks.outstanding(); n > 0 && !h.channel.ended && h.refused == 0 {
+	if n := h.d.outstanding(); n > 0 && !h.channel.ended && h.refused == 0 {
 		h.fault("%d deliveries count as outstanding", n)
 	}
-	if n := len(h.d.lanes.busy); n > 0 {
-		h.fault("%d keys are taken", n)
+	if keys, waiting := h.d.lanes.Size(); keys+waiting > 0 {
+		h.fault("%d keys are taken, and %d deliveries wait", keys, waiting)
 	}
 	for _, d := range h.channel.deliveries {
 		dropped := d.stale > 0 || h.refused > 0 && (d.done > 0 || d.suppressed())

@@ -118,8 +118,8 @@ func (o modelOutbox) take(
 		problem = fmt.Sprintf("it was settled by %q, or is already %s", d.told, d.copied)
 	case d.never:
 		problem = "the outbox has said that it can never be"
-	case why.attempts != d.tried() || why.err == nil:
-		problem = fmt.Sprintf("because of %d calls and %v, and there were %d", why.attempts, why.err, d.tried())
+	case why.attempts != d.tried() || why.reason == "":
+		problem = fmt.Sprintf("because of %d calls and %q, and there were %d", why.attempts, why.reason, d.tried())
 	case d.channel.ended && d.channel.lostAt.Before(time.Now()):
 		problem = "its channel is lost, and it comes again"
 	case o.over:

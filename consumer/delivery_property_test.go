@@ -42,3 +42,16 @@ func TestDeliveries(t *testing.T) {
 		})
 	}
 }
+
+// checkMany checks a property in so many times rapid's number of histories, which is 100 unless
+// -rapid.checks says otherwise; in a tenth of that with -short, and with the race detector, which keeps
+// 40 kB for each bubble of synthetic time that ever was.
+func checkMany(t *testing.T, times int, property func(*rapid.T)) {
+	t.Helper()
+	if testing.Short() || raceDetector {
+		times = max(1, times/10)
+	}
+	for range times {
+		rapid.Check(t, property)
+	}
+}

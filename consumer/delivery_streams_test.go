@@ -26,6 +26,7 @@ func (o *offsets) handle(_ context.Context, d *consumer.Delivery) error {
 	if !ok {
 		return errors.New("no offset")
 	}
+	*d = consumer.Delivery{}           // it is the handler's
 	<-time.After(2 * time.Millisecond) // the work
 	o.mu.Lock()
 	defer o.mu.Unlock()

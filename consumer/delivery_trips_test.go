@@ -100,7 +100,7 @@ func (h *history) untrip() {
 				}
 			}
 		}
-		h.d.breaker.row.Store(0)
+		h.d.heal()
 	})
 }
 

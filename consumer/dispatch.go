@@ -9,6 +9,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer/internal/ack"
+	"github.com/everhop/everhop/consumer/internal/dedup"
+	"github.com/everhop/everhop/consumer/internal/lanes"
 )
 
 // Delivery is one message as the broker delivered it.
@@ -22,8 +25,8 @@ type Delivery = broker.Delivery
 // A message can be delivered more than once: when the connection is lost before its acknowledgement
 // arrived at the broker, it comes again. Handlers must be idempotent.
 //
-// d is the handler's to change, but for its DeliveryTag and for what Body and Headers hold, which a
-// message that is tried again, delayed or parked shares: set these two to others instead.
+// d is the handler's, to change and to keep, but for what Body and Headers hold, which a message that is
+// tried again, delayed or parked shares: set these two to others instead.
 type Handler func(ctx context.Context, d *Delivery) error
 
 // dispatcher hands the deliveries of one subscription to its workers. They live as long as the consumer
@@ -32,27 +35,28 @@ type Handler func(ctx context.Context, d *Delivery) error
 //	broker.Consumer -> a worker -> the handler -> its outcome -> the acknowledger of that channel
 //
 // What no worker has received stays in amqp091-go's buffer, and goes back to the queue with its channel.
+//
+// Its methods in this file are what the supervisor does with it; they may be called from any goroutine.
 type dispatcher struct {
-	shared
 	spec    Subscription
+	env     environment
 	view    atomic.Pointer[view]
 	workers sync.WaitGroup
 	turn    chan struct{} // held while receiving
-	lanes   lanes[job]
-	stream  bool    // nothing can be given back
-	recent  *recent // nil without Subscription.Suppress
+	lanes   lanes.Lanes[job]
+	stream  bool          // nothing can be given back
+	recent  *dedup.Window // nil without Subscription.Suppress
 	breaker breaker
 
-	committing sync.Mutex   // held by Subscription.Commit
-	telling    sync.RWMutex // held, shared, by Config.OnStale
-	ended      atomic.Bool  // Run returns: the caller's functions are called no more
+	committing sync.Mutex // one Commit at a time
+	calls      callbacks
 
 	mu      sync.Mutex // guards changes of view, and:
 	running int        // workers
 }
 
-// shared is what all subscriptions of a consumer have in common.
-type shared struct {
+// environment is what all subscriptions of a consumer have in common.
+type environment struct {
 	counts  *counts
 	logger  zerolog.Logger
 	work    context.Context // of the handlers
@@ -72,30 +76,142 @@ type outbox interface {
 
 // view is what the workers go by; a change replaces it.
 type view struct {
-	acks        *acknowledger // of the channel to receive from; nil while there is none
-	paused      bool          // receive nothing, give back what was not begun
-	over        bool          // and end
+	channel     *channel // to receive from; nil while there is none
+	paused      bool     // receive nothing, give back what was not begun
+	over        bool     // and end
 	concurrency int
 	changed     chan struct{} // closed when this is not the view any more
 }
 
-type job struct {
-	*Delivery
-	acks *acknowledger // the only one it can be settled through
-	key  string        // with Subscription.Key
-}
-
-func newDispatcher(spec Subscription, s shared) *dispatcher {
-	d := &dispatcher{shared: s, spec: spec, turn: make(chan struct{}, 1), stream: spec.isStream()}
+func newDispatcher(spec Subscription, env environment) *dispatcher {
+	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), stream: spec.isStream()}
 	d.breaker.limit = int64(spec.Breaker.Failures)
 	if spec.Suppress > 0 {
-		d.recent = newRecent(spec.Suppress)
+		d.recent = dedup.New(spec.Suppress)
 	}
 	d.view.Store(&view{concurrency: spec.Concurrency, changed: make(chan struct{})})
 	return d
 }
 
+// start begins with the workers.
 func (d *dispatcher) start() { d.change(func(*view) {}) }
+
+// attach puts a channel that the broker has confirmed in the place of the last one, paused.
+func (d *dispatcher) attach(s source, prefetch int) {
+	from := d.offset()
+	if last := d.view.Load().channel; last != nil {
+		last.acks.Replace()
+	}
+	c := d.newChannel(s, prefetch, from)
+	d.change(func(v *view) { v.channel, v.paused = c, true })
+}
+
+// pause has nothing more received or begun. What the workers have in hand and have not begun with goes back.
+func (d *dispatcher) pause() { d.change(func(v *view) { v.paused = true }) }
+
+// resume goes on after attach or pause.
+func (d *dispatcher) resume() { d.change(func(v *view) { v.paused = false }) }
+
+// fit says how many deliveries may be outstanding now.
+func (d *dispatcher) fit(prefetch int) {
+	if c := d.view.Load().channel; c != nil {
+		c.acks.Fit(prefetch)
+	}
+}
+
+// resize changes the number of workers. Of those that are too many, each ends when it has finished what it
+// is at.
+func (d *dispatcher) resize(concurrency int) {
+	d.change(func(v *view) { v.concurrency = concurrency })
+}
+
+// giveBack returns to the queue what waits in its lane, and what the broker has sent and nobody has received,
+// and tells how much that was. The channel must have been cancelled, after pause or stop; if another one is
+// in its place, nothing happens.
+func (d *dispatcher) giveBack(s source) (deliveries int) {
+	c := d.view.Load().channel
+	if c == nil || c.source != s || d.stream { // a stream's rest goes with its channel, and is read again
+		return 0
+	}
+	for _, j := range d.lanes.Remove(func(j job) bool { return j.channel == c }) { // behind others of their keys
+		if d.returnUnseen(j) {
+			deliveries++
+		}
+	}
+	for {
+		delivery, ok := c.receive(nil)
+		if !ok {
+			return deliveries
+		}
+		if d.returnUnseen(job{delivery: delivery, channel: c}) {
+			deliveries++
+		}
+	}
+}
+
+// returnUnseen returns to its queue what no handler has begun with, and what is unknown to recent. That is told
+// first: when the broker has it back, it may be handled on another worker at once.
+func (d *dispatcher) returnUnseen(j job) bool {
+	if d.recent != nil && !j.delivery.Redelivered { // or another one of its id would speak for it
+		id := d.nameOf(d.spec.ID, j.delivery)
+		d.recent.Begin(id, false, nil)
+		d.recent.End(id, false)
+	}
+	return d.putBack(j)
+}
+
+// putBack returns to its queue what no handler has begun with.
+func (d *dispatcher) putBack(j job) bool {
+	if d.stream || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
+		return false
+	}
+	d.env.counts.givenBack.Add(1)
+	return true
+}
+
+// flush sends all acknowledgements that are waiting.
+func (d *dispatcher) flush() {
+	if c := d.view.Load().channel; c != nil {
+		c.acks.Flush()
+	}
+}
+
+// outstanding is how many deliveries of the channel in view are not settled.
+func (d *dispatcher) outstanding() int {
+	if c := d.view.Load().channel; c != nil {
+		return c.acks.Outstanding()
+	}
+	return 0
+}
+
+// oldest is the delivery of the channel in view that has been outstanding for longest.
+func (d *dispatcher) oldest() (i ack.Item, ok bool) {
+	if c := d.view.Load().channel; c != nil {
+		return c.acks.Oldest()
+	}
+	return i, false
+}
+
+// offset is where a stream goes on after the channel in view. nil means where the subscription says, and 0
+// is an offset like any other.
+func (d *dispatcher) offset() *int64 {
+	if c := d.view.Load().channel; c != nil && d.stream {
+		return c.acks.Offset()
+	}
+	return nil
+}
+
+// heal has the breaker count anew.
+func (d *dispatcher) heal() { d.breaker.row.Store(0) }
+
+// stop ends the workers once their handlers have returned.
+func (d *dispatcher) stop() { d.change(func(v *view) { v.over = true }) }
+
+// wait returns when the workers have ended.
+func (d *dispatcher) wait() { d.workers.Wait() }
+
+// end has Commit and OnStale called no more; rest waits for those that are under way.
+func (d *dispatcher) end() (rest func()) { return d.calls.end() }
 
 // change replaces the view, and starts the workers that it asks for.
 func (d *dispatcher) change(edit func(*view)) {
@@ -108,168 +224,10 @@ func (d *dispatcher) change(edit func(*view)) {
 	d.view.Store(&v)
 	close(old.changed)
 	for ; !v.over && d.running < v.concurrency; d.running++ {
-		d.workers.Go(func() { d.run(job{}) })
+		w := &worker{dispatcher: d}
+		d.workers.Go(w.run)
 	}
 }
 
-// attach puts a channel that the broker has confirmed in view, paused.
-func (d *dispatcher) attach(s source, prefetch int) {
-	a := newAcknowledger(s, &d.spec, prefetch)
-	a.acked = func(n int) { d.counts.handled.Add(uint64(n)) }
-	a.stale = d.staleOutcomes
-	if d.spec.Commit != nil {
-		a.commit = d.commit
-	}
-	if last := d.view.Load().acks; last != nil {
-		last.replace()
-	}
-	d.change(func(v *view) { v.acks, v.paused = a, true })
-}
-
-// stop ends the workers once their handlers have returned.
-func (d *dispatcher) stop() { d.change(func(v *view) { v.over = true }) }
-
-// flush sends all acknowledgements that are waiting.
-func (d *dispatcher) flush() {
-	if a := d.view.Load().acks; a != nil {
-		a.flush(true)
-	}
-}
-
-// giveBackRest returns to the queue what the broker has sent and no worker has received, and tells how
-// much that was. The consumer must have been cancelled, and the view paused or over.
-func (d *dispatcher) giveBackRest(a *acknowledger) (deliveries int) {
-	if d.stream { // whose rest goes with its channel, and is read again
-		return 0
-	}
-	for _, j := range d.lanes.takeAll() { // behind others of their keys
-		if d.giveBack(j.acks, j.Delivery) {
-			deliveries++
-		}
-	}
-	for {
-		delivery, ok := a.receive(nil)
-		if !ok {
-			return deliveries
-		}
-		if d.giveBack(a, delivery) {
-			deliveries++
-		}
-	}
-}
-
-// giveBack returns to its queue what no handler has begun with.
-func (d *dispatcher) giveBack(a *acknowledger, delivery *Delivery) bool {
-	if d.stream || a.settle(delivery, a.source.Nack) != nil {
-		return false
-	}
-	d.counts.givenBack.Add(1)
-	if d.recent != nil && !delivery.Redelivered { // or another one of its id would speak for it
-		id := d.nameOf(d.spec.ID, delivery)
-		d.recent.begin(id, false, nil)
-		d.recent.end(id, false)
-	}
-	return true
-}
-
-// run is a worker. The last job is the one that ended the worker before it, if one did.
-func (d *dispatcher) run(last job) {
-	over := false
-	defer func() {
-		if !over { // the handler ended this goroutine (runtime.Goexit): another one takes its place
-			d.workers.Go(func() { d.run(last) })
-		}
-	}()
-	var v *view
-	for {
-		if last = d.following(last); last.acks == nil {
-			if d.view.Load() != v {
-				if v = d.stay(); v == nil {
-					over = true
-					return
-				}
-			}
-			var ok bool
-			if last, ok = d.receive(v); !ok {
-				last = job{}
-				<-v.changed
-				continue
-			}
-		}
-		d.handle(last)
-	}
-}
-
-// stay gives a worker the current view, or nil if it is not needed any more.
-func (d *dispatcher) stay() *view {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	v := d.view.Load()
-	if v.over || d.running > v.concurrency {
-		d.running--
-		return nil
-	}
-	return v
-}
-
-// receive waits for a delivery that may be handled now, as long as the view lasts.
-//
-// One worker at a time receives. So the lanes fill in the queue's order; and nobody who has just been
-// given a delivery waits for a processor behind others who go on receiving, while what they finish
-// piles up behind that delivery and has to be acknowledged one by one.
-func (d *dispatcher) receive(v *view) (job, bool) {
-	if v.acks == nil || v.paused {
-		return job{}, false
-	}
-	alone := v.concurrency == 1 && d.spec.Key == nil
-	for {
-		take := d.take
-		if !alone {
-			select {
-			case d.turn <- struct{}{}:
-			case <-v.changed:
-				return job{}, false
-			}
-			take = d.takeInTurn
-		}
-		j, ok, mine := take(v)
-		if !ok || mine {
-			return j, ok
-		}
-	}
-}
-
-func (d *dispatcher) takeInTurn(v *view) (j job, ok, mine bool) {
-	defer func() { <-d.turn }() // even if Key ends this goroutine
-	return d.take(v)
-}
-
-// take receives a delivery; it is mine unless it waits in its lane.
-func (d *dispatcher) take(v *view) (j job, ok, mine bool) {
-	delivery, ok := v.acks.receive(v.changed)
-	j = job{Delivery: delivery, acks: v.acks}
-	if !ok || d.spec.Key == nil {
-		return j, ok, ok
-	}
-	j.key = d.nameOf(d.spec.Key, delivery)
-	return j, true, d.lanes.begin(j.key, j)
-}
-
-// following is the next job of the same key, which waited for this one.
-func (d *dispatcher) following(j job) job {
-	if j.acks == nil || d.spec.Key == nil {
-		return job{}
-	}
-	next, _ := d.lanes.next(j.key)
-	return next
-}
-
-// nameOf calls a function of the caller's; if it panics, the name is empty.
-func (d *dispatcher) nameOf(name func(*Delivery) string, delivery *Delivery) string {
-	defer func() {
-		if r := recover(); r != nil {
-			d.about(d.logger.Error(), delivery).Msgf("Key or ID panicked: %v", r)
-		}
-	}()
-	return name(delivery)
-}
+// idle: nothing is received or begun.
+func (v *view) idle() bool { return v.paused || v.over }

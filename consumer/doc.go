@@ -97,18 +97,20 @@ package consumer
 //	  loglines.go      and as lines of the log
 //	  journal.go       when a journal in files is synced
 //	a delivery, in the order of its way
-//	  dispatch.go      workers receive it, or give back what nobody has begun with
-//	  order.go         it waits for its predecessor of the same key
-//	  suppress.go      it may have been handled before
+//	  dispatch.go      what the supervisor does with the deliveries of a subscription
+//	  channel.go       where they come from, and are settled
+//	  worker.go        a worker receives it; it may have to wait for its predecessor of the same key
 //	  handle.go        the handler is called, and again in place
-//	  outcome.go       what its error means
+//	  outcome.go       what its answer means
 //	  breaker.go       failures in a row
 //	  stream.go        what is different with a stream
 //	  settle.go        the broker is told
-//	  acknowledger.go  acknowledgements are gathered and sent
-//	  tracker.go       which deliveries of a channel one frame can settle
 //	  commit.go        the caller's effects last first
 //	  stale.go         what could not be sent
+//	  callbacks.go     how the caller's Commit and OnStale are called
+//	  internal/ack     acknowledgements are gathered and sent; which deliveries one frame can settle
+//	  internal/lanes   the order of each key
+//	  internal/dedup   which messages were handled before
 //	a message that is published again
 //	  republish.go     into a parking or a delay queue
 //	  headers.go       what it is told on the way

@@ -28,7 +28,7 @@ func (s *supervisor) drain() {
 	}
 	var withdrawals sync.WaitGroup
 	for _, sub := range s.subscriptions {
-		sub.stop()
+		sub.dispatch.stop()
 		withdrawals.Add(1)
 		s.withdraw(sub, withdrawals.Done)
 	}
@@ -36,7 +36,7 @@ func (s *supervisor) drain() {
 	go func() { // nobody's, because a handler that never returns must not keep Run
 		s.waitWorkers()
 		for _, sub := range s.subscriptions {
-			sub.flush()
+			sub.dispatch.flush()
 		}
 		s.post(returned{})
 		withdrawn := make(chan struct{})
@@ -54,7 +54,7 @@ func (s *supervisor) drain() {
 
 // withdraw ends a subscription's consumer: others shall get what has come and what comes now.
 func (s *supervisor) withdraw(sub *subscription, done func()) {
-	c, acks := sub.live, sub.view.Load().acks
+	c := sub.live
 	if c == nil {
 		done()
 		return
@@ -62,7 +62,7 @@ func (s *supervisor) withdraw(sub *subscription, done func()) {
 	s.background.Go(func() {
 		defer done()
 		if c.Cancel(context.Background()) == nil {
-			sub.giveBackRest(acks)
+			sub.dispatch.giveBack(c)
 		}
 	})
 }
@@ -137,7 +137,7 @@ func (s *supervisor) leftovers() (e Evidence) {
 	e.ReturnedUnstarted, e.Unfinished = now.GivenBack-s.before.GivenBack, now.Requeued-s.before.Requeued
 	for _, sub := range s.subscriptions {
 		if sub.live != nil {
-			e.Unfinished += uint64(sub.view.Load().acks.outstanding())
+			e.Unfinished += uint64(sub.dispatch.outstanding())
 		}
 	}
 	if e.ReturnedUnstarted+e.Unfinished > 0 {
@@ -149,8 +149,9 @@ func (s *supervisor) leftovers() (e Evidence) {
 // end leaves nothing behind but functions of the caller's that do not return.
 func (s *supervisor) end() {
 	close(s.gone)
+	var rest []func()
 	for _, sub := range s.subscriptions {
-		sub.ended.Store(true)
+		rest = append(rest, sub.dispatch.end())
 	}
 	s.clock.timer.Stop()
 	s.overdue.Stop()
@@ -161,26 +162,25 @@ func (s *supervisor) end() {
 	over := make(chan struct{})
 	go func() {
 		s.background.Wait()
-		for _, sub := range s.subscriptions {
-			sub.committing.Lock()   // waits for the last Commit
-			sub.committing.Unlock() //nolint:staticcheck // nothing to do in between
-			sub.telling.Lock()      // and for OnStale
-			sub.telling.Unlock()    //nolint:staticcheck // likewise
+		for _, wait := range rest { // for Commit and OnStale
+			wait()
 		}
 		if !s.abandoned {
 			s.waitWorkers()
 		}
-		s.republisher.close(context.Background())
 		close(over)
 	}()
 	select {
 	case <-over:
 	case <-time.After(cutGrace):
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), cutGrace)
+	defer cancel()
+	s.republisher.close(ctx)
 }
 
 func (s *supervisor) waitWorkers() {
 	for _, sub := range s.subscriptions {
-		sub.workers.Wait()
+		sub.dispatch.wait()
 	}
 }

@@ -56,7 +56,7 @@ func (c *Consumer) SetConcurrency(index, concurrency int) error {
 		}
 	}
 	return c.adjust(index, NoteConcurrencyRequested, func(sub *subscription) Evidence {
-		sub.change(func(v *view) { v.concurrency = concurrency })
+		sub.dispatch.resize(concurrency)
 		return Evidence{Concurrency: concurrency, Note: fmt.Sprintf("concurrency %d", concurrency)}
 	})
 }

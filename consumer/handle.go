@@ -2,110 +2,115 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/fsm"
 )
 
-// handle takes one delivery from its handler to its outcome.
-func (d *dispatcher) handle(j job) {
-	if !d.wanted(j) {
-		return
-	}
-	if d.recent == nil {
-		d.carryOut(j, func(outcome) {})
-		return
-	}
-	id := d.nameOf(d.spec.ID, j.Delivery)
-	done, ok := d.recent.begin(id, j.Redelivered, j.acks.source.Lost()) // may have to wait
+// handle takes the worker's job from its handler to its outcome, unless it is not to be begun with. Without
+// its channel it could not be acknowledged, and the broker delivers it again; when the consumer stops or
+// pauses, it goes back.
+func (w *worker) handle() {
+	d, j := w.dispatcher, w.job
 	switch {
-	case done:
-		d.counts.suppressed.Add(1)
-		j.acks.finish(j.Delivery) // what it had done may still wait for Commit
-	case ok && d.wanted(j):
-		d.carryOut(j, func(o outcome) { d.recent.end(id, o.verdict == handled) })
-	case ok:
-		d.recent.end(id, false)
+	case j.channel.lost():
+	case d.view.Load().idle():
+		d.returnUnseen(j)
+	case d.recent == nil || w.dedup():
+		w.conclude(w.attempt())
 	}
+	w.open = false
 }
 
-// carryOut has the handler called, and carries out what comes of it.
-func (d *dispatcher) carryOut(j job, ended func(outcome)) {
-	var o outcome
-	returned := false
-	defer func() {
-		if !returned { // the handler has ended this goroutine
-			o = outcome{verdict: putBack, failed: true, failure: failure{j.Delivery, errGoexit, 1, time.Now(), time.Now()}}
-			if d.stream { // which takes nothing back, and nobody is left to call the handler again
-				o.verdict = parked
-			}
-			d.report(j, o)
-		}
-		ended(o)
-		d.settle(j, o)
-	}()
-	o = d.attempt(j)
-	returned = true
+// dedup tells whether the handler is to be called, as far as the job's id is concerned. It may have to wait.
+func (w *worker) dedup() (goOn bool) {
+	d, j := w.dispatcher, w.job
+	id := d.nameOf(d.spec.ID, j.delivery)
+	handled, ok := d.recent.Begin(id, j.delivery.Redelivered, j.channel.source.Lost())
+	switch {
+	case handled:
+		d.env.counts.suppressed.Add(1)
+		j.channel.acks.Finish(j.delivery.DeliveryTag) // what it had done may still wait for Commit
+		return false
+	case !ok:
+		return false
+	case j.channel.lost(): // while it waited
+	case d.view.Load().idle():
+		d.putBack(j)
+	default:
+		w.id, w.deduped = id, true
+		return true
+	}
+	d.recent.End(id, false)
+	return false
 }
 
-// wanted tells whether to begin with a delivery. Without its channel it could not be acknowledged, and
-// the broker delivers it again; when the consumer stops or pauses, it goes back.
-func (d *dispatcher) wanted(j job) bool {
-	if j.acks.lost() {
-		return false
+// conclude carries out the outcome.
+func (w *worker) conclude(o outcome) {
+	w.open = false
+	if w.deduped {
+		w.deduped = false
+		w.dispatcher.recent.End(w.id, o.verdict == handled)
 	}
-	if v := d.view.Load(); v.over || v.paused {
-		d.giveBack(j.acks, j.Delivery)
-		return false
+	w.dispatcher.settle(w.job.channel, w.came.DeliveryTag, o)
+}
+
+// interrupted concludes what was in hand when a function of the caller's ended the goroutine.
+func (w *worker) interrupted() {
+	d, now := w.dispatcher, time.Now()
+	o := outcome{verdict: putBack, failed: true, failure: failure{&w.came, errGoexit.Error(), 1, now, now}}
+	if d.stream { // which takes nothing back, and nobody is left to call the handler again
+		o.verdict = parked
 	}
-	return true
+	w.report(o)
+	w.conclude(o)
 }
 
 // attempt calls the handler, and again as long as its outcome is to be tried again in place.
-func (d *dispatcher) attempt(j job) outcome {
-	asItCame := *j.Delivery // which is the handler's to change
-	err := d.call(j.Delivery)
-	if err == nil {
-		d.breaker.succeeded()
+func (w *worker) attempt() outcome {
+	a := w.dispatcher.call(w.job.delivery)
+	if a.meaning == succeeded {
+		w.dispatcher.breaker.succeeded()
 		return outcome{}
 	}
-	return d.attemptAgain(j, asItCame, err)
+	return w.attemptAgain(a)
 }
 
-// attemptAgain gets the Delivery by value, so that it is allocated only here.
-func (d *dispatcher) attemptAgain(j job, asItCame Delivery, err error) outcome {
-	f := failure{delivery: &asItCame, attempts: Attempts(&asItCame), first: time.Now()}
+func (w *worker) attemptAgain(a answer) outcome {
+	d := w.dispatcher
+	f := failure{delivery: &w.came, attempts: Attempts(&w.came), first: time.Now()}
 	for {
-		f.err, f.last = err, time.Now()
+		f.reason, f.last = a.text, time.Now()
 		f.attempts++
-		o := d.decide(f)
-		d.report(j, o)
+		o := d.decide(a, f)
+		w.report(o)
 		if o.verdict != again {
 			return o
 		}
-		if !d.wait(j, o.pause) {
+		if !d.linger(w.job.channel, o.pause) {
 			return outcome{verdict: requeued, failure: f}
 		}
-		delivery := asItCame
-		delivery.Headers = maps.Clone(asItCame.Headers)
+		delivery := w.came
+		delivery.Headers = maps.Clone(w.came.Headers)
 		if delivery.Headers == nil {
 			delivery.Headers = map[string]any{}
 		}
 		delivery.Headers[HeaderAttempts] = int64(f.attempts)
-		if err = d.call(&delivery); err == nil {
+		if a = d.call(&delivery); a.meaning == succeeded {
 			d.breaker.succeeded()
 			return outcome{}
 		}
 	}
 }
 
-// call turns a panic into an error.
-func (d *dispatcher) call(delivery *Delivery) (err error) {
-	ctx := d.work
+// call turns what the handler returns, or a panic, into an answer.
+func (d *dispatcher) call(delivery *Delivery) (a answer) {
+	ctx := d.env.work
 	if d.spec.HandlerTimeout > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, d.spec.HandlerTimeout, ErrHandlerTimeout)
 		defer cancel()
@@ -113,49 +118,45 @@ func (d *dispatcher) call(delivery *Delivery) (err error) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("consumer: the handler panicked: %v\n%s", r, debug.Stack())
+			a = answer{meaning: fails, text: fmt.Sprintf("consumer: the handler panicked: %v\n%s", r, debug.Stack())}
 		}
 	}()
-	return examined(d.spec.Handler(ctx, delivery))
-}
-
-// examined calls an error's methods where a panic is recovered: one that holds a nil pointer may panic.
-func examined(err error) error {
-	if err != nil {
-		_, _, _ = errors.Is(err, Requeue), errors.As(err, new(*retryAfter)), err.Error()
+	if err := d.spec.Handler(ctx, delivery); err != nil {
+		return answerOf(err)
 	}
-	return err
+	return answer{}
 }
 
-// wait keeps a delivery for a while. False: it is not worth it any more, because its channel is gone,
+// linger keeps a delivery for a while. False: it is not worth it any more, because its channel is gone,
 // or the consumer stops or pauses.
-func (d *dispatcher) wait(j job, pause time.Duration) bool {
+func (d *dispatcher) linger(c *channel, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
 		v := d.view.Load()
-		if v.over || v.paused || j.acks.lost() {
+		if v.idle() || c.lost() {
 			return false
 		}
 		select {
 		case <-timer.C:
 			return true
-		case <-j.acks.source.Lost():
+		case <-c.source.Lost():
 		case <-v.changed:
 		}
 	}
 }
 
 // report counts and logs a failure; an outcome that the handler chose is none.
-func (d *dispatcher) report(j job, o outcome) {
+func (w *worker) report(o outcome) {
 	if !o.failed {
 		return
 	}
-	d.counts.failed.Add(1)
-	d.about(d.logger.Warn(), j.Delivery).Err(o.failure.err).Int(FieldAttempt, o.failure.attempts).
+	d := w.dispatcher
+	d.env.counts.failed.Add(1)
+	d.about(d.env.logger.Warn(), &w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
 		Msg("handler failed; " + d.inWords(o))
 	if o.tripped {
-		d.tripped()
+		d.env.tripped()
 	}
 }
 
@@ -173,8 +174,8 @@ func (d *dispatcher) inWords(o outcome) string {
 	}
 }
 
-// about adds to a line which delivery it is about.
-func (d *dispatcher) about(line *zerolog.Event, delivery *Delivery) *zerolog.Event {
-	return line.Str(FieldQueue, delivery.Queue).Uint64(FieldGeneration, delivery.Generation).
-		Uint64("delivery_tag", delivery.DeliveryTag).Str("message_id", delivery.MessageID)
+// about adds to a line which delivery it is about, as it came.
+func (d *dispatcher) about(line *zerolog.Event, came *Delivery) *zerolog.Event {
+	return line.Str(FieldQueue, came.Queue).Uint64(FieldGeneration, came.Generation).
+		Uint64("delivery_tag", came.DeliveryTag).Str("message_id", came.MessageID)
 }

@@ -36,6 +36,8 @@ const (
 	HeaderCC = "x-everhop-cc"
 )
 
+const ourHeaders = 11 // at most are added
+
 // maxErrorText is how many bytes of an error go into HeaderError.
 const maxErrorText = 1 << 10
 
@@ -54,7 +56,7 @@ func Attempts(d *Delivery) int {
 
 // headers are a copy of the delivery's, and ours: what tells of a failure.
 func (r *republisher) headers(d *Delivery, why failure) map[string]any {
-	h := make(map[string]any, len(d.Headers)+12)
+	h := make(map[string]any, len(d.Headers)+ourHeaders)
 	maps.Copy(h, d.Headers)
 	// RabbitMQ drops a message that dead-letters into a queue in which it died before, unless it was
 	// rejected on the way (https://www.rabbitmq.com/docs/dlx#dead-letter-cycle); x-death is how it knows.
@@ -74,7 +76,7 @@ func (r *republisher) headers(d *Delivery, why failure) map[string]any {
 
 	h[HeaderLastFailed] = why.last
 	h[HeaderAttempts] = int64(why.attempts)
-	h[HeaderError] = errorText(why.err)
+	h[HeaderError] = errorText(why.reason)
 	h[HeaderQueue] = d.Queue
 	h[HeaderHost] = r.host
 	if d.Expiration != "" {
@@ -90,11 +92,8 @@ func (r *republisher) headers(d *Delivery, why failure) map[string]any {
 	return h
 }
 
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	text := strings.ToValidUTF8(err.Error(), "\uFFFD")
+func errorText(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) <= maxErrorText {
 		return text
 	}

@@ -33,6 +33,39 @@ type retryAfter struct{ delay time.Duration } //nolint:errname // an outcome, no
 
 func (r *retryAfter) Error() string { return fmt.Sprintf("consumer: to be tried again in %v", r.delay) }
 
+// answer is what came of one call of the handler. Its error is read once, where a panic is recovered: the
+// methods of an error are the caller's code, too.
+type answer struct {
+	meaning meaning
+	delay   time.Duration // of asksForDelay
+	text    string        // the error's
+}
+
+type meaning int
+
+const (
+	succeeded meaning = iota
+	fails             // with an error that is no outcome, or a panic
+	asksForRequeue
+	asksForReject
+	asksForDelay
+)
+
+// answerOf reads an error, which is not nil.
+func answerOf(err error) answer {
+	a := answer{meaning: fails, text: err.Error()}
+	var after *retryAfter
+	switch {
+	case errors.Is(err, Requeue):
+		a.meaning = asksForRequeue
+	case errors.Is(err, Reject):
+		a.meaning = asksForReject
+	case errors.As(err, &after):
+		a.meaning, a.delay = asksForDelay, after.delay
+	}
+	return a
+}
+
 // outcome is what becomes of a delivery.
 type outcome struct {
 	verdict verdict
@@ -45,7 +78,7 @@ type outcome struct {
 // failure is how a message failed so far.
 type failure struct {
 	delivery    *Delivery // as it came
-	err         error
+	reason      string    // the text of the last error
 	attempts    int       // how often the handler was called for it so far
 	first, last time.Time // when it failed; an earlier round's first goes before this one
 }
@@ -67,21 +100,21 @@ func (v verdict) String() string {
 	return [...]string{"handled", "again", "requeued", "put back", "rejected", "passed over", "delayed", "parked"}[v]
 }
 
-// decide tells what an error of the handler's means.
-func (d *dispatcher) decide(f failure) outcome {
+// decide tells what an answer of the handler's means, other than success.
+func (d *dispatcher) decide(a answer, f failure) outcome {
 	o := outcome{failure: f}
-	var after *retryAfter
-	switch {
-	case errors.Is(f.err, Requeue):
+	switch a.meaning {
+	case asksForRequeue:
 		o.verdict = requeued
-	case errors.Is(f.err, Reject):
+	case asksForReject:
 		o.verdict = rejected
-	case !errors.As(f.err, &after):
-		o = d.afterFailure(f)
-	case after.delay <= d.spec.Retry.InPlace:
-		o.verdict, o.pause = again, after.delay
+	case asksForDelay:
+		o.verdict, o.pause = delayed, a.delay
+		if a.delay <= d.spec.Retry.InPlace {
+			o.verdict = again
+		}
 	default:
-		o.verdict, o.pause = delayed, after.delay
+		o = d.afterFailure(f)
 	}
 	if d.stream {
 		o = o.onStream(d.spec.RequeuePause)
@@ -94,7 +127,7 @@ func (d *dispatcher) afterFailure(f failure) outcome {
 	o := outcome{failure: f, failed: true, tripped: d.breaker.failed()}
 	retry := d.spec.Retry
 	switch {
-	case d.work.Err() != nil: // it was told to stop, and may not have had a chance
+	case d.env.work.Err() != nil: // it was told to stop, and may not have had a chance
 		o.verdict = requeued
 	case o.tripped: // it may not be the message's fault
 		o.verdict = requeued

@@ -8,6 +8,14 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
+// overdueAge is when a warning is due: when four fifths of the broker's time have passed.
+func overdueAge(consumerTimeout time.Duration) time.Duration { return consumerTimeout / 5 * 4 }
+
+// overdueEvery is how often that is looked at.
+func overdueEvery(consumerTimeout time.Duration) time.Duration {
+	return max(consumerTimeout/20, time.Millisecond)
+}
+
 // warnOverdue tells when a handler has taken so long that the broker is about to close its channel
 // (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout).
 func (s *supervisor) warnOverdue() {
@@ -15,16 +23,16 @@ func (s *supervisor) warnOverdue() {
 		if sub.live == nil {
 			continue
 		}
-		oldest := sub.view.Load().acks.oldest()
-		if oldest == nil || oldest.DeliveryTag == sub.warned {
+		oldest, ok := sub.dispatch.oldest()
+		if !ok || oldest.Tag == sub.warned {
 			continue
 		}
-		if age := time.Since(oldest.ReceivedAt); age >= s.config.ConsumerTimeout/5*4 {
-			sub.warned = oldest.DeliveryTag
+		if age := time.Since(oldest.ReceivedAt); age >= overdueAge(s.config.ConsumerTimeout) {
+			sub.warned = oldest.Tag
 			s.record(fsm.KindNote, NoteOverdue, Evidence{
 				Queue: oldest.Queue, Scope: string(broker.ScopeSubscription), Class: string(broker.Precondition),
 				Note: fmt.Sprintf("delivery tag %d has been unacknowledged for %v; at %v RabbitMQ closes its channel (consumer_timeout)",
-					oldest.DeliveryTag, roughly(age), s.config.ConsumerTimeout),
+					oldest.Tag, roughly(age), s.config.ConsumerTimeout),
 			})
 		}
 	}

@@ -41,7 +41,7 @@ func TestRepublishWithRabbitMQ(t *testing.T) {
 				if n := Attempts(d); n != round-1 {
 					t.Errorf("round %d: %d attempts before", round, n)
 				}
-				why := failure{err: fmt.Errorf("round %d: %w", round, errHandler), attempts: round, first: firstTime.Add(time.Duration(round) * time.Hour)}
+				why := failure{reason: fmt.Sprintf("round %d: %v", round, errHandler), attempts: round, first: firstTime.Add(time.Duration(round) * time.Hour)}
 				why.last = why.first
 				if err := l.r.delay(ctx, d, 20*time.Millisecond, why); err != nil {
 					t.Fatal(err)
@@ -54,7 +54,7 @@ func TestRepublishWithRabbitMQ(t *testing.T) {
 			if n := Attempts(d); n != 3 {
 				t.Errorf("at last: %d attempts", n)
 			}
-			if err := l.r.park(ctx, d, l.parked, failure{err: errHandler, attempts: 4, first: secondTime, last: secondTime}); err != nil {
+			if err := l.r.park(ctx, d, l.parked, failure{reason: errHandler.Error(), attempts: 4, first: secondTime, last: secondTime}); err != nil {
 				t.Fatal(err)
 			}
 			if err := l.work.Ack(d.DeliveryTag); err != nil {

@@ -45,7 +45,7 @@ var (
 	errHandler = errors.New("no such customer")
 	firstTime  = time.Unix(1_000_000_000, 0)
 	secondTime = firstTime.Add(time.Hour)
-	itFailed   = failure{err: errHandler, attempts: 1, first: firstTime, last: firstTime}
+	itFailed   = failure{reason: errHandler.Error(), attempts: 1, first: firstTime, last: firstTime}
 )
 
 func delivered(body string) *Delivery {
@@ -116,7 +116,7 @@ func TestRepublishedMessage(t *testing.T) {
 	// It comes back from the delay queue, and fails again.
 	back := &Delivery{Body: []byte("x"), Queue: "work", RoutingKey: "work", Headers: maps.Clone(first.Headers)}
 	back.Headers["x-death"] = death
-	second := r.message(back, failure{err: errors.New("again"), attempts: 2, first: secondTime, last: secondTime})
+	second := r.message(back, failure{reason: "again", attempts: 2, first: secondTime, last: secondTime})
 	headers[HeaderAttempts], headers[HeaderError], headers[HeaderLastFailed] = int64(2), "again", secondTime
 	if want := (broker.Message{Body: []byte("x"), Headers: headers, NoTimestamp: true}); !reflect.DeepEqual(second, want) {
 		t.Errorf("got %+v\nwant %+v", second, want)

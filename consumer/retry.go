@@ -54,9 +54,9 @@ const DefaultAttempts = 4
 
 func (r Retry) withDefaults(s Subscription) Retry {
 	r.Attempts = or(r.Attempts, DefaultAttempts)
-	r.Backoff.Initial = or(r.Backoff.Initial, 200*time.Millisecond)
-	r.Backoff.Max = or(r.Backoff.Max, max(5*time.Second, r.Backoff.Initial))
-	r.InPlace = or(r.InPlace, 5*time.Second)
+	r.Backoff.Initial = or(r.Backoff.Initial, defaultRetryInitial)
+	r.Backoff.Max = or(r.Backoff.Max, max(defaultRetryMax, r.Backoff.Initial))
+	r.InPlace = or(r.InPlace, defaultInPlace)
 	if r.Poison == "" {
 		r.Poison = Park
 		switch {

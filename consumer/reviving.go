@@ -58,7 +58,7 @@ func (s *supervisor) begin() {
 				retire()
 			}
 			for _, i := range wanted { // only now, since handlers went on meanwhile
-				intakes[i].StreamOffset = subscriptions[i].offset()
+				intakes[i].StreamOffset = subscriptions[i].dispatch.offset()
 			}
 			o.consumers, o.failures = consume(ctx, o.session, wanted, intakes)
 		}
@@ -73,7 +73,7 @@ func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) {
 	flushed := make(chan struct{})
 	go func() { // Commit may hang, and must not keep anybody from being revived
 		defer close(flushed)
-		sub.flush()
+		sub.dispatch.flush()
 	}()
 	select {
 	case <-flushed:
@@ -122,7 +122,9 @@ func (o attempted) apply(s *supervisor) error {
 	}
 	for _, c := range confirmed { // the event comes first, then the deliveries
 		sub := s.subscriptions[c.Index()]
-		sub.change(func(v *view) { v.paused = sub.applied.Paused })
+		if !sub.applied.Paused {
+			sub.dispatch.resume()
+		}
 		s.steer(sub) // it may have been changed meanwhile
 	}
 	return nil

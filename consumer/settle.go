@@ -8,51 +8,51 @@ import (
 )
 
 // settle tells the broker the outcome.
-func (d *dispatcher) settle(j job, o outcome) {
-	source := j.acks.source
+func (d *dispatcher) settle(c *channel, tag uint64, o outcome) {
+	counts := d.env.counts
 	switch o.verdict {
 	case handled:
-		j.acks.finish(j.Delivery)
+		c.acks.Finish(tag)
 	case rejected:
-		d.alone(j, func(tag uint64) error { return source.Reject(tag, false) }, &d.counts.rejected)
+		count(&counts.rejected, c.acks.Reject(tag, false))
 	case passedOver:
-		d.alone(j, source.Ack, &d.counts.rejected)
+		count(&counts.rejected, c.acks.Ack(tag))
 	case delayed:
-		d.move(j, o, &d.counts.delayed)
+		d.move(c, tag, o, &counts.delayed)
 	case parked:
-		d.move(j, o, &d.counts.parked)
+		d.move(c, tag, o, &counts.parked)
 	default:
-		d.requeue(j, o)
+		d.requeue(c, tag, o)
+	}
+}
+
+// count counts what was sent.
+func count(n *atomic.Uint64, err error) {
+	if err == nil {
+		n.Add(1)
 	}
 }
 
 // move publishes the message into another queue and then acknowledges it. What cannot be moved goes back.
-func (d *dispatcher) move(j job, o outcome, count *atomic.Uint64) {
-	if d.republish(j, o) {
-		d.alone(j, j.acks.source.Ack, count)
+func (d *dispatcher) move(c *channel, tag uint64, o outcome, moved *atomic.Uint64) {
+	if d.republish(c, o) {
+		count(moved, c.acks.Ack(tag))
 		return
 	}
-	d.requeue(j, o)
+	d.requeue(c, tag, o)
 }
 
 // requeue gives a message back, after a pause. A quorum queue counts a reject towards its delivery limit,
 // and from RabbitMQ 4.3 on no nack: that is for what was not the message's fault.
-func (d *dispatcher) requeue(j job, o outcome) {
-	d.wait(j, d.spec.RequeuePause)
-	source := j.acks.source
+func (d *dispatcher) requeue(c *channel, tag uint64, o outcome) {
+	d.linger(c, d.spec.RequeuePause)
+	requeued := &d.env.counts.requeued
 	switch {
 	case d.stream: // which keeps it, and is read from there the next time
-	case o.verdict == putBack && d.work.Err() == nil:
-		d.alone(j, func(tag uint64) error { return source.Reject(tag, true) }, &d.counts.requeued)
+	case o.verdict == putBack && d.env.work.Err() == nil:
+		count(requeued, c.acks.Reject(tag, true))
 	default:
-		d.alone(j, source.Nack, &d.counts.requeued)
-	}
-}
-
-// alone settles one delivery, and counts that.
-func (d *dispatcher) alone(j job, settle func(deliveryTag uint64) error, count *atomic.Uint64) {
-	if j.acks.alone(j.Delivery, settle) == nil {
-		count.Add(1)
+		count(requeued, c.acks.Nack(tag))
 	}
 }
 
@@ -61,8 +61,8 @@ const republishTimeout = 30 * time.Second
 
 // republish publishes the message again, and keeps trying: to put it back each time would use up a quorum
 // queue's delivery limit. It returns false if the channel is gone, or the consumer stops or pauses.
-func (d *dispatcher) republish(j job, o outcome) bool {
-	for !j.acks.lost() { // else it comes again, and would be there twice
+func (d *dispatcher) republish(c *channel, o outcome) bool {
+	for !c.lost() { // else it comes again, and would be there twice
 		err := d.tryRepublish(o)
 		if err == nil {
 			return true
@@ -71,11 +71,11 @@ func (d *dispatcher) republish(j job, o outcome) bool {
 		if never {
 			then = "it goes back to the queue"
 		}
-		if !j.acks.lost() {
-			d.about(d.logger.Error(), j.Delivery).Err(err).
+		if !c.lost() {
+			d.about(d.env.logger.Error(), o.failure.delivery).Err(err).
 				Msgf("the message could not be %s; %s in %v", o.verdict, then, d.spec.RequeuePause)
 		}
-		if never || !d.wait(j, d.spec.RequeuePause) {
+		if never || !d.linger(c, d.spec.RequeuePause) {
 			break
 		}
 	}
@@ -83,10 +83,10 @@ func (d *dispatcher) republish(j job, o outcome) bool {
 }
 
 func (d *dispatcher) tryRepublish(o outcome) error {
-	ctx, cancel := context.WithTimeout(d.work, republishTimeout)
+	ctx, cancel := context.WithTimeout(d.env.work, republishTimeout)
 	defer cancel()
 	if o.verdict == delayed {
-		return d.outbox.delay(ctx, o.failure.delivery, o.pause, o.failure)
+		return d.env.outbox.delay(ctx, o.failure.delivery, o.pause, o.failure)
 	}
-	return d.outbox.park(ctx, o.failure.delivery, d.spec.Retry.ParkingQueue, o.failure)
+	return d.env.outbox.park(ctx, o.failure.delivery, d.spec.Retry.ParkingQueue, o.failure)
 }

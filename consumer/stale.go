@@ -1,9 +1,11 @@
 package consumer
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/everhop/everhop/consumer/internal/ack"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -19,40 +21,36 @@ type Stale struct {
 }
 
 // staleOutcomes counts what could not be sent, and tells the supervisor and the caller.
-func (d *dispatcher) staleOutcomes(deliveries []*Delivery, why error) {
-	if d.ended.Load() {
+func (d *dispatcher) staleOutcomes(items []ack.Item, why error) {
+	if d.calls.hasEnded() {
 		return
 	}
-	d.counts.stale.Add(uint64(len(deliveries)))
-	first, last := deliveries[0], deliveries[len(deliveries)-1]
-	note := fmt.Sprintf("outcome of delivery tag %d dropped", first.DeliveryTag)
-	if len(deliveries) > 1 {
-		note = fmt.Sprintf("%d outcomes of delivery tags %d to %d dropped", len(deliveries), first.DeliveryTag, last.DeliveryTag)
+	d.env.counts.stale.Add(uint64(len(items)))
+	first, last := items[0], items[len(items)-1]
+	note := fmt.Sprintf("outcome of delivery tag %d dropped", first.Tag)
+	if len(items) > 1 {
+		note = fmt.Sprintf("%d outcomes of delivery tags %d to %d dropped", len(items), first.Tag, last.Tag)
 	}
-	d.dropped(Evidence{Generation: first.Generation, Queue: first.Queue, Error: why.Error(), Note: note})
-	if d.onStale == nil {
+	d.env.dropped(Evidence{Generation: first.Generation, Queue: first.Queue, Error: why.Error(), Note: note})
+	if d.env.onStale == nil {
 		return
 	}
-	for _, delivery := range deliveries {
-		d.tellStale(delivery)
+	for _, i := range items {
+		d.tellStale(Stale{
+			Queue: i.Queue, MessageID: i.MessageID, DeliveryTag: i.Tag, Generation: i.Generation, Age: time.Since(i.ReceivedAt),
+		})
 	}
 }
 
-func (d *dispatcher) tellStale(delivery *Delivery) {
-	d.telling.RLock()
-	defer d.telling.RUnlock()
-	if d.ended.Load() {
-		return
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			d.about(d.logger.Error(), delivery).Msgf("OnStale panicked: %v", r)
-		}
-	}()
-	d.onStale(Stale{
-		Queue: delivery.Queue, MessageID: delivery.MessageID, DeliveryTag: delivery.DeliveryTag,
-		Generation: delivery.Generation, Age: time.Since(delivery.ReceivedAt),
+func (d *dispatcher) tellStale(s Stale) {
+	err := d.calls.call(func() error {
+		d.env.onStale(s)
+		return nil
 	})
+	if err != nil && !errors.Is(err, errEnded) {
+		d.env.logger.Error().Err(err).Str(FieldQueue, s.Queue).Uint64(FieldGeneration, s.Generation).
+			Uint64("delivery_tag", s.DeliveryTag).Str("message_id", s.MessageID).Msg("OnStale did not return")
+	}
 }
 
 // staleOutcome says that a handler finished after its delivery's channel was gone.

@@ -9,7 +9,7 @@ import (
 
 // intake is how the subscription is to be consumed now.
 func (sub *subscription) intake() broker.Intake {
-	return broker.Intake{Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.offset()}
+	return broker.Intake{Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.dispatch.offset()}
 }
 
 // asWanted tells whether it is consumed so. What a paused one's prefetch is does not matter.
@@ -26,13 +26,13 @@ func (s *supervisor) steer(sub *subscription) {
 		return
 	}
 	sub.steered = true
-	if want.Paused || sub.stream {
-		sub.change(func(v *view) { v.paused = true })
+	if want.Paused || sub.dispatch.stream {
+		sub.dispatch.pause()
 	}
-	session, acks := s.session, sub.view.Load().acks
+	session := s.session
 	o := steered{sub: sub, live: sub.live, is: sub.live, was: sub.applied, intake: want}
 	s.background.Go(func() {
-		o.carryOut(session, acks)
+		o.carryOut(session)
 		s.post(o)
 	})
 }
@@ -48,17 +48,17 @@ type steered struct {
 }
 
 // carryOut asks the broker for the change. It runs beside the supervisor.
-func (o *steered) carryOut(session *broker.Session, acks *acknowledger) {
+func (o *steered) carryOut(session *broker.Session) {
 	ctx := context.Background()
 	if o.err = o.live.Cancel(ctx); o.err != nil {
 		return
 	}
 	switch {
 	case o.intake.Paused:
-		o.givenBack = o.sub.giveBackRest(acks)
-	case o.sub.stream: // a new channel begins with what was not handled by now
+		o.givenBack = o.sub.dispatch.giveBack(o.live)
+	case o.sub.dispatch.stream: // a new channel begins with what was not handled by now
 		_ = o.live.Close(ctx)
-		o.intake.StreamOffset = acks.offset(o.intake.StreamOffset)
+		o.intake.StreamOffset = o.sub.dispatch.offset()
 		o.is, o.err = session.Consume(ctx, o.live.Index(), o.intake)
 	default:
 		o.err = o.live.Resume(ctx, o.intake)
@@ -98,9 +98,9 @@ func (o steered) takeOver(s *supervisor) error {
 		}
 	}
 	sub.applied = o.intake
-	sub.view.Load().acks.fit(o.intake.Prefetch)
+	sub.dispatch.fit(o.intake.Prefetch)
 	if !o.intake.Paused { // look for deliveries again
-		sub.change(func(v *view) { v.paused = false })
+		sub.dispatch.resume()
 	}
 	name, e := o.note()
 	s.noteOf(sub, name, e)

@@ -26,26 +26,3 @@ func (o outcome) onStream(pause time.Duration) outcome {
 	}
 	return o
 }
-
-// offset is where a stream goes on after this channel, which began at from: behind everything that was
-// handled up to. nil means where the subscription says, and 0 is an offset like any other.
-func (a *acknowledger) offset(from *int64) *int64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch last := a.tracker.last; {
-	case last != nil:
-		behind := last.StreamOffset + 1
-		return &behind
-	case from == nil: // nothing was handled, but perhaps something came
-		return a.first
-	}
-	return from
-}
-
-// offset is where to go on with a stream now, in the same terms.
-func (sub *subscription) offset() *int64 {
-	if a := sub.view.Load().acks; a != nil && sub.stream {
-		return a.offset(sub.from)
-	}
-	return sub.from
-}

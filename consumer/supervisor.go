@@ -61,7 +61,9 @@ type supervisor struct {
 
 // subscription is what the supervisor knows of one of them.
 type subscription struct {
-	*dispatcher
+	spec     Subscription
+	dispatch *dispatcher
+
 	live    *broker.Consumer // nil: to be revived
 	since   time.Time        // live is there
 	retired *broker.Consumer // lost, and its channel is still to be closed
@@ -74,15 +76,13 @@ type subscription struct {
 	applied  broker.Intake
 	steered  bool   // live is being changed
 	warned   uint64 // the delivery tag of the last warning about consumer_timeout
-	from     *int64 // where in a stream live began; nil: where the subscription says
 }
 
 // adopt takes over a consumer that the broker has confirmed. Its deliveries wait until that is
 // committed.
 func (sub *subscription) adopt(c *broker.Consumer, in broker.Intake) {
 	sub.live, sub.since, sub.applied, sub.warned = c, time.Now(), in, 0 // delivery tags begin anew
-	sub.from = sub.offset()
-	sub.attach(c, in.Prefetch)
+	sub.dispatch.attach(c, in.Prefetch)
 }
 
 // observation is what happened elsewhere; apply runs on the supervisor.
@@ -99,7 +99,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		counts:   &c.counts,
 		inbox:    c.inbox,
 		clock:    newClock(),
-		overdue:  time.NewTicker(max(c.config.ConsumerTimeout/20, time.Millisecond)),
+		overdue:  time.NewTicker(overdueEvery(c.config.ConsumerTimeout)),
 		schedule: schedule{backoff: c.config.Backoff},
 		soft:     c.soft,
 		hard:     c.hard,
@@ -108,8 +108,8 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 	s.work, s.cancelWork = context.WithCancel(ctx)
 	s.republisher = newRepublisher(c.plan, c.config.Logger)
 	for _, spec := range c.config.Subscriptions {
-		sub := &subscription{prefetch: spec.Prefetch}
-		sub.dispatcher = newDispatcher(spec, shared{
+		sub := &subscription{spec: spec, prefetch: spec.Prefetch}
+		sub.dispatch = newDispatcher(spec, environment{
 			counts:  &c.counts,
 			logger:  c.config.Logger,
 			work:    s.work,
@@ -125,7 +125,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 
 func (s *supervisor) run() error {
 	for _, sub := range s.subscriptions {
-		sub.start()
+		sub.dispatch.start()
 	}
 	err := s.fire(Connect, Evidence{})
 	if err == nil {

@@ -40,7 +40,7 @@ func bare(t *testing.T, urls ...string) (*supervisor, *broker.Session) {
 	t.Cleanup(func() {
 		close(s.gone)
 		for _, sub := range s.subscriptions {
-			sub.stop()
+			sub.dispatch.stop()
 		}
 		session.Abort()
 		s.background.Wait()

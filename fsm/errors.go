@@ -18,7 +18,7 @@ var (
 
 	// ErrNotRecordable is returned by Record for a kind that it does not take, and for
 	// a note or a stale event without a name.
-	ErrNotRecordable = errors.New("fsm: kind is not recordable")
+	ErrNotRecordable = errors.New("fsm: not recordable")
 
 	// ErrClosed is returned by Fire and Record after Close.
 	ErrClosed = errors.New("fsm: machine is closed")

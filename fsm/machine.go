@@ -132,7 +132,7 @@ func (m *Machine) Fire(trigger Trigger, why Evidence) (Event, error) {
 // is missing, else as for Fire.
 func (m *Machine) Record(kind Kind, name string, why Evidence) (Event, error) {
 	if !kind.recordable() {
-		return Event{}, fmt.Errorf("%w: %q", ErrNotRecordable, kind)
+		return Event{}, fmt.Errorf("%w: a %q event", ErrNotRecordable, kind)
 	}
 	if name == "" && kind != KindBoot {
 		return Event{}, fmt.Errorf("%w: a %s without a name", ErrNotRecordable, kind)

@@ -130,14 +130,14 @@ func (h *virtualHost) readArguments(queue string, d declaration) (limits, error)
 	l := limits{ttl: noTTL, maxLength: unlimited, deliveryLimit: unlimited}
 	for name := range d.arguments {
 		if !slices.ContainsFunc(arguments, func(a argument) bool { return a.name == name }) {
-			return l, refuse(540, "brokertest knows no argument '%s' of queue.declare", name)
+			return l, refuse(notImplemented, "brokertest knows no argument '%s' of queue.declare", name)
 		}
 	}
 	if d.arguments["x-queue-type"] == "stream" {
-		return l, refuse(540, "brokertest has no streams")
+		return l, refuse(notImplemented, "brokertest has no streams")
 	}
 	invalid := func(a argument, format string, args ...any) error {
-		return refuse(406, "invalid arg '%s' for queue '%s' in vhost '%s'"+format, append([]any{a.name, queue, h.name}, args...)...)
+		return refuse(preconditionFailed, "invalid arg '%s' for queue '%s' in vhost '%s'"+format, append([]any{a.name, queue, h.name}, args...)...)
 	}
 	for _, a := range arguments {
 		value, given := d.arguments[a.name]
@@ -149,13 +149,13 @@ func (h *virtualHost) readArguments(queue string, d declaration) (limits, error)
 		}
 		if problem := a.read(&l, value); problem != "" {
 			if a.name == "x-dead-letter-exchange" { // the one with words of its own
-				return l, refuse(406, "invalid type '%s' for arg '%s' in queue '%s' in vhost '%s'", typeName(value), a.name, queue, h.name)
+				return l, refuse(preconditionFailed, "invalid type '%s' for arg '%s' in queue '%s' in vhost '%s'", typeName(value), a.name, queue, h.name)
 			}
 			return l, invalid(a, ": %s", problem)
 		}
 	}
 	if property := l.notForQuorum(d); property != "" {
-		return l, refuse(406, "invalid property '%s' for queue '%s' in vhost '%s'", property, queue, h.name)
+		return l, refuse(preconditionFailed, "invalid property '%s' for queue '%s' in vhost '%s'", property, queue, h.name)
 	}
 	return l, nil
 }

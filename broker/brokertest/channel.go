@@ -53,10 +53,10 @@ func (ch *channel) take(m wire.Method) error {
 	}
 	switch m := m.(type) {
 	case *wire.ChannelOpen:
-		return refuse(504, "second 'channel.open' seen")
+		return refuse(channelError, "second 'channel.open' seen")
 	case *wire.ChannelFlow:
 		if !m.Active {
-			return refuse(540, "active=false")
+			return refuse(notImplemented, "active=false")
 		}
 		ch.send(&wire.ChannelFlowOK{Active: true})
 		return nil
@@ -109,9 +109,9 @@ func (ch *channel) take(m wire.Method) error {
 		ch.send(&wire.AccessRequestOK{Ticket: 1})
 		return nil
 	case *wire.TxSelect, *wire.TxCommit, *wire.TxRollback:
-		return refuse(540, "brokertest has no %s", wire.Name(m))
+		return refuse(notImplemented, "brokertest has no %s", wire.Name(m))
 	}
-	return refuse(503, "unimplemented method")
+	return refuse(commandInvalid, "unimplemented method")
 }
 
 func (ch *channel) host() *virtualHost { return ch.connection.host }
@@ -172,7 +172,7 @@ func (ch *channel) feed() {
 // qos sets the prefetch, for consumers to come or, global, of all of the channel's together.
 func (ch *channel) qos(m *wire.BasicQos) error {
 	if m.PrefetchSize != 0 {
-		return refuse(540, "prefetch_size!=0 (%d)", m.PrefetchSize)
+		return refuse(notImplemented, "prefetch_size!=0 (%d)", m.PrefetchSize)
 	}
 	if m.Global {
 		ch.shared = int(m.PrefetchCount)

@@ -220,8 +220,8 @@ func (c *connection) greet(header [8]byte) (more bool) {
 	if c.stage != waitHeader { // a fault came first: at most close-ok is wanted
 		return c.stage == closing
 	}
-	if header != [8]byte{'A', 'M', 'Q', 'P', 0, 0, 9, 1} {
-		c.out.add(func(b []byte) []byte { return append(b, "AMQP\x00\x00\x09\x01"...) })
+	if string(header[:]) != wire.ProtocolHeader {
+		c.out.add(func(b []byte) []byte { return append(b, wire.ProtocolHeader...) })
 		c.out.finish()
 		return false
 	}
@@ -247,9 +247,9 @@ func (c *connection) take(f wire.Frame) (more bool) {
 	if f.Type == wire.FrameHeartbeat {
 		switch {
 		case len(f.Payload) > 0:
-			return c.failed(nil, 0, 0, refuse(501, "a heartbeat with a payload"))
+			return c.failed(nil, 0, 0, refuse(frameError, "a heartbeat with a payload"))
 		case f.Channel != 0:
-			return c.failed(nil, 0, 0, refuse(505, "a heartbeat on channel %d", f.Channel))
+			return c.failed(nil, 0, 0, refuse(unexpectedFrame, "a heartbeat on channel %d", f.Channel))
 		}
 		return true
 	}
@@ -257,18 +257,18 @@ func (c *connection) take(f wire.Frame) (more bool) {
 	if f.Type != wire.FrameMethod {
 		switch {
 		case ch != nil && ch.incoming != nil:
-			return c.failed(ch, 60, 40, ch.content(f))
+			return c.failed(ch, basicClass, publishMethod, ch.content(f))
 		case c.stage == closing, ch != nil && (ch.closing || ch.dropping):
 			return true
 		}
-		return c.failed(nil, 0, 0, refuse(505, "expected method frame, got non method frame instead"))
+		return c.failed(nil, 0, 0, refuse(unexpectedFrame, "expected method frame, got non method frame instead"))
 	}
 	m, err := wire.ParseMethod(f.Payload)
 	if err != nil {
 		return c.failed(nil, 0, 0, unreadable(err))
 	}
 	class, method := wire.ID(m)
-	c.server.seen.method(c, f.Channel, m, false)
+	c.server.seen.counts[wire.Name(m)]++
 	instead := c.server.injections.method(c, f.Channel, m)
 	if ch != nil {
 		_, publish := m.(*wire.BasicPublish)
@@ -289,21 +289,21 @@ func (c *connection) dispatch(ch *channel, id uint16, m wire.Method) error {
 		if c.stage == closing {
 			return nil
 		}
-		return refuse(503, "a channel's method before connection.open")
+		return refuse(commandInvalid, "a channel's method before connection.open")
 	}
 	if ch != nil {
 		return ch.take(m)
 	}
 	if _, ok := m.(*wire.ChannelOpen); ok {
 		if most := int(c.channelMax); len(c.channels) >= most {
-			c.close(refuse(530, "number of channels opened (%d) has reached the negotiated channel_max (%d)", most, most), 0, 0)
+			c.close(refuse(notAllowed, "number of channels opened (%d) has reached the negotiated channel_max (%d)", most, most), 0, 0)
 			return nil
 		}
 		c.channels[id] = newChannel(c, id)
 		c.send(id, &wire.ChannelOpenOK{})
 		return nil
 	}
-	return refuse(504, "expected 'channel.open'")
+	return refuse(channelError, "expected 'channel.open'")
 }
 
 // failed tells the client what was wrong, on the scope that it is about.
@@ -328,7 +328,7 @@ func (c *connection) malformed(err *wire.FrameError) (more bool) {
 	c.server.mu.Lock()
 	defer c.server.unlock()
 	if c.stage == opened {
-		c.close(refuse(501, "%v", err), 0, 0)
+		c.close(refuse(frameError, "%v", err), 0, 0)
 	} else {
 		c.out.finish()
 	}
@@ -348,7 +348,7 @@ func (c *connection) close(r *reply, class, method uint16) {
 
 // send queues a method for the client.
 func (c *connection) send(channel uint16, m wire.Method) {
-	c.server.seen.method(c, channel, m, true)
+	c.server.seen.counts[wire.Name(m)]++
 	if c.server.injections.method(c, channel, m) {
 		return
 	}
@@ -359,7 +359,7 @@ func (c *connection) send(channel uint16, m wire.Method) {
 
 // sendContent queues a method and the message that goes with it.
 func (c *connection) sendContent(channel uint16, m wire.Method, msg *message, properties wire.Properties) {
-	c.server.seen.method(c, channel, m, true)
+	c.server.seen.counts[wire.Name(m)]++
 	if c.server.injections.method(c, channel, m) {
 		return
 	}
@@ -374,7 +374,7 @@ func unreadable(err error) error {
 	if errors.As(err, &unknown) {
 		return errUnknownMethod
 	}
-	return refuse(501, "%v", err)
+	return refuse(frameError, "%v", err)
 }
 
 // errUnknownMethod is answered as RabbitMQ answers it: the socket is closed at once.

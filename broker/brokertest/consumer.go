@@ -55,7 +55,7 @@ func (c *consumer) cancelled() {
 
 func (ch *channel) consume(m *wire.BasicConsume) error {
 	if m.Queue == "amq.rabbitmq.reply-to" {
-		return refuse(540, "brokertest has no direct reply-to")
+		return refuse(notImplemented, "brokertest has no direct reply-to")
 	}
 	q, err := ch.access(m.Queue)
 	if err != nil {
@@ -65,14 +65,14 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 		m.ConsumerTag = "amq.ctag-" + random()
 	}
 	if ch.consumers[m.ConsumerTag] != nil {
-		return refuse(530, "attempt to reuse consumer tag '%s'", m.ConsumerTag)
+		return refuse(notAllowed, "attempt to reuse consumer tag '%s'", m.ConsumerTag)
 	}
 	if q.quorum && ch.shared > 0 {
-		return refuse(540, "queue '%s' in vhost '%s' does not support global qos", q.name, q.host.name)
+		return refuse(notImplemented, "queue '%s' in vhost '%s' does not support global qos", q.name, q.host.name)
 	}
 	inUse := len(q.consumers) > 0 && !q.quorum // RabbitMQ 3.10 does not enforce it there
 	if inUse && (m.Exclusive || q.consumers[0].exclusive) || m.Exclusive && q.singleActive {
-		return refuse(403, "queue '%s' in vhost '%s' in exclusive use", q.name, q.host.name)
+		return refuse(accessRefused, "queue '%s' in vhost '%s' in exclusive use", q.name, q.host.name)
 	}
 	c := &consumer{
 		tag: m.ConsumerTag, channel: ch, queue: q,
@@ -80,11 +80,11 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	}
 	for name, value := range m.Arguments {
 		if name != "x-priority" {
-			return refuse(540, "brokertest knows no argument '%s' of basic.consume", name)
+			return refuse(notImplemented, "brokertest knows no argument '%s' of basic.consume", name)
 		}
 		priority, ok := integer(value)
 		if !ok {
-			return refuse(406, "invalid arg 'x-priority' for queue '%s' in vhost '%s': \"expected integer, got %s\"",
+			return refuse(preconditionFailed, "invalid arg 'x-priority' for queue '%s' in vhost '%s': \"expected integer, got %s\"",
 				q.name, q.host.name, typeName(value))
 		}
 		c.priority = priority
@@ -116,7 +116,7 @@ func (ch *channel) get(m *wire.BasicGet) error {
 		return err
 	}
 	if q.quorum && q.singleActive {
-		return refuse(405, "cannot obtain access to locked queue '%s' in vhost '%s'. basic.get operations are not "+
+		return refuse(resourceLocked, "cannot obtain access to locked queue '%s' in vhost '%s'. basic.get operations are not "+
 			"supported by quorum queues with single active consumer", q.name, q.host.name)
 	}
 	q.renew()

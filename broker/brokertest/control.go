@@ -54,7 +54,7 @@ func StopApp() Fault {
 			if c.stage < opened {
 				c.hangUp()
 			} else {
-				c.close(refuse(320, "broker forced connection closure with reason 'shutdown'"), 0, 0)
+				c.close(refuse(connectionForced, "broker forced connection closure with reason 'shutdown'"), 0, 0)
 			}
 		}
 		for _, host := range s.hosts {
@@ -98,8 +98,8 @@ func DeleteQueue(name string) Fault {
 // RabbitMQ would refuse, without a name, with an argument of a type that AMQP does not have (uint64 and
 // time.Duration are such), and when the server is closed.
 func (s *Server) DeclareQueue(name string, arguments map[string]any) error {
-	if name == "" || len(name) > 255 {
-		return fmt.Errorf("brokertest: declare: a queue's name has 1 to 255 bytes, and this %d", len(name))
+	if name == "" || len(name) > wire.MaxShortString {
+		return fmt.Errorf("brokertest: declare: a queue's name has 1 to %d bytes, and this %d", wire.MaxShortString, len(name))
 	}
 	if err := wire.Validate(arguments); err != nil {
 		return fmt.Errorf("brokertest: declare %s: %w", name, err)

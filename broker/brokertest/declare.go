@@ -29,7 +29,7 @@ func (ch *channel) named(name string) (string, error) {
 		return name, nil
 	}
 	if ch.lastQueue == "" {
-		return "", refuse(404, "no previously declared queue")
+		return "", refuse(notFound, "no previously declared queue")
 	}
 	return ch.lastQueue, nil
 }
@@ -46,7 +46,7 @@ func (ch *channel) queue(name string) (*queue, error) {
 }
 
 func (q *queue) locked() error {
-	return refuse(405, "cannot obtain exclusive access to locked queue '%s' in vhost '%s'. It could be originally "+
+	return refuse(resourceLocked, "cannot obtain exclusive access to locked queue '%s' in vhost '%s'. It could be originally "+
 		"declared on another connection or the exclusive property value does not match that of the original declaration.",
 		q.name, q.host.name)
 }
@@ -89,7 +89,7 @@ func (h *virtualHost) declare(name string, d declaration) (*queue, error) {
 		return nil, there.locked()
 	}
 	if strings.HasPrefix(name, "amq.") {
-		return nil, refuse(403, "queue name '%s' contains reserved prefix 'amq.*'", name)
+		return nil, refuse(accessRefused, "queue name '%s' contains reserved prefix 'amq.*'", name)
 	}
 	return h.obtain(name, d)
 }
@@ -119,7 +119,7 @@ func random() string {
 // equivalent tells how d differs from what the queue was declared with.
 func (q *queue) equivalent(d declaration) error {
 	differs := func(argument, format string, args ...any) error {
-		return refuse(406, "inequivalent arg '%s' for queue '%s' in vhost '%s': "+format,
+		return refuse(preconditionFailed, "inequivalent arg '%s' for queue '%s' in vhost '%s': "+format,
 			append([]any{argument, q.name, q.host.name}, args...)...)
 	}
 	switch {
@@ -168,9 +168,9 @@ func (ch *channel) deleteQueue(m *wire.QueueDelete) error {
 		case err != nil:
 			return err
 		case m.IfUnused && len(q.consumers) > 0:
-			return refuse(406, "queue '%s' in vhost '%s' in use", q.name, q.host.name)
+			return refuse(preconditionFailed, "queue '%s' in vhost '%s' in use", q.name, q.host.name)
 		case m.IfEmpty && q.ready.Len() > 0:
-			return refuse(406, "queue '%s' in vhost '%s' not empty", q.name, q.host.name)
+			return refuse(preconditionFailed, "queue '%s' in vhost '%s' not empty", q.name, q.host.name)
 		}
 		count = uint32(q.ready.Len())
 		q.delete()

@@ -84,7 +84,7 @@ func (ds *deliveries) closed(taken []*delivery) {
 func (ch *channel) settle(m wire.Method, tag uint64, multiple, requeue bool, outcome func(*delivery)) error {
 	taken, known := ch.unacked.takeOut(tag, multiple)
 	if !known {
-		return refuse(406, "unknown delivery tag %d", tag)
+		return refuse(preconditionFailed, "unknown delivery tag %d", tag)
 	}
 	ch.connection.server.seen.settled(ch, m, multiple, requeue, taken)
 	for _, d := range taken {
@@ -127,7 +127,7 @@ func (ch *channel) reject(m wire.Method, tag uint64, multiple, requeue bool) err
 // recover redelivers everything that the channel has not settled.
 func (ch *channel) recover(requeue bool, answer wire.Method) error {
 	if !requeue {
-		return refuse(540, "requeue=false")
+		return refuse(notImplemented, "requeue=false")
 	}
 	for _, d := range ch.unacked.takeAll() {
 		d.requeue(true)

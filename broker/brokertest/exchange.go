@@ -49,7 +49,7 @@ func (x *exchange) delete() {
 	}
 }
 
-var errNotOnDefault = refuse(403, "operation not permitted on the default exchange")
+var errNotOnDefault = refuse(accessRefused, "operation not permitted on the default exchange")
 
 func (ch *channel) declareExchange(m *wire.ExchangeDeclare) error {
 	host := ch.host()
@@ -61,13 +61,13 @@ func (ch *channel) declareExchange(m *wire.ExchangeDeclare) error {
 		return host.missing("exchange", m.Exchange)
 	case !m.Passive:
 		if !slices.Contains([]string{"direct", "fanout", "topic", "headers"}, m.Type) {
-			return refuse(503, "invalid exchange type '%s'", m.Type)
+			return refuse(commandInvalid, "invalid exchange type '%s'", m.Type)
 		}
 		for name := range m.Arguments {
-			return refuse(540, "brokertest knows no argument '%s' of exchange.declare", name)
+			return refuse(notImplemented, "brokertest knows no argument '%s' of exchange.declare", name)
 		}
 		if x == nil && strings.HasPrefix(m.Exchange, "amq.") {
-			return refuse(403, "exchange name '%s' contains reserved prefix 'amq.*'", m.Exchange)
+			return refuse(accessRefused, "exchange name '%s' contains reserved prefix 'amq.*'", m.Exchange)
 		}
 		declared := &exchange{
 			host: host, name: m.Exchange, kind: m.Type,
@@ -86,7 +86,7 @@ func (ch *channel) declareExchange(m *wire.ExchangeDeclare) error {
 // equivalent tells how x differs from what is there already.
 func (x *exchange) equivalent(there *exchange) error {
 	differs := func(argument string, received, current any) error {
-		return refuse(406, "inequivalent arg '%s' for exchange '%s' in vhost '%s': received '%v' but current is '%v'",
+		return refuse(preconditionFailed, "inequivalent arg '%s' for exchange '%s' in vhost '%s': received '%v' but current is '%v'",
 			argument, x.name, x.host.name, received, current)
 	}
 	switch {
@@ -109,9 +109,9 @@ func (ch *channel) deleteExchange(m *wire.ExchangeDelete) error {
 	case m.Exchange == "":
 		return errNotOnDefault
 	case strings.HasPrefix(m.Exchange, "amq."):
-		return refuse(403, "deletion of system exchange '%s' in vhost '%s' not allowed", m.Exchange, host.name)
+		return refuse(accessRefused, "deletion of system exchange '%s' in vhost '%s' not allowed", m.Exchange, host.name)
 	case x != nil && m.IfUnused && len(x.bindings) > 0:
-		return refuse(406, "exchange '%s' in vhost '%s' in use", m.Exchange, host.name)
+		return refuse(preconditionFailed, "exchange '%s' in vhost '%s' in use", m.Exchange, host.name)
 	}
 	if x != nil {
 		x.delete()

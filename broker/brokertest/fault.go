@@ -85,7 +85,7 @@ func ConsumerTimeout() Fault {
 	return Fault{name: "ConsumerTimeout", connection: func(c *connection, channel uint16) (instead bool) {
 		for _, ch := range c.channelsInOrder() {
 			if len(ch.unacked.open) > 0 {
-				ch.close(refuse(406, "delivery acknowledgement on channel %d timed out. Timeout value used: 1800000 ms. "+
+				ch.close(refuse(preconditionFailed, "delivery acknowledgement on channel %d timed out. Timeout value used: 1800000 ms. "+
 					"This timeout value can be configured, see consumers doc guide to learn more", ch.id), 0, 0)
 				instead = instead || ch.id == channel
 			}

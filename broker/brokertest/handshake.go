@@ -76,7 +76,7 @@ func (c *connection) login(m *wire.ConnectionStartOK) error {
 	switch {
 	case ok && known && password == expected:
 	case ok && c.can("authentication_failure_close"):
-		c.close(refuse(403, "Login was refused using authentication mechanism %s. For details see the broker logfile.", m.Mechanism), 0, 0)
+		c.close(refuse(accessRefused, "Login was refused using authentication mechanism %s. For details see the broker logfile.", m.Mechanism), 0, 0)
 		return nil
 	default:
 		c.dropSilently()
@@ -132,7 +132,7 @@ func (c *connection) tune(m *wire.ConnectionTuneOK) error {
 func (c *connection) open(m *wire.ConnectionOpen) error {
 	host := c.server.hosts[m.VirtualHost]
 	if host == nil {
-		return refuse(530, "vhost %s not found", m.VirtualHost)
+		return refuse(notAllowed, "vhost %s not found", m.VirtualHost)
 	}
 	c.host = host
 	c.stage = opened
@@ -147,7 +147,7 @@ func (c *connection) administer(m wire.Method) error {
 		c.send(0, &wire.ConnectionUpdateSecretOK{})
 		return nil
 	}
-	return refuse(504, "unexpected method in connection state running")
+	return refuse(channelError, "unexpected method in connection state running")
 }
 
 // beat sends heartbeats and drops the client when it is silent, both as RabbitMQ does: what counts is the

@@ -90,15 +90,6 @@ func (s *Server) Connections() []ConnectionState {
 	return states
 }
 
-// Method is one that a client sent, or that was sent to it.
-type Method struct {
-	Time       time.Time
-	Connection int // its ID
-	Channel    uint16
-	Name       string // as in "basic.consume-ok"
-	ToClient   bool
-}
-
 // Settlement is a message that was acknowledged or rejected.
 type Settlement struct {
 	Time       time.Time
@@ -114,14 +105,16 @@ type Settlement struct {
 	Body       []byte // its first 256 bytes
 }
 
-// remembered is how many methods and settlements are kept; older ones are forgotten.
+// shown is how much of a body a settlement has.
+const shown = 256
+
+// remembered is how many settlements are kept; older ones are forgotten.
 const remembered = 1 << 14
 
 // history is what was seen. It is guarded by the server's mu.
 type history struct {
 	counts  map[string]int
 	frames  uint64
-	methods recent[Method]
 	settles recent[Settlement]
 }
 
@@ -135,25 +128,12 @@ func (s *Server) Count(method string) int {
 	return s.seen.counts[method]
 }
 
-// Methods are the last 16384 methods seen, the oldest one first.
-func (s *Server) Methods() []Method {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.seen.methods.list()
-}
-
 // Settlements are the last 16384 messages that were acknowledged or rejected, the oldest one first. Their
 // number grows no further than that: to count, ask Queue.
 func (s *Server) Settlements() []Settlement {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seen.settles.list()
-}
-
-func (h *history) method(c *connection, channel uint16, m wire.Method, toClient bool) {
-	name := wire.Name(m)
-	h.counts[name]++
-	h.methods.add(Method{Time: time.Now(), Connection: c.id, Channel: channel, Name: name, ToClient: toClient})
 }
 
 func (h *history) settled(ch *channel, m wire.Method, multiple, requeue bool, taken []*delivery) {
@@ -164,7 +144,7 @@ func (h *history) settled(ch *channel, m wire.Method, multiple, requeue bool, ta
 			Method: wire.Name(m), Frame: h.frames, Multiple: multiple, Requeue: requeue,
 			Queue: d.queue.name, Tag: d.tag,
 			MessageID: d.entry.properties.MessageID,
-			Body:      slices.Clone(d.entry.body[:min(len(d.entry.body), 256)]),
+			Body:      slices.Clone(d.entry.body[:min(len(d.entry.body), shown)]),
 		})
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
+// The delivery modes. What has another one is transient, too.
+const transient, persistent = 1, 2
+
 // Message is one in a queue: its body, and its properties under their names in AMQP.
 type Message struct {
 	Body    []byte
@@ -36,13 +39,13 @@ func (s *Server) PublishMessage(queue string, m Message) error {
 		return fmt.Errorf("brokertest: publish: %w", err)
 	}
 	properties := wire.Properties{
-		Headers: headers, DeliveryMode: 2, Priority: m.Priority, Timestamp: m.Timestamp,
+		Headers: headers, DeliveryMode: persistent, Priority: m.Priority, Timestamp: m.Timestamp,
 		ContentType: m.ContentType, ContentEncoding: m.ContentEncoding,
 		CorrelationID: m.CorrelationID, ReplyTo: m.ReplyTo, Expiration: m.Expiration, MessageID: m.MessageID,
 		Type: m.Type, UserID: m.UserID, AppID: m.AppID,
 	}
 	if m.Transient {
-		properties.DeliveryMode = 1
+		properties.DeliveryMode = transient
 	}
 	return s.put(queue, &message{key: queue, properties: properties, body: slices.Clone(m.Body), ttl: ttl})
 }
@@ -52,7 +55,7 @@ func (s *Server) PublishMessage(queue string, m Message) error {
 func (s *Server) Publish(queue string, bodies ...string) error {
 	messages := make([]*message, len(bodies))
 	for i, body := range bodies {
-		messages[i] = &message{key: queue, properties: wire.Properties{DeliveryMode: 2}, body: []byte(body), ttl: noTTL}
+		messages[i] = &message{key: queue, properties: wire.Properties{DeliveryMode: persistent}, body: []byte(body), ttl: noTTL}
 	}
 	return s.put(queue, messages...)
 }
@@ -75,8 +78,8 @@ func (s *Server) put(queue string, messages ...*message) error {
 	return nil
 }
 
-// Messages are those in a queue of the first virtual host that wait for a consumer, in their order; what a
-// dead letter's headers say, say. They stay where they are. There are none in a queue that does not exist.
+// Messages are those in a queue of the first virtual host that wait for a consumer, in their order. They
+// stay where they are. There are none in a queue that does not exist.
 func (s *Server) Messages(queue string) []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,6 +9,9 @@ import (
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
+// What an error on a message's content is about.
+const basicClass, publishMethod = 60, 40
+
 // incoming is a message of which not all frames have come.
 type incoming struct {
 	publish *wire.BasicPublish
@@ -19,9 +22,9 @@ type incoming struct {
 // unexpected is what any other frame is now.
 func (in *incoming) unexpected() error {
 	if in.header == nil {
-		return refuse(505, "expected content header for class 60, got non content header frame instead")
+		return refuse(unexpectedFrame, "expected content header for class 60, got non content header frame instead")
 	}
-	return refuse(505, "expected content body, got non content body frame instead")
+	return refuse(unexpectedFrame, "expected content body, got non content body frame instead")
 }
 
 // content takes a content header or a content body.
@@ -32,19 +35,19 @@ func (ch *channel) content(f wire.Frame) error {
 		return nil
 	case in.header == nil && f.Type != wire.FrameHeader, in.header != nil && f.Type != wire.FrameBody:
 		return in.unexpected()
-	case in.header == nil && !bytes.HasPrefix(f.Payload, []byte{0, 60}):
-		return refuse(505, "expected content header for class 60, got one for another instead")
+	case in.header == nil && !bytes.HasPrefix(f.Payload, []byte{0, basicClass}):
+		return refuse(unexpectedFrame, "expected content header for class 60, got one for another instead")
 	case in.header == nil:
 		header, err := wire.ParseHeader(f.Payload)
 		if err != nil {
 			return unreadable(err)
 		}
 		if header.BodySize > maxMessage {
-			return refuse(406, "message size %d is larger than configured max size %d", header.BodySize, maxMessage)
+			return refuse(preconditionFailed, "message size %d is larger than configured max size %d", header.BodySize, maxMessage)
 		}
 		in.header = &header
 	case uint64(len(in.body)+len(f.Payload)) > in.header.BodySize:
-		return refuse(501, "the body is longer than its header says, %d bytes", in.header.BodySize)
+		return refuse(frameError, "the body is longer than its header says, %d bytes", in.header.BodySize)
 	case len(in.body) == 0:
 		in.body = f.Payload
 	default:
@@ -66,7 +69,7 @@ func (ch *channel) content(f wire.Frame) error {
 func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 	c := ch.connection
 	if m.Immediate {
-		return refuse(540, "immediate=true")
+		return refuse(notImplemented, "immediate=true")
 	}
 	host := ch.host()
 	x, err := host.exchange(m.Exchange)
@@ -74,14 +77,14 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 		return err
 	}
 	if x.internal {
-		return refuse(403, "cannot publish to internal exchange '%s' in vhost '%s'", x.name, host.name)
+		return refuse(accessRefused, "cannot publish to internal exchange '%s' in vhost '%s'", x.name, host.name)
 	}
 	if user := msg.properties.UserID; user != "" && user != c.user {
-		return refuse(406, "user_id property set to '%s' but authenticated user was '%s'", user, c.user)
+		return refuse(preconditionFailed, "user_id property set to '%s' but authenticated user was '%s'", user, c.user)
 	}
 	for _, header := range []string{"CC", "BCC"} {
 		if _, given := msg.properties.Headers[header]; given {
-			return refuse(540, "brokertest does not send copies as the header %s wants", header)
+			return refuse(notImplemented, "brokertest does not send copies as the header %s wants", header)
 		}
 	}
 	if msg.ttl, err = expiration(msg.properties.Expiration); err != nil {
@@ -90,7 +93,7 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 	queues := x.route(msg)
 	if len(queues) == 0 && m.Mandatory {
 		c.sendContent(ch.id, &wire.BasicReturn{
-			ReplyCode: 312, ReplyText: "NO_ROUTE", Exchange: m.Exchange, RoutingKey: m.RoutingKey,
+			ReplyCode: noRoute, ReplyText: "NO_ROUTE", Exchange: m.Exchange, RoutingKey: m.RoutingKey,
 		}, msg, msg.properties)
 	}
 	accepted := true
@@ -121,13 +124,13 @@ func expiration(text string) (time.Duration, error) {
 	milliseconds, err := strconv.ParseInt(text, 10, 64)
 	switch {
 	case end == 0 || digits == "":
-		return 0, refuse(406, "invalid expiration '%s': no_integer", text)
+		return 0, refuse(preconditionFailed, "invalid expiration '%s': no_integer", text)
 	case end > 0:
-		return 0, refuse(406, "invalid expiration '%s': {leftover_string,%q}", text, digits[end:])
+		return 0, refuse(preconditionFailed, "invalid expiration '%s': {leftover_string,%q}", text, digits[end:])
 	case err != nil || milliseconds > most.Milliseconds():
-		return 0, refuse(406, "invalid expiration '%s': {value_too_large,%s}", text, text)
+		return 0, refuse(preconditionFailed, "invalid expiration '%s': {value_too_large,%s}", text, text)
 	case milliseconds < 0:
-		return 0, refuse(406, "invalid expiration '%s': {value_negative,%d}", text, milliseconds)
+		return 0, refuse(preconditionFailed, "invalid expiration '%s': {value_negative,%d}", text, milliseconds)
 	}
 	return time.Duration(milliseconds) * time.Millisecond, nil
 }

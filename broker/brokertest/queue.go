@@ -17,7 +17,7 @@ type message struct {
 	ttl           time.Duration // its own; noTTL if it has none
 }
 
-func (m *message) persistent() bool { return m.properties.DeliveryMode == 2 }
+func (m *message) persistent() bool { return m.properties.DeliveryMode == persistent }
 
 // entry is a message in one queue.
 type entry struct {

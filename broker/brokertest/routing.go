@@ -84,10 +84,10 @@ func checkMatch(arguments wire.Table) error {
 		switch mode {
 		case "all", "any", "all-with-x", "any-with-x":
 		default:
-			return refuse(406, "Invalid x-match field value %q; expected all, any, all-with-x, or any-with-x", mode)
+			return refuse(preconditionFailed, "Invalid x-match field value %q; expected all, any, all-with-x, or any-with-x", mode)
 		}
 	default:
-		return refuse(406, "Invalid x-match field type %s (value %v); expected longstr", typeName(mode), mode)
+		return refuse(preconditionFailed, "Invalid x-match field type %s (value %v); expected longstr", typeName(mode), mode)
 	}
 	return nil
 }

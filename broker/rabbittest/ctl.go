@@ -38,12 +38,16 @@ func (n *Node) CloseConnections(ctx context.Context, reason string) error {
 	return err
 }
 
-// MemoryAlarm raises the memory alarm, or clears it and restores the default
-// watermark. The broker tells its connections a moment later.
+// The shares of the machine's memory from which on there is an alarm: always one,
+// and RabbitMQ 3's default.
+const alarmingWatermark, usualWatermark = "0", "0.4"
+
+// MemoryAlarm raises the memory alarm, or clears it. The broker tells its
+// connections a moment later.
 func (n *Node) MemoryAlarm(ctx context.Context, on bool) error {
-	watermark := "0.4"
+	watermark := usualWatermark
 	if on {
-		watermark = "0"
+		watermark = alarmingWatermark
 	}
 	_, err := n.Ctl(ctx, "set_vm_memory_high_watermark", watermark)
 	return err
@@ -53,7 +57,7 @@ func (n *Node) MemoryAlarm(ctx context.Context, on bool) error {
 // input. When ctx ends, the tool and its children are killed.
 func (n *Node) run(ctx context.Context, stdin, tool string, args ...string) (string, error) {
 	if n.foreign {
-		return "", ErrForeignNode
+		return "", errForeignNode
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, tool, args...)

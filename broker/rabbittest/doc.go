@@ -17,7 +17,7 @@
 // A [Proxy] stands between a client and a node, or any other TCP server, and
 // plays what networks do: connections that are reset, refused, or silent.
 //
-// # The caller's part
+// # What the caller must do
 //
 //  1. Install RabbitMQ (apt-get install rabbitmq-server), or set
 //     EVERHOP_TEST_URL to a broker that tests may use. Without either, [Shared]

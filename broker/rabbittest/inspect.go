@@ -2,7 +2,6 @@ package rabbittest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -84,36 +83,4 @@ func (n *Node) eval(ctx context.Context, expression string) (string, error) {
 func (n *Node) Sync(ctx context.Context) error {
 	_, err := n.eval(ctx, "mnesia:dump_log().\n")
 	return err
-}
-
-// Connection is what the broker knows of one of its clients.
-type Connection struct {
-	Name       string            // "127.0.0.1:40000 -> 127.0.0.1:5672"
-	Properties map[string]string // client properties that are text: product, version, connection_name
-}
-
-// Connections returns the broker's AMQP connections. It costs as much as Ctl.
-func (n *Node) Connections(ctx context.Context) ([]Connection, error) {
-	text, err := n.Ctl(ctx, "list_connections", "--quiet", "--formatter", "json", "name", "client_properties")
-	if err != nil {
-		return nil, err
-	}
-	var rows []struct {
-		Name       string               `json:"name"`
-		Properties [][3]json.RawMessage `json:"client_properties"` // name, type, value
-	}
-	if err := json.Unmarshal([]byte(text), &rows); err != nil {
-		return nil, fmt.Errorf("rabbittest: list_connections: %w in %s", err, text)
-	}
-	connections := make([]Connection, len(rows))
-	for i, row := range rows {
-		connections[i] = Connection{Name: row.Name, Properties: make(map[string]string)}
-		for _, property := range row.Properties {
-			var name, value string
-			if json.Unmarshal(property[0], &name) == nil && json.Unmarshal(property[2], &value) == nil {
-				connections[i].Properties[name] = value
-			}
-		}
-	}
-	return connections, nil
 }

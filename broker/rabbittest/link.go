@@ -33,10 +33,12 @@ func (l *link) run() {
 	l.broker.Close()
 }
 
+const pumpBuffer = 32 << 10
+
 // pump copies one way until it ends. The end of a stream passes the gate like its
 // bytes do: behind a frozen gate nobody learns that the other side is gone.
 func (l *link) pump(to, from *net.TCPConn, g *gate, write func([]byte) (int, error)) {
-	buffer := make([]byte, 32<<10)
+	buffer := make([]byte, pumpBuffer)
 	for {
 		count, readErr := from.Read(buffer)
 		if !g.pass(l.done) {

@@ -16,21 +16,25 @@ import (
 )
 
 var (
-	// ErrForeignNode is returned by methods that control or inspect a node when the
-	// node is the one of EVERHOP_TEST_URL, which was not started here.
-	ErrForeignNode = errors.New("rabbittest: the node of EVERHOP_TEST_URL cannot be controlled")
-
-	// ErrStopped is returned by Restart after Stop.
-	ErrStopped = errors.New("rabbittest: the node was stopped")
-
-	errBooting = errors.New("rabbittest: the node is still booting")
+	errForeignNode = errors.New("rabbittest: the node of EVERHOP_TEST_URL cannot be controlled")
+	errStopped     = errors.New("rabbittest: the node was stopped")
+	errBooting     = errors.New("rabbittest: the node is still booting")
 )
 
-// bootTimeout ends a start whose context has no earlier deadline.
-const bootTimeout = 3 * time.Minute
+const (
+	// bootTimeout ends a start whose context has no earlier deadline.
+	bootTimeout = 3 * time.Minute
+	// greetTimeout is how long a node may take to answer the protocol header; then it is asked again.
+	greetTimeout = time.Second
+	// lastWords is how much of the server's log an error shows.
+	lastWords = 8 << 10
+	// protocolHeader is how a client of AMQP 0-9-1 begins.
+	protocolHeader = "AMQP\x00\x00\x09\x01"
+)
 
-// Node is a private RabbitMQ node. Its methods are safe for concurrent use;
-// Kill, Restart and Stop wait for each other.
+// Node is a private RabbitMQ node, or the one of EVERHOP_TEST_URL: that was not
+// started here, and methods that control or inspect it return an error. Methods are
+// safe for concurrent use; Kill, Restart and Stop wait for each other.
 type Node struct {
 	layout
 	url     string
@@ -81,7 +85,7 @@ func (n *Node) Addr() string { return n.addr }
 // is not running.
 func (n *Node) Kill() error {
 	if n.foreign {
-		return ErrForeignNode
+		return errForeignNode
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -90,15 +94,16 @@ func (n *Node) Kill() error {
 }
 
 // Restart starts the node again, on the same ports and the same data, and waits
-// as Start does. A node that still runs is killed first.
+// as Start does. A node that still runs is killed first; one that was stopped is
+// gone for good.
 func (n *Node) Restart(ctx context.Context) error {
 	if n.foreign {
-		return ErrForeignNode
+		return errForeignNode
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.watchdog == nil {
-		return ErrStopped
+		return errStopped
 	}
 	n.kill()
 	return n.boot(ctx)
@@ -135,7 +140,7 @@ func (n *Node) boot(ctx context.Context) error {
 	n.watchdog.guard(n.server)
 
 	if err := n.await(ctx, n.server.done); err != nil {
-		err = fmt.Errorf("%w\n%s", err, tail(output, 8<<10))
+		err = fmt.Errorf("%w\n%s", err, tail(output, lastWords))
 		n.kill()
 		return err
 	}
@@ -192,7 +197,7 @@ func (n *Node) ready(ctx context.Context) error {
 // greet offers AMQP 0-9-1 and expects connection.start from this very node: another that has taken its
 // port is not it, and goes away when it likes.
 func (n *Node) greet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", n.addr)
 	if err != nil {
@@ -201,7 +206,7 @@ func (n *Node) greet(ctx context.Context) error {
 	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
-	if _, err := io.WriteString(conn, "AMQP\x00\x00\x09\x01"); err != nil {
+	if _, err := io.WriteString(conn, protocolHeader); err != nil {
 		return err
 	}
 	var head [frameOverhead - 1]byte

@@ -13,12 +13,13 @@ import (
 const (
 	firstPort = 20000
 	lastPort  = 32000
+	portTries = 100
 )
 
 // listenAnywhere listens on a port of 127.0.0.1 that nobody listened on.
 func listenAnywhere() (net.Listener, error) {
 	var err error
-	for range 100 {
+	for range portTries {
 		port := firstPort + rand.IntN(lastPort-firstPort)
 		var listener net.Listener
 		if listener, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {

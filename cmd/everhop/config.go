@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer"
@@ -35,7 +38,7 @@ func (f *consumption) config(urls []string, s consumer.Subscription, logger zero
 		URLs:          urls,
 		Subscriptions: []consumer.Subscription{s},
 		Name:          f.name,
-		DrainTimeout:  f.drain,
+		DrainTimeout:  f.silence,
 		ProbeTimeout:  f.probe,
 		Heartbeat:     f.heartbeat,
 		GracePeriod:   f.grace,
@@ -48,4 +51,41 @@ func (f *consumption) config(urls []string, s consumer.Subscription, logger zero
 			}
 		}},
 	}
+}
+
+// outcomes are the flags that say what becomes of a message that fails.
+type outcomes struct {
+	attempts             int
+	poison, parkingQueue string
+}
+
+func (f *outcomes) add(cmd *cobra.Command) {
+	f.attempts, f.poison = consumer.DefaultAttempts, string(consumer.Park)
+	flags := cmd.Flags()
+	flags.Var(number(&f.attempts, noMost), "attempts", "failures after which a message is poison")
+	choose(cmd, &f.poison, "poison", "what to do with poison: move it to the parking queue, dead-letter it, or put it back into the queue",
+		string(consumer.Park), string(consumer.DeadLetter), string(consumer.PutBack))
+	flags.Var(name(&f.parkingQueue, "QUEUE"), "parking-queue", "queue to park poison in; created, durable, if it is missing (default QUEUE.parked)")
+	complete(cmd, "attempts")
+	complete(cmd, "parking-queue")
+}
+
+// check returns what is wrong with the flags for consuming a queue.
+func (f *outcomes) check(cmd *cobra.Command, queue string) error {
+	parks, named := f.poison == string(consumer.Park), cmd.Flags().Changed("parking-queue")
+	switch {
+	case named && !parks:
+		return errors.New("--parking-queue: nothing is parked with --poison " + f.poison)
+	case named && f.parkingQueue == "":
+		return errors.New("--parking-queue: empty")
+	case named && f.parkingQueue == queue:
+		return errors.New("--parking-queue: it is the queue itself")
+	case parks && !named && len(queue)+len(".parked") > longestName:
+		return errors.New("--parking-queue is missing, and the queue's name is too long to make one of")
+	}
+	return nil
+}
+
+func (f *outcomes) retry() consumer.Retry {
+	return consumer.Retry{Attempts: f.attempts, Poison: consumer.Poison(f.poison), ParkingQueue: f.parkingQueue}
 }

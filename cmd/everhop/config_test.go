@@ -33,7 +33,7 @@ func TestConsumeConfig(t *testing.T) {
 		{"attempts", "--attempts 9", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.Attempts = 9 }},
 		{"poison", "--poison put-back", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.Poison = consumer.PutBack }},
 		{"parking-queue", "--parking-queue p", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.ParkingQueue = "p" }},
-		{"drain-timeout", "--drain-timeout 2100ms", func(c *consumer.Config, _ *consumer.Subscription) {
+		{"silence", "--silence 2100ms", func(c *consumer.Config, _ *consumer.Subscription) {
 			c.DrainTimeout = 2100 * time.Millisecond
 		}},
 		{"probe-timeout", "--probe-timeout 2200ms", func(c *consumer.Config, _ *consumer.Subscription) {

@@ -11,30 +11,32 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
 
 // consumption is what the flags of `everhop consume` say.
 type consumption struct {
-	url                     urlFlag
-	queue, exec, output     string
-	name                    string
-	prefetch, concurrency   int
-	count                   int           // 0: no limit
-	timeout                 time.Duration // of a command; 0: none
-	drain, probe, heartbeat time.Duration
-	grace                   time.Duration // for what is at hand when it stops; no flag
-	declare                 bool
-	outcomes                outcomes
-	journal                 journalFlags
-	log                     logFlags
+	url                   urlFlag
+	queue, exec, output   string
+	name                  string
+	prefetch, concurrency int
+	count                 int           // 0: no limit
+	timeout               time.Duration // of a command; 0: none
+	silence, probe        time.Duration // until the broker is probed, and until it counts as dead
+	heartbeat             time.Duration
+	grace                 time.Duration // for what is at hand when it stops; no flag
+	declare               bool
+	outcomes              outcomes
+	journal               journalFlags
+	log                   logFlags
 }
 
 func newConsumption() *consumption {
 	return &consumption{
 		concurrency: 1,
-		drain:       broker.DefaultDrainTimeout,
+		silence:     broker.DefaultDrainTimeout,
 		probe:       broker.DefaultProbeTimeout,
 		heartbeat:   broker.DefaultHeartbeat,
 		grace:       consumer.DefaultGracePeriod,
@@ -47,41 +49,46 @@ func (f *consumption) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "consume",
 		Short: "Consume a queue to standard output or a command",
-		Long: `Consumes a queue until it is told to stop, through whatever happens to the connection.
+		Long: `Consumes a queue until it is told to stop. When the connection breaks, it connects again and goes on.
 
-A message is acknowledged once it has been written to standard output or, with --exec, once the
-command has ended with exit status 0. It may come more than once: when the connection is lost before
-the acknowledgement has arrived, the broker delivers it again. So it does with all messages of a write
-that failed, though some of them may be out.
+A message is acknowledged when it has been written to standard output or, with --exec, when the command
+has ended with exit status 0. A message may come more than once: if the connection breaks before the
+broker has the acknowledgement, the broker delivers the message again. If a write fails, all messages of
+that write come again, although some of them may have been written. On a terminal, control characters in
+messages are shown as \b, \u009b and the like; everywhere else bodies are written byte for byte.
 
---exec runs the command with sh -c for each message, with the body as its standard input and the
+--exec runs the command with sh -c for each message. It gets the body on standard input, and the
 message's properties in its environment: EVERHOP_QUEUE, EVERHOP_EXCHANGE, EVERHOP_ROUTING_KEY,
 EVERHOP_REDELIVERED (true or false), EVERHOP_MESSAGE_ID, EVERHOP_CORRELATION_ID, EVERHOP_REPLY_TO,
-EVERHOP_CONTENT_TYPE, EVERHOP_CONTENT_ENCODING, EVERHOP_TYPE, EVERHOP_APP_ID, EVERHOP_TIMESTAMP,
-EVERHOP_ATTEMPT (1, and one more with each failure; 1 again when the message has been back in the queue,
-as after exit status 75, a stop or a lost connection).
+EVERHOP_CONTENT_TYPE, EVERHOP_CONTENT_ENCODING, EVERHOP_TYPE, EVERHOP_APP_ID, EVERHOP_TIMESTAMP and
+EVERHOP_ATTEMPT: 1, and one more after each failure. It is 1 again when the message has been back in the
+queue: after exit status 75, a stop or a lost connection.
 
-Exit status 75 (EX_TEMPFAIL) puts the message back into the queue after a second. Any other is a
-failure; so is a command that takes longer than --timeout: it gets SIGTERM, and a moment later SIGKILL.
-After a failure the command is run again, after a pause that grows. A message that has failed 4 times
-(--attempts) is poison: it is parked in the queue QUEUE.parked, with the error in its headers, and
-acknowledged. --poison dead-letter rejects it instead, and the broker drops it if the queue has no
-dead-letter exchange; --poison put-back returns it to the queue, again and again. A parked message
-keeps its count in the header x-everhop-attempts: take that off when you move the message back, or its
-next failure parks it again.
+The exit status of the command decides what becomes of the message. 0 acknowledges it. 75 (EX_TEMPFAIL)
+puts it back into the queue after a second. Any other is a failure. A command that runs longer than
+--timeout fails too: it gets SIGTERM, and a moment later SIGKILL. After a failure the command is run again,
+after a pause that grows.
 
-SIGINT or SIGTERM drains: no more messages are taken, those at hand may be finished for 20 s. A second
-one stops at once. Either way, commands that are not done then get SIGTERM, and a moment later SIGKILL,
-a write that its reader holds up is given up, and the messages stay in the queue. When the reader of
-standard output goes away, everhop drains too, and that is no error.
+A message that has failed 4 times (--attempts) is poison. By default it is parked: moved to the queue
+QUEUE.parked, with the error in its headers. --poison dead-letter rejects it instead, and the broker drops
+it if the queue has no dead-letter exchange. --poison put-back returns it to the queue, again and again. A
+parked message keeps its number of failures in the header x-everhop-attempts. Remove that header when you
+move the message back, or its next failure parks it again.
 
-EVERHOP_URL serves where --url is missing; several URLs in it are separated by blanks or commas. It is
-the better place for a password.
+SIGINT, SIGTERM or SIGHUP stops it: it takes no more messages, and the ones it has may be finished for 20 s.
+A second SIGINT or SIGTERM stops it at once. In both cases commands that still run get SIGTERM, and a moment
+later SIGKILL; a write that its reader holds up is given up; and messages that are not finished go back to
+the queue. It also stops when the reader of standard output has gone, as head does; that is no error. Under
+nohup, SIGHUP is ignored.
+
+EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
+better place for a password.
 
 Exit status, of everhop itself:
-  0  drained, after a signal, --count, or the end of the reader; messages may have failed meanwhile
-  1  gave up on the broker, could not open a file or write (to a full disk, say), or did not let all at
-     hand finish; with --journal-strict also when the journal is not whole
+  0  stopped: by a signal, --count, or because the reader has gone; messages may have failed before
+  1  gave up on the broker, could not open a file, could not write (to a full disk, say), had a closed
+     standard output, or stopped before all was finished; with --journal-strict also when the journal
+     is not whole
   2  wrong command line
   3  the journal is damaged`,
 		Example: `  everhop consume --url amqp://guest:guest@localhost/ --queue orders
@@ -98,21 +105,21 @@ Exit status, of everhop itself:
 	flags.SortFlags = false
 	f.url.add(cmd)
 	flags.Var(name(&f.queue, "QUEUE"), "queue", "queue to consume")
-	flags.BoolVar(&f.declare, "declare", false, "create the queue, durable, where it is missing (otherwise wait for it)")
-	flags.Var(number(&f.count, noMost), "count", "drain and exit after so many messages; those that fail are not counted (default no limit)")
-	choose(cmd, &f.output, "output", "what to write to standard output (default body, with --exec none)", "body", "jsonl", "none")
+	flags.BoolVar(&f.declare, "declare", false, "create the queue, durable, if it is missing (without this, wait for it)")
+	flags.Var(number(&f.count, noMost), "count", "stop after N messages; failed ones do not count (default no limit)")
+	choose(cmd, &f.output, "output", "what to write to standard output (default body; with --exec, none)", "body", "jsonl", "none")
 	flags.StringVar(&f.exec, "exec", "", "shell `COMMAND` to run for each message")
-	flags.Var(period(&f.timeout, time.Millisecond, 24*time.Hour), "timeout", "how long the command may take (default no limit)")
+	flags.Var(period(&f.timeout, time.Millisecond, 24*time.Hour), "timeout", "how long the command may run (default no limit)")
 	f.outcomes.add(cmd)
-	flags.Var(number(&f.concurrency, math.MaxUint16), "concurrency", "messages handled at once; 1 keeps the queue's order")
-	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "unacknowledged messages at once (default 64, or --concurrency if that is more)")
-	flags.Var(period(&f.drain, time.Millisecond, time.Hour), "drain-timeout", "silence after which the broker is probed")
-	flags.Var(period(&f.probe, time.Millisecond, time.Hour), "probe-timeout", "further silence after which it counts as dead")
-	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat, the second line of defence")
+	flags.Var(number(&f.concurrency, math.MaxUint16), "concurrency", "how many messages to handle at once; 1 keeps the order of the queue")
+	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "how many messages to have unacknowledged (default 64, or --concurrency if that is more)")
+	flags.Var(period(&f.silence, time.Millisecond, time.Hour), "silence", "probe the broker when nothing has come in for so long")
+	flags.Var(period(&f.probe, time.Millisecond, time.Hour), "probe-timeout", "how long it may take to answer before it counts as dead")
+	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat interval, the second line of defence")
 	flags.Var(name(&f.name, "NAME"), "name", "name in events and of the connection, to tell consumers apart")
 	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "drain-timeout", "probe-timeout", "heartbeat", "name"} {
+	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "silence", "probe-timeout", "heartbeat", "name"} {
 		complete(cmd, flag)
 	}
 	return cmd
@@ -146,15 +153,17 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	}
 
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	if f.writes() && leadsNowhere(term.Behind(stdout)) {
+		return errNowhere
+	}
 	logger := f.log.logger(stderr)
-	soft, hard, release := interruptible(cmd.Context(), func(cause error) {
-		hurry(stderr)
-		logger.Info().Msgf("%v: draining; a second signal stops at once", cause)
+	soft, hard, release := interruptible(cmd.Context(), stderr, func(cause error) {
+		logger.Info().Msgf("%v: stopping; a second signal stops at once", cause)
 	})
 	defer release()
 	ctx, stop := context.WithCancel(soft)
 	defer stop()
-	to := f.destination(stdout, behind(stderr), stop)
+	to := f.destination(stdout, stderr, stop)
 	sub := f.subscription()
 	sub.Handler, sub.Commit = to.handle, to.commit
 	if f.count > 0 {
@@ -179,13 +188,13 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	if err != nil {
 		return wrongUsage(cmd, err) // everything else in it comes from the flags
 	}
-	if to.commit != nil {
-		defer watchReader(stdout, stop)()
+	if f.writes() {
+		defer watchReader(term.Behind(stdout), stop)()
 	}
 	return consume(ctx, hard, c, to, f.grace, logger)
 }
 
-// consume runs c until ctx ends, and drains it. What is not finished a grace period later, or when hard
+// consume runs c until ctx ends, and stops it. What is not finished a grace period later, or when hard
 // ends, is left, and that is an error.
 func consume(ctx, hard context.Context, c *consumer.Consumer, to destination, grace time.Duration, logger zerolog.Logger) error {
 	defer context.AfterFunc(hard, func() { _ = c.Stop(hard) })()
@@ -199,18 +208,21 @@ func consume(ctx, hard context.Context, c *consumer.Consumer, to destination, gr
 	defer over()
 	err := to.finish(finishing)
 	if err == nil || readerGone(err) {
-		logger.Info().Uint64("handled", c.Stats().Handled).Msg("drained")
+		logger.Info().Uint64("handled", c.Stats().Handled).Msg("stopped")
 	}
 	return err
 }
 
 var errGraceOver = errors.New("the grace period is over")
 
+// writes tells whether messages go to standard output.
+func (f *consumption) writes() bool { return f.exec == "" && f.output != "none" }
+
 // destination is where messages go.
 type destination struct {
 	handle consumer.Handler
 	commit func(context.Context) error // before messages are acknowledged, unless it is nil
-	finish func(context.Context) error // when the consumer has drained
+	finish func(context.Context) error // when the consumer has stopped
 }
 
 // destination calls broken when nothing can be written any more.
@@ -218,7 +230,7 @@ func (f *consumption) destination(stdout, stderr io.Writer, broken func()) desti
 	out := &output{w: stdout, broken: broken}
 	switch {
 	case f.exec != "":
-		cmd := &command{line: f.exec, timeout: f.timeout, stdout: stdout, stderr: stderr}
+		cmd := &command{line: f.exec, timeout: f.timeout, stdout: term.Behind(stdout), stderr: term.Behind(stderr)}
 		return destination{handle: cmd.handle, finish: cmd.finish}
 	case f.output == "none":
 		return destination{

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -16,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/everhop/everhop/broker"
-	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
 )
 
@@ -151,19 +149,7 @@ func TestConsumeLogsConsole(t *testing.T) {
 // The reader is gone before the first message: all of them stay in the queue.
 func TestConsumeBrokenPipe(t *testing.T) {
 	queue := newQueue(t, "1", "2", "3")
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	read.Close()
-	p := prepare(t, "consume", "--queue", queue, "--concurrency", "2", "--log-level", "warn")
-	p.cmd.Stdout = write
-	p.start()
-	write.Close()
-	p.wait(0)
-	if noise := p.stderr.String(); noise != "" {
-		t.Errorf("noise: %s", noise)
-	}
+	prepare(t, "consume", "--queue", queue, "--concurrency", "2", "--log-level", "warn").withoutReader()
 	holds(t, queue, 3)
 }
 
@@ -214,9 +200,9 @@ func TestConsumeSIGTERMIdle(t *testing.T) {
 		p.signal(s)
 		p.wait(0)
 		p.logs(`"to":"Disconnected","in_state_ms"`)
-		_, after, found := strings.Cut(p.stderr.String(), s.String()+": draining; a second signal stops at once")
-		if !found || !strings.Contains(after, `"message":"drained"`) {
-			t.Errorf("draining is not announced, or not before the end:\n%s", &p.stderr)
+		_, after, found := strings.Cut(p.stderr.String(), s.String()+": stopping; a second signal stops at once")
+		if !found || !strings.Contains(after, `"message":"stopped"`) {
+			t.Errorf("the stop is not announced, or not before the end:\n%s", &p.stderr)
 		}
 	}
 }
@@ -231,21 +217,21 @@ func TestConsumeSecondSignalLeavesHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.signal(syscall.SIGTERM)
-	p.logs("draining")
+	p.logs("stopping")
 	p.signal(syscall.SIGTERM)
 	p.wait(1)
 	p.logs("everhop: stopped before every handler had finished")
 	holds(t, queue, 1)
 }
 
-// It has drained when its reader had enough, and not when it could not write.
-func TestConsumeDrained(t *testing.T) {
+// It has stopped in order when its reader had enough, and not when it could not write.
+func TestConsumeStopped(t *testing.T) {
 	tests := []struct {
 		name    string
 		stdout  writerFunc
 		flags   string
 		status  int
-		drained bool
+		stopped bool
 	}{
 		{"written", func(p []byte) (int, error) { return len(p), nil }, "", 0, true},
 		{"reader gone", func([]byte) (int, error) { return 0, syscall.EPIPE }, "", 0, true},
@@ -254,14 +240,11 @@ func TestConsumeDrained(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			server := brokertest.NewServer(t)
-			if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1")); err != nil {
-				t.Fatal(err)
-			}
+			server := oneQueue(t, "1")
 			var stderr transcript
 			args := strings.Fields("consume --count 1 --queue q --url " + server.URL() + " " + tt.flags)
 			status := run(t.Context(), args, nil, tt.stdout, &stderr)
-			if got := stderr.String(); status != tt.status || strings.Contains(got, `"message":"drained"`) != tt.drained {
+			if got := stderr.String(); status != tt.status || strings.Contains(got, `"message":"stopped"`) != tt.stopped {
 				t.Errorf("exit status %d, want %d\n%s", status, tt.status, got)
 			}
 		})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/cmd/everhop/internal/demo"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
 func newDemo() *cobra.Command {
@@ -20,23 +21,23 @@ func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Watch a consumer come through four faults; no broker needed",
-		Long: fmt.Sprintf(`Shows in about 20 s what Everhop does when something breaks. Nothing is needed but this program: it
-starts a broker of its own in this process, on a free port of 127.0.0.1, publishes %d numbered messages
-a second with confirms, and consumes them with the library, %d at once, each of which takes %v.
+		Long: fmt.Sprintf(`Shows in about 20 s what Everhop does when something breaks. It needs nothing but this program: it starts
+a broker of its own in this process, on a free port of 127.0.0.1. It publishes %d numbered messages a second
+to it, with confirms, and consumes them with the library, %d at once, each of which takes %v.
 
-Meanwhile that broker plays four faults, one after another: it resets the consumer's connection, goes
-silent on it, restarts (which the publisher must come through too), and cancels the consumer. Each
-transition of the consumer's state machine is told, with its cause and how long the former state had
-lasted. On a terminal the machine and the counters are shown below, live; NO_COLOR is honoured.
+Meanwhile the broker plays four faults, one after another: it resets the consumer's connection, goes silent,
+restarts (the publisher has to come through that too), and cancels the consumer. The demo tells each
+transition of the consumer's state machine, its cause, and how long the state before had lasted. On a
+terminal it draws the machine and the counters below, live. NO_COLOR is honoured.
 
-All times and numbers are measured. A message is lost when the broker has confirmed it, no handler has
-had it, and the broker does not hold it any more. What was handled more than once is counted too.
+All times and numbers are measured. A message counts as lost when the broker has confirmed it, no handler has
+had it, and the broker does not have it any more. Messages that were handled more than once are counted too.
 
-The consumer has the default settings but for the number of handlers and the heartbeat, which is %v
-instead of %v: so what was on its way when the network went silent comes back within the demo.
+The consumer has the default settings, except for the number of handlers and the heartbeat: that is %v
+instead of %v, so that messages that were under way when the network went silent come back within the demo.
 
-SIGINT or SIGTERM at any time ends the demo, with the summary of what has happened; a second one ends
-it without waiting for messages.
+SIGINT, SIGTERM or SIGHUP ends the demo at any time, with the summary of what has happened so far. A second
+SIGINT or SIGTERM ends it without waiting for messages.
 
 Exit status: 0 when no message was lost, 1 when one was, the demo could not go on or a file not be written,
 2 wrong command line, 3 the journal is damaged.`,
@@ -64,8 +65,8 @@ Exit status: 0 when no message was lost, 1 when one was, the demo could not go o
 }
 
 func runDemo(cmd *cobra.Command, graph string, files journalFlags) (err error) {
-	out := cmd.OutOrStdout()
-	options := demo.Options{Terminal: isTerminal(out)}
+	out := term.To(cmd.OutOrStdout())
+	var options demo.Options
 	if files.dir != "" { // before the graph: a file that is there is not emptied if the journal is in use
 		var said bytes.Buffer
 		journal, failure := files.open(plainly(&said))
@@ -84,12 +85,12 @@ func runDemo(cmd *cobra.Command, graph string, files journalFlags) (err error) {
 		}
 		defer func() { err = errors.Join(err, options.Graph.Close()) }()
 	}
-	soft, hard, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
+	soft, hard, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
 	defer release()
-	if err := demo.Run(soft, hard, standardOutput{out}, options); err != nil || files.dir == "" {
+	if err := demo.Run(soft, hard, out, options); err != nil || files.dir == "" {
 		return err
 	}
-	return writeOut(out, fmt.Sprintf("  the past      everhop replay %s\n", files.dir))
+	return out.Print("  the past      everhop replay " + term.Plain(files.dir) + "\n")
 }
 
 // plainly logs as errors are told: in plain lines.
@@ -100,15 +101,4 @@ func plainly(w io.Writer) zerolog.Logger {
 		PartsOrder:    []string{zerolog.MessageFieldName},
 		FormatMessage: func(message any) string { return fmt.Sprint("everhop: ", message) },
 	}))
-}
-
-// standardOutput marks its errors.
-type standardOutput struct{ io.Writer }
-
-func (w standardOutput) Write(p []byte) (int, error) {
-	n, err := w.Writer.Write(p)
-	if err != nil {
-		err = &outputError{err}
-	}
-	return n, err
 }

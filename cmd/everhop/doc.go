@@ -11,9 +11,9 @@
 //	everhop version
 //
 // It only parses, wires and prints: consuming is package consumer's, publishing package broker's, the past
-// that of packages fsm and consumer/history.
+// that of internal/past, which has it from packages fsm and consumer/history.
 //
-// Exit status: 0 when all is done, also after SIGINT or SIGTERM to consume, and when the reader of standard
+// Exit status: 0 when all is done, also after SIGINT, SIGTERM or SIGHUP to consume, and when the reader of standard
 // output has had enough; 1 when it failed, or did not let what was at hand finish; 2 when the command line
 // is wrong; 3 when a journal is damaged; 130 when a signal came before there was a result.
 //
@@ -31,34 +31,28 @@
 //	consume
 //	  consume.go          everhop consume
 //	  urls.go             --url, and its variable of the environment
-//	  config.go           the flags as a consumer.Config
-//	  outcomes.go         what becomes of a message that fails
+//	  config.go           the flags as a consumer.Config; what becomes of a message that fails
 //	  journal.go          --journal
 //	  limit.go            --count
 //	  output.go           messages to standard output, many with one write
 //	  jsonl.go            a message as a line of JSON
 //	  exec.go             messages to a command
 //	  reader.go           the reader of standard output has gone
+//	  nowhere.go          standard output was closed from the beginning
 //	publish
 //	  publish.go          everhop publish
 //	  lines.go            messages from lines
 //	  progress.go         how far it is
 //	demo
-//	  demo.go             everhop demo; the rest is in internal/demo
+//	  demo.go             everhop demo
 //	the past
-//	  source.go           events from wherever they are kept
-//	  source_journal.go   a journal
-//	  source_log.go       a log
-//	  source_tail.go      a log that grows
-//	  source_stream.go    standard input and pipes, which can be read once
 //	  replay.go           everhop replay
-//	  replay_time.go      --at, --since, --until
-//	  replay_telling.go   event by event
-//	  replay_page.go      wide, narrow or no terminal
-//	  replay_width.go     how wide it is
-//	  replay_timeline.go  a line of the timeline
-//	  replay_report.go    the summary, and the state at a moment
-//	  replay_json.go      all that for machines
 //	  verify.go           everhop verify
 //	  graph.go            everhop graph
+//
+// # Rooms
+//
+//	internal/past         reads journals and logs, and tells of them: for replay, verify and graph
+//	internal/term         terminals, and how text from outside is kept from commanding them
+//	internal/demo         what everhop demo shows
 package main

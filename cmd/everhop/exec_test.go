@@ -196,7 +196,7 @@ func TestExecSignals(t *testing.T) {
 			p.start()
 			gate := openFIFO(t, fifo)
 			p.signal(syscall.SIGTERM)
-			p.logs("draining")
+			p.logs("stopping")
 			if tt.second {
 				p.signal(syscall.SIGTERM)
 			} else {

@@ -22,23 +22,17 @@ import (
 // that is here, too.
 type briefly struct {
 	*testing.T
-	server  *brokertest.Server
-	c       *consumer.Consumer
-	stop    func() // as the first signal does
-	drained chan error
-	log     transcript
+	server *brokertest.Server
+	c      *consumer.Consumer
+	stop   func() // as the first signal does
+	ended  chan error
+	log    transcript
 }
 
 // consumeBriefly begins to consume messages; handling is put in front of what handles them.
 func consumeBriefly(t *testing.T, stdout io.Writer, flags []string, handling func(*consumer.Delivery), messages ...string) *briefly {
 	t.Helper()
-	b := &briefly{T: t, server: brokertest.NewServer(t), drained: make(chan error, 1)}
-	if err := b.server.DeclareQueue("q", nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.server.Publish("q", messages...); err != nil {
-		t.Fatal(err)
-	}
+	b := &briefly{T: t, server: oneQueue(t, messages...), ended: make(chan error, 1)}
 	f := newConsumption()
 	f.grace = time.Millisecond
 	if err := f.command().ParseFlags(append([]string{"--queue", "q"}, flags...)); err != nil {
@@ -59,7 +53,7 @@ func consumeBriefly(t *testing.T, stdout io.Writer, flags []string, handling fun
 		t.Fatal(err)
 	}
 	var running sync.WaitGroup
-	running.Go(func() { b.drained <- consume(ctx, context.WithoutCancel(ctx), b.c, to, f.grace, logger) })
+	running.Go(func() { b.ended <- consume(ctx, context.WithoutCancel(ctx), b.c, to, f.grace, logger) })
 	t.Cleanup(func() {
 		stop()
 		running.Wait() // for what ends its commands
@@ -72,15 +66,15 @@ func (b *briefly) gaveUp(why string, messages int) {
 	b.Helper()
 	var stderr bytes.Buffer
 	select {
-	case err := <-b.drained:
+	case err := <-b.ended:
 		if status := conclude(err, &stderr); status != 1 || !strings.Contains(stderr.String(), why) {
 			b.Errorf("exit status %d, %q; want 1 and %q", status, &stderr, why)
 		}
 	case <-time.After(patience):
 		b.Fatal("it does not end")
 	}
-	if strings.Contains(b.log.String(), `"drained"`) {
-		b.Errorf("it claims to have drained:\n%s", &b.log)
+	if strings.Contains(b.log.String(), `"stopped"`) {
+		b.Errorf("it claims to have stopped:\n%s", &b.log)
 	}
 	rabbittest.Eventually(b, patience, "its connection is gone", func() bool { return len(b.server.Connections()) == 0 })
 	if q, _ := b.server.Queue("q"); q.Ready != messages || q.Acknowledged != 0 {

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/past"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
@@ -22,14 +22,15 @@ func newGraph() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "graph",
 		Short: "Print the states of a consumer, to draw",
-		Long: `Prints the states of a consumer and the transitions between them.
+		Long: `Prints the states of a consumer and the transitions between them, for a program that draws.
 
-With --journal, what happened is drawn in: how often each state was entered and for how long, how often
-each transition was taken and, as the median, after how long. What happened more often is thicker, what
-never did is grey, failures are red, what this program's table does not have is dotted.
+With --journal it shows what happened, too: how often each state was entered and for how long, how often
+each transition was taken and after how long (the median). The more often, the thicker the line. What never
+happened is grey, failures are red, and what is not in this program's table is dotted.
 
-It is drawn of one machine: where there are several, --machine tells which. A warning tells when events
-are not in the log, as with --log-level info, and when several processes have written under one name.
+It draws one machine. If the journal has several, --machine tells which one. A warning is printed if
+events are missing in a log, as they are with --log-level info, and if several processes have written under
+one name.
 
 Exit status: 0 done, 1 nothing to draw or not readable, 2 wrong command line, 3 the journal is damaged.`,
 		Example: `  everhop graph | dot -Tsvg > lifecycle.svg
@@ -49,13 +50,14 @@ Exit status: 0 done, 1 nothing to draw or not readable, 2 wrong command line, 3 
 			if err != nil {
 				return err
 			}
-			return writeOut(cmd.OutOrStdout(), text)
+			_, err = io.WriteString(cmd.OutOrStdout(), text)
+			return err
 		},
 	}
 	format = "dot"
-	choose(cmd, &format, "format", "language of the graph; svg and png need Graphviz", "dot", "mermaid", "markdown", "svg", "png")
-	cmd.Flags().StringVar(&h.journal, "journal", "", "draw what happened: a journal's `PATH`, a log with JSON lines, or - for standard input")
-	cmd.Flags().StringVar(&h.machine, "machine", "", "with --journal, draw the machine of that `NAME` (default the only one)")
+	choose(cmd, &format, "format", "language of the graph, or picture; svg and png need Graphviz", "dot", "mermaid", "markdown", "svg", "png")
+	cmd.Flags().StringVar(&h.journal, "journal", "", "show what happened: `PATH` of a journal, or of a log with JSON lines, or - for standard input")
+	cmd.Flags().StringVar(&h.machine, "machine", "", "with --journal, draw the machine with that `NAME` (default the only one)")
 	return cmd
 }
 
@@ -79,62 +81,15 @@ func (h *happening) read(cmd *cobra.Command) (*fsm.Summary, error) {
 	if h.journal == "" {
 		return nil, nil
 	}
-	past, happened := source{path: h.journal, stdin: cmd.InOrStdin()}, new(fsm.Summary)
-	machine, chosen := h.machine, cmd.Flags().Changed("machine")
-	var machines []string
-	var found bool
-	for e, err := range past.events(cmd.Context()) {
-		if err != nil {
-			return nil, err
-		}
-		if machines = named(machines, e.Machine); len(machines) == 1 && !chosen {
-			machine = e.Machine
-		}
-		if e.Machine == machine {
-			found = true
-			happened.Apply(e)
-		}
+	var machine *string
+	if cmd.Flags().Changed("machine") {
+		machine = &h.machine
 	}
-	switch {
-	case !chosen && len(machines) > 1:
-		return nil, fmt.Errorf("%s: --machine has to tell which one of several: %s", past.name(), listed(machines))
-	case !found && len(machines) > 0:
-		return nil, fmt.Errorf("%s: nothing of machine %q; there is: %s", past.name(), machine, listed(machines))
+	happened, warnings, err := past.Happened(cmd.Context(), past.Source{Path: h.journal, Stdin: cmd.InOrStdin()}, machine)
+	for _, warning := range warnings {
+		complain(cmd.ErrOrStderr(), "warning: "+warning)
 	}
-	warn(cmd.ErrOrStderr(), happened)
-	return happened, nil
-}
-
-// named returns the names with another one, unless they have it or are too many to tell.
-func named(names []string, name string) []string {
-	if len(names) == 10 || slices.Contains(names, name) {
-		return names
-	}
-	return append(names, name)
-}
-
-func listed(machines []string) string {
-	names := make([]string, len(machines))
-	for i, name := range machines {
-		if names[i] = clean(name); name == "" {
-			names[i] = "one without a name"
-		}
-	}
-	return strings.Join(names, ", ")
-}
-
-// warn tells what the drawing cannot show.
-func warn(stderr io.Writer, happened *fsm.Summary) {
-	if happened.Overlaps > 0 {
-		complain(stderr, "warning: runs went on after the next one had begun: several machines have this name; times are not to be trusted")
-	}
-	if missing := happened.Missing; missing > 0 {
-		verb := "are"
-		if missing == 1 {
-			verb = "is"
-		}
-		complain(stderr, fmt.Sprintf("warning: %s %s not in this log: counts and times are lower bounds", counted(missing, "event"), verb))
-	}
+	return happened, err
 }
 
 // drawing is the lifecycle in a format, with what happened in it unless that is nil.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -9,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -27,85 +27,14 @@ func TestGraph(t *testing.T) {
 	})
 }
 
-// What is drawn is one machine's, and standard error tells what the drawing cannot.
+// What a journal has is drawn; what the drawing cannot show is said.
 func TestGraphOfAJournal(t *testing.T) {
-	orders, mails := newPast(t, "orders").connect().idle(3), newPast(t, "mails").connect()
-	unnamed := newPast(t, "").connect()
-	both := past{t: t, log: slices.Concat(orders.log[:4], mails.log, orders.log[4:])}
-	three := past{t: t, log: slices.Concat(unnamed.log, both.log)}
-	whole := orders.logFile()
-
-	second := newPast(t, "orders").connect() // in another process
-	for i := range second.log {
-		second.log[i].Run = "another"
-	}
-	overlapping := past{t: t, log: slices.Concat(orders.log[:4], second.log[:2], orders.log[4:])}
-	holes := past{t: t, log: slices.Delete(slices.Clone(orders.log), 4, 7)}
-	hole := past{t: t, log: slices.Delete(slices.Clone(orders.log), 4, 5)}
-	gone := hole
-	gone.log = slices.Insert(slices.Clone(hole.log), 7, second.log[0])
-	damaged := segmentsOf(t, orders.journal())[0]
-	changed := strings.Replace(readFile(t, damaged), `"Connect"`, `"connect"`, 1)
-	if err := os.WriteFile(damaged, []byte(changed), 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	const overlaps = "everhop: warning: runs went on after the next one had begun: several machines have this name; times are not to be trusted\n"
-	tests := []struct {
-		name   string
-		args   []string
-		status int
-		idle   int // DrainTimeouts that are drawn
-		stderr string
-	}{
-		{"one machine", []string{whole}, 0, 3, ""},
-		{"by its name", []string{whole, "--machine", "orders"}, 0, 3, ""},
-		{"several", []string{both.logFile()}, 1, 0, "%s: --machine has to tell which one of several: orders, mails"},
-		{"several, one without a name", []string{three.logFile()}, 1, 0, "%s: --machine has to tell which one of several: one without a name, orders, mails"},
-		{"one of several", []string{three.logFile(), "--machine", "orders"}, 0, 3, ""},
-		{"the other of several", []string{three.logFile(), "--machine=mails"}, 0, 0, ""},
-		{"the one without a name", []string{three.logFile(), "--machine="}, 0, 0, ""},
-		{"none of them", []string{both.logFile(), "--machine", "x"}, 1, 0, `%s: nothing of machine "x"; there is: orders, mails`},
-		{"overlapping runs", []string{overlapping.logFile()}, 0, 3, overlaps},
-		{"a hole", []string{hole.logFile()}, 0, 3, "everhop: warning: 1 event is not in this log: counts and times are lower bounds\n"},
-		{"holes", []string{holes.logFile()}, 0, 2, "everhop: warning: 3 events are not in this log: counts and times are lower bounds\n"},
-		{"both", []string{gone.logFile()}, 0, 3, overlaps + "everhop: warning: 1 event is not in this log: counts and times are lower bounds\n"},
-		{"a journal", []string{orders.journal()}, 0, 3, ""},
-		{"damaged", []string{damaged}, 3, 0, "%s:3 is damaged at byte "},
-		{"nothing", []string{newFile(t, "empty", "")}, 1, 0, "%s: empty"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			status, stdout, stderr := inProcess(t, append([]string{"graph", "--journal"}, tt.args...)...)
-			want := tt.stderr
-			if tt.status != 0 {
-				want = "everhop: " + fmt.Sprintf(want, tt.args[0]) + "\n"
-			}
-			if tt.status == 3 {
-				stderr = stderr[:min(len(stderr), len(want)-1)] + "\n" // what follows is fsm's
-			}
-			if status != tt.status || stderr != want || (stdout != "") != (status == 0) {
-				t.Errorf("exit status %d, stderr\n%s\nwant %d and\n%s", status, stderr, tt.status, want)
-			}
-			if drawn := fmt.Sprintf(`"DrainTimeout %d×`, tt.idle); tt.idle > 0 && !strings.Contains(stdout, drawn) {
-				t.Errorf("%s is not in\n%s", drawn, stdout)
-			}
-		})
-	}
-}
-
-func TestGraphUsage(t *testing.T) {
-	for args, want := range map[string]string{
-		"--journal=":                   "--journal: empty",
-		"--journal= --machine x":       "--journal: empty",
-		"--journal= --format markdown": "--journal: empty",
-		"--machine x":                  "--machine: only with --journal",
-		"--machine=":                   "--machine: only with --journal",
-	} {
-		status, stdout, stderr := inProcess(t, append([]string{"graph"}, strings.Fields(args)...)...)
-		if want = "everhop: " + want + "; see 'everhop graph --help'\n"; status != 2 || stdout != "" || stderr != want {
-			t.Errorf("%s: exit status %d, stderr %q, want 2 and %q", args, status, stderr, want)
-		}
+	log := pasttest.New(t, "orders").Connect().Idle(3)
+	log.Events = slices.Delete(log.Events, 4, 5)
+	status, stdout, stderr := inProcess(t, "graph", "--journal", log.File())
+	want := "everhop: warning: 1 event is not in this log: counts and times are lower bounds\n"
+	if status != 0 || stderr != want || !strings.Contains(stdout, `"DrainTimeout 3×`) {
+		t.Errorf("exit status %d, stderr %q, stdout\n%s", status, stderr, stdout)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/past"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 	"github.com/everhop/everhop/fsm/journal"
@@ -21,7 +22,7 @@ import (
 // journalFlags are the flags that say where events are kept.
 type journalFlags struct {
 	dir    string
-	retain int64
+	retain byteSize
 	strict bool
 }
 
@@ -29,8 +30,8 @@ func (f *journalFlags) add(cmd *cobra.Command) {
 	f.retain = defaultRetain
 	flags := cmd.Flags()
 	flags.StringVar(&f.dir, "journal", "", "keep all events in the directory `DIR`, for 'everhop replay'; one process at a time")
-	flags.Var(size(&f.retain, leastRetain), "journal-retain", "how much of them to keep; the oldest go first")
-	flags.BoolVar(&f.strict, "journal-strict", false, "stop when an event cannot be written (default: go on, and say so)")
+	flags.Var(size(&f.retain, leastRetain), "journal-retain", "how much of them to keep; the oldest are deleted first")
+	flags.BoolVar(&f.strict, "journal-strict", false, "stop when an event cannot be written (default: go on, and log that)")
 	if err := cmd.MarkFlagDirname("journal"); err != nil {
 		panic(err) // there is no such flag: no test would pass
 	}
@@ -69,7 +70,7 @@ func (f *journalFlags) open(logger zerolog.Logger) (*openJournal, error) {
 	j := &openJournal{logger: logger, strict: f.strict}
 	var err error
 	j.Journal, err = journal.Open(f.dir, journal.Options{
-		RetainBytes: f.retain,
+		RetainBytes: int64(f.retain),
 		Strict:      f.strict,
 		OnFailure:   j.failed,
 		OnRecovered: func(missing uint64) {
@@ -79,7 +80,7 @@ func (f *journalFlags) open(logger zerolog.Logger) (*openJournal, error) {
 	var corrupt *journal.CorruptError
 	if errors.As(err, &corrupt) {
 		const advice = "'everhop verify %s' tells how far it is whole; its --repair only sets a torn last line aside"
-		return nil, &corruptError{fmt.Errorf("--journal: %w; "+advice, err, f.dir)}
+		return nil, &past.DamagedError{Err: fmt.Errorf("--journal: %w; "+advice, err, f.dir)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--journal: %w", err)
@@ -110,7 +111,7 @@ func (j *openJournal) failed(err error) {
 }
 
 // Sync syncs. It returns nil: failed was told.
-func (j *openJournal) Sync() error { //nolint:unparam // an fsm.Syncer
+func (j *openJournal) Sync() error { //nolint:unparam // the consumer looks for a method like this
 	_ = j.Journal.Sync()
 	return nil
 }
@@ -133,14 +134,27 @@ func (j *openJournal) finish() error {
 }
 
 const (
-	defaultRetain = 64 << 20
-	leastRetain   = 64 << 10
+	defaultRetain byteSize = 64 << 20
+	leastRetain   byteSize = 64 << 10
 )
 
+// byteSize is a number of bytes.
+type byteSize int64
+
+func (n byteSize) String() string {
+	for _, unit := range []string{"", "K", "M"} {
+		if n%1024 != 0 {
+			return fmt.Sprintf("%d%sB", int64(n), unit)
+		}
+		n /= 1024
+	}
+	return fmt.Sprintf("%dGB", int64(n))
+}
+
 // size accepts a number of bytes, with or without a unit of 1024, 1024² or 1024³.
-func size(target *int64, least int64) value[int64] {
-	return value[int64]{target, "SIZE", fmt.Sprintf("a size of %dKB or more, such as 64MB or 1GB", least>>10),
-		func(text string) (int64, bool) {
+func size(target *byteSize, least byteSize) value[byteSize] {
+	return value[byteSize]{target, "SIZE", fmt.Sprintf("a size of %v or more, such as 64MB or 1GB", least),
+		func(text string) (byteSize, bool) {
 			number, shift := strings.TrimSuffix(strings.ToUpper(text), "B"), 0
 			for unit, bits := range map[string]int{"K": 10, "M": 20, "G": 30} {
 				if digits, ok := strings.CutSuffix(number, unit); ok {
@@ -149,6 +163,6 @@ func size(target *int64, least int64) value[int64] {
 				}
 			}
 			n, err := strconv.ParseInt(number, 10, 64)
-			return n << shift, err == nil && n > 0 && n <= 1<<40>>shift && n<<shift >= least
+			return byteSize(n) << shift, err == nil && n > 0 && n <= 1<<40>>shift && byteSize(n)<<shift >= least
 		}}
 }

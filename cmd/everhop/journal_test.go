@@ -10,11 +10,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 
-	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 	"github.com/everhop/everhop/fsm/journal"
@@ -22,10 +21,7 @@ import (
 
 // What consume has put into a journal, verify finds right and replay tells.
 func TestConsumeJournal(t *testing.T) {
-	server := brokertest.NewServer(t)
-	if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1", "2", "3", "4")); err != nil {
-		t.Fatal(err)
-	}
+	server := oneQueue(t, "1", "2", "3", "4")
 	dir := filepath.Join(t.TempDir(), "journal")
 	for range 2 {
 		status, _, stderr := inProcess(t, "consume", "--url", server.URL(), "--queue", "q", "--count", "2", "--journal", dir)
@@ -77,22 +73,21 @@ func TestConsumeJournal(t *testing.T) {
 
 // A run that ended without Stop is closed in the journal, and the next one consumes, and keeps consuming.
 func TestConsumeAfterAKill(t *testing.T) {
-	server := brokertest.NewServer(t)
-	if err := server.DeclareQueue("q", nil); err != nil {
-		t.Fatal(err)
-	}
+	server := oneQueue(t)
 	dir := t.TempDir()
 	makeJournal(t, dir, consumer.Lifecycle(), consumer.Connect)
-	go func() {
-		<-time.After(200 * time.Millisecond) // enough for a consumer that stops by itself
-		if err := server.Publish("q", "1"); err != nil {
-			t.Error(err)
-		}
-	}()
-	status, stdout, stderr := inProcess(t, "consume", "--url", server.URL(), "--queue", "q", "--count", "1", "--journal", dir, "--name", "q-1")
-	restarted := regexp.MustCompile(`"machine":"q-1",.*"trigger":"ProcessRestarted"`).MatchString(stderr)
-	if status != 0 || stdout != "1\n" || !restarted {
-		t.Errorf("exit status %d, %q\n%s", status, stdout, stderr)
+	p := prepareAlone(t, "consume", "--url", server.URL(), "--queue", "q", "--count", "1", "--journal", dir, "--name", "q-1").start()
+	rabbittest.Eventually(t, patience, "it consumes", func() bool {
+		q, _ := server.Queue("q")
+		return q.Consumers == 1
+	})
+	if err := server.Publish("q", "1"); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(0)
+	restarted := regexp.MustCompile(`"machine":"q-1",.*"trigger":"ProcessRestarted"`).MatchString(p.stderr.String())
+	if got := p.stdout.String(); got != "1\n" || !restarted {
+		t.Errorf("%q\n%s", got, &p.stderr)
 	}
 }
 
@@ -147,10 +142,7 @@ func unwritable(t *testing.T) (dir string) {
 // By default everhop consumes without its journal, and says so once; with --journal-strict it does not begin.
 func TestJournalNotWritable(t *testing.T) {
 	for _, strict := range []bool{false, true} {
-		server := brokertest.NewServer(t)
-		if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1")); err != nil {
-			t.Fatal(err)
-		}
+		server := oneQueue(t, "1")
 		dir := unwritable(t)
 		status, stdout, stderr := inProcess(t, "consume", "--url", server.URL(), "--queue", "q", "--count", "1",
 			"--journal", dir, "--journal-strict="+strconv.FormatBool(strict))
@@ -264,14 +256,11 @@ func TestJournalSpoiled(t *testing.T) {
 		{"blocked", "rm *.jsonl lock && mkdir lock", nil, 0, `"message":"the journal is not whole"`, false},
 		{"blocked, strict", "rm *.jsonl lock && mkdir lock", []string{"--journal-strict"}, 1,
 			"events are not in the journal: open ", false},
-		{"left alone, strict", "true", []string{"--journal-strict"}, 0, `"message":"drained"`, true},
+		{"left alone, strict", "true", []string{"--journal-strict"}, 0, `"message":"stopped"`, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			server := brokertest.NewServer(t)
-			if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1")); err != nil {
-				t.Fatal(err)
-			}
+			server := oneQueue(t, "1")
 			dir := filepath.Join(t.TempDir(), "journal")
 			status, _, stderr := inProcess(t, append([]string{"consume", "--url", server.URL(), "--queue", "q", "--count", "1",
 				"--journal", dir, "--exec", "cd '" + dir + "' && " + tt.command}, tt.flags...)...)
@@ -307,14 +296,14 @@ func TestOpenJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	kept := int64(0)
+	kept := byteSize(0)
 	segments, err := filepath.Glob(filepath.Join(flags.dir, "*.jsonl"))
 	for _, segment := range segments {
 		info, err := os.Stat(segment)
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept += info.Size()
+		kept += byteSize(info.Size())
 	}
 	if err != nil || kept < leastRetain/2 || kept > leastRetain*5/4 {
 		t.Errorf("%d bytes in %d segments are kept, %v; want about %d", kept, len(segments), err, leastRetain)
@@ -335,14 +324,18 @@ func TestOpenJournal(t *testing.T) {
 }
 
 func TestSize(t *testing.T) {
-	for text, want := range map[string]int64{
+	for text, want := range map[string]byteSize{
 		"65536": 65536, "64KB": 65536, "64k": 65536, "64MB": 64 << 20, "2g": 2 << 30,
 		"64 MB": 0, "63KB": 0, "-1": 0, "": 0, "MB": 0, "1025GB": 0, "9999999999999GB": 0, "1.5MB": 0,
 	} {
-		var got int64
+		var got byteSize
 		err := size(&got, leastRetain).Set(text)
 		if got != want || (err == nil) != (want > 0) {
 			t.Errorf("%q: %d, %v", text, got, err)
+		}
+		var again byteSize
+		if err == nil && (size(&again, leastRetain).Set(got.String()) != nil || again != got) {
+			t.Errorf("%q: %v is %d", text, got, again)
 		}
 	}
 }

@@ -4,13 +4,12 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
-	"os"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
@@ -26,9 +25,8 @@ func (f *logFlags) add(cmd *cobra.Command) {
 
 // logger writes one line for each event to w.
 func (f logFlags) logger(w io.Writer) zerolog.Logger {
-	terminal := isTerminal(w)
-	if f.format == "console" || f.format == "" && terminal {
-		w = console(w, !terminal)
+	if out := term.To(w); f.format == "console" || f.format == "" && out.IsTerminal() {
+		w = console(out)
 	}
 	level, _ := zerolog.ParseLevel(f.level) // the flag accepts levels only
 	return zerolog.New(w).Level(level).Hook(zerolog.HookFunc(stamp))
@@ -41,10 +39,10 @@ func stamp(e *zerolog.Event, _ zerolog.Level, _ string) {
 }
 
 // console is for eyes: the local time, and of the fields those that the message does not say already.
-func console(w io.Writer, plain bool) io.Writer {
+func console(out *term.Output) io.Writer {
 	return zerolog.ConsoleWriter{
-		Out:        w,
-		NoColor:    plain, // NO_COLOR is honoured besides
+		Out:        out.Coloured(),
+		NoColor:    !out.IsTerminal(), // NO_COLOR is honoured besides
 		TimeFormat: "15:04:05.000",
 		// The error is first because ConsoleWriter moves it there anyway, but from any other place
 		// only when a binary search in this order, which is not sorted, happens to find it.
@@ -56,24 +54,21 @@ func console(w io.Writer, plain bool) io.Writer {
 			fsm.FieldVersion, fsm.FieldKind, fsm.FieldTable, fsm.FieldRun, fsm.FieldMachine, fsm.FieldSeq, fsm.FieldMonoNS,
 			fsm.FieldFrom, fsm.FieldTo, fsm.FieldTrigger, consumer.FieldScope, consumer.FieldCode,
 		},
-		FormatPrepare: withoutRepetition,
+		FormatPrepare: forEyes,
 	}
 }
 
-// withoutRepetition drops what tells nothing.
-func withoutRepetition(fields map[string]any) error {
+// forEyes drops what tells nothing, and cleans the message; ConsoleWriter cleans the fields, but not that.
+func forEyes(fields map[string]any) error {
 	if fields[fsm.FieldNote] == fields[zerolog.MessageFieldName] {
 		delete(fields, fsm.FieldNote)
 	}
 	if fields[fsm.FieldInStateMS] == json.Number("0") {
 		delete(fields, fsm.FieldInStateMS)
 	}
+	if message, ok := fields[zerolog.MessageFieldName].(string); ok {
+		fields[zerolog.MessageFieldName] = term.Clean(message)
+	}
 	maps.DeleteFunc(fields, func(_ string, value any) bool { return value == "" })
 	return nil
-}
-
-// isTerminal tells whether somebody is watching.
-func isTerminal(w io.Writer) bool {
-	file, ok := behind(w).(*os.File)
-	return ok && isatty.IsTerminal(file.Fd())
 }

@@ -65,6 +65,17 @@ func TestConsoleLeavesOut(t *testing.T) {
 	}
 }
 
+// The message, too: ConsoleWriter does not quote it.
+func TestConsoleIsClean(t *testing.T) {
+	const evil = "a\x1b[2J\nb\u009b\u202e"
+	var out bytes.Buffer
+	logger := logFlags{level: "info", format: "console"}.logger(&out)
+	logger.Warn().Str(fsm.FieldNote, evil).Str(consumer.FieldQueue, evil).Err(errors.New(evil)).Msg("message " + evil)
+	if got := out.String(); strings.ContainsAny(got, "\x1b\u009b\u202e") || strings.Count(got, "\n") != 1 {
+		t.Errorf("%q", got)
+	}
+}
+
 // consoleLine is a line of the console log in words, without the time.
 func consoleLine(t *testing.T, fields func(*zerolog.Event)) []string {
 	t.Helper()

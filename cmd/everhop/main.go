@@ -10,6 +10,9 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+
+	"github.com/everhop/everhop/cmd/everhop/internal/past"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
 func main() {
@@ -21,8 +24,8 @@ func main() {
 
 // run is the program. It returns the exit status; the end of ctx is the first signal.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	words := newStandardError(stderr)
-	root := newRoot(stdin, stdout, words)
+	words := term.To(newStandardError(stderr))
+	root := newRoot(stdin, term.To(standardOutput{stdout}), words)
 	root.SetArgs(args)
 	return conclude(root.ExecuteContext(ctx), words)
 }
@@ -39,11 +42,11 @@ func conclude(err error, stderr io.Writer) int {
 		return 2
 	}
 	complain(stderr, err.Error())
-	var corrupt *corruptError
+	var damaged *past.DamagedError
 	switch {
-	case errors.As(err, &corrupt):
+	case errors.As(err, &damaged):
 		return 3
-	case errors.Is(err, errInterrupted):
+	case errors.Is(err, past.ErrInterrupted):
 		return 130 // as a shell says it of a command that SIGINT has ended
 	}
 	return 1
@@ -67,7 +70,7 @@ func withoutReader(err error) error {
 // complain prints an error as one line, joined errors too.
 func complain(stderr io.Writer, text string) {
 	text = packages.ReplaceAllString(strings.ReplaceAll(text, "\n", "; "), "$1")
-	_, _ = fmt.Fprintf(stderr, "everhop: %s\n", redact(text))
+	_, _ = fmt.Fprintf(stderr, "everhop: %s\n", term.Clean(redact(text)))
 }
 
 // packages are the prefixes of our errors. They help who programs with them; who types a command

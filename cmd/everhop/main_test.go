@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/past"
 )
 
 // programEnv makes the test binary be everhop.
@@ -55,6 +57,7 @@ func TestComplain(t *testing.T) {
 		{"broker: 404 NOT_FOUND - no queue 'broker: x'", "404 NOT_FOUND - no queue 'broker: x'"},
 		{`unknown command "broker: x"`, `unknown command "broker: x"`},
 		{"amqp://u:pw@h", "amqp://***@h"},
+		{"a\x1b[2Jb\r\u009b\u202e\xff", `a\x1b[2Jb\r\u009b\u202e\xff`},
 	}
 	for _, tt := range tests {
 		var out bytes.Buffer
@@ -68,7 +71,7 @@ func TestComplain(t *testing.T) {
 // That the reader has had enough is no failure, but it hides none either.
 func TestConcludeReaderGone(t *testing.T) {
 	gone := &outputError{&os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}}
-	damaged := &corruptError{errors.New("damaged")}
+	damaged := &past.DamagedError{Err: errors.New("damaged")}
 	tests := []struct {
 		err    error
 		status int
@@ -79,6 +82,7 @@ func TestConcludeReaderGone(t *testing.T) {
 		{errors.Join(errors.Join(gone, errors.New("broken")), nil), 1, "everhop: broken\n"},
 		{errors.Join(gone, damaged), 3, "everhop: damaged\n"},
 		{errors.Join(errors.New("a"), errors.New("b")), 1, "everhop: a; b\n"},
+		{fmt.Errorf("x: %w", past.ErrInterrupted), 130, "everhop: x: interrupted\n"},
 		{&outputError{syscall.ENOSPC}, 1, "everhop: standard output: no space left on device\n"},
 	}
 	for _, tt := range tests {

@@ -36,6 +36,20 @@ type output struct {
 // format appends a message to the buffer, with its newline.
 type format func(*bytes.Buffer, *consumer.Delivery) error
 
+// standardOutput marks its errors.
+type standardOutput struct{ w io.Writer }
+
+func (o standardOutput) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil {
+		err = &outputError{err}
+	}
+	return n, err
+}
+
+// Unwrap is the writer below.
+func (o standardOutput) Unwrap() io.Writer { return o.w }
+
 // outputError is why standard output cannot be written any more.
 type outputError struct{ err error }
 
@@ -47,6 +61,9 @@ func readerGone(err error) bool {
 	var output *outputError
 	return errors.As(err, &output) && errors.Is(output, syscall.EPIPE)
 }
+
+// errNowhere is why nothing is consumed: each message would be acknowledged, and gone.
+var errNowhere = &outputError{errors.New("it is closed (or is /dev/null, opened for reading too), and messages would be lost; --output none consumes without writing them")}
 
 // putBack tells the consumer that an error of the output is not its messages' fault, nor news: the
 // program ends for that reason, and says it then, or not at all if its reader has had enough.
@@ -95,8 +112,7 @@ func (o *output) write() error {
 	if o.err != nil || o.buffer.Len() == 0 {
 		return o.err
 	}
-	if _, err := o.w.Write(o.buffer.Bytes()); err != nil {
-		o.err = &outputError{err}
+	if _, o.err = o.w.Write(o.buffer.Bytes()); o.err != nil {
 		o.broken()
 	}
 	o.buffer.Reset()
@@ -128,12 +144,4 @@ func (o *output) finish(ctx context.Context) error {
 func formatBody(line *bytes.Buffer, d *consumer.Delivery) error {
 	line.Write(d.Body)
 	return line.WriteByte('\n')
-}
-
-// writeOut prints what a command was asked for.
-func writeOut(w io.Writer, text string) error {
-	if _, err := io.WriteString(w, text); err != nil {
-		return &outputError{err}
-	}
-	return nil
 }

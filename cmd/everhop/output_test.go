@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -75,7 +74,7 @@ func TestOutputBreaks(t *testing.T) {
 	big := body(strings.Repeat("x", outputBatch))
 	for _, full := range []bool{false, true} {
 		w, broken := writes{fails: 2}, 0
-		out := &output{w: &w, format: formatBody, broken: func() { broken++ }}
+		out := &output{w: standardOutput{&w}, format: formatBody, broken: func() { broken++ }}
 		out.handle(t.Context(), body("a"))
 		if err := out.commit(t.Context()); err != nil {
 			t.Fatal(err)
@@ -142,17 +141,5 @@ func TestOutputFinishEnds(t *testing.T) {
 
 // SIGPIPE does not end the program; the error of the write does, without noise.
 func TestBrokenPipe(t *testing.T) {
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	read.Close()
-	p := prepare(t, "graph")
-	p.cmd.Stdout = write
-	p.start()
-	write.Close()
-	p.wait(0)
-	if noise := p.stderr.String(); noise != "" {
-		t.Errorf("noise: %s", noise)
-	}
+	prepareAlone(t, "graph").withoutReader()
 }

@@ -67,6 +67,24 @@ func (p *program) startPiped() (read *os.File) {
 	return read
 }
 
+// withoutReader starts it with a pipe as its standard output whose reader has gone already, and expects it to end
+// without a word.
+func (p *program) withoutReader() {
+	p.t.Helper()
+	read, write, err := os.Pipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	read.Close()
+	p.cmd.Stdout = write
+	p.start()
+	write.Close()
+	p.wait(0)
+	if noise := p.stderr.String(); noise != "" {
+		p.t.Errorf("noise: %s", noise)
+	}
+}
+
 // end stops it at once, and its commands, which would outlive it if it were killed. It does not wait.
 func (p *program) end() {
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} { // of two equal ones it might see one only

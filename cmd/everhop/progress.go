@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
 // progressInterval is long enough that short input shows none.
@@ -16,12 +17,12 @@ const progressInterval = 500 * time.Millisecond
 // showProgress tells on w how it goes: on a terminal the count and the rate, anywhere that the broker
 // takes no messages for now. It ends with the returned function.
 func showProgress(w io.Writer, confirmed *atomic.Int64, blocked <-chan broker.Blocked) (stop func()) {
-	clearLine, begin := "", time.Now()
+	out, begin := term.To(w), time.Now()
 	ticker := time.NewTicker(progressInterval)
-	if isTerminal(w) {
-		clearLine = "\r\x1b[K"
-	} else {
+	clearLine := term.ClearLine
+	if !out.Redraws() {
 		ticker.Stop() // it never ticks
+		clearLine = ""
 	}
 	stopped := make(chan struct{})
 	var teller sync.WaitGroup
@@ -31,15 +32,15 @@ func showProgress(w io.Writer, confirmed *atomic.Int64, blocked <-chan broker.Bl
 			select {
 			case <-ticker.C:
 				n := confirmed.Load()
-				_, _ = fmt.Fprintf(w, "%s%s, %.0f/s", clearLine, messagesConfirmed(n), float64(n)/time.Since(begin).Seconds())
+				_ = out.Print(clearLine + term.Plain(fmt.Sprintf("%s, %.0f/s", messagesConfirmed(n), float64(n)/time.Since(begin).Seconds())))
 			case b := <-blocked:
 				text := "the broker takes messages again"
 				if b.Active {
 					text = "the broker takes no messages for now (" + b.Reason + "): waiting"
 				}
-				_, _ = fmt.Fprintf(w, "%severhop: %s\n", clearLine, text)
+				_ = out.Print(clearLine + "everhop: " + term.Plain(text) + "\n")
 			case <-stopped:
-				_, _ = io.WriteString(w, clearLine)
+				_ = out.Print(clearLine)
 				return
 			}
 		}

@@ -25,18 +25,19 @@ func newPublish() *cobra.Command {
 		Use:   "publish",
 		Short: "Publish each line of standard input, with confirms",
 		Long: fmt.Sprintf(`Publishes each line of standard input as a message, without its newline: persistent, mandatory, and
-confirmed by the broker. A last line without a newline counts; a line may be %d MiB long, if the
-broker takes it (max_message_size).
+confirmed by the broker. The last line needs no newline. A line may be up to %d MiB long, if the broker
+takes messages of that size (max_message_size).
 
-It stops at the first line that the broker does not take, because no queue is bound or the queue is
-full, and when the connection breaks. It then says how many messages are confirmed and which line is
-the first that is not. Some of the up to 256 lines after that one may be in the queue all the same.
+It stops at the first line that the broker does not take (no queue is bound, or the queue is full), and
+when the connection breaks. Then it says how many messages are confirmed, and which line is the first that
+is not. Up to 256 lines after that one may be in the queue all the same.
 
-While an alarm keeps the broker from taking messages it waits. SIGINT or SIGTERM stops reading and
-waits for the outstanding confirms; a second one stops at once.
+While the broker takes no messages because of an alarm (memory, disk), it waits. SIGINT, SIGTERM or SIGHUP
+stops it: it reads no more and waits for the confirms that are missing. A second SIGINT or
+SIGTERM stops it at once. Under nohup, SIGHUP is ignored.
 
-EVERHOP_URL serves where --url is missing; several URLs in it are separated by blanks or commas. It is
-the better place for a password.
+EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
+better place for a password.
 
 Exit status: 0 when every line of the input is confirmed, 1 when not, 2 wrong command line.`, maxLine>>20),
 		Example: `  seq 1000 | everhop publish --url amqp://guest:guest@localhost/ --queue orders
@@ -79,7 +80,7 @@ func (f *publication) run(cmd *cobra.Command) error {
 	}
 	message := broker.Message{Exchange: f.exchange, RoutingKey: f.routingKey + f.queue} // one of them is empty
 
-	soft, hard, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
+	soft, hard, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
 	defer release()
 	publisher, err := broker.OpenPublisher(soft, broker.Plan{Endpoints: endpoints, Name: "everhop"})
 	if err != nil {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
 )
 
@@ -131,4 +133,14 @@ func settled(t *testing.T, queue string) (ready int) {
 		return consumers == 0 && unacked == 0
 	})
 	return ready
+}
+
+// oneQueue is a broker in this process, with messages in the queue q.
+func oneQueue(t *testing.T, messages ...string) *brokertest.Server {
+	t.Helper()
+	server := brokertest.NewServer(t)
+	if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", messages...)); err != nil {
+		t.Fatal(err)
+	}
+	return server
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -10,63 +8,62 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/cmd/everhop/internal/past"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
-// replay is everhop replay.
-type replay struct {
-	at, since, until timePoint
-	machine          string
-	json, follow     bool
-	summary, none    bool // only the summary, no summary
-	utc              bool
-}
-
 func newReplay() *cobra.Command {
-	var r replay
+	var r past.Replay
+	var utc bool
 	cmd := &cobra.Command{
 		Use:   "replay FILE|DIR|-",
 		Short: "Tell from a journal or a log what happened, when and why",
-		Long: `Tells what a consumer went through: the timeline of its events, and a summary of them.
+		Long: `Tells what happened to a consumer: a timeline of its events, and a summary.
 
-It reads a journal (a directory with all its segments, or one of these files), or a log with Everhop's
-lines in JSON: another file, or with - standard input. Other lines of a log are skipped, and so is what
-docker or kubectl put in front of a line. A log at info level does not have everything: idle heartbeats
-and most of the failed attempts are missing from its timeline. Its summary makes up for them.
+It reads a journal (a directory, or one of the segments in it), or a log with Everhop's JSON lines: a file,
+or standard input with -. Other lines of a log are skipped, and so is what docker or kubectl put in front of
+a line. A log at level info lacks idle heartbeats and most failed attempts, and so does its timeline. The
+summary makes up for that.
 
-Each line tells when, from which state, how long that had lasted, the trigger, the state it led to, and
-the cause. Answered heartbeats with nothing between are folded into one line (idle x1200), and so are
-the failed attempts of an outage once they repeat themselves (ReviveFailed x399); such a line tells how
-long all of them took. On a terminal less than 116 columns wide there are no columns. Without a terminal
-nothing is wrapped, and the times are complete.
+A line of the timeline tells the time, the state before, how long that had lasted, the trigger, the new
+state, and the cause. Answered heartbeats in a row make one line (idle x1200). So do the failed attempts of
+an outage once they repeat themselves (ReviveFailed x399). Such a line tells how long all of them took. A
+terminal with less than 116 columns gets sentences instead of columns. Without a terminal nothing is
+wrapped, and the times are complete.
 
-The summary counts as available when it was Consuming or in HeartbeatCheck. What was stopped on purpose
-is left out. A run that ended without Stop counts as down from its last event until it consumes again:
-when it ended is not recorded, so "at least" is said.
+The summary counts Consuming and HeartbeatCheck as available. Time in which it was stopped on purpose is
+left out. A run that ended without Stop (it crashed, say) counts as down from its last event until it
+consumes again. When it really ended is not recorded, so the summary says "at least".
 
---at, --since and --until take a TIME: in RFC 3339 as 2026-11-22T03:14:00Z, local as "2026-11-22 03:14"
-or with seconds, a time of day as 03:14 or 03:14:07, or 2h for that long before the log's end (for these
-two, standard input is read to its end first). A time of day is the latest one until the log's end; for
---until with --since it is the first one from then on. For --at, and for --until alone, it may be behind the
-end, on the log's last day: if that is nearer to the end, or has passed already today, or if the log begins
-only after the other one; --at is never in the future. Where the clock was set back, --at tells of the last
-time that the log has. --utc shows and reads times in UTC, not in the local zone.
+A TIME is one of these:
+  2026-11-22T03:14:00Z   in RFC 3339
+  "2026-11-22 03:14"     local time, with or without seconds
+  03:14                  time of day, with or without seconds
+  2h                     that long before the end of the log
+For the last two, standard input is read to its end first. A time of day is the latest one until the end of
+the log. For --until with --since it is the first one after --since. For --at, and for --until alone, it may
+also be the next one after the end of the log, if that is still on the log's last day: when it is nearer to
+the end, when it has passed already today, or when the log begins after the one before. --at is never in the
+future. Where the clock was set back, a time may be in the log twice; --at tells of the last one. --utc shows
+and reads times in UTC, not in the local zone.
 
---json writes one object a line, each with a member "entry":
-  event      one event, with the journal's members, and lasted_ms: how long "from" had lasted
-  idle       folded heartbeats: the first event's members, count, span_ms, and "last", the last event
-  attempts   folded failed attempts, likewise
-  summary    the last one (one for each machine): availability from 0 to 1, times in ms; down_ms is with
-             unrecorded_ms, unknown_ms is without a state because of a gap; aborted counts runs that
-             ended without Stop, missing counts events that are not in the log; last_state is the state in the
-             end, since last_since
-  at         instead of all these with --at; log_ended is when the log ended, if that was before
+--json writes one object a line. Its member "entry" says what it is:
+  event      one event, with the members that it has in the journal, and lasted_ms: how long the state
+             "from" had lasted
+  idle       answered heartbeats in a row: the members of the first event, count, span_ms, and "last", the
+             last event
+  attempts   failed attempts in a row, likewise
+  summary    the summary, one for each machine. availability is from 0 to 1. Times are in ms. down_ms includes
+             unrecorded_ms. unknown_ms is time whose state is not known because of a gap. aborted counts runs
+             that ended without Stop, missing counts events that are not in the log. last_state is the state
+             at the end, since last_since
+  at         the only one with --at. log_ended is when the log ended, if that was before the time
 
-SIGINT or SIGTERM is the usual end of --follow, and of standard input unless it is read to its end first:
-the summary follows. Anything else is given up then, without a summary of a part of it.
+SIGINT, SIGTERM or SIGHUP is the usual end of --follow, and of standard input unless it is read to its end
+first: the summary follows. Anything else is given up then, without a summary of a part of it.
 
 Exit status: 0 done, 1 nothing to tell or not readable, 2 wrong command line, 3 the journal is damaged
-(what comes before is told), 130 given up after SIGINT or SIGTERM.`,
+(what comes before is told), 130 given up after SIGINT, SIGTERM or SIGHUP.`,
 		Example: `  everhop replay /var/lib/orders/journal
   everhop replay journal --at 03:14
   everhop replay journal --since 22:00 --until 06:00
@@ -74,43 +71,40 @@ Exit status: 0 done, 1 nothing to tell or not readable, 2 wrong command line, 3 
   kubectl logs deploy/orders | everhop replay -
   everhop replay journal --json --summary | jq .availability`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case len(args) > 1:
-				return wrongUsage(cmd, fmt.Errorf("unexpected argument %q", args[1]))
-			case len(args) == 0, args[0] == "":
-				return wrongUsage(cmd, errors.New("a FILE, a DIR or - is missing"))
-			}
-			return nil
+			return oneArgument(cmd, args, "a FILE, a DIR or -")
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := r.check(args[0]); err != nil {
+			if err := checkReplay(r, args[0]); err != nil {
 				return wrongUsage(cmd, err)
 			}
-			return r.run(cmd, source{path: args[0], stdin: cmd.InOrStdin()})
+			ctx, _, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
+			defer release()
+			r.From, r.Zone = past.Source{Path: args[0], Stdin: cmd.InOrStdin()}, zone(utc)
+			return r.Tell(ctx, term.To(cmd.OutOrStdout()))
 		},
 	}
 	flags := cmd.Flags()
-	point := func(target *timePoint, flag, usage string) {
-		flags.Var(value[timePoint]{target, "TIME", timeText, parseTime}, flag, usage)
+	point := func(target *past.TimePoint, flag, usage string) {
+		flags.Var(value[past.TimePoint]{target, "TIME", past.TimeForms, past.ParseTime}, flag, usage)
 		complete(cmd, flag)
 	}
-	point(&r.at, "at", "tell only the state at that time, since when, and the event that led there")
-	point(&r.since, "since", "leave out what was before")
-	point(&r.until, "until", "leave out what was after")
-	flags.StringVar(&r.machine, "machine", "", "only the machine of that `NAME` (default all)")
-	flags.BoolVar(&r.follow, "follow", false, "go on as the journal or log grows, until interrupted")
-	flags.BoolVar(&r.summary, "summary", false, "only the summary")
-	flags.BoolVar(&r.none, "no-summary", false, "only the timeline")
-	flags.BoolVar(&r.json, "json", false, "for machines: one JSON object a line")
-	flags.BoolVar(&r.utc, "utc", false, "times in UTC (default in the local zone)")
+	point(&r.At, "at", "tell only the state at that time, since when, and what led to it")
+	point(&r.Since, "since", "leave out what happened before")
+	point(&r.Until, "until", "leave out what happened after")
+	flags.StringVar(&r.Machine, "machine", "", "tell only of the machine with that `NAME` (default all)")
+	flags.BoolVar(&r.Follow, "follow", false, "go on as the journal or log grows, until a signal")
+	flags.BoolVar(&r.SummaryOnly, "summary", false, "only the summary")
+	flags.BoolVar(&r.NoSummary, "no-summary", false, "only the timeline")
+	flags.BoolVar(&r.JSON, "json", false, "one JSON object a line, for programs")
+	flags.BoolVar(&utc, "utc", false, "times in UTC (default in the local zone)")
 	return cmd
 }
 
-// check looks for flags that contradict each other.
-func (r *replay) check(path string) error {
+// checkReplay looks for flags that contradict each other.
+func checkReplay(r past.Replay, path string) error {
 	given := map[string]bool{
-		"--at": r.at.given(), "--since": r.since.given(), "--until": r.until.given(), "--follow": r.follow,
-		"--summary": r.summary, "--no-summary": r.none,
+		"--at": r.At.Given(), "--since": r.Since.Given(), "--until": r.Until.Given(), "--follow": r.Follow,
+		"--summary": r.SummaryOnly, "--no-summary": r.NoSummary,
 	}
 	for _, pair := range [][2]string{
 		{"--at", "--since"}, {"--at", "--until"}, {"--at", "--follow"}, {"--at", "--summary"}, {"--at", "--no-summary"},
@@ -120,91 +114,20 @@ func (r *replay) check(path string) error {
 			return fmt.Errorf("%s and %s: only one of them", pair[0], pair[1])
 		}
 	}
-	if r.follow && path == "-" {
+	if r.Follow && path == "-" {
 		return errors.New("--follow: standard input is followed anyway")
 	}
-	if r.follow && isSegment(path) {
+	if r.Follow && past.IsSegment(path) {
 		return fmt.Errorf("--follow: %s is one segment of a journal, which goes on in others; follow its directory, %s",
 			path, filepath.Dir(path))
 	}
 	return nil
 }
 
-func (r *replay) run(cmd *cobra.Command, s source) (err error) {
-	ctx, _, release := interruptible(cmd.Context(), func(error) { hurry(cmd.ErrOrStderr()) })
-	defer release()
-
-	zone := time.Local
-	if r.utc {
-		zone = time.UTC
+// zone is where times are shown and read.
+func zone(utc bool) *time.Location {
+	if utc {
+		return time.UTC
 	}
-	var log extent
-	if r.at.relative() || r.since.relative() || r.until.relative() {
-		if s.isStream() {
-			var done func()
-			if s, done, err = s.spool(ctx); err != nil {
-				return err
-			}
-			defer done()
-		}
-		if log, err = r.extent(ctx, s); err != nil {
-			return err
-		}
-	}
-	b := r.bounds(log, zone)
-	if !b.since.IsZero() && !b.until.IsZero() && b.since.After(b.until) {
-		return fmt.Errorf("--since %s is after --until %s", b.since.Format(time.RFC3339), b.until.Format(time.RFC3339))
-	}
-	out := cmd.OutOrStdout()
-	t := &telling{asked: r, bounds: b, page: newPage(out, zone), out: bufio.NewWriterSize(out, 64<<10)}
-	t.live = r.follow || s.isStream()
-	events := s.events(ctx)
-	if r.follow {
-		events = s.follow(ctx)
-	}
-	return t.tell(s.name(), events)
+	return time.Local
 }
-
-// extent reads from when until when the log is. Its last event is not its latest where the clock was set back.
-func (r *replay) extent(ctx context.Context, s source) (log extent, err error) {
-	log.now = time.Now()
-	for e, err := range s.events(ctx) {
-		if err != nil {
-			var damaged *corruptError
-			if errors.As(err, &damaged) && !log.end.IsZero() {
-				break // said again when it is told
-			}
-			return log, err
-		}
-		if !r.wants(e) {
-			continue
-		}
-		if log.begin.IsZero() || e.Time.Before(log.begin) {
-			log.begin = e.Time
-		}
-		if e.Time.After(log.end) {
-			log.end = e.Time
-		}
-	}
-	return log, nil
-}
-
-// bounds are the times that are meant, of such a log.
-func (r *replay) bounds(log extent, zone *time.Location) bounds {
-	b := bounds{at: r.at.in(log.end, zone), since: r.since.in(log.end, zone), until: r.until.in(log.end, zone)}
-	if r.at.form == timeOfDay {
-		if t := r.at.near(log, zone); !t.After(log.now) {
-			b.at = t
-		}
-	}
-	if r.until.form == timeOfDay {
-		if r.since.given() {
-			b.until = r.until.from(b.since, zone)
-		} else {
-			b.until = r.until.near(log, zone)
-		}
-	}
-	return b
-}
-
-func (r *replay) wants(e fsm.Event) bool { return r.machine == "" || r.machine == e.Machine }

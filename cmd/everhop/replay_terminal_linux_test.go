@@ -2,18 +2,21 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
-	"gotest.tools/v3/golden"
+	"github.com/google/go-cmp/cmp"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 )
 
+var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
 func TestTerminalReplay(t *testing.T) {
-	path := night(t).journal()
+	path := pasttest.Night(t).Journal()
 	tests := []struct {
 		columns uint16
 		env     []string
@@ -32,14 +35,10 @@ func TestTerminalReplay(t *testing.T) {
 			if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: tt.columns}); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command(os.Args[0], "replay", path, "--utc")
-			cmd.Env = append(append(os.Environ(), programEnv+"=1"), tt.env...)
-			cmd.Stdout = tty
-			if err := cmd.Run(); err != nil {
-				t.Fatal(err)
-			}
-			tty.Close()
-			read()
+			p := prepareAlone(t, "replay", path, "--utc")
+			p.cmd.Env = append(p.cmd.Env, tt.env...)
+			p.cmd.Stdout = tty
+			p.run(tty, read, 0)
 			got := screen.String()
 			if strings.Contains(got, "\x1b[") != tt.colours {
 				t.Errorf("colours are where they should not be, or missing:\n%q", got)
@@ -48,7 +47,10 @@ func TestTerminalReplay(t *testing.T) {
 			if tt.wide {
 				name = "wide"
 			}
-			golden.Assert(t, strings.ReplaceAll(escapes.ReplaceAllString(got, ""), "\r\n", "\n"), "replay/"+name+".txt")
+			want := pasttest.ReadFile(t, "internal/past/testdata/"+name+".txt")
+			if diff := cmp.Diff(want, strings.ReplaceAll(colours.ReplaceAllString(got, ""), "\r\n", "\n")); diff != "" {
+				t.Error(diff)
+			}
 		})
 	}
 }

@@ -14,7 +14,8 @@ func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "everhop",
 		Short: "Consume from RabbitMQ, and keep consuming",
-		Long: `everhop consumes from RabbitMQ through whatever happens to the connection, and publishes with confirms.
+		Long: `everhop consumes from RabbitMQ and keeps consuming when connections break. It publishes with confirms, and
+tells from a journal of its events what happened.
 
 Exit status: 0 done, 1 failed, 2 wrong command line, 3 the journal is damaged, 130 given up after a signal.`,
 		Example: `  everhop demo
@@ -92,6 +93,17 @@ func didYouMean(names []string) string {
 		return ""
 	}
 	return "; did you mean " + strings.Join(names, " or ")
+}
+
+// oneArgument accepts one, which has a name.
+func oneArgument(cmd *cobra.Command, args []string, name string) error {
+	switch {
+	case len(args) > 1:
+		return wrongUsage(cmd, fmt.Errorf("unexpected argument %q", args[1]))
+	case len(args) == 0, args[0] == "":
+		return wrongUsage(cmd, errors.New(name+" is missing"))
+	}
+	return nil
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {

@@ -3,23 +3,34 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"sync"
 	"syscall"
 )
 
-// interruptible turns SIGINT and SIGTERM into contexts: the first one ends soft, as the end of ctx
-// does; the second one ends hard; a third one kills the process. The cause says which signal came.
-// release must be called; it ends both.
+// stopSignals are those that ask to stop. SIGHUP, which comes when a terminal is closed, is none if it was ignored
+// when everhop was started, as nohup has it.
+func stopSignals() []os.Signal {
+	asked := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		asked = append(asked, syscall.SIGHUP)
+	}
+	return asked
+}
+
+// interruptible turns stopSignals into contexts: the first one ends soft, as the end of ctx does; the
+// second one ends hard; a third one kills the process. The cause says which signal came. release must be
+// called; it ends both.
 //
-// softly is called with the cause before soft ends: what it logs comes before anything that the end
-// of soft brings about. It must return, even if nobody reads what it logs (see hurry).
-func interruptible(ctx context.Context, softly func(cause error)) (soft, hard context.Context, release func()) {
+// softly, unless it is nil, is called with the cause before soft ends: what it logs comes before anything that the
+// end of soft brings about. From then on stderr holds nobody up (see hurry), so that it returns.
+func interruptible(ctx context.Context, stderr io.Writer, softly func(cause error)) (soft, hard context.Context, release func()) {
 	soft, endSoft := context.WithCancelCause(context.WithoutCancel(ctx))
 	hard, endHard := context.WithCancelCause(context.WithoutCancel(ctx))
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, stopSignals()...)
 	released := make(chan struct{})
 	var listener sync.WaitGroup
 	listener.Go(func() {
@@ -33,12 +44,13 @@ func interruptible(ctx context.Context, softly func(cause error)) (soft, hard co
 		case <-released:
 			return
 		}
-		softly(first)
+		hurry(stderr)
+		if softly != nil {
+			softly(first)
+		}
 		endSoft(first)
-		select {
-		case s := <-signals:
+		if s := second(signals, released); s != nil {
 			endHard(errors.New(s.String()))
-		case <-released:
 		}
 	})
 	return soft, hard, func() {
@@ -46,5 +58,19 @@ func interruptible(ctx context.Context, softly func(cause error)) (soft, hard co
 		listener.Wait()
 		endSoft(nil)
 		endHard(nil)
+	}
+}
+
+// second is nil if none comes. SIGHUP is none: a terminal that is closed may send several.
+func second(signals <-chan os.Signal, released <-chan struct{}) os.Signal {
+	for {
+		select {
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				return s
+			}
+		case <-released:
+			return nil
+		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
 )
 
@@ -13,7 +14,7 @@ func TestInterruptibleTellsFirst(t *testing.T) {
 	for range 100 { // it was a race
 		ctx, cancel := context.WithCancelCause(t.Context())
 		var told error
-		soft, hard, release := interruptible(ctx, func(cause error) { told = cause })
+		soft, hard, release := interruptible(ctx, io.Discard, func(cause error) { told = cause })
 		if soft.Err() != nil {
 			t.Fatal("soft ended by itself")
 		}
@@ -33,7 +34,7 @@ func TestInterruptibleTellsFirst(t *testing.T) {
 }
 
 func TestInterruptibleQuietWithoutSignal(t *testing.T) {
-	soft, _, release := interruptible(t.Context(), func(cause error) { t.Errorf("told %v", cause) })
+	soft, _, release := interruptible(t.Context(), io.Discard, func(cause error) { t.Errorf("told %v", cause) })
 	release()
 	if soft.Err() == nil {
 		t.Error("soft goes on after release")

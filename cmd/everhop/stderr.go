@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
 // tellingTime is how long a line may take to be written once everhop is to stop.
@@ -51,18 +53,15 @@ func (s *standardError) Write(line []byte) (int, error) {
 	}
 }
 
-// hurry is called when everhop is to stop: its standard error must not keep it. Other writers are left
-// as they are.
-func hurry(w io.Writer) {
-	if s, ok := w.(*standardError); ok {
-		s.once.Do(func() { close(s.hurried) })
-	}
-}
+// Unwrap is the writer below.
+func (s *standardError) Unwrap() io.Writer { return s.w }
 
-// behind is what a command can inherit, or a terminal be recognised by.
-func behind(w io.Writer) io.Writer {
-	if s, ok := w.(*standardError); ok {
-		return s.w
+// hurry is called when everhop is to stop: the standard error that w writes to must not keep it.
+func hurry(w io.Writer) {
+	for w != nil {
+		if s, ok := w.(*standardError); ok {
+			s.once.Do(func() { close(s.hurried) })
+		}
+		w = term.Below(w)
 	}
-	return w
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
 // A line waits for its reader until everhop is to stop, and then only briefly.
@@ -50,10 +52,10 @@ func TestStandardErrorPasses(t *testing.T) {
 		if w.got[i] != line {
 			t.Errorf("%q is not out", line)
 		}
-		hurry(stderr)
+		hurry(term.To(stderr))
 	}
 	hurry(io.Discard)
-	if behind(stderr) != io.Writer(&w) || behind(io.Discard) != io.Discard {
+	if term.Behind(term.To(stderr)) != io.Writer(&w) {
 		t.Error("not what is behind it")
 	}
 }

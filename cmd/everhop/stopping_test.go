@@ -33,11 +33,11 @@ func TestConsumeStopsWhileWriting(t *testing.T) {
 	}{
 		{"SIGTERM", func(p *program, _ *os.File) {
 			p.signal(syscall.SIGTERM)
-			p.logs("draining")
+			p.logs("stopping")
 		}, 0, true},
 		{"second signal", func(p *program, _ *os.File) {
 			p.signal(syscall.SIGTERM)
-			p.logs("draining")
+			p.logs("stopping")
 			p.signal(syscall.SIGTERM)
 			p.wait(1)
 		}, 1, false},

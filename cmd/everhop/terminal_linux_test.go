@@ -16,6 +16,8 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
+	"github.com/everhop/everhop/consumer"
 )
 
 // openTerminal opens a pseudo-terminal: what is written to tty appears on screen, with "\r\n" for
@@ -49,6 +51,15 @@ func openTerminal(t *testing.T) (tty *os.File, screen *transcript, read func()) 
 	return tty, screen, reader.Wait
 }
 
+// run runs it to its end, with the terminal in place of those of its outputs that are tty.
+func (p *program) run(tty *os.File, read func(), status int) {
+	p.t.Helper()
+	p.start()
+	tty.Close()
+	p.wait(status)
+	read()
+}
+
 func TestTerminalLogs(t *testing.T) {
 	const (
 		json     = `(?m)^\{"level":"info",.*"to":"Consuming".*\}\r?$`
@@ -76,10 +87,7 @@ func TestTerminalLogs(t *testing.T) {
 			if tt.terminal {
 				tty, transcript, read := openTerminal(t)
 				p.cmd.Stderr, screen = tty, transcript
-				p.start()
-				tty.Close()
-				p.wait(0)
-				read()
+				p.run(tty, read, 0)
 			} else {
 				p.start().wait(0)
 			}
@@ -94,6 +102,75 @@ func TestTerminalLogs(t *testing.T) {
 	}
 }
 
+// Messages are from outside: a terminal shows what is in them, and obeys nothing. A pipe gets the bytes.
+func TestTerminalConsume(t *testing.T) {
+	const body = "a\x1b[2J\u009b31m\u202e\xff\tb"
+	tests := []struct{ output, shown, piped string }{
+		{"body", `a\x1b[2J\u009b31m\u202e\xff` + "\tb\r\n", body + "\n"},
+		{"jsonl", `"body":"a\u001b[2J\u009b31m\u202e"`, `"body":"a\u001b[2J` + "\u009b31m\u202e" + `"`},
+	}
+	for _, tt := range tests {
+		for _, terminal := range []bool{true, false} {
+			t.Run(fmt.Sprint(tt.output, terminal), func(t *testing.T) {
+				sent := body
+				if tt.output == "jsonl" { // otherwise it is base64
+					sent = body[:strings.Index(body, "\xff")]
+				}
+				p := prepareAlone(t, "consume", "--queue", "q", "--count", "1", "--output", tt.output, "--url", oneQueue(t, sent).URL())
+				screen, want := &p.stdout, tt.piped
+				if terminal {
+					tty, transcript, read := openTerminal(t)
+					p.cmd.Stdout, screen, want = tty, transcript, tt.shown
+					p.run(tty, read, 0)
+				} else {
+					p.start().wait(0)
+				}
+				if got := screen.String(); !strings.Contains(got, want) || tt.output == "body" && got != want {
+					t.Errorf("%q, want %q", got, want)
+				}
+			})
+		}
+	}
+}
+
+// Names, errors and what a broker says reach a terminal harmless, whichever command tells of them.
+func TestTerminalHostile(t *testing.T) {
+	const evil = "\x1b]0;x\x07\u009b31m\u202e"
+	log := pasttest.New(t, "or"+evil+"ders").Connect().Fire(time.Second, consumer.ConnectionError, consumer.Evidence{
+		Class: "net" + evil, Error: "gone" + evil, Endpoint: "h" + evil, Queue: "q" + evil, Note: "n" + evil,
+	})
+	path := pasttest.NewFile(t, "or"+evil+".log", log.Lines())
+	other := pasttest.New(t, "mails").Connect()
+	several := pasttest.NewFile(t, "several.log", log.Lines()+other.Lines())
+	for _, args := range [][]string{
+		{"replay", path}, {"replay", path, "--json"}, {"replay", path, "--at", "0s"}, {"replay", path, "--machine", "x" + evil},
+		{"replay", several}, {"replay", several, "--machine", "none"}, {"replay", path + evil}, {"replay", path, evil},
+		{"verify", log.Journal()}, {"verify", path}, {"verify", "--repair", path},
+		{"graph", "--journal", several}, {"graph", "--journal", path, "--machine", evil},
+		{"consume", "--log-level", evil}, {"consume", "--queue", "q", "--count", evil},
+		{"consume", "--url", "amqp://127.0.0.1:1", "--queue", "q", "--journal", path + "/x"}, {evil}, {"--" + evil}, {"help", evil},
+		{"demo", "--dot", path + "/x"},
+	} {
+		t.Run(fmt.Sprintf("%.40q", args), func(t *testing.T) {
+			tty, screen, read := openTerminal(t)
+			p := prepareAlone(t, args...)
+			p.cmd.Env = append(p.cmd.Env, "TERM=xterm", "NO_COLOR=1")
+			p.cmd.Stdout, p.cmd.Stderr = tty, tty
+			p.start()
+			tty.Close()
+			_ = p.cmd.Wait()
+			read()
+			got := screen.String()
+			if !strings.Contains(got, `\u202e`) {
+				t.Errorf("it tells of something else: %q", got)
+			}
+			if strings.ContainsAny(got, "\x1b\x07\u009b\u202e") {
+				t.Errorf("it commands the terminal: %q", got)
+			}
+		})
+	}
+}
+
 // A slow input shows how far it is, and what stays on the screen is the result.
 func TestTerminalPublish(t *testing.T) {
 	p := prepare(t, "publish", "--queue", newQueue(t))
@@ -103,6 +180,7 @@ func TestTerminalPublish(t *testing.T) {
 	}
 	tty, screen, read := openTerminal(t)
 	p.cmd.Stderr = tty
+	p.cmd.Env = append(p.cmd.Env, "TERM=xterm")
 	p.start()
 	tty.Close()
 	io.WriteString(stdin, "a\nb\n")
@@ -139,6 +217,7 @@ func TestProgress(t *testing.T) {
 		})
 	}
 	t.Run("terminal", func(t *testing.T) {
+		t.Setenv("TERM", "xterm")
 		tty, screen, read := openTerminal(t)
 		show(t, tty)
 		tty.Close()

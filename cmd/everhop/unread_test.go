@@ -28,13 +28,7 @@ func TestConsumeStopsUnread(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			server := brokertest.NewServer(t)
-			if err := server.DeclareQueue("q", nil); err != nil {
-				t.Fatal(err)
-			}
-			if err := server.Publish("q", tt.messages...); err != nil {
-				t.Fatal(err)
-			}
+			server := oneQueue(t, tt.messages...)
 			p := prepareAlone(t, append([]string{"consume", "--queue", "q", "--url", server.URL()}, tt.args...)...)
 			full := fullPipe(t)
 			p.cmd.Stdout, p.cmd.Stderr = full, full

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -52,7 +50,7 @@ func TestUsageErrors(t *testing.T) {
 		{"concurrency zero", "consume --concurrency 0", `--concurrency: "0": expected a whole number from 1 to 65535; see 'everhop consume --help'`},
 		{"count zero", "consume --count 0", `--count: "0": expected a whole number, 1 or more; see 'everhop consume --help'`},
 		{"count negative", "consume --count -3", `--count: "-3": expected a whole number, 1 or more; see 'everhop consume --help'`},
-		{"duration without unit", "consume --drain-timeout 2", `--drain-timeout: "2": expected a duration between 1ms and 3600s, such as 1500ms or 10s; see 'everhop consume --help'`},
+		{"duration without unit", "consume --silence 2", `--silence: "2": expected a duration between 1ms and 3600s, such as 1500ms or 10s; see 'everhop consume --help'`},
 		{"duration negative", "consume --probe-timeout=-2s", `--probe-timeout: "-2s": expected a duration between 1ms and 3600s, such as 1500ms or 10s; see 'everhop consume --help'`},
 		{"heartbeat too short", "consume --heartbeat 10ms", `--heartbeat: "10ms": expected whole seconds between 1s and 65535s, such as 10s; see 'everhop consume --help'`},
 		{"heartbeat too long", "consume --heartbeat 65536s", `--heartbeat: "65536s": expected whole seconds between 1s and 65535s, such as 10s; see 'everhop consume --help'`},
@@ -101,7 +99,7 @@ func TestCompletion(t *testing.T) {
 	}{
 		{[]string{"completion", "bash"}, "bash completion V2 for everhop"},
 		{[]string{"__complete", "con"}, "consume\t"},
-		{[]string{"__complete", "consume", "--drain"}, "--drain-timeout\t"},
+		{[]string{"__complete", "consume", "--sil"}, "--silence\t"},
 		{[]string{"__complete", "consume", "--output", ""}, "body\njsonl\nnone\n:4\n"},
 	}
 	for _, tt := range tests {
@@ -121,10 +119,7 @@ func TestVersion(t *testing.T) {
 
 // Each command's help tells all exit statuses that it has, and no other; that of everhop those of all commands.
 func TestExitStatuses(t *testing.T) {
-	server := brokertest.NewServer(t)
-	if err := errors.Join(server.DeclareQueue("q", nil), server.Publish("q", "1")); err != nil {
-		t.Fatal(err)
-	}
+	server := oneQueue(t, "1")
 	damaged := t.TempDir()
 	segment := makeJournal(t, damaged, consumer.Lifecycle(), consumer.Connect)
 	if err := os.WriteFile(segment, []byte("{}\n{}\n"), 0o600); err != nil {

@@ -17,7 +17,8 @@ func newVersion() *cobra.Command {
 		Example: `  everhop version`,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return writeOut(cmd.OutOrStdout(), "everhop "+version()+"\n")
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "everhop %s\n", version())
+			return err
 		},
 	}
 }

@@ -31,13 +31,14 @@ func drawTable(t *rapid.T) *fsm.Table {
 	return table
 }
 
-// A random walk: runs end and begin, segments rotate and are
-// retained, the disk fills within any write, files are removed. Whatever is left
-// replays, and leads to the state the machine was in.
+// A random walk: runs end and begin, segments rotate and are retained, the disk fills
+// within any write, files are removed. Whatever is left replays, and leads to the
+// state the machine was in.
 func TestRandomWalk(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		table, clock, dir := drawTable(r), newClock(), memoryDir(t)
 		triggers := rapid.SampledFrom(append(table.Triggers(), "Unheard"))
+		objects := rapid.SampledFrom([]string{`{}`, `{"hosts":3}`, `{"prev":"00000000"}`, `{"x":["}",{"crc":"00000000"}]}`})
 		o := journal.Options{
 			SegmentBytes: rapid.Int64Range(1, 2000).Draw(r, "segment"), RetainBytes: rapid.Int64Range(2000, 8000).Draw(r, "retain"),
 			Sync: journal.SyncNever, Now: clock.Now,
@@ -70,7 +71,7 @@ func TestRandomWalk(t *testing.T) {
 				if rapid.IntRange(0, 4).Draw(r, "record") == 0 {
 					_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{})
 				} else {
-					_, _ = m.Fire(triggers.Draw(r, "trigger"), fsm.Evidence{Note: "walk"})
+					_, _ = m.Fire(triggers.Draw(r, "trigger"), fsm.Evidence{Details: details(t, objects.Draw(r, "details"))})
 				}
 			}
 			state = m.State()

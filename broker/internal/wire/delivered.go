@@ -7,7 +7,7 @@ import (
 
 // MaxDeliver is the most that a payload of basic.deliver takes: the method's numbers, three short strings,
 // the delivery tag and the bits.
-const MaxDeliver = 4 + 3*(1+maxShortString) + 8 + 1
+const MaxDeliver = 4 + 3*(1+MaxShortString) + 8 + 1
 
 // Delivered reads the content that a server delivers on one channel. It is more patient than the Parse
 // functions: it reads whatever can be read at all, since a broken header is the publisher's doing, and not the

@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-const maxShortString = math.MaxUint8
+// MaxShortString is how many bytes a short string has at most: one byte tells its length.
+const MaxShortString = math.MaxUint8
 
 // appendShortString cuts s after 255 bytes: its length has one octet.
 func appendShortString(dst []byte, s string) []byte {
-	s = s[:min(len(s), maxShortString)]
+	s = s[:min(len(s), MaxShortString)]
 	return append(append(dst, byte(len(s))), s...)
 }
 

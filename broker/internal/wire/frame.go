@@ -2,6 +2,10 @@ package wire
 
 import "encoding/binary"
 
+// ProtocolHeader is what a client greets with, and what a server answers that does not speak the client's
+// protocol.
+const ProtocolHeader = "AMQP\x00\x00\x09\x01"
+
 // The frame types.
 const (
 	FrameMethod    = 1
@@ -16,8 +20,10 @@ const (
 	// FrameOverhead is what a frame is larger than its payload.
 	FrameOverhead = frameHeaderSize + 1
 
+	// FrameEnd is a frame's last byte.
+	FrameEnd = 0xCE
+
 	frameHeaderSize  = 7
-	frameEnd         = 0xCE
 	defaultFrameSize = 131072
 )
 
@@ -33,7 +39,7 @@ type Frame struct {
 	Payload []byte
 }
 
-// AppendFrame appends f to dst. It does not check f: a broker under test may well send nonsense.
+// AppendFrame appends f to dst. It does not check f: a broker for tests may well send nonsense.
 func AppendFrame(dst []byte, f Frame) []byte {
 	dst, start := beginFrame(dst, f.Type, f.Channel)
 	return endFrame(append(dst, f.Payload...), start)
@@ -50,7 +56,7 @@ func beginFrame(dst []byte, kind byte, channel uint16) (_ []byte, start int) {
 // endFrame completes the frame whose payload is dst[start:].
 func endFrame(dst []byte, start int) []byte {
 	binary.BigEndian.PutUint32(dst[start-4:], uint32(len(dst)-start))
-	return append(dst, frameEnd)
+	return append(dst, FrameEnd)
 }
 
 // payloadLimit is how much payload a frame may have when its total size may be frameMax.

@@ -70,8 +70,8 @@ func validateTable(t Table, depth int) error {
 		return errTooDeep
 	}
 	for key, v := range t {
-		if len(key) > maxShortString {
-			return fmt.Errorf("wire: the key %q is longer than %d bytes", key, maxShortString)
+		if len(key) > MaxShortString {
+			return fmt.Errorf("wire: the key %q is longer than %d bytes", key, MaxShortString)
 		}
 		if err := validateValue(v, depth+1); err != nil {
 			return fmt.Errorf("%w, at %q", err, key)

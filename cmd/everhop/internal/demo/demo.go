@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"sync"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
@@ -45,15 +45,14 @@ const (
 
 // Options are how to show a demo.
 type Options struct {
-	Terminal bool        // out is one
-	Graph    *os.File    // gets the graph of the states with what happened; nil for none
-	Journal  fsm.Journal // the consumer's; nil for one in memory
+	Graph   *os.File    // gets the graph of the states with what happened; nil for none
+	Journal fsm.Journal // the consumer's; nil for one in memory
 }
 
 // Run shows the demo. When soft ends it comes to an end in order, when hard ends at once; neither is an
 // error. Lost messages are, and so is what keeps the demo from going on; an error of out is returned as it is.
-func Run(soft, hard context.Context, out io.Writer, options Options) error {
-	s := newScreen(out, options.Terminal)
+func Run(soft, hard context.Context, out *term.Output, options Options) error {
+	s := newScreen(out)
 	d := newDemonstration(s)
 	d.ledger.journal = options.Journal
 	r, err := d.run(soft, hard)
@@ -122,7 +121,7 @@ func (d *demonstration) run(soft, hard context.Context) (r result, err error) {
 	defer end(nil)
 	d.screen.broken = end
 	d.screen.say("A broker, a publisher and a consumer, all in this process;",
-		fmt.Sprintf("%d messages a second; %d faults. Ctrl-C ends it.", Rate, len(d.faults)), "")
+		term.Plain(fmt.Sprintf("%d messages a second; %d faults. Ctrl-C ends it.", Rate, len(d.faults))), "")
 	defer d.screen.animate(d.region)()
 
 	consumed := make(chan error, 1)
@@ -141,7 +140,7 @@ func (d *demonstration) run(soft, hard context.Context) (r result, err error) {
 	patience := d.patience
 	switch {
 	case r.interrupted:
-		d.screen.say("", fmt.Sprintf("%v: ending; a second signal ends at once", context.Cause(soft)))
+		d.screen.say("", term.Plain(fmt.Sprintf("%v: ending; a second signal ends at once", context.Cause(soft))))
 		err, patience = nil, d.hurry
 	case err == nil:
 		d.screen.say("", "The end: the publisher stops, and then the consumer.")
@@ -308,7 +307,7 @@ func (d *demonstration) overcome(ctx context.Context, f fault, o *outcome) error
 	})
 	if err == nil {
 		said := fmt.Sprintf("Caught up after %s; %d redelivered.", span(measured.caughtUp), measured.redelivered)
-		d.screen.say(clock(d.ledger.now()) + "  " + d.screen.ink.paint(said, green))
+		d.screen.say(clock(d.ledger.now()) + "  " + d.screen.ink.Paint(said, term.Green))
 	}
 	return err
 }
@@ -329,7 +328,7 @@ func (d *demonstration) mend() error {
 		return nil
 	}
 	d.broken = nil
-	d.screen.say(clock(d.ledger.now()) + "  " + d.screen.ink.paint(f.back, bold))
+	d.screen.say(clock(d.ledger.now()) + "  " + d.screen.ink.Paint(f.back, term.Bold))
 	return f.mend(d.server)
 }
 
@@ -340,7 +339,7 @@ func (d *demonstration) held() int {
 }
 
 // region is what the screen shows below the lines.
-func (d *demonstration) region() (lines []string) {
+func (d *demonstration) region() (lines []term.Text) {
 	t := d.ledger.tally(d.held)
 	d.ledger.look(func(h *history) {
 		state, since := h.state()

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // shortDemonstration plays other faults, and in less time.
 func shortDemonstration(out io.Writer, faults ...fault) *demonstration {
-	d := newDemonstration(newScreen(out, false))
+	d := newDemonstration(newScreen(term.To(out)))
 	d.faults = faults
 	d.pause = 100 * time.Millisecond
 	d.hurry = d.patience // a busy machine may need longer than a user would wait

@@ -1,43 +1,11 @@
 package demo
 
 import (
-	"fmt"
-	"io"
-	"os"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
-
-// The control sequences of the demo, which terminals have known since the VT100.
-const (
-	hideCursor = "\x1b[?25l"
-	showCursor = "\x1b[?25h"
-	cutLines   = "\x1b[?7l" // what does not fit into the window is not shown
-	wrapLines  = "\x1b[?7h"
-	eraseLine  = "\x1b[K" // from the cursor on
-	eraseBelow = "\x1b[J"
-)
-
-// ink paints text, or leaves it as it is.
-type ink bool
-
-// Colours and weights of text.
-const (
-	bold   = "1"
-	grey   = "90"
-	red    = "31"
-	green  = "32"
-	yellow = "33"
-	cyan   = "36"
-)
-
-func (on ink) paint(text string, how ...string) string {
-	if !on || text == "" {
-		return text
-	}
-	return "\x1b[" + strings.Join(how, ";") + "m" + text + "\x1b[0m"
-}
 
 // screen shows lines that stay, and on a terminal a region below them that is drawn again and again.
 //
@@ -45,36 +13,34 @@ func (on ink) paint(text string, how ...string) string {
 //	region            <- drawn in place, from here
 //	                  <- the cursor, at rest
 type screen struct {
-	w      io.Writer
-	ink    ink
+	out    *term.Output
+	ink    term.Ink
 	live   bool        // there is a region
-	broken func(error) // called once, when w cannot be written any more
+	broken func(error) // called once, when out cannot be written any more
 
 	mu     sync.Mutex
-	region func() []string // nil while there is none to show
-	drawn  int             // how many lines of it are on the terminal
-	err    error           // that broke w
+	region func() []term.Text // nil while there is none to show
+	drawn  int                // how many lines of it are on the terminal
+	err    error              // that broke out
 }
 
-func newScreen(w io.Writer, terminal bool) *screen {
-	term := os.Getenv("TERM")
-	live := terminal && term != "" && term != "dumb"
-	return &screen{w: w, live: live, ink: ink(live && os.Getenv("NO_COLOR") == ""), broken: func(error) {}}
+func newScreen(out *term.Output) *screen {
+	return &screen{out: out, live: out.Redraws(), ink: out.Ink(), broken: func(error) {}}
 }
 
 // say adds lines that stay.
-func (s *screen) say(lines ...string) {
+func (s *screen) say(lines ...term.Text) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.frame(lines)
 }
 
 // animate shows a region, which always has the same height, until stop is called, which removes it.
-func (s *screen) animate(region func() []string) (stop func()) {
+func (s *screen) animate(region func() []term.Text) (stop func()) {
 	if !s.live {
 		return func() {}
 	}
-	s.show(region, hideCursor)
+	s.show(region, term.HideCursor)
 	done := make(chan struct{})
 	var painter sync.WaitGroup
 	painter.Go(func() {
@@ -90,11 +56,11 @@ func (s *screen) animate(region func() []string) (stop func()) {
 	return func() {
 		close(done)
 		painter.Wait()
-		s.show(nil, showCursor)
+		s.show(nil, term.ShowCursor)
 	}
 }
 
-func (s *screen) show(region func() []string, cursor string) {
+func (s *screen) show(region func() []term.Text, cursor term.Text) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.region = region
@@ -104,12 +70,12 @@ func (s *screen) show(region func() []string, cursor string) {
 
 // frame writes lines where the region begins, and the region below them, all in one piece so that nobody
 // sees half of it.
-func (s *screen) frame(lines []string) {
-	text := ""
+func (s *screen) frame(lines []term.Text) {
+	var text term.Text
 	if s.drawn > 0 {
-		text = fmt.Sprintf("\r\x1b[%dA", s.drawn) // up to its first line
+		text = term.Up(s.drawn) // to its first line
 		if len(lines) > 0 || s.region == nil {
-			text += eraseBelow
+			text += term.EraseBelow
 		}
 		s.drawn = 0
 	}
@@ -117,21 +83,21 @@ func (s *screen) frame(lines []string) {
 		text += line + "\n"
 	}
 	if s.region != nil {
-		text += cutLines
+		text += term.CutLines
 		for _, line := range s.region() {
-			text += eraseLine + line + "\n"
+			text += term.EraseLine + line + "\n"
 			s.drawn++
 		}
-		text += wrapLines
+		text += term.WrapLines
 	}
 	s.write(text)
 }
 
-func (s *screen) write(text string) {
+func (s *screen) write(text term.Text) {
 	if s.err != nil || text == "" {
 		return
 	}
-	if _, s.err = io.WriteString(s.w, text); s.err != nil {
+	if s.err = s.out.Print(text); s.err != nil {
 		s.broken(s.err)
 	}
 }

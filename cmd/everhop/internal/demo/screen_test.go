@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
 // vt is as much of a terminal as the demo needs; anything else it is sent fails the test.
@@ -124,13 +126,13 @@ func (v *vt) atRest() bool {
 }
 
 // counting is a region whose lines count how often they were drawn.
-func counting(lines, length int) func() []string {
+func counting(lines, length int) func() []term.Text {
 	drawn := 0
-	return func() []string {
+	return func() []term.Text {
 		drawn++
-		var region []string
+		var region []term.Text
 		for i := range lines {
-			region = append(region, fmt.Sprintf("%d:%d%s", i, drawn, strings.Repeat("=", length)))
+			region = append(region, term.Plain(fmt.Sprintf("%d:%d%s", i, drawn, strings.Repeat("=", length))))
 		}
 		return region
 	}
@@ -139,11 +141,11 @@ func counting(lines, length int) func() []string {
 // After the lines comes the region, once, whatever was there before; and nothing of it stays.
 func TestScreen(t *testing.T) {
 	v := newVT(t, 20, 10)
-	s := &screen{w: v, live: true, broken: func(error) {}}
+	s := &screen{out: term.To(v), live: true, broken: func(error) {}}
 	var said []string
 	say := func(line string, shown ...string) {
 		t.Helper()
-		s.say(line)
+		s.say(term.Plain(line))
 		said = append(said, shown...)
 	}
 	check := func(region ...string) {
@@ -178,7 +180,7 @@ func TestScreen(t *testing.T) {
 func TestScreenAnimated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVT(t, 20, 10)
-		s := &screen{w: v, live: true, broken: func(error) {}}
+		s := &screen{out: term.To(v), live: true, broken: func(error) {}}
 		stop := s.animate(counting(1, 0))
 		if v.atRest() || v.text() != "0:1" {
 			t.Errorf("at once: cursor at rest %v, %q", v.atRest(), v.text())
@@ -200,10 +202,10 @@ func TestScreenAnimated(t *testing.T) {
 func TestScreenPlain(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	var out strings.Builder
-	s := newScreen(&out, false)
+	s := newScreen(term.To(&out))
 	stop := s.animate(counting(3, 4))
 	long := strings.Repeat("very long ", 20)
-	s.say("one", long)
+	s.say("one", term.Plain(long))
 	stop()
 	if got, want := out.String(), "one\n"+long+"\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
@@ -215,17 +217,11 @@ func TestScreenBroken(t *testing.T) {
 	full := errors.New("full")
 	read.CloseWithError(full)
 	var told []error
-	s := newScreen(write, true)
+	s := newScreen(term.To(write))
 	s.broken = func(err error) { told = append(told, err) }
 	s.say("one")
 	s.say("two")
 	if !slices.Equal(told, []error{full}) || s.failure() != full {
 		t.Errorf("told %v; %v", told, s.failure())
-	}
-}
-
-func TestInkless(t *testing.T) {
-	if got := ink(false).paint("text", bold, red); got != "text" {
-		t.Errorf("without ink: %q", got)
 	}
 }

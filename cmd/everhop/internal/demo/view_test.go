@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"gotest.tools/v3/golden"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
@@ -17,11 +19,11 @@ var coloured = regexp.MustCompile("\x1b\\[[0-9;]*m")
 // The golden files in testdata are what a terminal of 60 columns shows.
 func TestView(t *testing.T) {
 	busy := tally{published: 1012, handled: 900, waiting: 112, redelivered: 66, repeated: 5}
-	var states, announcements []string
+	var states, announcements []term.Text
 	for _, state := range consumer.Lifecycle().States() {
 		states = append(states, region(state, 3456*ms, busy, false)...)
 	}
-	for i, f := range newDemonstration(nil).faults {
+	for i, f := range newDemonstration(newScreen(term.To(io.Discard))).faults {
 		announcements = append(announcements, announcement(i+1, 4, f, false)...)
 	}
 	second := outcome{fault: networkSilent.name, noticed: absent, handled: absent, caughtUp: absent, returned: absent}
@@ -33,7 +35,7 @@ func TestView(t *testing.T) {
 	}
 	noticed := second
 	noticed.noticed = 4 * time.Second
-	for name, lines := range map[string][]string{
+	for name, lines := range map[string][]term.Text{
 		"states":              states,
 		"lost":                region(consumer.Consuming, 0, tally{published: 912, handled: 900, waiting: 2, lost: 10}, true),
 		"announcements":       announcements,
@@ -46,7 +48,10 @@ func TestView(t *testing.T) {
 		"next":                whereToGo("dot -Tsvg run.dot > run.svg", false),
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, line := range lines {
+			text := ""
+			for _, printed := range lines {
+				line := string(printed)
+				text += line + "\n"
 				if n := len(coloured.ReplaceAllString(line, "")); n > 60 && !strings.Contains(line, "CONNECTION_FORCED") {
 					t.Errorf("%d columns: %q", n, line)
 				}
@@ -54,13 +59,13 @@ func TestView(t *testing.T) {
 					t.Errorf("ends with a blank: %q", line)
 				}
 			}
-			golden.Assert(t, strings.ReplaceAll(strings.Join(lines, "\n")+"\n", "\x1b", "ESC"), name+".txt")
+			golden.Assert(t, strings.ReplaceAll(text, "\x1b", "ESC"), name+".txt")
 		})
 	}
 }
 
 // told is what a run is told with.
-func told(ink ink) (lines []string) {
+func told(ink term.Ink) (lines []term.Text) {
 	at := int64(0)
 	tell := func(from, to fsm.State, trigger fsm.Trigger, lasted time.Duration, why consumer.Evidence) {
 		at += int64(lasted)

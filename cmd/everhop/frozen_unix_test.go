@@ -1,0 +1,41 @@
+//go:build unix
+
+package main
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm/journal"
+)
+
+// A process that was stopped (SIGSTOP) says so in its journal, and for how long: nothing was consumed
+// meanwhile.
+func TestConsumeFrozen(t *testing.T) {
+	t.Parallel()
+	const frozen, drainTimeout = 6 * time.Second, 2 * time.Second
+	dir := t.TempDir()
+	p := prepare(t, "consume", "--queue", newQueue(t), "--journal", dir, "--log-format", "json").start()
+	p.logs(`"to":"Consuming"`)
+	p.signal(syscall.SIGSTOP)
+	<-time.After(frozen) // there is nothing to wait for: it stands still
+	p.signal(syscall.SIGCONT)
+	p.logs(`"name":"` + consumer.NoteStalled + `"`)
+	p.signal(syscall.SIGTERM)
+	p.wait(0)
+
+	var told int64
+	for e, err := range journal.Read(dir) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Name == consumer.NoteStalled {
+			told += consumer.EvidenceOf(e).StalledMS
+		}
+	}
+	if least := frozen - drainTimeout - 100*time.Millisecond; told < least.Milliseconds() {
+		t.Errorf("it stood still for %v, and says so of %d ms", frozen, told)
+	}
+}

@@ -1,0 +1,48 @@
+package pasttest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm"
+)
+
+// Night has what a night may have: a reset, a frozen peer, a crash, a long outage, a stop.
+func Night(t testing.TB) *Log {
+	refused := consumer.Evidence{Endpoint: "mq1:5672", Class: "network", Error: "dial: connect: connection refused"}
+	p := New(t, "orders").Connect().Idle(1200)
+	p.Fire(time.Second, consumer.ConnectionError, consumer.Evidence{
+		Endpoint: "mq1:5672", Class: "network", Error: "connection: read: connection reset by peer", Note: "after consuming for 40m2s",
+	})
+	p.Fire(30*time.Millisecond, consumer.Revived, consumer.Evidence{Endpoint: "mq2:5672", Attempt: 1, Note: "revived within 30ms"})
+	p.Idle(300).Fire(2*time.Second, consumer.DrainTimeout, consumer.Evidence{})
+	p.Fire(2*time.Second, consumer.HeartbeatFailed, consumer.Evidence{Endpoint: "mq2:5672", Class: "heartbeat", Error: "probe: the peer went silent: no byte came in for 4s"})
+	p.Fire(time.Second, consumer.ReviveFailed, consumer.Evidence{Attempt: 1, Endpoint: "mq1:5672", Class: "network", Error: refused.Error})
+	p.Fire(time.Second, consumer.Revived, consumer.Evidence{Endpoint: "mq2:5672", Attempt: 2})
+	p.Record(fsm.KindStale, consumer.StaleOutcome, consumer.Evidence{Queue: "orders", Note: "a handler finished after its channel was gone"})
+	p.Reject(consumer.Connected)
+	p.Idle(1500)
+	p.Clock = p.Clock.Add(90 * time.Second)
+	p.Begin().Connect().Idle(3000)
+	p.Fire(time.Second, consumer.ChannelError, consumer.Evidence{
+		Endpoint: "mq1:5672", Queue: "orders", Class: "cancelled", Error: "consuming: the broker cancelled the consumer (queue deleted or moved)",
+	})
+	for n := range 200 {
+		why := refused
+		if n%3 == 0 {
+			why = consumer.Evidence{Endpoint: "mq1:5672", Queue: "orders", Class: "not_found", Code: 404, Error: "consume: NOT_FOUND - no queue 'orders' in vhost '/'"}
+		}
+		why.Attempt = n + 1
+		p.Fire(3*time.Second, consumer.ReviveFailed, why)
+	}
+	p.Fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 201, Endpoint: "mq1:5672"})
+	return p.Idle(600).Fire(time.Second, consumer.Stop, consumer.Evidence{})
+}
+
+// Outage has one, and ends.
+func Outage(t testing.TB) *Log {
+	p := New(t, "orders").Connect().Idle(2)
+	p.Fire(time.Second, consumer.ConnectionError, consumer.Evidence{}).Fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 1})
+	return p.Fire(time.Second, consumer.Stop, consumer.Evidence{})
+}

@@ -1,0 +1,155 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
+)
+
+// inShell makes a shell run the program, which is "$@" there.
+func (p *program) inShell(script string) *program {
+	args := append([]string{"-c", script, "sh"}, p.cmd.Args...)
+	cmd := exec.Command("sh", args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay
+	p.cmd = cmd
+	return p
+}
+
+// heedHangups has programs start as from a terminal: those that are started with SIGHUP ignored go on so.
+func heedHangups(t *testing.T) (hangups <-chan os.Signal) {
+	heeded := make(chan os.Signal, 1)
+	signal.Notify(heeded, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(heeded) })
+	return heeded
+}
+
+// A terminal that is closed may hang up several times: that does not hurry.
+func TestInterruptibleHangupAgain(t *testing.T) {
+	hangups := heedHangups(t)
+	soft, hard, release := interruptible(t.Context(), io.Discard, nil)
+	defer release()
+	for range 2 {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		<-hangups
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-hard.Done()
+	if first, second := context.Cause(soft), context.Cause(hard); first.Error() != "hangup" || second.Error() != "terminated" {
+		t.Errorf("stopped by %v, and hurried by %v", first, second)
+	}
+}
+
+// All commands that take their time are stopped by these signals, in order.
+func TestStopSignals(t *testing.T) {
+	heedHangups(t)
+	log := pasttest.Outage(t).Lines()
+	tests := []struct {
+		command []string
+		stdin   string // that does not end
+		begun   func(p *program, server *brokertest.Server) bool
+		status  int
+		said    string // after the signal
+	}{
+		{[]string{"consume", "--queue", "q", "--url", "URL"}, "", func(p *program, server *brokertest.Server) bool {
+			return p.stdout.String() == "1\n" && acknowledged(server) == 1
+		}, 0, `: stopping; a second signal stops at once"`},
+		{[]string{"publish", "--queue", "q", "--url", "URL"}, "2\n", func(_ *program, server *brokertest.Server) bool {
+			q, _ := server.Queue("q")
+			return q.Ready == 2
+		}, 1, "stopped before the end of the input: "},
+		{[]string{"replay", "-"}, log, func(p *program, _ *brokertest.Server) bool { return strings.Contains(p.stdout.String(), "Stop") }, 0, "Summary of orders"},
+		{[]string{"demo"}, "", func(p *program, _ *brokertest.Server) bool { return p.stdout.String() != "" }, 0, ": ending; a second signal ends at once"},
+	}
+	for _, tt := range tests {
+		for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT} {
+			t.Run(tt.command[0]+"/"+s.String(), func(t *testing.T) {
+				t.Parallel()
+				server := oneQueue(t, "1")
+				command := strings.Split(strings.ReplaceAll(strings.Join(tt.command, " "), "URL", server.URL()), " ")
+				p := prepareAlone(t, command...)
+				stdin, err := p.cmd.StdinPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				p.start()
+				if _, err := io.WriteString(stdin, tt.stdin); err != nil {
+					t.Fatal(err)
+				}
+				rabbittest.Eventually(t, patience, "it is at work", func() bool { return tt.begun(p, server) })
+				p.signal(s)
+				p.wait(tt.status)
+				if got := p.stdout.String() + p.stderr.String(); !strings.Contains(got, tt.said) || strings.Contains(tt.said, ": ") && !strings.Contains(got, s.String()) {
+					t.Errorf("no %q, or no %v in\n%s", tt.said, s, got)
+				}
+			})
+		}
+	}
+}
+
+func acknowledged(server *brokertest.Server) int {
+	q, _ := server.Queue("q")
+	return q.Acknowledged
+}
+
+// Under nohup a terminal may be closed.
+func TestHangupIgnored(t *testing.T) {
+	server := oneQueue(t, "1")
+	p := prepareAlone(t, "consume", "--queue", "q", "--url", server.URL()).inShell(`trap "" HUP; exec "$@"`).start()
+	rabbittest.Eventually(t, patience, "it is at work", func() bool { return acknowledged(server) == 1 })
+	p.signal(syscall.SIGHUP)
+	if err := server.Publish("q", "2"); err != nil {
+		t.Fatal(err)
+	}
+	rabbittest.Eventually(t, patience, "it goes on", func() bool { return acknowledged(server) == 2 })
+	p.signal(syscall.SIGTERM)
+	p.wait(0)
+	if got := p.stderr.String(); strings.Contains(got, syscall.SIGHUP.String()) || !strings.Contains(got, "terminated: stopping") {
+		t.Errorf("it did not ignore the first signal:\n%s", got)
+	}
+}
+
+// What is written into the closed standard output is gone: it is not acknowledged.
+func TestConsumeClosedOutput(t *testing.T) {
+	tests := []struct {
+		name, redirection string
+		flags             []string
+		status            int
+	}{
+		{"closed", ">&-", nil, 1},
+		{"closed, jsonl", ">&-", []string{"--output", "jsonl"}, 1},
+		{"open for reading only", "1</dev/null", nil, 1},
+		{"closed, and nothing is written", ">&-", []string{"--output", "none"}, 0},
+		{"closed, and the command's", ">&-", []string{"--exec", "true"}, 0},
+		{"nowhere, on purpose", ">/dev/null", nil, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := oneQueue(t, "1")
+			args := append([]string{"consume", "--queue", "q", "--count", "1", "--url", server.URL()}, tt.flags...)
+			p := prepareAlone(t, args...).inShell(`exec "$@" ` + tt.redirection).start()
+			p.wait(tt.status)
+			if got, want := acknowledged(server), 1-tt.status; got != want {
+				t.Errorf("%d acknowledged, want %d", got, want)
+			}
+			if got := p.stderr.String(); strings.Contains(got, "everhop: standard output: ") != (tt.status == 1) {
+				t.Errorf("standard error:\n%s", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,57 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+)
+
+// callbacks are the calls of Commit and OnStale, of one subscription. None begins once they are ended.
+//
+// Each is on a goroutine of its own: so its error, its panic and the end of its goroutine (runtime.Goexit) all
+// come back, whoever called: a worker, a timer or the supervisor.
+type callbacks struct {
+	mu    sync.Mutex
+	ended bool
+	calls sync.WaitGroup
+}
+
+// errEnded means that it is too late to call anything.
+var errEnded = errors.New("consumer: it has ended, and calls nothing more")
+
+// call calls f, which is to return an error of ours, and waits for it.
+func (c *callbacks) call(f func() error) error {
+	result := make(chan error, 1)
+	c.mu.Lock()
+	if c.ended {
+		c.mu.Unlock()
+		return errEnded
+	}
+	c.calls.Go(func() {
+		err := errGoexit
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("consumer: it panicked: %v\n%s", r, debug.Stack())
+			}
+			result <- err
+		}()
+		err = f()
+	})
+	c.mu.Unlock()
+	return <-result
+}
+
+// end has nothing more called; wait returns when those calls have returned that are under way.
+func (c *callbacks) end() (wait func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	return c.calls.Wait
+}
+
+func (c *callbacks) hasEnded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended
+}

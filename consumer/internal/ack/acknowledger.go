@@ -1,0 +1,355 @@
+package ack
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	// mostPerFrame bounds how many deliveries share an acknowledgement, if nobody is in the way. More
+	// gain nothing that can be measured, and come again if the connection is lost.
+	mostPerFrame = 64
+	// An acknowledgement waits until nothing has come in for idleAfter; while deliveries keep
+	// coming, it waits for busyAfter more at most. A timer that fires every millisecond would cost
+	// more than what it is to save.
+	idleAfter = time.Millisecond
+	busyAfter = 4 * time.Millisecond
+)
+
+// Longest is how long an acknowledgement waits for others at most, unless Commit fails.
+const Longest = idleAfter + 2*busyAfter
+
+// ErrEnded is what Commit returns when it is called no more: what it has not made last is not acknowledged,
+// and nobody is told.
+var ErrEnded = errors.New("consumer: the consumer has ended")
+
+// Channel sends what is settled to the broker. An error means that it is gone.
+type Channel interface {
+	Ack(deliveryTag uint64) error
+	AckUpTo(deliveryTag uint64) error
+	Nack(deliveryTag uint64) error
+	Reject(deliveryTag uint64, requeue bool) error
+}
+
+// Options are how a channel's deliveries are acknowledged.
+type Options struct {
+	// Prefetch is how many deliveries the broker sends before one is settled.
+	Prefetch int
+	// Each acknowledges every delivery by a frame of its own, at once.
+	Each bool
+	// From is where the channel began in a stream; nil: nobody knows, or it is none.
+	From *int64
+	// Commit, if set, is called before acknowledgements are sent. If it fails, nothing is sent, and it is
+	// called again after CommitPause.
+	Commit      func() error
+	CommitPause time.Duration
+	// Acknowledged is told how many deliveries a frame stood for.
+	Acknowledged func(deliveries int)
+	// Stale is told of deliveries whose outcome could not be sent.
+	Stale func(deliveries []Item, why error)
+}
+
+// Acknowledger settles the deliveries of one channel. All methods may be called from any goroutine.
+type Acknowledger struct {
+	channel Channel
+	options Options
+
+	// sending is held while acknowledgements are decided and sent, so that they leave in order:
+	// after "up to 9" RabbitMQ takes "up to 6" for a mistake, and closes the channel. Taken before mu.
+	sending sync.Mutex
+	single  []Item // reused; guarded by sending
+
+	mu        sync.Mutex
+	tracker   tracker
+	run       int // how many are finished in a row before they are sent
+	strays    int // and how many behind a slow one
+	timer     *time.Timer
+	armed     bool
+	busy      bool   // deliveries came in before the last tick
+	seen      uint64 // tracker.next when the timer was armed
+	postponed bool   // Commit failed; the timer tries again
+	replaced  bool   // by another channel, since this one is lost
+	gone      error  // why nothing can be sent any more
+	first     *int64 // the Offset of the first delivery; nil: nothing came yet
+}
+
+// New makes an Acknowledger for a channel that has delivered nothing yet.
+func New(c Channel, o Options) *Acknowledger {
+	a := &Acknowledger{channel: c, options: o, tracker: newTracker()}
+	a.Fit(o.Prefetch)
+	a.timer = time.AfterFunc(time.Hour, a.tick)
+	a.timer.Stop()
+	return a
+}
+
+// Fit sets how much is gathered to what may be outstanding.
+func (a *Acknowledger) Fit(prefetch int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.run, a.strays = max(1, min(mostPerFrame, prefetch/4)), max(1, prefetch/2)
+	if a.options.Each {
+		a.run, a.strays = 1, 1
+	}
+}
+
+// Receive takes charge of a delivery.
+func (a *Acknowledger) Receive(i Item) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i.Tag == 1 {
+		first := i.Offset // only here does it cost an allocation
+		a.first = &first
+	}
+	a.tracker.receive(i)
+}
+
+// Finish acknowledges a delivery: now, or soon, together with others.
+func (a *Acknowledger) Finish(tag uint64) {
+	a.mu.Lock()
+	if why := a.gone; why != nil {
+		item := a.tracker.settle(tag)
+		a.mu.Unlock()
+		a.options.Stale([]Item{item}, why)
+		return
+	}
+	a.tracker.finish(tag)
+	due := a.due()
+	if !due {
+		a.arm()
+	}
+	a.mu.Unlock()
+	if due {
+		a.send()
+	}
+}
+
+// due tells whether to send at once. It is called with mu held.
+func (a *Acknowledger) due() bool {
+	t := &a.tracker
+	return (t.ready >= a.run || t.finished-t.ready >= a.strays) && !a.postponed
+}
+
+// arm sees to it that what is finished does not wait for ever. It is called with mu held.
+func (a *Acknowledger) arm() {
+	if a.armed || a.tracker.finished == 0 {
+		return
+	}
+	a.armed = true
+	a.seen = a.tracker.next
+	if a.busy {
+		a.timer.Reset(busyAfter)
+	} else {
+		a.timer.Reset(idleAfter)
+	}
+}
+
+// tick sends what has waited for long enough.
+func (a *Acknowledger) tick() {
+	a.mu.Lock()
+	a.armed = false
+	was := a.busy
+	a.busy = a.tracker.next != a.seen
+	if a.busy && !was && !a.postponed {
+		a.arm()
+		a.mu.Unlock()
+		return
+	}
+	strays := !a.busy || a.tracker.run < a.seen // whoever is in the way was there when the timer was armed
+	a.postponed = false
+	a.mu.Unlock()
+	a.flush(strays)
+}
+
+// Flush sends all that is finished, unless Commit fails. When it returns, that has been tried.
+func (a *Acknowledger) Flush() { a.flush(true) }
+
+// flush sends what is finished, the strays only if it is told to.
+func (a *Acknowledger) flush(strays bool) {
+	a.sending.Lock()
+	dropped, why := a.acknowledge(strays)
+	a.sending.Unlock()
+	a.tell(dropped, why)
+	a.send()
+}
+
+// send sends until nothing is due. It leaves that to whoever is sending already, who looks again when that
+// is done.
+func (a *Acknowledger) send() {
+	for a.stillDue() && a.sending.TryLock() {
+		dropped, why := a.acknowledge(false)
+		a.sending.Unlock()
+		a.tell(dropped, why)
+	}
+}
+
+// stillDue arms the timer for what is not due.
+func (a *Acknowledger) stillDue() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.due() {
+		return true
+	}
+	a.arm()
+	return false
+}
+
+// tell is called without any lock: it calls the caller's functions.
+func (a *Acknowledger) tell(dropped []Item, why error) {
+	if len(dropped) > 0 {
+		a.options.Stale(dropped, why)
+	}
+}
+
+// acknowledge sends what gather finds, once it is committed. What it could not send is dropped. It is
+// called with sending held.
+func (a *Acknowledger) acknowledge(strays bool) (dropped []Item, why error) {
+	upTo, n := a.gather(strays)
+	defer clear(a.single)
+	if n+len(a.single) == 0 {
+		return nil, nil
+	}
+	if a.options.Commit != nil {
+		if err := a.options.Commit(); err != nil {
+			return a.uncommitted(err)
+		}
+	}
+	if why = a.transmit(upTo, n); why == nil {
+		return nil, nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.gone = why
+	return a.tracker.abandon(), why
+}
+
+// gather finds what to acknowledge: n deliveries of the run by one frame, and single ones by a frame of
+// their own: the strays if it is told to, or if the prefetch would fill up with them behind a slow handler.
+func (a *Acknowledger) gather(strays bool) (upTo uint64, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	upTo, n = a.tracker.upTo()
+	a.single = a.single[:0]
+	switch {
+	case a.options.Each:
+		n = 0
+		a.single = a.tracker.finishedFrom(a.tracker.base, a.single)
+	case strays, a.tracker.finished-n >= a.strays:
+		a.single = a.tracker.finishedFrom(a.tracker.run, a.single)
+	}
+	return upTo, n
+}
+
+// uncommitted is called when Commit failed: nothing may be acknowledged yet; and never, once nobody
+// commits any more, or another channel is in the place of this one.
+func (a *Acknowledger) uncommitted(why error) (dropped []Item, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case errors.Is(why, ErrEnded):
+		a.gone = why
+		a.tracker.abandon()
+		return nil, nil
+	case a.replaced:
+		a.gone = why
+		return a.tracker.abandon(), why
+	}
+	a.postponed, a.armed = true, true
+	a.timer.Reset(a.options.CommitPause) // and not when it was to fire for what was finished before
+	return nil, nil
+}
+
+// Replace says that there is another channel now: a Commit that fails is not called again for this one.
+func (a *Acknowledger) Replace() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.replaced = true
+}
+
+// transmit sends the frames, until one cannot be sent.
+func (a *Acknowledger) transmit(upTo uint64, n int) error {
+	if n > 0 {
+		if err := a.channel.AckUpTo(upTo); err != nil {
+			return err
+		}
+		a.options.Acknowledged(n)
+		a.mu.Lock()
+		a.tracker.settleUpTo(upTo)
+		a.mu.Unlock()
+	}
+	for i := range a.single {
+		tag := a.single[i].Tag
+		if err := a.channel.Ack(tag); err != nil {
+			return err
+		}
+		a.options.Acknowledged(1)
+		a.mu.Lock()
+		a.tracker.settle(tag)
+		a.mu.Unlock()
+	}
+	return nil
+}
+
+// Ack acknowledges one delivery at once, by a frame of its own and without Commit. If that cannot be sent,
+// the delivery is stale.
+func (a *Acknowledger) Ack(tag uint64) error { return a.outcome(tag, a.channel.Ack(tag)) }
+
+// Nack gives one delivery back to its queue, without blame. Errors are those of Ack.
+func (a *Acknowledger) Nack(tag uint64) error { return a.outcome(tag, a.channel.Nack(tag)) }
+
+// Reject gives one delivery back to its queue, or to the dead-letter exchange. Errors are those of Ack.
+func (a *Acknowledger) Reject(tag uint64, requeue bool) error {
+	return a.outcome(tag, a.channel.Reject(tag, requeue))
+}
+
+// Return gives a delivery back that nobody has begun with. If that cannot be sent, there is no outcome that
+// got lost.
+func (a *Acknowledger) Return(tag uint64) error {
+	err := a.channel.Nack(tag)
+	a.settled(tag)
+	return err
+}
+
+func (a *Acknowledger) outcome(tag uint64, err error) error {
+	item := a.settled(tag)
+	if err != nil {
+		a.options.Stale([]Item{item}, err)
+	}
+	return err
+}
+
+// settled takes note of a frame only when it was sent, so that no acknowledgement has gone past it before.
+func (a *Acknowledger) settled(tag uint64) Item {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker.settle(tag)
+}
+
+// Oldest is the delivery that has been outstanding for longest, if any is.
+func (a *Acknowledger) Oldest() (i Item, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker.oldest()
+}
+
+// Outstanding is how many deliveries were received and are not settled.
+func (a *Acknowledger) Outstanding() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker.held + a.tracker.finished
+}
+
+// Offset is where a stream goes on after this channel: behind everything that was handled up to. nil means
+// where the caller says, and 0 is an offset like any other.
+func (a *Acknowledger) Offset() *int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.tracker.run > 1:
+		behind := a.tracker.last + 1
+		return &behind
+	case a.options.From == nil: // nothing was handled, but perhaps something came
+		return a.first
+	}
+	return a.options.From
+}

@@ -1,0 +1,333 @@
+package ack
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// wire is a channel's way to RabbitMQ, and as strict: a tag that is not outstanding is a mistake.
+type wire struct {
+	mu     sync.Mutex
+	sent   []string
+	told   map[uint64]bool // tags that were settled
+	broken error
+	wrong  []string
+
+	acknowledged int
+	stale        []Item
+	commits      int
+	refusal      error // of Commit
+}
+
+func (w *wire) send(how string, tag uint64, each func(settle func(uint64))) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken != nil {
+		return w.broken
+	}
+	if w.told[tag] {
+		w.wrong = append(w.wrong, fmt.Sprintf("%s %d, which is settled", how, tag))
+	}
+	each(func(tag uint64) { w.told[tag] = true })
+	w.sent = append(w.sent, fmt.Sprint(how, " ", tag))
+	return nil
+}
+
+func one(tag uint64) func(func(uint64)) { return func(settle func(uint64)) { settle(tag) } }
+
+func (w *wire) Ack(tag uint64) error  { return w.send("ack", tag, one(tag)) }
+func (w *wire) Nack(tag uint64) error { return w.send("nack", tag, one(tag)) }
+func (w *wire) Reject(tag uint64, requeue bool) error {
+	return w.send(fmt.Sprintf("reject(%v)", requeue), tag, one(tag))
+}
+
+func (w *wire) AckUpTo(tag uint64) error {
+	return w.send("up to", tag, func(settle func(uint64)) {
+		for t := uint64(1); t <= tag; t++ {
+			settle(t)
+		}
+	})
+}
+
+func (w *wire) commit() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.commits++
+	return w.refusal
+}
+
+func (w *wire) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+// check compares what was sent so far, separated by commas.
+func (w *wire) check(t *testing.T, want string) {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if got := strings.Join(w.sent, ", "); got != want {
+		t.Errorf("sent:\n%s\nwant:\n%s", got, want)
+	}
+	for _, mistake := range w.wrong {
+		t.Error(mistake)
+	}
+}
+
+// open makes an Acknowledger that has received so many.
+func open(prefetch, received int, set func(*Options)) (*wire, *Acknowledger) {
+	w := &wire{told: map[uint64]bool{}}
+	o := Options{
+		Prefetch:     prefetch,
+		CommitPause:  time.Second,
+		Acknowledged: func(n int) { w.set(func() { w.acknowledged += n }) },
+		Stale:        func(items []Item, _ error) { w.set(func() { w.stale = append(w.stale, items...) }) },
+	}
+	if set != nil {
+		set(&o)
+	}
+	a := New(w, o)
+	for tag := range received {
+		a.Receive(itemOf(uint64(tag + 1)))
+	}
+	return w, a
+}
+
+func finish(a *Acknowledger, from, to uint64) {
+	for tag := from; tag <= to; tag++ {
+		a.Finish(tag)
+	}
+}
+
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestRunsShareFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a := open(64, 64, nil)
+		finish(a, 1, 40)
+		w.check(t, "up to 16, up to 32")
+		a.Flush()
+		w.check(t, "up to 16, up to 32, up to 40")
+		if w.acknowledged != 40 || a.Outstanding() != 24 {
+			t.Errorf("%d are acknowledged, %d outstanding", w.acknowledged, a.Outstanding())
+		}
+	})
+}
+
+func TestStraysAreSentOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a := open(8, 8, nil)
+		finish(a, 2, 5) // behind the first
+		w.check(t, "ack 2, ack 3, ack 4, ack 5")
+		a.Finish(6)
+		a.Finish(1) // the run goes up to what was finished last, past what is settled
+		w.check(t, "ack 2, ack 3, ack 4, ack 5, up to 6")
+	})
+}
+
+func TestEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a := open(64, 3, func(o *Options) { o.Each = true })
+		a.Finish(2)
+		a.Finish(1)
+		w.check(t, "ack 2, ack 1")
+	})
+}
+
+// What nothing follows is sent after a millisecond; what others follow, later.
+func TestNothingWaitsForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a := open(64, 3, nil)
+		a.Finish(1)
+		a.Finish(3)
+		pass(idleAfter - 1)
+		w.check(t, "")
+		pass(1)
+		w.check(t, "up to 1, ack 3")
+
+		a.Finish(2)
+		for tag := uint64(4); tag < 40; tag++ {
+			pass(idleAfter / 2)
+			a.Receive(itemOf(tag))
+		}
+		w.check(t, "up to 1, ack 3, up to 2")
+	})
+}
+
+func TestOthersAreSentAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a := open(64, 5, nil)
+		if err := errors.Join(a.Nack(3), a.Reject(1, false), a.Reject(4, true), a.Ack(2), a.Return(5)); err != nil {
+			t.Error(err)
+		}
+		w.check(t, "nack 3, reject(false) 1, reject(true) 4, ack 2, nack 5")
+		if n := a.Outstanding(); n != 0 {
+			t.Errorf("%d are outstanding", n)
+		}
+	})
+}
+
+// Once the channel is gone, every outcome is stale, and told as the delivery came. Only what nobody had begun
+// with is nobody's business.
+func TestStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a := open(64, 6, nil)
+		a.Finish(1)
+		a.Finish(2)
+		w.broken = errors.New("gone")
+		a.Flush()
+		a.Finish(3)
+		_ = a.Nack(4)
+		if err := errors.Join(a.Reject(5, true), a.Return(6)); err == nil {
+			t.Error("no error")
+		}
+		w.check(t, "")
+		want := []Item{itemOf(1), itemOf(2), itemOf(3), itemOf(4), itemOf(5)}
+		if !slices.Equal(w.stale, want) {
+			t.Errorf("stale are %v, want %v", w.stale, want)
+		}
+	})
+}
+
+func TestCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a := open(8, 8, nil)
+		a.options.Commit = w.commit
+		w.refusal = errors.New("not now")
+		finish(a, 1, 4)
+		w.check(t, "")
+		w.set(func() { w.refusal = nil })
+		pass(a.options.CommitPause - 1)
+		w.check(t, "")
+		pass(1)
+		w.check(t, "up to 4")
+		if w.commits != 2 {
+			t.Errorf("%d calls of Commit, want 2", w.commits)
+		}
+	})
+}
+
+// A Commit that fails is not called again for a channel that another one has replaced, nor after the end.
+func TestCommitIsGivenUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		replaced bool
+		refusal  error
+		stale    int
+	}{
+		"replaced": {true, errors.New("not now"), 2},
+		"ended":    {false, ErrEnded, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, a := open(8, 3, nil)
+				a.options.Commit = w.commit
+				w.refusal = c.refusal
+				if c.replaced {
+					a.Replace()
+				}
+				a.Finish(1)
+				a.Finish(2)
+				pass(10 * a.options.CommitPause)
+				w.check(t, "")
+				if w.commits != 1 || len(w.stale) != c.stale || a.Outstanding() != 1 {
+					t.Errorf("%d commits, %d stale, %d outstanding", w.commits, len(w.stale), a.Outstanding())
+				}
+			})
+		})
+	}
+}
+
+func TestOffsetAndOldest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check := func(a *Acknowledger, want any) {
+			t.Helper()
+			switch got := a.Offset(); {
+			case got == nil && want != nil, got != nil && any(*got) != want:
+				t.Errorf("offset %v, want %v", got, want)
+			}
+		}
+		_, a := open(64, 0, nil)
+		check(a, nil) // nothing came
+		if _, ok := a.Oldest(); ok {
+			t.Error("nothing is outstanding")
+		}
+		a.Receive(itemOf(1))
+		a.Receive(itemOf(2))
+		check(a, itemOf(1).Offset) // nothing was handled
+		a.Finish(2)
+		check(a, itemOf(1).Offset)
+		if i, _ := a.Oldest(); i != itemOf(1) {
+			t.Errorf("the oldest is %v", i)
+		}
+		a.Finish(1)
+		check(a, itemOf(2).Offset+1)
+		a.Flush()
+		if i, ok := a.Oldest(); ok {
+			t.Errorf("the oldest is %v", i)
+		}
+		from := int64(0)
+		_, a = open(64, 2, func(o *Options) { o.From = &from })
+		check(a, from)
+	})
+}
+
+// Many finish at once, in any order, while others come in: every delivery is settled once, and no frame names
+// one that was.
+func TestAcknowledgerUnderContention(t *testing.T) {
+	for _, prefetch := range []int{1, 2, 7, 64, 500} {
+		synctest.Test(t, func(t *testing.T) {
+			const deliveries, workers = 5000, 8
+			w, a := open(prefetch, 0, nil)
+			var mu sync.Mutex
+			var next uint64
+			free := make(chan struct{}, prefetch)
+			a.options.Acknowledged = func(n int) {
+				for range n {
+					<-free
+				}
+			}
+			var group sync.WaitGroup
+			for range workers {
+				group.Go(func() {
+					for {
+						free <- struct{}{}
+						mu.Lock()
+						next++
+						tag := next
+						if tag <= deliveries {
+							a.Receive(itemOf(tag))
+						}
+						mu.Unlock()
+						if tag > deliveries {
+							<-free
+							return
+						}
+						if rand.N(50) == 0 {
+							time.Sleep(time.Millisecond)
+						}
+						a.Finish(tag)
+					}
+				})
+			}
+			group.Wait()
+			a.Flush()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if len(w.told) != deliveries || a.Outstanding() != 0 || len(w.wrong) != 0 {
+				t.Errorf("prefetch %d: %d are settled, %d outstanding; %v", prefetch, len(w.told), a.Outstanding(), w.wrong)
+			}
+			t.Logf("prefetch %d: %d frames", prefetch, len(w.sent))
+		})
+	}
+}

@@ -1,0 +1,22 @@
+// Package ack settles the deliveries of a channel, with as few frames as it can while nobody has to wait
+// for that.
+//
+// An [Acknowledger] settles the deliveries of one channel, and no others: whoever holds a delivery holds the
+// Acknowledger that it must be settled through, and once the channel is gone nothing is sent any more,
+// because the tags of the next one start at 1 again. This is where a late acknowledgement is dropped.
+//
+//	Receive -> with its handler -> Finish --> gathered --> Commit --> one frame for a run of them
+//	                            \                                \--> a frame each for those behind a slow one
+//	                             -> Ack, Nack, Reject, Return: at once, and alone
+//
+// Acknowledgements are gathered. They are sent
+//   - when a run of mostPerFrame, or a quarter of the prefetch, is finished,
+//   - when half of the prefetch is finished, but behind a slow one: then each by a frame of its own,
+//   - when nothing has come in for a millisecond, and after five in any case, or nine for what was
+//     finished behind one that was slow,
+//   - by Flush, when the consumer stops or its channel is to be closed.
+//
+// The caller's part: Receive comes before anything else for a delivery, and then one of Finish, Ack, Nack,
+// Reject and Return, once. Nothing is kept but an [Item]: the message itself is its handler's, to change and
+// to keep.
+package ack

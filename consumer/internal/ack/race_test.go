@@ -1,0 +1,5 @@
+//go:build race
+
+package ack
+
+func init() { raceDetector = true }

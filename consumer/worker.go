@@ -1,0 +1,145 @@
+package consumer
+
+// worker handles deliveries one after another, as one of Concurrency.
+//
+// What it has in hand stands here and not on its goroutine's stack, since any function of the caller's may end
+// the goroutine (runtime.Goexit, as t.FailNow does), which nothing can prevent: another one goes on then.
+type worker struct {
+	dispatcher *dispatcher
+	view       *view // the one that it goes by
+
+	job     job
+	came    Delivery // the job's, as it came: the handler may change the one that it is given
+	open    bool     // its outcome is not known
+	inLane  bool     // somebody may wait for it
+	id      string   // under which it is handled, with Subscription.Suppress
+	deduped bool     // there is one
+}
+
+// job is a delivery that is to be handled. Once its handler has begun, delivery is the handler's.
+type job struct {
+	delivery *Delivery
+	channel  *channel // the only one it can be settled through
+	key      string   // with Subscription.Key
+}
+
+// run is the worker's goroutine.
+func (w *worker) run() {
+	ended := false
+	defer func() {
+		if !ended {
+			w.dispatcher.workers.Go(w.run)
+		}
+	}()
+	if w.open { // a function of the caller's has ended the goroutine before this one
+		w.interrupted()
+	}
+	for w.next() {
+		w.handle()
+	}
+	ended = true
+}
+
+// next gives the worker its next job, or returns false if it is not needed any more. The first choice is what
+// waited for the last one.
+func (w *worker) next() bool {
+	d := w.dispatcher
+	if w.inLane {
+		if j, ok := d.lanes.Next(w.job.key); ok {
+			w.take(j)
+			return true
+		}
+		w.inLane = false
+	}
+	w.drop()
+	for {
+		if d.view.Load() != w.view {
+			if w.view = d.stay(); w.view == nil {
+				return false
+			}
+		}
+		if d.receive(w) {
+			return true
+		}
+		<-w.view.changed
+	}
+}
+
+// take makes the job the worker's.
+func (w *worker) take(j job) { w.job, w.came, w.open = j, *j.delivery, true }
+
+// drop forgets the job, which may be big.
+func (w *worker) drop() { w.job, w.came, w.open = job{}, Delivery{}, false }
+
+// stay gives a worker the current view, or nil if it is not needed any more.
+func (d *dispatcher) stay() *view {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v := d.view.Load()
+	if v.over || d.running > v.concurrency {
+		d.running--
+		return nil
+	}
+	return v
+}
+
+// receive waits for a delivery that may be handled now, as long as the worker's view lasts.
+//
+// One worker at a time receives. So the lanes fill in the queue's order; and nobody who has just been
+// given a delivery waits for a processor behind others who go on receiving, while what they finish
+// piles up behind that delivery and has to be acknowledged one by one.
+func (d *dispatcher) receive(w *worker) bool {
+	v := w.view
+	if v.channel == nil || v.idle() {
+		return false
+	}
+	if v.concurrency == 1 && d.spec.Key == nil {
+		received, _ := d.receiveNext(w)
+		return received
+	}
+	for {
+		select {
+		case d.turn <- struct{}{}:
+		case <-v.changed:
+			return false
+		}
+		received, mine := d.receiveInTurn(w)
+		if !received || mine {
+			return received
+		}
+	}
+}
+
+func (d *dispatcher) receiveInTurn(w *worker) (received, mine bool) {
+	defer func() { <-d.turn }()
+	return d.receiveNext(w)
+}
+
+// receiveNext waits for a delivery; it is the worker's unless it waits in its lane.
+func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
+	c := w.view.channel
+	delivery, ok := c.receive(w.view.changed)
+	if !ok {
+		return false, false
+	}
+	w.take(job{delivery: delivery, channel: c})
+	if d.spec.Key == nil {
+		return true, true
+	}
+	w.job.key = d.nameOf(d.spec.Key, delivery)
+	w.inLane = d.lanes.Begin(w.job.key, w.job)
+	if !w.inLane {
+		w.drop()
+	}
+	return true, w.inLane
+}
+
+// nameOf calls a function of the caller's; if it panics, the name is empty.
+func (d *dispatcher) nameOf(name func(*Delivery) string, delivery *Delivery) string {
+	defer func() {
+		if r := recover(); r != nil {
+			d.about(d.env.logger.Error(), delivery).Msgf("Key or ID panicked: %v", r)
+		}
+	}()
+	return name(delivery)
+}
