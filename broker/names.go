@@ -13,8 +13,8 @@ import (
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
-// maxNesting is how deep tables and arrays may lie in a table: amqp091-go reads none that lie deeper.
-const maxNesting = 32
+// maxNesting is how deep tables and arrays may lie in a table: what was read can be sent again, and no more.
+const maxNesting = wire.MaxDeliveredDepth
 
 // CheckName returns what keeps a text from being a name at the broker (of a queue, an exchange, a virtual
 // host or a consumer, a routing key, an argument), nil if nothing does: a name is a short string of AMQP

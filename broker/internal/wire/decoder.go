@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// maxDeliveredDepth is maxDepth for a delivery, whose nesting is for the publisher to choose: what a
-	// goroutine's stack holds easily.
-	maxDeliveredDepth = 10_000
+	// MaxDeliveredDepth is how many tables and arrays may be inside of one another in a delivery: what a
+	// goroutine's stack holds easily, since it is the publisher who chooses.
+	MaxDeliveredDepth = 10_000
 	// maxSharedText is how long a table may be whose strings share one allocation.
 	maxSharedText = 4096
 )
@@ -151,7 +151,7 @@ func (d *decoder) array(depth int) []any {
 func (d *decoder) enter(depth int, what string) (behind []byte) {
 	limit := maxDepth
 	if d.lenient {
-		limit = maxDeliveredDepth
+		limit = MaxDeliveredDepth
 	}
 	if depth >= limit {
 		d.fail("%s nested deeper than %d", what, limit)
