@@ -59,7 +59,8 @@ golden: ## Write the golden files anew
 	go test ./cmd/everhop/internal/demo -run View -update
 
 .PHONY: fuzz
-fuzz: ## Fuzz what reads journals and logs, two minutes each
+fuzz: ## Fuzz what reads journals, logs and deliveries, two minutes each
+	go test -run '^$$' -fuzz FuzzDifferential -fuzztime 2m ./broker
 	go test -run '^$$' -fuzz FuzzReader -fuzztime 2m ./fsm/journal
 	go test -run '^$$' -fuzz FuzzEvent -fuzztime 2m ./fsm/journal
 	go test -run '^$$' -fuzz FuzzParseLog -fuzztime 2m ./consumer/history
