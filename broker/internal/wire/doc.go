@@ -17,6 +17,6 @@
 // Appending cannot fail: what the protocol cannot carry is cut or dropped as documented at
 // [AppendMethod] and [Table].
 //
-// Everything parsed is a copy that belongs to the caller. A [Reader] and a [Delivered] are for one goroutine at a time;
-// the functions may be called from anywhere.
+// Everything parsed is a copy that belongs to the caller. A [Reader] and a [Delivered] are for one
+// goroutine at a time; the functions may be called from anywhere.
 package wire
