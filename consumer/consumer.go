@@ -18,7 +18,7 @@ type Consumer struct {
 	plan    broker.Plan
 	machine *fsm.Machine
 	watch   *observers
-	counts  counts
+	counts  []counts // by subscription
 
 	inbox    chan observation // the supervisor's
 	started  atomic.Bool
@@ -49,6 +49,7 @@ func New(config Config) (*Consumer, error) {
 		config:  config,
 		plan:    plan,
 		machine: machine,
+		counts:  make([]counts, len(config.Subscriptions)),
 		watch:   observe(machine, config.Logger, append(projections(config), config.Observers...)),
 		inbox:   make(chan observation),
 		soft:    make(chan struct{}),
@@ -66,12 +67,12 @@ func New(config Config) (*Consumer, error) {
 	return c, nil
 }
 
-// Run consumes until ctx ends or Stop is called, and then drains: no more deliveries are taken,
+// Run consumes until ctx ends or Stop is called, and then stops softly: no more deliveries are taken,
 // handlers may finish within the grace period, the connection is closed. It returns
 //   - nil when every handler has returned, if need be because its context was cancelled; what it did
 //     not acknowledge is delivered again,
-//   - ErrUndrained if handlers did not return even then,
-//   - an *Error if it gave up (see Config.GiveUpOn and Config.RetryBudget),
+//   - ErrUnfinished if handlers did not return even then,
+//   - an *Error if it gave up (see Config.GiveUpOn and Config.MaxReviveAttempts),
 //   - an error wrapping fsm.ErrVetoed if the journal refused an event,
 //   - ErrAlreadyRun if it was called before.
 //
@@ -96,7 +97,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return newSupervisor(context.WithoutCancel(ctx), c).run()
 }
 
-// Stop makes Run drain and waits until it has returned. When ctx ends first, handlers are cancelled,
+// Stop makes Run stop softly and waits until it has returned. When ctx ends first, handlers are cancelled,
 // the connection is cut, and Stop returns ctx's error once Run has returned. Before Run it makes
 // Run return at once; after it, it does nothing.
 func (c *Consumer) Stop(ctx context.Context) error {
@@ -119,5 +120,5 @@ func (c *Consumer) stopSoft() { c.softOnce.Do(func() { close(c.soft) }) }
 // State is where the consumer is in its Lifecycle. It never blocks.
 func (c *Consumer) State() fsm.State { return c.machine.State() }
 
-// Stats are counted since New.
-func (c *Consumer) Stats() Stats { return c.counts.stats() }
+// Stats are those of all subscriptions since New; [Consumer.Subscription] has those of one queue.
+func (c *Consumer) Stats() Stats { return sumOf(c.counts) }

@@ -30,11 +30,11 @@ func (w *worker) handle() {
 // dedup tells whether the handler is to be called, as far as the job's id is concerned. It may have to wait.
 func (w *worker) dedup() (goOn bool) {
 	d, j := w.dispatcher, w.job
-	id := d.nameOf(d.spec.ID, j.delivery)
+	id := d.nameOf(d.spec.Dedup.ID, j.delivery)
 	handled, ok := d.recent.Begin(id, j.delivery.Redelivered, j.channel.source.Lost())
 	switch {
 	case handled:
-		d.env.counts.suppressed.Add(1)
+		d.env.counts.deduplicated.Add(1)
 		j.channel.acks.Finish(j.delivery.DeliveryTag) // what it had done may still wait for Commit
 		return false
 	case !ok:
@@ -55,7 +55,7 @@ func (w *worker) conclude(o outcome) {
 	w.open = false
 	if w.deduped {
 		w.deduped = false
-		w.dispatcher.recent.End(w.id, o.verdict == handled)
+		w.dispatcher.recent.End(w.id, o.verdict == acknowledged)
 	}
 	w.dispatcher.settle(w.job.channel, w.came.DeliveryTag, o)
 }
@@ -64,7 +64,7 @@ func (w *worker) conclude(o outcome) {
 func (w *worker) interrupted() {
 	d, now := w.dispatcher, time.Now()
 	o := outcome{verdict: putBack, failed: true, failure: failure{&w.came, errGoexit.Error(), 1, now, now}}
-	if d.stream { // which takes nothing back, and nobody is left to call the handler again
+	if d.kind.isStream() { // which takes nothing back, and nobody is left to call the handler again
 		o.verdict = parked
 	}
 	w.report(o)

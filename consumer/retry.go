@@ -19,9 +19,9 @@ type Retry struct {
 	// Backoff is the pause between them: random between zero and a bound that doubles. Initial
 	// defaults to 200 ms, Max to 5 s.
 	Backoff Backoff
-	// InPlace is the longest delay of a RetryAfter that is waited for in place. For a longer one the
+	// MaxInPlace is the longest delay of a RetryAfter that is waited for in place. For a longer one the
 	// message is published into a delay queue and leaves the prefetch. Defaults to 5 s.
-	InPlace time.Duration
+	MaxInPlace time.Duration
 	// Poison says what becomes of a message that failed too often. Defaults to DeadLetter if Declare
 	// has an x-dead-letter-exchange, to Park otherwise (whether a policy gives the queue one cannot
 	// be seen from here), and to PutBack if the broker names the queue.
@@ -57,7 +57,7 @@ func (r Retry) withDefaults(s Subscription) Retry {
 	r.Attempts = or(r.Attempts, DefaultAttempts)
 	r.Backoff.Initial = or(r.Backoff.Initial, defaultRetryInitial)
 	r.Backoff.Max = or(r.Backoff.Max, max(defaultRetryMax, r.Backoff.Initial))
-	r.InPlace = or(r.InPlace, defaultInPlace)
+	r.MaxInPlace = or(r.MaxInPlace, defaultInPlace)
 	if r.Poison == "" {
 		r.Poison = Park
 		switch {

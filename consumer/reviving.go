@@ -60,7 +60,9 @@ func (s *supervisor) begin() {
 			for _, i := range wanted { // only now, since handlers went on meanwhile
 				intakes[i].StreamOffset = subscriptions[i].dispatch.offset()
 			}
-			o.consumers, o.failures = consume(ctx, o.session, wanted, intakes)
+			o.consumers, o.failures = consume(wanted, func(i int) (*broker.Consumer, error) {
+				return subscriptions[i].consume(ctx, o.session, &intakes[i])
+			})
 		}
 		if !s.post(o) && o.opened {
 			o.session.Abort()
@@ -83,9 +85,19 @@ func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) {
 	_ = c.Close(ctx)
 }
 
+// consume subscribes. What only looked like a stream, and is none, begins as any other queue.
+func (sub *subscription) consume(ctx context.Context, session *broker.Session, in *broker.Intake) (*broker.Consumer, error) {
+	c, err := session.Consume(ctx, sub.index, *in)
+	if err != nil && in.StreamOffset != nil && asBrokerError(err).Class == broker.Precondition && sub.dispatch.kind.doubt() {
+		in.StreamOffset = nil
+		return session.Consume(ctx, sub.index, *in)
+	}
+	return c, err
+}
+
 // consume subscribes to the wanted, several at once, and returns those that the broker confirmed, and
 // the failures of the others, both in the order of the configuration.
-func consume(ctx context.Context, session *broker.Session, wanted []int, intakes []broker.Intake) ([]*broker.Consumer, []error) {
+func consume(wanted []int, subscribe func(i int) (*broker.Consumer, error)) ([]*broker.Consumer, []error) {
 	const parallel = 16
 	consumers := make([]*broker.Consumer, len(wanted))
 	failures := make([]error, len(wanted))
@@ -94,7 +106,7 @@ func consume(ctx context.Context, session *broker.Session, wanted []int, intakes
 	for range min(parallel, len(wanted)) {
 		group.Go(func() {
 			for k := range next {
-				consumers[k], failures[k] = session.Consume(ctx, wanted[k], intakes[wanted[k]])
+				consumers[k], failures[k] = subscribe(wanted[k])
 			}
 		})
 	}
@@ -112,12 +124,12 @@ func (o attempted) apply(s *supervisor) error {
 	s.cancelAttempt()
 	s.cancelAttempt = nil
 	defer s.setClock()
-	if s.draining {
+	if s.stopping {
 		s.discard(o)
 		return nil
 	}
 	confirmed := s.adopt(o)
-	if err := s.judge(o); err != nil || s.draining {
+	if err := s.judge(o); err != nil || s.stopping {
 		return err
 	}
 	for _, c := range confirmed { // the event comes first, then the deliveries
@@ -231,7 +243,7 @@ func (s *supervisor) failed(f *broker.Error) error {
 	if e.Attempt == 1 {
 		e.Note = advice[f.Class]
 	}
-	spent := s.config.RetryBudget > 0 && s.schedule.attempt >= s.config.RetryBudget
+	spent := s.config.MaxReviveAttempts > 0 && s.schedule.attempt >= s.config.MaxReviveAttempts
 	if spent {
 		e.BackoffMS = 0
 	}

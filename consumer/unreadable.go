@@ -7,22 +7,17 @@ import (
 	"github.com/everhop/everhop/broker"
 )
 
-// unreadable is the outcome of a message that could not be read: no handler is called, now or later, and it is
-// poison at once.
+// unreadable is the outcome of a message that could not be read: no handler is called for it, now or later.
 func (d *dispatcher) unreadable(came *Delivery) outcome {
 	now := time.Now()
-	o := outcome{
-		verdict: d.spec.Retry.Poison.verdict(), failed: true,
-		failure: failure{delivery: came, reason: came.Unreadable.Error(), attempts: Attempts(came), first: now, last: now},
-	}
+	o := d.decide(answer{meaning: failsForGood}, failure{
+		delivery: came, reason: came.Unreadable.Error(), attempts: Attempts(came), first: now, last: now,
+	})
 	if o.verdict == parked && errors.Is(came.Unreadable, broker.ErrTooLarge) {
-		o.verdict = putBack // the rest of it is in the queue and nowhere else
+		o.verdict = putBack // the body is in the queue and nowhere else
 	}
-	if d.stream {
-		o = o.onStream(0)
-		if o.verdict == again { // it would be the same again, and the stream keeps it
-			o.verdict = passedOver
-		}
+	if d.kind.isStream() && (o.verdict == putBack || o.verdict == again) {
+		o.verdict = passedOver // the stream keeps it
 	}
 	return o
 }

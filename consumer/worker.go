@@ -12,7 +12,7 @@ type worker struct {
 	came    Delivery // the job's, as it came: the handler may change the one that it is given
 	open    bool     // its outcome is not known
 	inLane  bool     // somebody may wait for it
-	id      string   // under which it is handled, with Subscription.Suppress
+	id      string   // under which it is handled, with Dedup
 	deduped bool     // there is one
 }
 
@@ -20,7 +20,7 @@ type worker struct {
 type job struct {
 	delivery *Delivery
 	channel  *channel // the only one it can be settled through
-	key      string   // with Subscription.Key
+	key      string   // with OrderingKey
 }
 
 // run is the worker's goroutine.
@@ -93,7 +93,7 @@ func (d *dispatcher) receive(w *worker) bool {
 	if v.channel == nil || v.idle() {
 		return false
 	}
-	if v.concurrency == 1 && d.spec.Key == nil {
+	if v.concurrency == 1 && d.spec.OrderingKey == nil {
 		received, _ := d.receiveNext(w)
 		return received
 	}
@@ -123,10 +123,10 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 		return false, false
 	}
 	w.take(job{delivery: delivery, channel: c})
-	if d.spec.Key == nil {
+	if d.spec.OrderingKey == nil {
 		return true, true
 	}
-	w.job.key = d.nameOf(d.spec.Key, delivery)
+	w.job.key = d.nameOf(d.spec.OrderingKey, delivery)
 	w.inLane = d.lanes.Begin(w.job.key, w.job)
 	if !w.inLane {
 		w.drop()
