@@ -106,6 +106,7 @@ package consumer
 //	  worker.go        a worker receives it; it may have to wait for its predecessor of the same key
 //	  handle.go        the handler is called, and again in place
 //	  outcome.go       what its answer means
+//	  unreadable.go    what no handler is called for
 //	  breaker.go       failures in a row
 //	  stream.go        what is different with a stream
 //	  settle.go        the broker is told

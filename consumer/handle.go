@@ -73,6 +73,11 @@ func (w *worker) interrupted() {
 
 // attempt calls the handler, and again as long as its outcome is to be tried again in place.
 func (w *worker) attempt() outcome {
+	if w.came.Unreadable != nil {
+		o := w.dispatcher.unreadable(&w.came)
+		w.report(o)
+		return o
+	}
 	a := w.dispatcher.call(w.job.delivery)
 	if a.meaning == succeeded {
 		w.dispatcher.breaker.succeeded()
@@ -153,8 +158,12 @@ func (w *worker) report(o outcome) {
 	}
 	d := w.dispatcher
 	d.env.counts.failed.Add(1)
+	what := "handler failed; "
+	if w.came.Unreadable != nil {
+		what = "the message could not be read; "
+	}
 	d.about(d.env.logger.Warn(), &w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
-		Msg("handler failed; " + d.inWords(o))
+		Msg(what + d.inWords(o))
 	if o.tripped {
 		d.env.tripped()
 	}
@@ -167,6 +176,8 @@ func (d *dispatcher) inWords(o outcome) string {
 		return fmt.Sprintf("it is tried again in %v", o.pause.Round(time.Millisecond))
 	case rejected:
 		return "the message is dead-lettered"
+	case passedOver:
+		return "the message is passed over"
 	case parked:
 		return "the message is parked in " + d.spec.Retry.ParkingQueue
 	default:
