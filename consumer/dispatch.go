@@ -168,7 +168,12 @@ func (d *dispatcher) giveBack(s source) (deliveries int) {
 // first: when the broker has it back, it may be handled on another worker at once.
 func (d *dispatcher) returnUnseen(j job) bool {
 	if d.recent != nil && !j.delivery.Redelivered { // or another one of its id would speak for it
-		id := d.nameOf(d.spec.Dedup.ID, j.delivery)
+		var id string
+		// On a goroutine of its own, since whoever gives back must not be ended.
+		_ = d.calls.call("Dedup.ID", func() error {
+			id = d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
+			return nil
+		})
 		d.recent.Begin(id, false, nil)
 		d.recent.End(id, false)
 	}

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 
@@ -127,6 +128,28 @@ func TestGivenBackAndHandledAtOnce(t *testing.T) {
 		synctest.Wait()
 		if n := d.env.counts.deduplicated.Load(); n != 1 || calls != 1 {
 			t.Errorf("it was handled %d times, and deduplicated %d times; want once each", calls, n)
+		}
+	})
+}
+
+// Whoever gives back is not ended by an ID that ends its goroutine: all that waits goes back.
+func TestIDThatEndsItsGoroutine(t *testing.T) {
+	dispatching(t, Subscription{
+		Dedup: Dedup{Window: 10, ID: func(d *Delivery) string {
+			if d.DeliveryTag == 1 {
+				runtime.Goexit()
+			}
+			return d.MessageID
+		}},
+		Handler: func(context.Context, *Delivery) error { return nil },
+	}, func(t *testing.T, d *dispatcher, s *plainSource) {
+		d.pause()
+		synctest.Wait()
+		for tag := range uint64(3) {
+			s.deliveries <- &Delivery{DeliveryTag: tag + 1, MessageID: fmt.Sprint(tag)}
+		}
+		if n := d.giveBack(s); n != 3 {
+			t.Errorf("%d went back, want 3", n)
 		}
 	})
 }

@@ -30,7 +30,7 @@ func (w *worker) handle() {
 // dedup tells whether the handler is to be called, as far as the job's id is concerned. It may have to wait.
 func (w *worker) dedup() (goOn bool) {
 	d, j := w.dispatcher, w.job
-	id := d.nameOf(d.spec.Dedup.ID, j.delivery)
+	id := d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
 	handled, ok := d.recent.Begin(id, j.delivery.Redelivered, j.channel.source.Lost())
 	switch {
 	case handled:

@@ -33,7 +33,10 @@ wrapped, and the times are complete.
 
 The summary counts Consuming and HeartbeatCheck as available. Time in which it was stopped on purpose is
 left out. A run that ended without Stop (it crashed, say) counts as down from its last event until it
-consumes again. When it really ended is not recorded, so the summary says "at least".
+consumes again. When it really ended is not recorded, so the summary says "at least". What lies between two
+runs is in no state, and neither is time in which events are missing, unless they led back to the state that
+was before: the times in states have a line for each. A process that stood still (it was stopped, or its
+machine suspended) counts as down meanwhile, and so does the silence before a peer was found to be dead.
 
 A TIME is one of these:
   2026-11-22T03:14:00Z   in RFC 3339
@@ -54,9 +57,11 @@ and reads times in UTC, not in the local zone.
              last event
   attempts   failed attempts in a row, likewise
   summary    the summary, one for each machine. availability is from 0 to 1. Times are in ms. down_ms includes
-             unrecorded_ms. unknown_ms is time whose state is not known because of a gap. aborted counts runs
-             that ended without Stop, missing counts events that are not in the log. last_state is the state
-             at the end, since last_since
+             unrecorded_ms. unknown_ms is time whose state is not known because of a gap. in_state_ms has
+             neither between_ms, the time between runs, nor unseen_ms, that in which events are missing,
+             nor suspended_ms, that in which the machine was suspended. aborted counts runs that ended
+             without Stop, missing counts events that are not in the log. last_state is the state at the end,
+             since last_since
   at         the only one with --at. log_ended is when the log ended, if that was before the time
 
 SIGINT, SIGTERM or SIGHUP is the usual end of --follow, and of standard input unless it is read to its end

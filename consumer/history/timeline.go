@@ -113,14 +113,14 @@ func (t *Timeline) Flush() {
 	case a.Count > 2:
 		t.emit(a)
 	case a.Count > 0:
-		t.emit(single(a.First, lasted(&a.First)))
+		t.emit(single(a.First, a.First.InState()))
 		if a.Count == 2 {
-			t.emit(single(a.Last, lasted(&a.Last)))
+			t.emit(single(a.Last, a.Last.InState()))
 		}
 	}
 	t.attempts = Entry{}
 	if t.probe != nil {
-		t.emit(single(*t.probe, lasted(t.probe)))
+		t.emit(single(*t.probe, t.probe.InState()))
 		t.probe = nil
 	}
 }
@@ -140,7 +140,7 @@ func (t *Timeline) fold(e *fsm.Event) bool {
 		return true
 	case e.Trigger == consumer.HeartbeatOK && t.probe != nil && t.continues(e):
 		if t.idle.Count == 0 {
-			t.idle = Entry{Fold: Idle, First: *t.probe, Lasted: lasted(t.probe)}
+			t.idle = Entry{Fold: Idle, First: *t.probe, Lasted: t.probe.InState()}
 		}
 		t.probe = nil
 		t.idle.extend(e)
@@ -162,7 +162,7 @@ func (t *Timeline) attempt(e *fsm.Event) bool {
 		t.Flush()
 	}
 	if t.attempts.Count == 0 {
-		t.attempts = Entry{Fold: Attempts, First: *e, Lasted: lasted(e)}
+		t.attempts = Entry{Fold: Attempts, First: *e, Lasted: e.InState()}
 	}
 	t.attempts.extend(e)
 	return true
@@ -194,11 +194,11 @@ func (t *Timeline) lasted(e *fsm.Event) time.Duration {
 	case e.Kind != fsm.KindTransition:
 		return Unknown
 	case t.entered.Seq != 0 && t.entered.Run == e.Run:
-		return lasted(e)
+		return e.InState()
 	case t.entered.Seq != 0 && t.entered.To == e.From:
 		return max(0, e.Time.Sub(t.entered.Time))
 	case e.From != consumer.Disconnected && e.Trigger != consumer.ProcessRestarted:
-		return lasted(e) // the run has transitions that the log has not
+		return e.InState() // the run has transitions that the log has not
 	}
 	return Unknown
 }

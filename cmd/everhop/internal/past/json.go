@@ -70,6 +70,9 @@ type jsonSummary struct {
 	UnknownMS     int64               `json:"unknown_ms"`
 	UnrecordedMS  int64               `json:"unrecorded_ms"`
 	InStateMS     map[fsm.State]int64 `json:"in_state_ms"`
+	BetweenMS     int64               `json:"between_ms"` // this and the next two are in no state
+	UnseenMS      int64               `json:"unseen_ms"`
+	SuspendedMS   int64               `json:"suspended_ms"`
 	Outages       int                 `json:"outages"`
 	Revivals      map[string]int      `json:"revivals"`
 	Recoveries    int                 `json:"recoveries"`
@@ -108,7 +111,7 @@ func newJSONSummary(machine string, r history.Report, end ending) jsonSummary {
 		Entry: "summary", Machine: machine, First: r.First, Last: r.Last.UTC(), Events: r.Events, Runs: r.Runs, Aborted: r.Aborted,
 		UpMS: r.Up.Milliseconds(), DownMS: r.Down.Milliseconds(), StoppedMS: r.Stopped.Milliseconds(),
 		UnknownMS: r.Unknown.Milliseconds(), UnrecordedMS: r.Unrecorded.Milliseconds(),
-		InStateMS: make(map[fsm.State]int64), Outages: r.Outages, Revivals: make(map[string]int), Recoveries: r.Recoveries,
+		InStateMS: make(map[fsm.State]int64), BetweenMS: r.Between.Milliseconds(), UnseenMS: r.Unseen.Milliseconds(), SuspendedMS: r.Suspended.Milliseconds(), Outages: r.Outages, Revivals: make(map[string]int), Recoveries: r.Recoveries,
 		RecoverP50MS: r.RecoverP50.Milliseconds(), RecoverP95MS: r.RecoverP95.Milliseconds(), RecoverMaxMS: r.RecoverMax.Milliseconds(),
 		Attempts: r.Attempts, MostAttempts: r.MostAttempts,
 		Rejected: r.Rejected, Stale: r.Stale, Gaps: r.Gaps, Missing: r.Missing, Repeated: r.Repeated, Overlaps: r.Overlaps,
