@@ -123,11 +123,11 @@ func (r *route) body(part []byte, last bool) {
 	}
 }
 
-// extend appends a part to a body of so many bytes. It takes no more than twice the memory of what has come in:
-// a size is quickly said.
+// extend appends a part to a body of so many bytes. It takes no more than four times the memory of what has come
+// in: a size is quickly said.
 func extend(body, part []byte, size uint64) []byte {
 	if need := len(body) + len(part); need > cap(body) {
-		grown := make([]byte, len(body), max(uint64(need), min(size, 2*uint64(need))))
+		grown := make([]byte, len(body), max(uint64(need), min(size, 4*uint64(need))))
 		copy(grown, body)
 		body = grown
 	}
