@@ -12,6 +12,8 @@ import (
 // Each is on a goroutine of its own: so its error, its panic and the end of its goroutine (runtime.Goexit) all
 // come back, whoever called: a worker, a timer or the supervisor.
 type callbacks struct {
+	inside *inside
+
 	mu    sync.Mutex
 	ended bool
 	calls sync.WaitGroup
@@ -29,6 +31,7 @@ func (c *callbacks) call(name string, f func() error) error {
 		return errEnded
 	}
 	c.calls.Go(func() {
+		defer c.inside.enter()()
 		err := fmt.Errorf("consumer: %s ended its goroutine instead of returning", name)
 		defer func() {
 			if r := recover(); r != nil {

@@ -59,6 +59,7 @@ type dispatcher struct {
 type environment struct {
 	counts  *counts
 	logger  zerolog.Logger
+	inside  *inside
 	work    context.Context // of the handlers
 	outbox  outbox
 	onStale func(Stale)
@@ -85,6 +86,7 @@ type view struct {
 
 func newDispatcher(spec Subscription, env environment) *dispatcher {
 	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1)}
+	d.calls.inside = env.inside
 	d.kind.v.Store(spec.kind())
 	d.breaker.limit = int64(spec.Breaker.Failures)
 	if spec.Dedup.Window > 0 {

@@ -57,7 +57,7 @@ func dispatching(t *testing.T, s Subscription, test func(*testing.T, *dispatcher
 	synctest.Test(t, func(t *testing.T) {
 		config := Config{Subscriptions: []Subscription{s}}.withDefaults()
 		d := newDispatcher(config.Subscriptions[0], environment{
-			counts: &counts{}, logger: zerolog.Nop(), work: t.Context(),
+			counts: &counts{}, logger: zerolog.Nop(), inside: &inside{}, work: t.Context(),
 			dropped: func(Evidence) {}, tripped: func() {},
 		})
 		d.start()

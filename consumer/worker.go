@@ -27,6 +27,7 @@ type job struct {
 
 // run is the worker's goroutine.
 func (w *worker) run() {
+	defer w.dispatcher.env.inside.enter()()
 	ended := false
 	defer func() {
 		if !ended {

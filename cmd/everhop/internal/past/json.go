@@ -13,12 +13,12 @@ import (
 // jsonEntry is an entry of the timeline: one object, in which the members of the first event follow the
 // word that says what it is.
 type jsonEntry struct {
-	entry history.Fold // event, idle or attempts
+	entry history.Fold // event, idle, attempts or flaps
 	event fsm.Event
 	more  struct {
 		LastedMS *int64 `json:"lasted_ms,omitempty"` // of from; not if it is not known
 
-		// Of idle and attempts only.
+		// Of all but events.
 		Count  int        `json:"count,omitempty"`
 		SpanMS *int64     `json:"span_ms,omitempty"`
 		Last   *fsm.Event `json:"last,omitempty"`
@@ -31,6 +31,7 @@ func newJSONEntry(e history.Entry) jsonEntry {
 		j.more.LastedMS = inMS(e.Lasted)
 	}
 	if e.Fold != history.Single {
+		j.event.Count = 0 // of a ring's cycle
 		j.more.Count, j.more.SpanMS, j.more.Last = e.Count, inMS(e.Span), &e.Last
 	}
 	return j
