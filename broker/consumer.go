@@ -62,7 +62,8 @@ func (s *Session) Consume(ctx context.Context, i int, in Intake) (*Consumer, err
 
 func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 	spec := s.plan.Subscriptions[i]
-	channel, inbox, err := s.link.openChannel(s.plan.MaxMessageSize)
+	route := newRoute(s.plan.MaxMessageSize)
+	channel, err := s.link.openChannel(route)
 	if err != nil {
 		return nil, s.newError("open channel", ScopeChannel, spec.Queue, err)
 	}
@@ -86,7 +87,7 @@ func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 	if spec.Queue == "" {
 		s.names[i] = queue
 	}
-	c := newConsumer(s, i, queue, channel, inbox)
+	c := newConsumer(s, i, queue, channel, route.inbox)
 	if !in.Paused {
 		if err := c.subscribe(in); err != nil {
 			return fail("consume", err)

@@ -21,8 +21,8 @@ const (
 )
 
 // demux stands between the socket and amqp091-go, and takes the deliveries out of what comes in: the frames of
-// basic.deliver, its header and its body on the channels that have a route. Everything else goes on to
-// amqp091-go, unchanged and in order.
+// basic.deliver, its header and its body on the channels that have a route; for a publisher, those of basic.return.
+// Everything else goes on to amqp091-go, unchanged and in order.
 //
 //	socket --> buffer --+--> route --> inbox           a delivery of a channel that we consume
 //	                    +--> amqp091-go's next Read    anything else
@@ -194,8 +194,8 @@ func (d *demux) method(r *route, in []byte, length int64) bool {
 		return false
 	}
 	name := [2]uint16{binary.BigEndian.Uint16(in[7:]), binary.BigEndian.Uint16(in[9:])}
-	if name == basicDeliver {
-		return d.deliver(r, in, length)
+	if name == basicDeliver || name == basicReturn && r.returned != nil {
+		return d.content(r, name == basicReturn, in, length)
 	}
 	r.interrupt()
 	switch name {
@@ -218,10 +218,12 @@ var (
 	basicConsumeOK = [2]uint16{60, 21}
 	basicCancel    = [2]uint16{60, 30}
 	basicCancelOK  = [2]uint16{60, 31}
+	basicReturn    = [2]uint16{60, 50}
 	basicDeliver   = [2]uint16{60, 60}
 )
 
-func (d *demux) deliver(r *route, in []byte, length int64) bool {
+// content begins a message with its method, which is no longer than a basic.deliver.
+func (d *demux) content(r *route, isReturn bool, in []byte, length int64) bool {
 	if length > wire.MaxDeliver {
 		d.failure = amqp.ErrSyntax
 		return false
@@ -231,6 +233,10 @@ func (d *demux) deliver(r *route, in []byte, length int64) bool {
 	}
 	if !d.skip(int(length) + frameOverhead) {
 		return false
+	}
+	if isReturn {
+		r.giveBack()
+		return true
 	}
 	if err := r.deliver(in[frameHeader:][:length]); err != nil {
 		d.failure = amqp.ErrSyntax

@@ -3,9 +3,11 @@ package broker
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -250,4 +252,30 @@ func TestAChannelThatIsNotOpened(t *testing.T) {
 	if r := opened(d, 1, 5)[0]; d.routes.get(5) != r {
 		t.Error("the next one has no route")
 	}
+}
+
+// TestReturnsOfAPublisher: a message that comes back may be one that amqp091-go would end the connection for, as
+// may any. What is not for the publisher stays amqp091-go's.
+func TestReturnsOfAPublisher(t *testing.T) {
+	deep := any("bottom")
+	for range 40 {
+		deep = []any{deep}
+	}
+	headers := wire.Table{"deep": deep, "large": strings.Repeat("x", 150_000)}
+	var stream []byte
+	for i, body := range []string{"", "short", strings.Repeat("x", 100_000)} {
+		h := wire.Header{Properties: wire.Properties{MessageID: fmt.Sprint(i), Headers: headers}}
+		stream = wire.AppendContent(stream, 1, &wire.BasicReturn{ReplyCode: 312, RoutingKey: "key"}, h, []byte(body), 0)
+		stream = method(stream, 1, &wire.BasicAck{DeliveryTag: uint64(i)})
+	}
+	acks := 3 * len(method(nil, 1, &wire.BasicAck{}))
+	cuts(t, func(t *testing.T, cut func() int) {
+		d := newDemux(&feed{left: stream, cut: cut})
+		var got []string
+		opened(d, 1<<20, 1)[0].returned = func(m *Delivery) { got = append(got, m.MessageID) }
+		passed, err := io.Copy(io.Discard, struct{ io.Reader }{d})
+		if passed != int64(acks) || err != nil || !slices.Equal(got, []string{"0", "1", "2"}) {
+			t.Errorf("%d bytes passed on, returned %v, %v", passed, got, err)
+		}
+	})
 }

@@ -38,14 +38,13 @@ type link struct {
 	amqp     *amqp.Connection
 }
 
-// openChannel opens a channel whose deliveries come to the inbox, each of at most so many bytes.
-func (l *link) openChannel(limit int64) (channel *amqp.Channel, in *inbox, err error) {
-	r := newRoute(limit)
+// openChannel opens a channel whose messages come by the route.
+func (l *link) openChannel(r *route) (channel *amqp.Channel, err error) {
 	err = l.demux.open(r, func() (err error) {
 		channel, err = l.amqp.Channel()
 		return err
 	})
-	return channel, r.inbox, err
+	return channel, err
 }
 
 func (l *link) abort() {

@@ -10,20 +10,22 @@ import (
 // route takes the deliveries of one channel, from its opening until it is closed, and puts them together. All
 // but the inbox belongs to the connection's reader.
 type route struct {
-	inbox   *inbox
-	channel uint16 // set when channel.open is sent; 0 before
-	limit   int64  // Plan.MaxMessageSize
+	inbox    *inbox
+	channel  uint16          // set when channel.open is sent; 0 before
+	limit    int64           // Plan.MaxMessageSize
+	returned func(*Delivery) // takes what basic.return brings, without its body; nil: amqp091-go does
 
 	reader  wire.Delivered
 	fresh   []*Delivery // complete, and not in the inbox yet
 	touched bool        // the demux knows of fresh
 
-	expects content
-	message *Delivery // that is coming in
-	size    uint64    // of its body
-	skip    bool      // the body is too large to be kept
-	skipped uint64    // bytes of it
-	header  []byte    // what has come in of a header that does not fit into the reader's buffer
+	expects  content
+	message  *Delivery // that is coming in
+	isReturn bool      // it was published on the channel, and could not be routed
+	size     uint64    // of its body
+	skip     bool      // the body is too large to be kept
+	skipped  uint64    // bytes of it
+	header   []byte    // what has come in of a header that does not fit into the reader's buffer
 }
 
 // content is what comes next on the channel of the message that is coming in.
@@ -45,6 +47,7 @@ func (r *route) deliver(method []byte) error {
 	if err != nil {
 		return err
 	}
+	r.interrupt()
 	r.message = &Delivery{
 		ConsumerTag: m.ConsumerTag, DeliveryTag: m.DeliveryTag, Redelivered: m.Redelivered,
 		Exchange: m.Exchange, RoutingKey: m.RoutingKey,
@@ -53,11 +56,17 @@ func (r *route) deliver(method []byte) error {
 	return nil
 }
 
+// giveBack begins a message that is returned. Its body is what was published.
+func (r *route) giveBack() {
+	r.interrupt()
+	r.message, r.isReturn, r.skip, r.expects = new(Delivery), true, true, contentHeader
+}
+
 // interrupt drops the message that is coming in, if one is: another method, or a frame out of turn, ends it.
 // RabbitMQ does no such thing.
 func (r *route) interrupt() {
 	r.message, r.expects, r.header = nil, nothing, nil
-	r.skip, r.skipped = false, 0
+	r.isReturn, r.skip, r.skipped = false, false, 0
 }
 
 // gather keeps a part of a header of so many bytes; of one that is too large, what is needed to tell about it.
@@ -114,11 +123,11 @@ func (r *route) body(part []byte, last bool) {
 	}
 }
 
-// extend appends a part to a body of so many bytes. It takes no more than twice the memory of what has come in:
-// a size is quickly said.
+// extend appends a part to a body of so many bytes. It takes no more than four times the memory of what has come
+// in: a size is quickly said.
 func extend(body, part []byte, size uint64) []byte {
 	if need := len(body) + len(part); need > cap(body) {
-		grown := make([]byte, len(body), max(uint64(need), min(size, 2*uint64(need))))
+		grown := make([]byte, len(body), max(uint64(need), min(size, 4*uint64(need))))
 		copy(grown, body)
 		body = grown
 	}
@@ -126,7 +135,11 @@ func extend(body, part []byte, size uint64) []byte {
 }
 
 func (r *route) complete() {
-	r.fresh = append(r.fresh, r.message)
+	if r.isReturn {
+		r.returned(r.message)
+	} else {
+		r.fresh = append(r.fresh, r.message)
+	}
 	r.interrupt()
 }
 
