@@ -112,6 +112,7 @@ package consumer
 //	  settle.go        the broker is told
 //	  commit.go        the caller's effects last first
 //	  stale.go         what could not be sent
+//	  inside.go        where Stop must not wait for Run
 //	  callbacks.go     how the caller's Commit and OnStale are called
 //	  internal/ack     acknowledgements are gathered and sent; which deliveries one frame can settle
 //	  internal/lanes   the order of each key
