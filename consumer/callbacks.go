@@ -22,8 +22,8 @@ type callbacks struct {
 // errEnded means that it is too late to call anything.
 var errEnded = errors.New("consumer: it has ended, and calls nothing more")
 
-// call calls f, which is to return an error of ours, and waits for it.
-func (c *callbacks) call(f func() error) error {
+// call calls f, which is to return an error of ours, and waits for it. The name is of what f calls.
+func (c *callbacks) call(name string, f func() error) error {
 	result := make(chan error, 1)
 	c.mu.Lock()
 	if c.ended {
@@ -32,10 +32,10 @@ func (c *callbacks) call(f func() error) error {
 	}
 	c.calls.Go(func() {
 		defer c.inside.enter()()
-		err := errGoexit
+		err := fmt.Errorf("consumer: %s ended its goroutine instead of returning", name)
 		defer func() {
 			if r := recover(); r != nil {
-				err = fmt.Errorf("consumer: it panicked: %v\n%s", r, debug.Stack())
+				err = fmt.Errorf("consumer: %s panicked: %v\n%s", name, r, debug.Stack())
 			}
 			result <- err
 		}()

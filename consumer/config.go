@@ -71,6 +71,9 @@ type Config struct {
 	// waits in memory for a worker counts for RabbitMQ and not for this warning: keep Prefetch times
 	// handling time by Concurrency well below it. Defaults to RabbitMQ's 30 minutes.
 	ConsumerTimeout time.Duration
+	// MaxMessageSize is how many bytes the header and the body of a message may take together. The body of a
+	// larger one is not kept. Defaults to 256 MiB.
+	MaxMessageSize int64
 
 	// OnStale is told of each delivery whose outcome could not be sent, because its channel was gone.
 	// It is called on goroutines of the consumer's, perhaps several at once, and should not take long: whoever
@@ -306,6 +309,7 @@ func (c Config) plan() (broker.Plan, error) {
 		DrainTimeout:   c.DrainTimeout,
 		ProbeTimeout:   c.ProbeTimeout,
 		ConnectTimeout: c.ConnectTimeout,
+		MaxMessageSize: c.MaxMessageSize,
 	}
 	for _, s := range c.Subscriptions {
 		plan.Subscriptions = append(plan.Subscriptions, broker.Subscription{

@@ -141,6 +141,28 @@ func TestGivenBackAndHandledAtOnce(t *testing.T) {
 	})
 }
 
+// Whoever gives back is not ended by an ID that ends its goroutine: all that waits goes back.
+func TestIDThatEndsItsGoroutine(t *testing.T) {
+	dispatching(t, Subscription{
+		Dedup: Dedup{Window: 10, ID: func(d *Delivery) string {
+			if d.DeliveryTag == 1 {
+				runtime.Goexit()
+			}
+			return d.MessageID
+		}},
+		Handler: func(context.Context, *Delivery) error { return nil },
+	}, func(t *testing.T, d *dispatcher, s *plainSource) {
+		d.pause()
+		synctest.Wait()
+		for tag := range uint64(3) {
+			s.deliveries <- &Delivery{DeliveryTag: tag + 1, MessageID: fmt.Sprint(tag)}
+		}
+		if n := d.giveBack(s); n != 3 {
+			t.Errorf("%d went back, want 3", n)
+		}
+	})
+}
+
 // What waits for its key is forgotten with its channel: a slow handler keeps nothing of those that were lost
 // meanwhile.
 func TestLostDeliveriesAreForgotten(t *testing.T) {

@@ -31,7 +31,7 @@ func (w *worker) handle() {
 // dedup tells whether the handler is to be called, as far as the job's id is concerned. It may have to wait.
 func (w *worker) dedup() (goOn bool) {
 	d, j := w.dispatcher, w.job
-	id := d.nameOf(d.spec.Dedup.ID, j.delivery)
+	id := d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
 	handled, ok := d.recent.Begin(id, j.delivery.Redelivered, j.channel.source.Lost())
 	if ok && !handled {
 		d.awaitSilence(j.channel)
@@ -77,6 +77,11 @@ func (w *worker) interrupted() {
 
 // attempt calls the handler, and again as long as its outcome is to be tried again in place.
 func (w *worker) attempt() outcome {
+	if w.came.Unreadable != nil {
+		o := w.dispatcher.unreadable(&w.came)
+		w.report(o)
+		return o
+	}
 	a := w.dispatcher.call(w.job.delivery)
 	if a.meaning == succeeded {
 		w.dispatcher.breaker.succeeded()
@@ -157,8 +162,12 @@ func (w *worker) report(o outcome) {
 	}
 	d := w.dispatcher
 	d.env.counts.failed.Add(1)
+	what := "handler failed; "
+	if w.came.Unreadable != nil {
+		what = "the message could not be read; "
+	}
 	d.about(d.env.logger.Warn(), &w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
-		Msg("handler failed; " + d.inWords(o))
+		Msg(what + d.inWords(o))
 	if o.tripped {
 		d.env.tripped()
 	}
@@ -171,6 +180,8 @@ func (d *dispatcher) inWords(o outcome) string {
 		return fmt.Sprintf("to be tried again in %v", o.pause.Round(time.Millisecond))
 	case rejected:
 		return "to be dead-lettered"
+	case passedOver:
+		return "to be passed over"
 	case parked:
 		return "to be parked in " + d.spec.Retry.ParkingQueue
 	default:

@@ -48,6 +48,10 @@ func BenchmarkThroughput(b *testing.B) {
 			for _, c := range contestants {
 				names = append(names, c.name)
 			}
+			if program, err := buildInC(b); err == nil {
+				a.inC = program
+				names = append(names, librabbitmq)
+			}
 			s := a.compete(names)
 			fmt.Printf("\n%s\n\n%s\n%s\n\n", a.title, s.table(names), s.conditions(a))
 			b.ReportMetric(0, "ns/op") // not the time of an operation: hide it
@@ -126,6 +130,7 @@ type arena struct {
 	channel  *amqp.Channel
 	confirms chan amqp.Confirmation
 	heats    int
+	inC      string // the contestant in C, if there is one
 	broker   string // product and version
 	// forgets is how many acknowledgements may be lost when a connection is closed right behind them: those
 	// that RabbitMQ's channel holds back from a busy quorum queue go with the channel.
@@ -211,7 +216,12 @@ func (a *arena) play(name string, messages int) score {
 	if dir := os.Getenv("EVERHOP_BENCH_PROFILES"); dir != "" {
 		h.Profile = filepath.Join(dir, fmt.Sprintf("%s-%d.prof", name, a.heats))
 	}
-	s := inChild[score](a, "TestContestant", h)
+	var s score
+	if name == librabbitmq {
+		s = a.playInC(h)
+	} else {
+		s = inChild[score](a, "TestContestant", h)
+	}
 	if s.Handled != messages {
 		a.Errorf("%s: %d messages were handled, want %d", name, s.Handled, messages)
 	}

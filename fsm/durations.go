@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"math"
 	"math/bits"
 	"time"
 )
@@ -18,15 +19,22 @@ type Durations struct {
 }
 
 // Add counts d; less than nothing counts as nothing.
-func (d *Durations) Add(v time.Duration) {
-	v = max(v, 0)
-	d.Count++
-	d.Total += v
-	d.Max = max(d.Max, v)
+func (d *Durations) Add(v time.Duration) { d.add(v, 1) }
+
+// add counts n durations that have the given sum, as if they were alike.
+func (d *Durations) add(sum time.Duration, n uint64) {
+	if n == 0 {
+		return
+	}
+	sum = max(sum, 0)
+	each := sum / time.Duration(min(n, math.MaxInt64))
+	d.Count += n
+	d.Total += sum
+	d.Max = max(d.Max, each)
 	if d.buckets == nil {
 		d.buckets = make(map[int]uint64)
 	}
-	d.buckets[bucket(uint64(v/time.Millisecond))]++
+	d.buckets[bucket(uint64(each/time.Millisecond))] += n
 }
 
 // Quantile returns the shortest of them that at least the share q of all does not

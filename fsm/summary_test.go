@@ -110,6 +110,36 @@ func TestSummaryWithGaps(t *testing.T) {
 	}
 }
 
+// A cycle counts as what it stands for. Its transitions have taken their mean; the
+// first of them counts from when its From was entered.
+func TestSummaryWithACycle(t *testing.T) {
+	var log []fsm.Event
+	for i, e := range []fsm.Event{
+		{Kind: fsm.KindTransition, From: "Open", To: "Closed", Trigger: "Close"},
+		{Kind: fsm.KindNote, From: "Closed", To: "Closed"},
+		{Kind: fsm.KindCycle, From: "Closed", To: "Closed", Trigger: "Open", Via: "Open", Back: "Close", Count: 4, InStateMS: 600},
+		{Kind: fsm.KindNote, Seq: 3, From: "Closed", To: "Closed"},
+	} {
+		e.Seq, e.Run, e.MonoNS = e.Seq+uint64(i+1), "r1", int64(i)*1e9
+		log = append(log, e)
+	}
+	s := summaryOf(log)
+	if s.Events != 7 || s.Transitions != 5 || s.LastSeq != 7 || s.Missing != 0 || s.State("Open") != (fsm.StateSummary{State: "Open", Visits: 2, Time: 600 * time.Millisecond}) ||
+		s.State("Closed") != (fsm.StateSummary{State: "Closed", Visits: 3, Time: 2400 * time.Millisecond}) {
+		t.Errorf("%+v, %+v", s, s.States())
+	}
+	var edges []string
+	for _, e := range s.Edges() {
+		edges = append(edges, fmt.Sprintf("%s %s %s %d %s %s", e.From, e.Trigger, e.To, e.Durations.Count, e.Durations.Total, e.Durations.Quantile(1)))
+	}
+	if diff := cmp.Diff([]string{"Open Close Closed 3 600ms 300ms", "Closed Open Open 2 1.4s 700ms"}, edges); diff != "" {
+		t.Errorf("edges (-want +got):\n%s", diff)
+	}
+	if s := summaryOf(log[2:]); s.Events != 5 || s.State("Closed").Time != time.Second || s.State("Open").Time != 0 {
+		t.Errorf("the log begins with it: %+v, %+v", s, s.States())
+	}
+}
+
 // What stands before a gap and behind it may be missing, too.
 func TestSummaryAroundAGap(t *testing.T) {
 	const ms = int64(time.Millisecond)

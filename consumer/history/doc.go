@@ -22,7 +22,8 @@
 // connect that failed, or the end of a run without Stop. It may last over several runs. It ends when
 // Consuming is entered, or with Stop.
 //
-// Durations within a run come from MonoNS. Between runs there is only the wall clock.
+// Durations within a run come from MonoNS. Between runs there is only the wall clock; that time is stopped or
+// down, and in no state.
 //
 // # What a log may lack
 //
