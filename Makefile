@@ -3,6 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .PHONY: help
 help: ## Show this list
@@ -18,26 +19,38 @@ try: prepare bin/everhop ## Send three messages through a private RabbitMQ and c
 		(until printf "one\ntwo\nthree\n" | everhop publish --queue hello; do sleep 0.1; done) 2>/dev/null & \
 		everhop consume --declare --queue hello --count 3 --log-format console || kill $$!'
 
+.PHONY: quick
+quick: ## Run go vet and the tests that need neither RabbitMQ nor patience
+	go vet ./...
+	go test -short -p 6 ./... # several packages at once, since most of them wait for something
+
 .PHONY: test
 test: prepare ## Run all tests with the race detector, against a private RabbitMQ
 	EVERHOP_TEST_REQUIRE=1 go test -race -parallel 8 -timeout 8m ./...
 	@$(MAKE) --no-print-directory prove
-	go test -run 'TestDeliveries|TestTracker' ./consumer ./consumer/internal/ack # 180,000 histories; with the race detector, a tenth
+	go test -run 'TestDeliveries|TestTracker' ./consumer/... # 180,000 histories; with the race detector, a tenth
 
-.PHONY: prove
-prove: ## Cut, change, swap and kill a journal in every way, read a gigabyte, and print the numbers
-	@FSM_TEST_GIGABYTE=1 go test -count=1 -v -run '^(TestTruncation|TestEvery|TestKill|TestReadAGigabyte)' ./fsm/journal | grep -v '^=== '
+.PHONY: check
+check: ## Check formatting, go vet for each system, the linters, import rules, go.mod, subjects
+	@test -z "$$(gofmt -l .)" || { echo "gofmt -w:"; gofmt -l .; exit 1; }
+	go vet ./...
+	@for os in darwin windows freebsd; do \
+		echo "GOOS=$$os go vet ./..."; CGO_ENABLED=0 GOOS=$$os go vet ./... || exit; done
+	go mod tidy -diff
+	$(GOLANGCI_LINT) run
+	@.ci/subjects
+
+.PHONY: vulns
+vulns: ## Look for known vulnerabilities in what is used
+	$(GOVULNCHECK) ./...
 
 .PHONY: matrix
 matrix: ## Play every fault at every place, in synthetic time, and say how many
 	@go test -count=1 -v -run '^TestFaultMatrix$$' ./consumer | grep -v -e '^=== ' -e '--- PASS'
 
-.PHONY: check
-check: ## Check formatting, go vet, the linters and the import rules, go.mod
-	@test -z "$$(gofmt -l .)" || { echo "gofmt -w:"; gofmt -l .; exit 1; }
-	go vet ./...
-	go mod tidy -diff
-	$(GOLANGCI_LINT) run
+.PHONY: prove
+prove: ## Cut, change, swap and kill a journal in every way, read a gigabyte, and print the numbers
+	@FSM_TEST_GIGABYTE=1 go test -count=1 -v -run '^(TestTruncation|TestEvery|TestKill|TestReadAGigabyte)' ./fsm/journal | grep -v '^=== '
 
 .PHONY: recovery
 recovery: prepare ## Measure the recovery times in the README (about 10 minutes)
@@ -51,18 +64,15 @@ bench: prepare ## Measure throughput, overhead, 1000 subscriptions and the engin
 
 .PHONY: golden
 golden: ## Write the golden files anew
-	go test ./fsm -run Golden -update
-	go test ./consumer -run Lifecycle -update
-	go test ./consumer/history -run Timeline -update
-	go test ./cmd/everhop -run Help -update
-	go test ./cmd/everhop/internal/past -run Replay -update
-	go test ./cmd/everhop/internal/demo -run View -update
+	@grep -rl --include='*_test.go' '"gotest.tools/v3/golden"' . | xargs -n1 dirname | sort -u | while read -r dir; do \
+		go test -short $$dir -update || exit; done
+
+FUZZTIME = 1m
 
 .PHONY: fuzz
-fuzz: ## Fuzz what reads journals and logs, two minutes each
-	go test -run '^$$' -fuzz FuzzReader -fuzztime 2m ./fsm/journal
-	go test -run '^$$' -fuzz FuzzEvent -fuzztime 2m ./fsm/journal
-	go test -run '^$$' -fuzz FuzzParseLog -fuzztime 2m ./consumer/history
+fuzz: ## Fuzz all that reads bytes from outside, FUZZTIME=1m each
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z]*' . | sed 's|/[^/]*:func | |' | while read -r dir name; do \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$dir || exit; done
 
 .PHONY: prepare
 prepare:

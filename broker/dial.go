@@ -34,7 +34,18 @@ const (
 type link struct {
 	endpoint Endpoint
 	conn     *conn
+	demux    *demux
 	amqp     *amqp.Connection
+}
+
+// openChannel opens a channel whose deliveries come to the inbox, each of at most so many bytes.
+func (l *link) openChannel(limit int64) (channel *amqp.Channel, in *inbox, err error) {
+	r := newRoute(limit)
+	err = l.demux.open(r, func() (err error) {
+		channel, err = l.amqp.Channel()
+		return err
+	})
+	return channel, r.inbox, err
 }
 
 func (l *link) abort() {
@@ -182,8 +193,9 @@ func (a *attempt) handshake(ctx context.Context) (*link, error) {
 		}
 	}
 	a.step.Store("open")
-	connection, err := amqp.Open(stream{transport}, p.config(e, credentials))
-	l := &link{endpoint: e, conn: socket, amqp: connection}
+	demux := newDemux(transport)
+	connection, err := amqp.Open(demux, p.config(e, credentials))
+	l := &link{endpoint: e, conn: socket, demux: demux, amqp: connection}
 	if !stop() && err == nil {
 		err = context.Cause(ctx) // the socket is being aborted under a connection that just opened
 	}

@@ -50,7 +50,7 @@ func (b *breaker) succeeded() {
 type tripped struct{ sub *subscription }
 
 func (t tripped) apply(s *supervisor) error {
-	if sub := t.sub; !sub.tripped && !s.draining {
+	if sub := t.sub; !sub.tripped && !s.stopping {
 		sub.tripped = true
 		sub.trips++
 		trip, pause := sub.trips, sub.spec.Breaker.Pause

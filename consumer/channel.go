@@ -13,6 +13,7 @@ type source interface {
 type channel struct {
 	source source
 	acks   *ack.Acknowledger
+	kind   *queueKind
 }
 
 func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {
@@ -21,13 +22,13 @@ func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {
 		Each:         d.spec.AckEach,
 		From:         from,
 		CommitPause:  d.spec.RequeuePause,
-		Acknowledged: func(deliveries int) { d.env.counts.handled.Add(uint64(deliveries)) },
+		Acknowledged: func(deliveries int) { d.env.counts.acknowledged.Add(uint64(deliveries)) },
 		Stale:        d.staleOutcomes,
 	}
 	if d.spec.Commit != nil {
 		o.Commit = d.commit
 	}
-	return &channel{source: s, acks: ack.New(s, o)}
+	return &channel{source: s, acks: ack.New(s, o), kind: &d.kind}
 }
 
 // receive waits for the next delivery, until stop is closed. The acknowledger keeps by value what is needed
@@ -35,6 +36,7 @@ func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {
 func (c *channel) receive(stop <-chan struct{}) (*Delivery, bool) {
 	d, ok := c.source.Receive(stop)
 	if ok {
+		c.kind.see(d)
 		c.acks.Receive(ack.Item{
 			Tag: d.DeliveryTag, Generation: d.Generation, Queue: d.Queue, MessageID: d.MessageID,
 			ReceivedAt: d.ReceivedAt, Offset: d.StreamOffset,

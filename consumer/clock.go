@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/everhop/everhop/fsm"
@@ -22,7 +21,6 @@ type clock struct {
 	due   time.Duration // since began, when it is to wake at the latest
 	wall  time.Time     // at the last look
 	mono  time.Duration // since began, likewise
-	late  time.Duration // since then
 }
 
 func newClock() clock {
@@ -33,52 +31,46 @@ func newClock() clock {
 // wakeIn sets the timer.
 func (c *clock) wakeIn(d time.Duration) {
 	d = min(max(d, 0), lookEvery)
-	mono := time.Since(c.began)
-	c.passDue(mono)
-	c.due = mono + d
+	c.due = time.Since(c.began) + d
 	c.timer.Reset(d)
 }
 
-// passDue takes note of how late it is.
-func (c *clock) passDue(mono time.Duration) {
-	if late := mono - c.due; late > 0 {
-		c.late += late
-		c.due = mono
+// look compares what the clocks say with the last time. Late is by how much the supervisor was woken too
+// late: the process was stopped or starved. Ahead is by how much the wall clock has gone on further than the
+// monotonic one, which stands still while a machine is suspended; less than nothing if it was set back. What
+// a busy machine does is 0.
+func (c *clock) look(wall time.Time, mono time.Duration) (late, ahead time.Duration) {
+	late, ahead = mono-c.due, wall.Sub(c.wall)-(mono-c.mono)
+	c.wall, c.mono = wall, mono
+	c.excuse(mono)
+	if late < stallTolerance {
+		late = 0
 	}
+	if ahead.Abs() < stallTolerance {
+		ahead = 0
+	}
+	return late, ahead
 }
 
-// look compares what the clocks say with the last time. Stalled is for how long nothing was done here that
-// was to be done: the timer came late because the process was stopped or starved, or the wall clock is ahead
-// of the monotonic one, which stands still while a machine is suspended. SetBack is by how much the wall
-// clock is behind.
-func (c *clock) look(wall time.Time, mono time.Duration) (stalled, setBack time.Duration) {
-	ahead := wall.Sub(c.wall) - (mono - c.mono)
-	c.passDue(mono)
-	stalled = c.late + max(ahead, 0)
-	c.wall, c.mono, c.late = wall, mono, 0
-	if stalled < stallTolerance {
-		stalled = 0
-	}
-	if ahead < -stallTolerance {
-		setBack = -ahead
-	}
-	return stalled, setBack
-}
+// excuse says that the supervisor knows what it did until now: that was no standstill. A journal may have a
+// slow disk, and subscriptions go on meanwhile.
+func (c *clock) excuse(mono time.Duration) { c.due = max(c.due, mono) }
 
 // lookAtClock records that time has passed in which nothing could be done.
 func (s *supervisor) lookAtClock() {
 	now := time.Now()
-	stalled, setBack := s.clock.look(now.Round(0), now.Sub(s.clock.began))
-	if stalled > 0 {
-		s.record(fsm.KindNote, NoteStalled, Evidence{
-			Generation: s.generation, StalledMS: stalled.Milliseconds(),
-			Note: fmt.Sprintf("the process stood still for %v: it was stopped or starved, or its machine was suspended", roughly(stalled)),
-		})
+	late, ahead := s.clock.look(now.Round(0), now.Sub(s.clock.began))
+	note := func(name string, stalled time.Duration, text string) {
+		s.record(fsm.KindNote, name, Evidence{Generation: s.generation, StalledMS: stalled.Milliseconds(), Note: text})
 	}
-	if setBack > 0 {
-		s.record(fsm.KindNote, NoteClockSetBack, Evidence{
-			Generation: s.generation, Note: fmt.Sprintf("the clock was set back by %v", roughly(setBack)),
-		})
+	if late > 0 {
+		note(NoteStalled, late, "the process stood still for "+roughly(late)+": it was stopped, or the machine was too busy")
+	}
+	switch {
+	case ahead > 0:
+		note(NoteStalled, ahead, "the clock went ahead by "+roughly(ahead)+": the machine was suspended, or the clock was set")
+	case ahead < 0:
+		note(NoteClockSetBack, 0, "the clock was set back by "+roughly(-ahead))
 	}
 }
 
@@ -124,5 +116,5 @@ func (s *supervisor) silence() time.Duration {
 
 // attemptPending tells whether an attempt is to begin.
 func (s *supervisor) attemptPending() bool {
-	return s.machine.State() == Reviving && s.cancelAttempt == nil && !s.draining
+	return s.machine.State() == Reviving && s.cancelAttempt == nil && !s.stopping
 }

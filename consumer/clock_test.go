@@ -14,36 +14,47 @@ import (
 func TestClockKnowsStandstill(t *testing.T) {
 	const s = time.Second
 	for name, c := range map[string]struct {
-		wall, mono       time.Duration // since the last look, when 2 s were to pass
-		stalled, setBack time.Duration
+		wall, mono  time.Duration // since the last look, when 2 s were to pass
+		late, ahead time.Duration
 	}{
 		"on time":                   {2 * s, 2 * s, 0, 0},
 		"woken early":               {s / 2, s / 2, 0, 0},
 		"a busy machine":            {2*s + 900*time.Millisecond, 2*s + 900*time.Millisecond, 0, 0},
 		"stopped (SIGSTOP)":         {50 * s, 50 * s, 48 * s, 0},
-		"suspended":                 {3600 * s, 2 * s, 3598 * s, 0},
-		"suspended, woken late too": {3610 * s, 12 * s, 3608 * s, 0},
-		"clock set ahead":           {62 * s, 2 * s, 60 * s, 0},
-		"clock set back":            {-58 * s, 2 * s, 0, 60 * s},
+		"suspended":                 {3600 * s, 2 * s, 0, 3598 * s},
+		"suspended, woken late too": {3610 * s, 12 * s, 10 * s, 3598 * s},
+		"clock set ahead":           {62 * s, 2 * s, 0, 60 * s},
+		"clock set back":            {-58 * s, 2 * s, 0, -60 * s},
 		"clock slewed":              {2*s + time.Millisecond, 2 * s, 0, 0},
-		"stopped, clock set back":   {-10 * s, 50 * s, 48 * s, 60 * s},
+		"stopped, clock set back":   {-10 * s, 50 * s, 48 * s, -60 * s},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Unix(1_800_000_000, 0)
 			clock := clock{due: 2 * s, wall: start}
-			stalled, setBack := clock.look(start.Add(c.wall), c.mono)
-			if stalled != c.stalled || setBack != c.setBack {
-				t.Errorf("stalled for %v, set back by %v; want %v, %v", stalled, setBack, c.stalled, c.setBack)
+			late, ahead := clock.look(start.Add(c.wall), c.mono)
+			if late != c.late || ahead != c.ahead {
+				t.Errorf("late by %v, ahead by %v; want %v, %v", late, ahead, c.late, c.ahead)
 			}
-			clock.due = c.mono + 2*s
-			if stalled, setBack := clock.look(start.Add(c.wall+2*s), c.mono+2*s); stalled != 0 || setBack != 0 {
-				t.Errorf("told again: %v, %v", stalled, setBack)
+			if late, ahead := clock.look(start.Add(c.wall+s/2), c.mono+s/2); late != 0 || ahead != 0 {
+				t.Errorf("told again: %v, %v", late, ahead)
 			}
 		})
 	}
 }
 
-// freezer is a journal that holds up whoever appends to it, once, as a stopped process is held up.
+// What the supervisor does itself is no standstill, however long that takes.
+func TestClockExcusesWork(t *testing.T) {
+	clock := clock{due: 2 * time.Second}
+	clock.excuse(time.Minute)
+	if late, _ := clock.look(time.Time{}.Add(time.Minute+time.Second/2), time.Minute+time.Second/2); late != 0 {
+		t.Errorf("late by %v", late)
+	}
+	if late, _ := clock.look(time.Time{}.Add(2*time.Minute), 2*time.Minute); late == 0 {
+		t.Error("what came after it is no standstill either")
+	}
+}
+
+// freezer is a journal that holds up whoever appends to it, once.
 type freezer struct {
 	*fsm.Ring
 	trigger fsm.Trigger
@@ -58,8 +69,8 @@ func (f *freezer) Append(e fsm.Event) error {
 	return f.Ring.Append(e)
 }
 
-// A standstill is told before what comes of it, once, and nothing else is taken for one.
-func TestStandstillIsAnEvent(t *testing.T) {
+// A journal that is slow is no standstill.
+func TestSlowJournalIsNoStandstill(t *testing.T) {
 	for name, hold := range map[string]time.Duration{"none": 0, "short": 500 * time.Millisecond, "long": 50 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -98,11 +109,8 @@ func TestStandstillIsAnEvent(t *testing.T) {
 						told = append(told, EvidenceOf(e).StalledMS)
 					}
 				}
-				if hold < stallTolerance && len(told) > 0 {
+				if len(told) > 0 {
 					t.Errorf("standstills of %v ms", told)
-				}
-				if hold > stallTolerance && (len(told) != 1 || told[0] < (hold-lookEvery).Milliseconds() || told[0] > hold.Milliseconds()) {
-					t.Errorf("standstills of %v ms, want one of about %v", told, hold)
 				}
 			})
 		})

@@ -7,25 +7,26 @@ import (
 	"github.com/everhop/everhop/consumer/internal/ack"
 )
 
-// errOnPurpose means that Commit has made nothing last, and nobody is to be told.
-var errOnPurpose = errors.New("consumer: Commit has put it off")
+// CommitLater is what Subscription.Commit returns, wrapped or not, when it could not make the messages last
+// and that is no news: nothing is acknowledged, as after any error, but nothing is logged.
+var CommitLater = errors.New("consumer: to be committed later") //nolint:errname,staticcheck // an outcome, not a failure
 
 // commit calls Subscription.Commit: for one channel at a time, and not after Run.
 func (d *dispatcher) commit() error {
 	d.committing.Lock()
 	defer d.committing.Unlock()
-	err := d.calls.call(func() error {
+	err := d.calls.call("Commit", func() error {
 		err := d.spec.Commit(d.env.work)
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, Requeue):
-			return fmt.Errorf("%w: %s", errOnPurpose, err.Error())
+		case errors.Is(err, CommitLater):
+			return fmt.Errorf("%w: %s", CommitLater, err.Error())
 		}
 		return errors.New(err.Error()) // whose methods cannot panic
 	})
 	switch {
-	case err == nil, errors.Is(err, errOnPurpose):
+	case err == nil, errors.Is(err, CommitLater):
 	case errors.Is(err, errEnded):
 		return ack.ErrEnded
 	default:

@@ -50,12 +50,12 @@ type Config struct {
 	// ConnectTimeout is how long the first attempt may take to dial and open AMQP; later attempts get
 	// more, up to 30 s, so that a broker that is merely slow is reached. Defaults to 5 s.
 	ConnectTimeout time.Duration
-	// Backoff spaces the attempts to revive.
-	Backoff Backoff
-	// RetryBudget is how many attempts of one revival may fail before Run gives up with
+	// ReviveBackoff spaces the attempts to revive.
+	ReviveBackoff Backoff
+	// MaxReviveAttempts is how many attempts of one revival may fail before Run gives up with
 	// ErrRetriesExhausted; the first connect, before any revival, is not counted. Defaults to 0: no
 	// limit.
-	RetryBudget int
+	MaxReviveAttempts int
 	// GiveUpOn are the classes of errors on which Run ends at once instead of trying again. Defaults
 	// to those that will be equally wrong in an hour: vhost, precondition, and auth unless Credentials
 	// may know better ones next time. An empty, non-nil slice never gives up; adding broker.NotFound
@@ -71,6 +71,9 @@ type Config struct {
 	// waits in memory for a worker counts for RabbitMQ and not for this warning: keep Prefetch times
 	// handling time by Concurrency well below it. Defaults to RabbitMQ's 30 minutes.
 	ConsumerTimeout time.Duration
+	// MaxMessageSize is how many bytes the header and the body of a message may take together. The body of a
+	// larger one is not kept. Defaults to 256 MiB.
+	MaxMessageSize int64
 
 	// OnStale is told of each delivery whose outcome could not be sent, because its channel was gone.
 	// It is called by the goroutine that handled the delivery, or one of the consumer's, perhaps by
@@ -103,11 +106,11 @@ type Subscription struct {
 	// less keeps slow handlers from hoarding messages, each of which must be acknowledged within the
 	// broker's consumer_timeout (30 minutes by default). Defaults to 64, or Concurrency if that is more.
 	Prefetch int
-	// Key, if set, keeps the order of the deliveries for which it returns the same: they are handled
+	// OrderingKey, if set, keeps the order of the deliveries for which it returns the same: they are handled
 	// one after another, others meanwhile. It is called once for each, by one goroutine at a time,
 	// and should be quick; while one waits for its predecessor, it fills a place in the prefetch. What
 	// is put back, delayed or parked is overtaken. The empty key is a key, too.
-	Key func(*Delivery) string
+	OrderingKey func(*Delivery) string
 	// HandlerTimeout ends the context of a handler that takes longer. An error that it returns then is
 	// a failure like any other (see Retry); one that ignores its context is not ended. Defaults to 0:
 	// no limit.
@@ -120,14 +123,8 @@ type Subscription struct {
 	RequeuePause time.Duration
 	// Breaker pauses the subscription after a run of failures.
 	Breaker Breaker
-	// Suppress is how many ids of handled messages are remembered, to acknowledge a redelivery of
-	// one without calling the handler. It should be several times the prefetch. It covers what this
-	// subscription has handled, and nothing across a restart; it has no effect on a stream, whose
-	// deliveries are never marked as redelivered. Defaults to 0: no suppression.
-	Suppress int
-	// ID names a message for Suppress; it must be unique, or a message may be taken for another one
-	// and be lost. Messages with an empty ID are never suppressed. Defaults to Delivery.MessageID.
-	ID func(*Delivery) string
+	// Dedup acknowledges a redelivery of a message that was handled without calling the handler again.
+	Dedup Dedup
 
 	// AckEach acknowledges each delivery by a frame of its own as soon as it was handled. By default
 	// acknowledgements wait for a few milliseconds and share frames: much faster, and after a lost
@@ -138,8 +135,7 @@ type Subscription struct {
 	// for all of them: what a call could not make last it must keep for the next one (a database's
 	// transaction that failed is gone: keep what it was made of). Never twice at once, but handlers may
 	// be running. When it fails, nothing is acknowledged, and it is called again after RequeuePause and
-	// when the consumer stops; an error that wraps Requeue is not logged. Its ctx is the handlers'. It
-	// must not call Stop.
+	// when the consumer stops; an error is logged, unless it wraps CommitLater. Its ctx is the handlers'.
 	Commit func(ctx context.Context) error
 
 	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it.
@@ -152,11 +148,10 @@ type Subscription struct {
 	// ConsumerTag names the consumer at the broker; after Resume and SetPrefetch it ends in /2, /3 and
 	// so on. Defaults to Name and the subscription's number.
 	ConsumerTag string
-	// Arguments of basic.consume, e.g. x-priority; or x-stream-offset, which says where to begin with a
-	// stream, and that it is one (unless Declare says so). After a revival it goes on behind the last
-	// message up to which all were handled. As long as nothing has been received, a revival or Resume
-	// begins anew at what x-stream-offset says: with "next", which is RabbitMQ's default, what was
-	// published meanwhile is passed over; with an offset or a timestamp it is not.
+	// Stream says that the queue is a stream, and where to begin. A stream that was not said to be one (nor
+	// declared as one) is recognised by its deliveries. Defaults to nil.
+	Stream *Stream
+	// Arguments of basic.consume, e.g. x-priority.
 	Arguments map[string]any
 }
 
@@ -193,8 +188,8 @@ func (c Config) withDefaults() Config {
 	c.ConnectTimeout = or(c.ConnectTimeout, broker.DefaultConnectTimeout)
 	c.GracePeriod = or(c.GracePeriod, DefaultGracePeriod)
 	c.ConsumerTimeout = or(c.ConsumerTimeout, defaultConsumerTimeout)
-	c.Backoff.Initial = or(c.Backoff.Initial, defaultReviveInitial)
-	c.Backoff.Max = or(c.Backoff.Max, max(DefaultBackoffMax, c.Backoff.Initial))
+	c.ReviveBackoff.Initial = or(c.ReviveBackoff.Initial, defaultReviveInitial)
+	c.ReviveBackoff.Max = or(c.ReviveBackoff.Max, max(DefaultBackoffMax, c.ReviveBackoff.Initial))
 	subscriptions := make([]Subscription, len(c.Subscriptions))
 	for i, s := range c.Subscriptions {
 		s.Concurrency = or(s.Concurrency, 1)
@@ -202,8 +197,8 @@ func (c Config) withDefaults() Config {
 		s.RequeuePause = or(s.RequeuePause, defaultRequeuePause)
 		s.Breaker.Pause = or(s.Breaker.Pause, defaultBreakerPause)
 		s.Retry = s.Retry.withDefaults(s)
-		if s.ID == nil {
-			s.ID = func(d *Delivery) string { return d.MessageID }
+		if s.Dedup.ID == nil {
+			s.Dedup.ID = func(d *Delivery) string { return d.MessageID }
 		}
 		subscriptions[i] = s
 	}
@@ -241,11 +236,11 @@ func (c Config) validate() error {
 			report("%s: %v is negative", d.field, d.value)
 		}
 	}
-	for _, problem := range c.Backoff.problems() {
-		report("Backoff.%s", problem)
+	for _, problem := range c.ReviveBackoff.problems() {
+		report("ReviveBackoff.%s", problem)
 	}
-	if c.RetryBudget < 0 {
-		report("RetryBudget: %d is negative", c.RetryBudget)
+	if c.MaxReviveAttempts < 0 {
+		report("MaxReviveAttempts: %d is negative", c.MaxReviveAttempts)
 	}
 	for i, s := range c.Subscriptions {
 		for _, problem := range s.problems() {
@@ -268,7 +263,7 @@ func (s Subscription) problems() (problems []string) {
 		value time.Duration
 	}{
 		{"RequeuePause", s.RequeuePause}, {"HandlerTimeout", s.HandlerTimeout},
-		{"Breaker.Pause", s.Breaker.Pause}, {"Retry.InPlace", s.Retry.InPlace},
+		{"Breaker.Pause", s.Breaker.Pause}, {"Retry.MaxInPlace", s.Retry.MaxInPlace},
 	} {
 		if d.value < 0 {
 			report("%s: %v is negative", d.field, d.value)
@@ -277,8 +272,16 @@ func (s Subscription) problems() (problems []string) {
 	if problem := s.breakerProblem(s.Concurrency); problem != "" {
 		report("%s", problem)
 	}
-	if s.Suppress < 0 {
-		report("Suppress: %d is negative", s.Suppress)
+	if s.Dedup.Window < 0 {
+		report("Dedup.Window: %d is negative", s.Dedup.Window)
+	}
+	if s.Stream != nil {
+		if problem := s.Stream.problem(); problem != "" {
+			report("Stream.Offset: %s", problem)
+		}
+	}
+	if _, there := s.Arguments[streamOffset]; there {
+		report("Arguments: %s belongs into Stream.Offset", streamOffset)
 	}
 	if s.Retry.Poison == Park && s.Retry.ParkingQueue == s.Queue && s.Queue != "" {
 		report("Retry.ParkingQueue: %q is the Queue itself", s.Queue)
@@ -305,6 +308,7 @@ func (c Config) plan() (broker.Plan, error) {
 		DrainTimeout:   c.DrainTimeout,
 		ProbeTimeout:   c.ProbeTimeout,
 		ConnectTimeout: c.ConnectTimeout,
+		MaxMessageSize: c.MaxMessageSize,
 	}
 	for _, s := range c.Subscriptions {
 		plan.Subscriptions = append(plan.Subscriptions, broker.Subscription{
@@ -315,7 +319,7 @@ func (c Config) plan() (broker.Plan, error) {
 			Prefetch:    s.Prefetch,
 			Exclusive:   s.Exclusive,
 			ConsumerTag: s.ConsumerTag,
-			Arguments:   s.Arguments,
+			Arguments:   s.consumeArguments(),
 		})
 	}
 	return plan, plan.Validate()

@@ -18,7 +18,9 @@ type Consumer struct {
 	plan    broker.Plan
 	machine *fsm.Machine
 	watch   *observers
-	counts  counts
+	counts  []counts // by subscription
+
+	inside inside
 
 	inbox    chan observation // the supervisor's
 	started  atomic.Bool
@@ -49,6 +51,7 @@ func New(config Config) (*Consumer, error) {
 		config:  config,
 		plan:    plan,
 		machine: machine,
+		counts:  make([]counts, len(config.Subscriptions)),
 		watch:   observe(machine, config.Logger, append(projections(config), config.Observers...)),
 		inbox:   make(chan observation),
 		soft:    make(chan struct{}),
@@ -66,12 +69,12 @@ func New(config Config) (*Consumer, error) {
 	return c, nil
 }
 
-// Run consumes until ctx ends or Stop is called, and then drains: no more deliveries are taken,
+// Run consumes until ctx ends or Stop is called, and then stops softly: no more deliveries are taken,
 // handlers may finish within the grace period, the connection is closed. It returns
 //   - nil when every handler has returned, if need be because its context was cancelled; what it did
 //     not acknowledge is delivered again,
-//   - ErrUndrained if handlers did not return even then,
-//   - an *Error if it gave up (see Config.GiveUpOn and Config.RetryBudget),
+//   - ErrUnfinished if handlers did not return even then,
+//   - an *Error if it gave up (see Config.GiveUpOn and Config.MaxReviveAttempts),
 //   - an error wrapping fsm.ErrVetoed if the journal refused an event,
 //   - ErrAlreadyRun if it was called before.
 //
@@ -92,16 +95,21 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return nil
 	default:
 	}
-	c.watch.start()
-	return newSupervisor(context.WithoutCancel(ctx), c).run()
+	defer c.inside.enter()()
+	c.watch.start(&c.inside)
+	return newSupervisor(c.inside.mark(context.WithoutCancel(ctx)), c).run()
 }
 
-// Stop makes Run drain and waits until it has returned. When ctx ends first, handlers are cancelled,
+// Stop makes Run stop softly and waits until it has returned. When ctx ends first, handlers are cancelled,
 // the connection is cut, and Stop returns ctx's error once Run has returned. Before Run it makes
 // Run return at once; after it, it does nothing.
+//
+// A handler may call it, and any other function that Run waits for (Commit, OnStale, observers): then it only
+// tells Run to stop and returns nil at once, since Run cannot return before the function that called. A
+// goroutine that such a function begins, and waits for, must give it the function's context.
 func (c *Consumer) Stop(ctx context.Context) error {
 	c.stopSoft()
-	if !c.started.Load() {
+	if !c.started.Load() || c.inside.has(ctx) {
 		return nil
 	}
 	select {
@@ -119,5 +127,5 @@ func (c *Consumer) stopSoft() { c.softOnce.Do(func() { close(c.soft) }) }
 // State is where the consumer is in its Lifecycle. It never blocks.
 func (c *Consumer) State() fsm.State { return c.machine.State() }
 
-// Stats are counted since New.
-func (c *Consumer) Stats() Stats { return c.counts.stats() }
+// Stats are those of all subscriptions since New; [Consumer.Subscription] has those of one queue.
+func (c *Consumer) Stats() Stats { return sumOf(c.counts) }

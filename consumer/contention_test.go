@@ -61,7 +61,7 @@ func acknowledgeAll(t *testing.T, round int) {
 		t.Fatal(err)
 	}
 	q, _ := server.Queue("work")
-	if got := c.Stats(); got != (consumer.Stats{Handled: messages}) || q.Ready+q.Unacknowledged > 0 {
+	if got := c.Stats(); got != (consumer.Stats{Acknowledged: messages}) || q.Ready+q.Unacknowledged > 0 {
 		t.Errorf("round %d: %+v, the broker has %+v", round, got, q)
 		for _, e := range journal.Events() {
 			t.Log(e.Kind, e.Trigger, e.Error, e.Note)

@@ -42,7 +42,7 @@ func TestBreakerKeepsMessages(t *testing.T) {
 		up.Store(true)
 		return true
 	})
-	r.await("the rest to be handled", func() bool { return r.c.Stats().Handled == 4 })
+	r.await("the rest to be handled", func() bool { return r.c.Stats().Acknowledged == 4 })
 	r.stop()
 	r.awaitDepth(r.queue, 0, 0)
 	r.deleteQueue(r.queue + ".parked")
@@ -52,7 +52,7 @@ func TestBreakerKeepsMessages(t *testing.T) {
 func TestBreakerDoesNotStall(t *testing.T) {
 	t.Parallel()
 	r := breaking(t, func(n int) bool { return n <= 3 })
-	r.await("the good ones to be handled", func() bool { return r.c.Stats().Handled == 2 })
+	r.await("the good ones to be handled", func() bool { return r.c.Stats().Acknowledged == 2 })
 	r.stop()
 	if s := r.c.Stats(); s.Parked != 3 {
 		t.Errorf("%+v, want 3 parked", s)

@@ -21,17 +21,17 @@ func TestCutsWhileHandlersWork(t *testing.T) {
 	for _, test := range []struct {
 		name, kind string
 		work       work
-		suppress   int
+		dedup      int
 	}{
 		{"cuts-classic", "classic", slow, 0},
-		{"cuts-classic-suppress", "classic", slow, 4096},
-		{"cuts-quorum-suppress", "quorum", slow, 4096},
+		{"cuts-classic-dedup", "classic", slow, 4096},
+		{"cuts-quorum-dedup", "quorum", slow, 4096},
 		{"cuts-classic-fast", "classic", fast, 0},
-		{"cuts-quorum-fast-suppress", "quorum", fast, 4096},
+		{"cuts-quorum-fast-dedup", "quorum", fast, 4096},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			cutWhileHandlersWork(t, test.kind, test.work, test.suppress)
+			cutWhileHandlersWork(t, test.kind, test.work, test.dedup)
 		})
 	}
 }
@@ -42,9 +42,9 @@ type work struct {
 	least, most time.Duration
 }
 
-func cutWhileHandlersWork(t *testing.T, kind string, w work, suppress int) {
+func cutWhileHandlersWork(t *testing.T, kind string, w work, dedup int) {
 	const cuts = 10
-	l := newLedger(t, suppress > 0) // before the rig, so that it looks when the consumer has ended
+	l := newLedger(t, dedup > 0) // before the rig, so that it looks when the consumer has ended
 	r := newRig(t)
 	r.remake(kind, nil)
 	r.config.Dial = l.dial
@@ -53,7 +53,7 @@ func cutWhileHandlersWork(t *testing.T, kind string, w work, suppress int) {
 	r.config.Heartbeat = 2 * time.Second // the broker finds out within three of them
 	r.config.Subscriptions[0].Concurrency = 50
 	r.config.Subscriptions[0].Prefetch = 100
-	r.config.Subscriptions[0].Suppress = suppress
+	r.config.Subscriptions[0].Dedup.Window = dedup
 	r.config.Subscriptions[0].Handler = func(_ context.Context, d *consumer.Delivery) error {
 		l.begin(d)
 		<-time.After(w.least + rand.N(w.most-w.least)) // the work
@@ -83,8 +83,8 @@ func cutWhileHandlersWork(t *testing.T, kind string, w work, suppress int) {
 	}
 	stats := r.c.Stats()
 	t.Logf("%v; %+v", l, stats)
-	if (stats.Suppressed > 0) != (suppress > 0) {
-		t.Errorf("%d deliveries were suppressed, with a memory of %d", stats.Suppressed, suppress)
+	if (stats.Deduplicated > 0) != (dedup > 0) {
+		t.Errorf("%d deliveries were deduplicated, with a memory of %d", stats.Deduplicated, dedup)
 	}
 }
 

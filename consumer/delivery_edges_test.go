@@ -37,7 +37,7 @@ func TestForeignStreamHeader(t *testing.T) {
 	r.mu.Lock()
 	r.published++
 	r.mu.Unlock()
-	r.await("it to be put back and handled", func() bool { return r.c.Stats().Handled == 1 })
+	r.await("it to be put back and handled", func() bool { return r.c.Stats().Acknowledged == 1 })
 	n := r.events()
 	r.proxy.Reset()
 	r.awaitEvent(n, consumer.Revived)
@@ -97,7 +97,7 @@ func TestErrorThatPanics(t *testing.T) {
 	r.start()
 	r.awaitHandled()
 	r.stop()
-	r.wantStats(consumer.Stats{Handled: 1, Failed: 1})
+	r.wantStats(consumer.Stats{Acknowledged: 1, Failed: 1})
 }
 
 // Whoever handles a delivery learns that its outcome could not be sent.

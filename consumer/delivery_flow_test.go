@@ -24,7 +24,7 @@ func TestPauseGivesBack(t *testing.T) {
 	r.start()
 	r.awaitBusy(d, 2)
 	r.awaitDepth(r.queue, 0, 10)
-	r.must(r.c.Pause(0))
+	r.must(r.c.Subscription(r.queue).Pause())
 	r.awaitDepth(r.queue, 8, 2)
 	if n := r.consumers(); n != 0 {
 		t.Errorf("the broker counts %d consumers", n)
@@ -36,12 +36,12 @@ func TestPauseGivesBack(t *testing.T) {
 	close(d.let)
 	r.awaitDepth(r.queue, 8, 0)
 	r.awaitState(consumer.Consuming)
-	r.wantStats(consumer.Stats{Handled: 2, GivenBack: 8})
-	r.must(r.c.Resume(0))
+	r.wantStats(consumer.Stats{Acknowledged: 2, ReturnedUnstarted: 8})
+	r.must(r.c.Subscription(r.queue).Resume())
 	r.awaitNote(0, consumer.NoteResumed)
 	r.awaitDepth(r.queue, 0, 0)
 	r.stop()
-	r.wantStats(consumer.Stats{Handled: 10, GivenBack: 8})
+	r.wantStats(consumer.Stats{Acknowledged: 10, ReturnedUnstarted: 8})
 	r.replays()
 }
 
@@ -51,7 +51,7 @@ func TestPauseLastsOverCuts(t *testing.T) {
 	r, d := desks(t, 10, 2, 10)
 	r.start()
 	r.awaitBusy(d, 2)
-	r.must(r.c.Pause(0))
+	r.must(r.c.Subscription(r.queue).Pause())
 	r.awaitNote(0, consumer.NotePaused)
 	for range 2 {
 		n := r.events()
@@ -65,10 +65,10 @@ func TestPauseLastsOverCuts(t *testing.T) {
 	}
 	close(d.let) // too late for their acknowledgements
 	r.await("two outcomes to be dropped", func() bool { return r.c.Stats().Stale == 2 })
-	r.must(r.c.Resume(0))
+	r.must(r.c.Subscription(r.queue).Resume())
 	r.awaitDepth(r.queue, 0, 0)
 	r.stop()
-	if n := r.c.Stats().Handled; n != 10 {
+	if n := r.c.Stats().Acknowledged; n != 10 {
 		t.Errorf("%d were handled, want 10", n)
 	}
 }
@@ -80,7 +80,7 @@ func TestSetPrefetchAtTheBroker(t *testing.T) {
 	r.start()
 	r.awaitDepth(r.queue, 15, 5)
 	r.awaitPrefetch(5)
-	r.must(r.c.SetPrefetch(0, 7))
+	r.must(r.c.Subscription(r.queue).SetPrefetch(7))
 	r.awaitDepth(r.queue, 8, 12) // what came before does not count towards the new one
 	r.awaitPrefetch(7)
 	n := r.events()
@@ -88,7 +88,7 @@ func TestSetPrefetchAtTheBroker(t *testing.T) {
 	r.awaitEvent(n, consumer.Revived)
 	r.awaitDepth(r.queue, 13, 7)
 	r.awaitPrefetch(7)
-	r.must(r.c.SetPrefetch(0, 1))
+	r.must(r.c.Subscription(r.queue).SetPrefetch(1))
 	close(d.let)
 	r.awaitDepth(r.queue, 0, 0)
 	r.awaitPrefetch(1)
@@ -117,9 +117,9 @@ func TestSetConcurrencyUpAndDown(t *testing.T) {
 	r, d := desks(t, 20, 1, 20)
 	r.start()
 	r.awaitBusy(d, 1)
-	r.must(r.c.SetConcurrency(0, 6))
+	r.must(r.c.Subscription(r.queue).SetConcurrency(6))
 	r.awaitBusy(d, 6)
-	r.must(r.c.SetConcurrency(0, 2))
+	r.must(r.c.Subscription(r.queue).SetConcurrency(2))
 	r.awaitNote(0, consumer.NoteConcurrencyRequested)
 	for range 4 { // none takes the place of these
 		d.let <- struct{}{}
@@ -135,7 +135,7 @@ func TestSetConcurrencyUpAndDown(t *testing.T) {
 		t.Errorf("%d handlers at once, want 2", most)
 	}
 	r.stop()
-	r.wantStats(consumer.Stats{Handled: 20})
+	r.wantStats(consumer.Stats{Acknowledged: 20})
 }
 
 // A handler that takes too long is told of before the broker closes its channel, on each connection.
@@ -187,8 +187,8 @@ func TestSteeredOverCuts(t *testing.T) {
 				r.steerAtRandom()
 				<-time.After(rand.N(50 * time.Millisecond))
 			}
-			r.must(r.c.Resume(0))
-			r.must(r.c.SetConcurrency(0, 16))
+			r.must(r.c.Subscription(r.queue).Resume())
+			r.must(r.c.Subscription(r.queue).SetConcurrency(16))
 			r.await("every message to be handled", func() bool { return l.handled() == messages })
 			r.awaitDepth(r.queue, 0, 0)
 			r.awaitState(consumer.Consuming)
@@ -204,15 +204,15 @@ func (r *rig) steerAtRandom() {
 	r.Helper()
 	switch rand.N(7) {
 	case 0:
-		r.must(r.c.Pause(0))
+		r.must(r.c.Subscription(r.queue).Pause())
 	case 1, 2:
-		r.must(r.c.Resume(0))
+		r.must(r.c.Subscription(r.queue).Resume())
 	case 3:
-		r.must(r.c.SetPrefetch(0, 10+rand.N(90)))
+		r.must(r.c.Subscription(r.queue).SetPrefetch(10 + rand.N(90)))
 	case 4:
-		r.must(r.c.SetConcurrency(0, 1+rand.N(16)))
+		r.must(r.c.Subscription(r.queue).SetConcurrency(1 + rand.N(16)))
 	case 5: // before the first is done
-		r.must(errors.Join(r.c.Pause(0), r.c.SetPrefetch(0, 10+rand.N(90)), r.c.Resume(0)))
+		r.must(errors.Join(r.c.Subscription(r.queue).Pause(), r.c.Subscription(r.queue).SetPrefetch(10+rand.N(90)), r.c.Subscription(r.queue).Resume()))
 	case 6:
 		if rand.N(3) == 0 {
 			r.proxy.Reset()

@@ -67,7 +67,7 @@ func TestAcknowledgementFrames(t *testing.T) {
 						return nil
 					},
 				})
-				if want := (consumer.Stats{Handled: messages}); stats != want {
+				if want := (consumer.Stats{Acknowledged: messages}); stats != want {
 					t.Errorf("%+v, want %+v", stats, want)
 				}
 				switch frames := server.Count("basic.ack"); {

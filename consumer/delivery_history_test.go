@@ -73,7 +73,7 @@ func playHistory(p plan) *history {
 	h.work, h.cutWork = context.WithCancel(context.Background())
 	defer h.cutWork()
 	h.d = newDispatcher(h.subscription(), environment{
-		counts: &h.counts, logger: zerolog.Nop(), work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
+		counts: &h.counts, logger: zerolog.Nop(), inside: &inside{}, work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
 		dropped: func(Evidence) {}, tripped: h.trip,
 	})
 	h.play()
@@ -85,17 +85,17 @@ func (h *history) subscription() Subscription {
 	s := Subscription{
 		Queue: "q", Handler: h.handler, Concurrency: h.plan.concurrency, Prefetch: h.prefetch, AckEach: h.plan.each,
 		RequeuePause: requeuePause, Breaker: Breaker{Failures: h.plan.failures},
-		Retry: Retry{Attempts: h.plan.attempts, InPlace: inPlace, Poison: h.plan.poison, ParkingQueue: parkingQueue},
-		ID:    func(d *Delivery) string { return d.MessageID },
+		Retry: Retry{Attempts: h.plan.attempts, MaxInPlace: inPlace, Poison: h.plan.poison, ParkingQueue: parkingQueue},
+		Dedup: Dedup{ID: func(d *Delivery) string { return d.MessageID }},
 	}
 	if h.plan.keyed {
-		s.Key = func(d *Delivery) string { return d.RoutingKey }
+		s.OrderingKey = func(d *Delivery) string { return d.RoutingKey }
 	}
 	if h.plan.commit {
 		s.Commit = h.commit
 	}
-	if h.plan.suppress {
-		s.Suppress = 100
+	if h.plan.dedup {
+		s.Dedup.Window = 100
 	}
 	return s
 }
@@ -224,7 +224,7 @@ func (h *history) resume() {
 	h.d.resume()
 }
 
-// stop drains.
+// stop is a soft stop.
 func (h *history) stop() {
 	h.locked(func() {
 		h.note("stop")
@@ -247,7 +247,7 @@ func (h *history) stop() {
 	}
 	h.channel.cancel()
 	h.d.giveBack(h.channel)
-	if h.drained() {
+	if h.finished() {
 		h.leftOver()
 	}
 	h.channel.close()
@@ -258,8 +258,8 @@ func (h *history) stop() {
 	h.locked(func() { h.over, h.overAt = true, time.Now() })
 }
 
-// drained waits for the handlers, as long as a hard stop lets it.
-func (h *history) drained() bool {
+// finished waits for the handlers, as long as a hard stop lets it.
+func (h *history) finished() bool {
 	done := make(chan struct{})
 	go func() {
 		h.d.wait()
@@ -335,7 +335,7 @@ func (h *history) handler(ctx context.Context, delivery *Delivery) error {
 		if call.outcome != success {
 			return
 		}
-		if d.done, d.doneA = d.done+1, h.moment; d.done > 1 && h.plan.suppress && d.id != sharedID && d.copies == 1 {
+		if d.done, d.doneA = d.done+1, h.moment; d.done > 1 && h.plan.dedup && d.id != sharedID && d.copies == 1 {
 			h.fault("%v was handled to its end %d times", d, d.done)
 		}
 	})

@@ -19,7 +19,7 @@ func (h *history) leftOver() {
 		h.fault("%d keys are taken, and %d deliveries wait", keys, waiting)
 	}
 	for _, d := range h.channel.deliveries {
-		dropped := d.stale > 0 || h.refused > 0 && (d.done > 0 || d.suppressed())
+		dropped := d.stale > 0 || h.refused > 0 && (d.done > 0 || d.deduplicated())
 		if d.told == "" && !d.waits() && !dropped && !h.channel.ended {
 			h.fault("%v was neither handled nor given back", d)
 		}
@@ -60,7 +60,7 @@ func (h *history) checkLimit(d *modelDelivery) {
 	if h.changedAt.Equal(time.Now()) {
 		limit = max(limit, h.before)
 	}
-	if d.calls > 1 || h.plan.keyed || h.plan.suppress {
+	if d.calls > 1 || h.plan.keyed || h.plan.dedup {
 		limit = h.highest
 	}
 	if len(h.running) > limit {
@@ -141,7 +141,7 @@ func (h *history) judge(d *modelDelivery, how settlement) (problem string) {
 	if d.running {
 		return "it is with its handler"
 	}
-	if d.copied != handled && how != acked {
+	if d.copied != acknowledged && how != acked {
 		return fmt.Sprintf("it is %s, and was to be acknowledged alone", d.copied)
 	}
 	switch how {
@@ -185,12 +185,12 @@ func (h *history) poison(d *modelDelivery, what Poison) bool {
 func (h *history) judgeAck(d *modelDelivery, how settlement) string {
 	ended := d.endedA
 	switch {
-	case d.suppressed():
+	case d.deduplicated():
 		ended = d.doneA
 		if d.done == 0 {
 			d.taken++
 		}
-	case d.copied != handled:
+	case d.copied != acknowledged:
 		return "" // judged before
 	case d.calls == 0:
 		return "no handler has begun with it"
@@ -207,9 +207,9 @@ func (h *history) judgeAck(d *modelDelivery, how settlement) string {
 	return ""
 }
 
-// suppressed tells whether it needs no handler. Where an id is shared, another message may vouch for it;
+// deduplicated tells whether it needs no handler. Where an id is shared, another message may vouch for it;
 // for a first delivery nobody can.
-func (d *modelDelivery) suppressed() bool {
+func (d *modelDelivery) deduplicated() bool {
 	return d.calls == 0 && d.again && (d.done > 0 || d.id == sharedID)
 }
 
@@ -238,34 +238,34 @@ func (h *history) audit() {
 			h.fault("%s is lost", m.name)
 		}
 	}
-	told, stale, suppressed := map[settlement]uint64{}, uint64(0), uint64(0)
+	told, stale, deduplicated := map[settlement]uint64{}, uint64(0), uint64(0)
 	copied := map[verdict]uint64{}
 	for _, c := range h.channels {
 		for _, d := range c.deliveries {
 			switch {
 			case d.told == nacked && d.calls > 0:
 				told[repelled]++
-			case d.told == acked && d.copied != handled:
+			case d.told == acked && d.copied != acknowledged:
 				copied[d.copied]++
 			default:
 				told[d.told]++
 			}
 			stale += uint64(d.stale)
 			if d.calls == 0 && (d.stale > 0 || d.told == acked || d.told == ackedTo) {
-				suppressed++
+				deduplicated++
 			}
 			h.auditDelivery(d)
 		}
 	}
-	h.auditCount("handled", h.counts.handled.Load(), told[acked]+told[ackedTo])
+	h.auditCount("handled", h.counts.acknowledged.Load(), told[acked]+told[ackedTo])
 	if h.refused == 0 {
-		h.auditCount("suppressed", h.counts.suppressed.Load(), suppressed)
+		h.auditCount("deduplicated", h.counts.deduplicated.Load(), deduplicated)
 	}
 	h.auditCount("requeued", h.counts.requeued.Load(), told[repelled])
 	h.auditCount("parked", h.counts.parked.Load(), copied[parked])
 	h.auditCount("delayed", h.counts.delayed.Load(), copied[delayed])
 	h.auditCount("rejected", h.counts.rejected.Load(), told[killed])
-	h.auditCount("given back", h.counts.givenBack.Load(), told[nacked])
+	h.auditCount("given back", h.counts.returnedUnstarted.Load(), told[nacked])
 	h.auditCount("stale", h.counts.stale.Load(), stale)
 }
 

@@ -13,7 +13,7 @@ import (
 
 // ledger holds every acknowledgement that leaves against the handlers that have returned.
 type ledger struct {
-	suppress bool // an acknowledgement may stand for what an earlier delivery's handler did
+	dedup bool // an acknowledgement may stand for what an earlier delivery's handler did
 
 	mu       sync.Mutex
 	dials    uint64
@@ -31,10 +31,10 @@ type ledger struct {
 // spot is where a delivery came in.
 type spot struct{ dial, tag uint64 }
 
-func newLedger(t *testing.T, suppress bool) *ledger {
+func newLedger(t *testing.T, dedup bool) *ledger {
 	l := &ledger{
-		suppress: suppress,
-		dialOf:   map[uint64]uint64{}, sent: map[spot]string{}, returned: map[spot]bool{},
+		dedup:  dedup,
+		dialOf: map[uint64]uint64{}, sent: map[spot]string{}, returned: map[spot]bool{},
 		done: map[string]int{}, acked: map[string]int{},
 	}
 	t.Cleanup(func() { l.report(t) })
@@ -103,7 +103,7 @@ func (l *ledger) check(t *testing.T, messages int) {
 		t.Errorf("%d messages were handled and %d acknowledged, want %d", len(l.done), len(l.acked), messages)
 	}
 	for id, times := range l.done {
-		if l.suppress && times != 1 {
+		if l.dedup && times != 1 {
 			t.Errorf("%s was handled to the end %d times", id, times)
 		}
 	}

@@ -23,7 +23,7 @@ func TestKeyOrderOverCuts(t *testing.T) {
 	var mu sync.Mutex
 	busy, last, handled := map[string]bool{}, map[string]int{}, map[int]bool{}
 	s := &r.config.Subscriptions[0]
-	s.Concurrency, s.Prefetch, s.Key = 16, 100, key
+	s.Concurrency, s.Prefetch, s.OrderingKey = 16, 100, key
 	s.Handler = func(_ context.Context, d *consumer.Delivery) error {
 		k, number := key(d), numberOf(d)
 		mu.Lock()

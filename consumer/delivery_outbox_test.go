@@ -114,7 +114,7 @@ func (o modelOutbox) take(
 	case problem != "":
 	case d.running:
 		problem = "it is with its handler"
-	case d.told != "" || d.copied != handled:
+	case d.told != "" || d.copied != acknowledged:
 		problem = fmt.Sprintf("it was settled by %q, or is already %s", d.told, d.copied)
 	case d.never:
 		problem = "the outbox has said that it can never be"

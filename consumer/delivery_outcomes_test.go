@@ -49,70 +49,70 @@ func poison(p consumer.Poison, attempts int) func(*consumer.Subscription) {
 var endings = []ending{
 	{
 		name:  "handled",
-		calls: "123", seen: "0", stats: consumer.Stats{Handled: 3},
+		calls: "123", seen: "0", stats: consumer.Stats{Acknowledged: 3},
 	},
 	{
 		name: "fails-then-succeeds", answers: times(2, errFails),
-		calls: "11123", seen: "012", stats: consumer.Stats{Handled: 3, Failed: 2},
+		calls: "11123", seen: "012", stats: consumer.Stats{Acknowledged: 3, Failed: 2},
 	},
 	{
 		name: "panics-then-succeeds", answers: times(1, errPanics),
-		calls: "1123", seen: "01", stats: consumer.Stats{Handled: 3, Failed: 1},
+		calls: "1123", seen: "01", stats: consumer.Stats{Acknowledged: 3, Failed: 1},
 	},
 	{
 		name: "poison-dead-lettered", answers: times(3, errFails), set: poison(consumer.DeadLetter, 3),
-		calls: "11123", seen: "012", stats: consumer.Stats{Handled: 2, Failed: 3, Rejected: 1},
+		calls: "11123", seen: "012", stats: consumer.Stats{Acknowledged: 2, Failed: 3, Rejected: 1},
 		left: map[string]int{".dead": 1},
 	},
 	{
 		name: "poison-parked", answers: times(2, errFails), set: poison(consumer.Park, 2),
-		calls: "1123", seen: "01", stats: consumer.Stats{Handled: 2, Failed: 2, Parked: 1},
+		calls: "1123", seen: "01", stats: consumer.Stats{Acknowledged: 2, Failed: 2, Parked: 1},
 		left: map[string]int{".parked": 1},
 	},
 	{
 		name: "poison-put-back", answers: times(2, errFails), set: poison(consumer.PutBack, 1),
-		calls: "12311", seen: "000", stats: consumer.Stats{Handled: 3, Failed: 2, Requeued: 2},
+		calls: "12311", seen: "000", stats: consumer.Stats{Acknowledged: 3, Failed: 2, Requeued: 2},
 		check: redelivered(1, 2),
 	},
 	{
 		name: "reject", answers: times(1, consumer.Reject),
-		calls: "123", seen: "0", stats: consumer.Stats{Handled: 2, Rejected: 1},
+		calls: "123", seen: "0", stats: consumer.Stats{Acknowledged: 2, Rejected: 1},
 		left: map[string]int{".dead": 1},
 	},
 	{
 		name: "reject-wrapped", answers: times(1, fmt.Errorf("customer 7: %w", consumer.Reject)),
-		calls: "123", seen: "0", stats: consumer.Stats{Handled: 2, Rejected: 1},
+		calls: "123", seen: "0", stats: consumer.Stats{Acknowledged: 2, Rejected: 1},
 		left: map[string]int{".dead": 1},
 	},
 	{
 		name: "requeue", answers: times(2, consumer.Requeue),
-		calls: "12311", seen: "000", stats: consumer.Stats{Handled: 3, Requeued: 2},
+		calls: "12311", seen: "000", stats: consumer.Stats{Acknowledged: 3, Requeued: 2},
 		check: redelivered(1, 2),
 	},
 	{
 		name: "requeue-joined", answers: times(1, errors.Join(errFails, consumer.Requeue)),
-		calls: "1231", seen: "00", stats: consumer.Stats{Handled: 3, Requeued: 1},
+		calls: "1231", seen: "00", stats: consumer.Stats{Acknowledged: 3, Requeued: 1},
 		check: redelivered(1),
 	},
 	{
 		name: "retry-after-short", answers: times(2, consumer.RetryAfter(20*time.Millisecond)),
-		calls: "11123", seen: "012", stats: consumer.Stats{Handled: 3},
+		calls: "11123", seen: "012", stats: consumer.Stats{Acknowledged: 3},
 		check: apart(20 * time.Millisecond),
 	},
 	{
 		name: "retry-after-long", answers: times(2, consumer.RetryAfter(300*time.Millisecond)),
-		calls: "12311", seen: "012", stats: consumer.Stats{Handled: 3, Delayed: 2},
+		calls: "12311", seen: "012", stats: consumer.Stats{Acknowledged: 3, Delayed: 2},
 		left: map[string]int{".retry.300": 0}, check: apart(300 * time.Millisecond),
 	},
 	{
 		name: "retry-after-wrapped", answers: times(1, fmt.Errorf("busy: %w", consumer.RetryAfter(300*time.Millisecond))),
-		calls: "1231", seen: "01", stats: consumer.Stats{Handled: 3, Delayed: 1},
+		calls: "1231", seen: "01", stats: consumer.Stats{Acknowledged: 3, Delayed: 1},
 		left: map[string]int{".retry.300": 0}, check: apart(300 * time.Millisecond),
 	},
 	{
 		name: "handler-timeout", answers: times(1, errWaits),
 		set:   func(s *consumer.Subscription) { s.HandlerTimeout = 50 * time.Millisecond },
-		calls: "1123", seen: "01", stats: consumer.Stats{Handled: 3, Failed: 1},
+		calls: "1123", seen: "01", stats: consumer.Stats{Acknowledged: 3, Failed: 1},
 	},
 }
 
@@ -156,12 +156,12 @@ func play(t *testing.T, kind string, e ending) {
 		}
 	})
 	s := &r.config.Subscriptions[0]
-	s.Retry = consumer.Retry{InPlace: 100 * time.Millisecond, Backoff: consumer.Backoff{Initial: 10 * time.Millisecond, Max: 10 * time.Millisecond}}
+	s.Retry = consumer.Retry{MaxInPlace: 100 * time.Millisecond, Backoff: consumer.Backoff{Initial: 10 * time.Millisecond, Max: 10 * time.Millisecond}}
 	if e.set != nil {
 		e.set(s)
 	}
 	if kind == "stream" {
-		s.Arguments = map[string]any{"x-stream-offset": "first"}
+		s.Stream = &consumer.Stream{Offset: "first"}
 	}
 	script := &script{T: t, answers: e.answers}
 	s.Handler = script.handle
@@ -169,7 +169,7 @@ func play(t *testing.T, kind string, e ending) {
 	r.start()
 	r.await("every message to have ended", func() bool {
 		n := r.c.Stats()
-		return n.Handled+n.Rejected+n.Parked == 3
+		return n.Acknowledged+n.Rejected+n.Parked == 3
 	})
 	r.stop()
 	script.check(e)

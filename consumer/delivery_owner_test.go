@@ -103,8 +103,8 @@ func TestHandlersMayOverwriteTheirDeliveries(t *testing.T) {
 			v.stale = append(v.stale, s)
 		},
 		Subscriptions: []consumer.Subscription{{
-			Queue: "work", Handler: v.handle, Concurrency: 4, Suppress: 10 * vandalMessage,
-			Key: func(d *consumer.Delivery) string { // and from here on it is not needed for that any more
+			Queue: "work", Handler: v.handle, Concurrency: 4, Dedup: consumer.Dedup{Window: 10 * vandalMessage},
+			OrderingKey: func(d *consumer.Delivery) string { // and from here on it is not needed for that any more
 				var number int
 				fmt.Sscan(strings.TrimPrefix(d.MessageID, "id "), &number)
 				return fmt.Sprint(number % vandalKeys)

@@ -10,7 +10,7 @@ import (
 // sharedID is one that a publisher uses for several messages.
 const sharedID = "shared"
 
-type traits struct{ keyed, commit, suppress, outbox, breaker bool }
+type traits struct{ keyed, commit, dedup, outbox, breaker bool }
 
 // plan is a history before it is played: all that is random about it is drawn.
 type plan struct {
@@ -71,7 +71,7 @@ func drawPlan(t *rapid.T, traits traits) plan {
 		stops:       flip("stops"),
 	}
 	p.keyed = p.keyed || flip("keyed")
-	p.suppress = p.suppress || rapid.IntRange(0, 3).Draw(t, "suppress") == 3
+	p.dedup = p.dedup || rapid.IntRange(0, 3).Draw(t, "dedup") == 3
 	p.hard = p.stops && rapid.IntRange(0, 2).Draw(t, "hard") == 2
 	if p.hard {
 		p.grace = drawSpan.Draw(t, "grace")

@@ -24,13 +24,13 @@ func TestPoisonByDefault(t *testing.T) {
 						"x-queue-type": kind, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": s.Queue + ".dead",
 					}}
 				},
-				calls: "1123", seen: "01", stats: consumer.Stats{Handled: 2, Failed: 2, Rejected: 1},
+				calls: "1123", seen: "01", stats: consumer.Stats{Acknowledged: 2, Failed: 2, Rejected: 1},
 				left: map[string]int{".dead": 1},
 			},
 			{
 				name: "expected", answers: times(2, errFails),
 				set:   func(s *consumer.Subscription) { s.Retry.Attempts = 2 },
-				calls: "1123", seen: "01", stats: consumer.Stats{Handled: 2, Failed: 2, Parked: 1},
+				calls: "1123", seen: "01", stats: consumer.Stats{Acknowledged: 2, Failed: 2, Parked: 1},
 				left: map[string]int{".parked": 1},
 			},
 		} {
@@ -81,9 +81,9 @@ func TestDeliveryLimit(t *testing.T) {
 		reason string
 		stats  consumer.Stats
 	}{
-		{"put-back", errFails, limit + 1, "delivery_limit", consumer.Stats{Handled: 2, Failed: limit + 1, Requeued: limit + 1}},
-		{"requeue", consumer.Requeue, limit + 1, "delivery_limit", consumer.Stats{Handled: 2, Requeued: limit + 1}},
-		{"reject", consumer.Reject, 1, "rejected", consumer.Stats{Handled: 2, Rejected: 1}},
+		{"put-back", errFails, limit + 1, "delivery_limit", consumer.Stats{Acknowledged: 2, Failed: limit + 1, Requeued: limit + 1}},
+		{"requeue", consumer.Requeue, limit + 1, "delivery_limit", consumer.Stats{Acknowledged: 2, Requeued: limit + 1}},
+		{"reject", consumer.Reject, 1, "rejected", consumer.Stats{Acknowledged: 2, Rejected: 1}},
 	} {
 		t.Run("limit-"+test.name, func(t *testing.T) {
 			t.Parallel()
@@ -118,15 +118,15 @@ func TestDeliveryLimitOfWhatIsGivenBack(t *testing.T) {
 	r.awaitBusy(d, 1)
 	for range limit {
 		r.awaitDepth(r.queue, 0, 2)
-		r.must(r.c.Pause(0))
+		r.must(r.c.Subscription(r.queue).Pause())
 		r.awaitDepth(r.queue, 1, 1)
-		r.must(r.c.Resume(0))
+		r.must(r.c.Subscription(r.queue).Resume())
 	}
 	r.awaitDepth(r.queue, 0, 2)
-	r.must(r.c.Pause(0))
+	r.must(r.c.Subscription(r.queue).Pause())
 	r.wantDead("message 2", "delivery_limit")
 	close(d.let)
 	r.awaitDepth(r.queue, 0, 0)
 	r.stop()
-	r.wantStats(consumer.Stats{Handled: 1, GivenBack: limit + 1})
+	r.wantStats(consumer.Stats{Acknowledged: 1, ReturnedUnstarted: limit + 1})
 }

@@ -73,12 +73,12 @@ func TestStopReportsOverASlowLine(t *testing.T) {
 		}
 		stats := c.Stats()
 		// One that a worker gives back before the broker has heard of the end comes once more.
-		if rest := 1000 - stats.Handled; stats.Handled == 0 || rest == 0 || stats.GivenBack < rest || stats.GivenBack > rest+1 {
+		if rest := 1000 - stats.Acknowledged; stats.Acknowledged == 0 || rest == 0 || stats.ReturnedUnstarted < rest || stats.ReturnedUnstarted > rest+1 {
 			t.Errorf("%+v", stats)
 		}
 		last, _ := journal.Last()
-		if why := consumer.EvidenceOf(last); why.ReturnedUnstarted != stats.GivenBack || why.Unfinished != 0 {
-			t.Errorf("%d were given back, and the last event is %+v", stats.GivenBack, last)
+		if why := consumer.EvidenceOf(last); why.ReturnedUnstarted != stats.ReturnedUnstarted || why.Unfinished != 0 {
+			t.Errorf("%d were given back, and the last event is %+v", stats.ReturnedUnstarted, last)
 		}
 	})
 }
@@ -192,10 +192,10 @@ func TestSetConcurrencyMindsTheBreaker(t *testing.T) {
 	}
 	inBubble(t, s, nil, func(t *testing.T, _ *brokertest.Server, c *consumer.Consumer, _ *fsm.Ring) {
 		synctest.Wait()
-		if err := c.SetConcurrency(0, 3); err != nil {
+		if err := c.Subscription("q").SetConcurrency(3); err != nil {
 			t.Error(err)
 		}
-		if err := c.SetConcurrency(0, 4); err == nil || !strings.Contains(err.Error(), "Breaker.Failures: 7 is not more than") {
+		if err := c.Subscription("q").SetConcurrency(4); err == nil || !strings.Contains(err.Error(), "Breaker.Failures: 7 is not more than") {
 			t.Errorf("4: %v", err)
 		}
 	})

@@ -15,7 +15,7 @@ func TestDeliveries(t *testing.T) {
 		"in any order": {},
 		"by key":       {keyed: true},
 		"Commit":       {commit: true},
-		"Suppress":     {suppress: true},
+		"Dedup":        {dedup: true},
 		"outbox":       {outbox: true},
 		"Breaker":      {breaker: true},
 	} {

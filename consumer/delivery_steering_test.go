@@ -18,7 +18,7 @@ func TestStopWhileSteered(t *testing.T) {
 	r.start()
 	r.awaitBusy(d, 1)
 	r.awaitDepth(r.queue, 40, 10)
-	r.must(r.c.SetPrefetch(0, 20))
+	r.must(r.c.Subscription(r.queue).SetPrefetch(20))
 	stopped := make(chan error)
 	go func() { stopped <- r.c.Stop(context.Background()) }()
 	r.awaitDepth(r.queue, 49, 1)
@@ -62,7 +62,7 @@ func TestBreakerPausesAnew(t *testing.T) {
 	r.start()
 	r.awaitNote(0, consumer.NotePaused)
 	<-time.After(pause / 6)
-	r.must(r.c.Resume(0))
+	r.must(r.c.Subscription(r.queue).Resume())
 	for range 3 { // two before the pause, and two after it
 		<-at
 	}
@@ -77,14 +77,14 @@ func TestBreakerPausesAnew(t *testing.T) {
 func TestPauseGivesBackWhatWaitsForItsKey(t *testing.T) {
 	t.Parallel()
 	r, d := desks(t, 20, 4, 10)
-	r.config.Subscriptions[0].Key = func(*consumer.Delivery) string { return "same" }
+	r.config.Subscriptions[0].OrderingKey = func(*consumer.Delivery) string { return "same" }
 	r.start()
 	r.awaitBusy(d, 1)
 	r.awaitDepth(r.queue, 10, 10)
-	r.must(r.c.Pause(0))
+	r.must(r.c.Subscription(r.queue).Pause())
 	r.awaitDepth(r.queue, 19, 1)
 	close(d.let)
-	r.must(r.c.Resume(0))
+	r.must(r.c.Subscription(r.queue).Resume())
 	r.awaitDepth(r.queue, 0, 0)
 	r.stop()
 }

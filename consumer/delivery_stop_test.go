@@ -24,7 +24,7 @@ func TestSoftStopGivesBack(t *testing.T) {
 		t.Error(err)
 	}
 	r.awaitDepth(r.queue, 134, 0)
-	r.wantStats(consumer.Stats{Handled: 16, GivenBack: 84})
+	r.wantStats(consumer.Stats{Acknowledged: 16, ReturnedUnstarted: 84})
 	if e := r.lastEvent(); e.Trigger != consumer.Stop || consumer.EvidenceOf(e).ReturnedUnstarted != 84 || consumer.EvidenceOf(e).Unfinished != 0 {
 		t.Errorf("the last event is %+v", e)
 	}
@@ -43,7 +43,7 @@ func TestHardStopGivesBack(t *testing.T) {
 	if err := r.c.Stop(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Stop: %v", err)
 	}
-	if err := r.end(); !errors.Is(err, consumer.ErrUndrained) {
+	if err := r.end(); !errors.Is(err, consumer.ErrUnfinished) {
 		t.Errorf("Run: %v", err)
 	}
 	if e := r.lastEvent(); e.Trigger != consumer.Stop || consumer.EvidenceOf(e).Unfinished != 4 {

@@ -71,7 +71,7 @@ func stream(t *testing.T, messages, concurrency int) (*rig, *offsets) {
 	r.remake("stream", nil)
 	s := &r.config.Subscriptions[0]
 	s.Handler, s.Concurrency, s.Prefetch = o.handle, concurrency, 20
-	s.Arguments = map[string]any{"x-stream-offset": "first"}
+	s.Stream = &consumer.Stream{Offset: "first"}
 	r.load(messages)
 	return r, o
 }
@@ -102,6 +102,38 @@ func TestStreamGoesOnAfterCuts(t *testing.T) {
 	}
 }
 
+// A stream that nobody called one is recognised by its deliveries: it is read on behind what was handled, too,
+// and what is put back is handled again.
+func TestStreamIsRecognised(t *testing.T) {
+	t.Parallel()
+	const messages = 200
+	r, o := stream(t, messages, 1)
+	s := &r.config.Subscriptions[0]
+	s.Stream, s.Declare = nil, nil
+	s.RequeuePause = time.Millisecond
+	var requeued atomic.Bool
+	s.Handler = func(ctx context.Context, d *consumer.Delivery) error {
+		if requeued.CompareAndSwap(false, true) {
+			return consumer.Requeue
+		}
+		return o.handle(ctx, d)
+	}
+	r.start()
+	r.awaitState(consumer.Consuming)
+	r.load(messages) // it begins with what is published from now on
+	for i := range 3 {
+		r.await("the handler to get on", func() bool { return o.distinct() >= (i+1)*messages/5 })
+		n := r.events()
+		r.cut(i)
+		r.awaitEvent(n, consumer.Revived)
+	}
+	r.await("every offset", func() bool { return o.distinct() == messages })
+	r.stop()
+	if stats := r.c.Stats(); stats.Requeued != 0 {
+		t.Errorf("%+v: nothing can be put back into a stream", stats)
+	}
+}
+
 // A stream that is read from "next" is read on from the first message that came, if none was handled yet:
 // also if that is the very first of the stream.
 func TestStreamFromNext(t *testing.T) {
@@ -125,7 +157,7 @@ func TestStreamFromNext(t *testing.T) {
 			r, o := stream(t, test.before, 2)
 			let := make(chan struct{})
 			s := &r.config.Subscriptions[0]
-			s.Arguments = map[string]any{"x-stream-offset": "next"}
+			s.Stream = &consumer.Stream{Offset: "next"}
 			var began atomic.Int64
 			s.Handler = func(ctx context.Context, d *consumer.Delivery) error {
 				if began.Add(1) <= 2 {
@@ -147,7 +179,7 @@ func TestStreamFromNext(t *testing.T) {
 			}
 			if test.cuts == 0 {
 				n := r.events()
-				r.must(r.c.SetPrefetch(0, 30))
+				r.must(r.c.Subscription(r.queue).SetPrefetch(30))
 				r.awaitNote(n, consumer.NotePrefetchSet)
 			}
 			close(let)
@@ -198,7 +230,7 @@ func TestStreamPausesAndResumes(t *testing.T) {
 	for i := range 3 {
 		r.await("the handler to get on", func() bool { return o.distinct() >= (i+1)*messages/5 })
 		n := r.events()
-		r.must(r.c.Pause(0))
+		r.must(r.c.Subscription(r.queue).Pause())
 		r.awaitNote(n, consumer.NotePaused)
 		if n := r.consumers(); n != 0 {
 			t.Errorf("the broker counts %d consumers", n)
@@ -208,10 +240,10 @@ func TestStreamPausesAndResumes(t *testing.T) {
 			r.proxy.Reset()
 			r.awaitEvent(n, consumer.Revived)
 		}
-		r.must(r.c.Resume(0))
+		r.must(r.c.Subscription(r.queue).Resume())
 		r.awaitNote(n, consumer.NoteResumed)
 		n = r.events()
-		r.must(r.c.SetPrefetch(0, 30+i))
+		r.must(r.c.Subscription(r.queue).SetPrefetch(30 + i))
 		r.awaitNote(n, consumer.NotePrefetchSet)
 	}
 	r.await("every offset", func() bool { return o.distinct() == messages })
@@ -225,28 +257,28 @@ func TestStreamOutcomes(t *testing.T) {
 	for _, e := range []ending{
 		{
 			name: "fails-then-succeeds", answers: times(2, errFails),
-			calls: "11123", seen: "012", stats: consumer.Stats{Handled: 3, Failed: 2},
+			calls: "11123", seen: "012", stats: consumer.Stats{Acknowledged: 3, Failed: 2},
 		},
 		{
 			name: "poison", answers: times(2, errFails), set: poison(consumer.DeadLetter, 2),
-			calls: "1123", seen: "01", stats: consumer.Stats{Handled: 2, Failed: 2, Parked: 1},
+			calls: "1123", seen: "01", stats: consumer.Stats{Acknowledged: 2, Failed: 2, Parked: 1},
 			left: map[string]int{".parked": 1},
 		},
 		{
 			name: "poison-put-back", answers: times(2, errFails), set: poison(consumer.PutBack, 1),
-			calls: "11123", seen: "012", stats: consumer.Stats{Handled: 3, Failed: 2},
+			calls: "11123", seen: "012", stats: consumer.Stats{Acknowledged: 3, Failed: 2},
 		},
 		{
 			name: "reject", answers: times(1, consumer.Reject),
-			calls: "123", seen: "0", stats: consumer.Stats{Handled: 2, Rejected: 1},
+			calls: "123", seen: "0", stats: consumer.Stats{Acknowledged: 2, Rejected: 1},
 		},
 		{
 			name: "requeue", answers: times(2, consumer.Requeue),
-			calls: "11123", seen: "012", stats: consumer.Stats{Handled: 3},
+			calls: "11123", seen: "012", stats: consumer.Stats{Acknowledged: 3},
 		},
 		{
 			name: "retry-after-long", answers: times(1, consumer.RetryAfter(300*time.Millisecond)),
-			calls: "1123", seen: "01", stats: consumer.Stats{Handled: 3},
+			calls: "1123", seen: "01", stats: consumer.Stats{Acknowledged: 3},
 			check: apart(300 * time.Millisecond),
 		},
 	} {

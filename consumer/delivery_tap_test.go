@@ -102,7 +102,7 @@ func (c *tapped) settle(channel uint16, tag uint64, multiple bool, each func(tag
 func (c *tapped) acknowledge(tag uint64) {
 	l, at, id := c.ledger, spot{c.dial, tag}, c.open[tag]
 	l.acked[id]++
-	if !l.returned[at] && (!l.suppress || l.done[id] == 0) {
+	if !l.returned[at] && (!l.dedup || l.done[id] == 0) {
 		l.complain("%v: %s was acknowledged before its handler returned", at, id)
 	}
 }

@@ -89,13 +89,14 @@ func (h *history) answer() {
 
 func (h *history) untrip() {
 	h.locked(func() {
+		h.note("the breaker counts anew")
 		t := &h.trips
 		t.tripped, t.row, t.owed, t.failures = false, 0, false, 0
 		t.resets = append(t.resets, time.Now())
 		for _, c := range h.channels {
 			for _, d := range c.deliveries {
 				if d.calls > 0 && d.ended.Equal(time.Now()) {
-					t.unsure = true
+					t.unsure, d.tripped = true, false
 					t.failures++ // if it failed, it may count now
 				}
 			}

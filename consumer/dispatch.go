@@ -44,8 +44,8 @@ type dispatcher struct {
 	workers sync.WaitGroup
 	turn    chan struct{} // held while receiving
 	lanes   lanes.Lanes[job]
-	stream  bool          // nothing can be given back
-	recent  *dedup.Window // nil without Subscription.Suppress
+	kind    queueKind     // of a stream nothing can be given back
+	recent  *dedup.Window // nil without Dedup
 	breaker breaker
 
 	committing sync.Mutex // one Commit at a time
@@ -59,6 +59,7 @@ type dispatcher struct {
 type environment struct {
 	counts  *counts
 	logger  zerolog.Logger
+	inside  *inside
 	work    context.Context // of the handlers
 	outbox  outbox
 	onStale func(Stale)
@@ -84,10 +85,12 @@ type view struct {
 }
 
 func newDispatcher(spec Subscription, env environment) *dispatcher {
-	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), stream: spec.isStream()}
+	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1)}
+	d.calls.inside = env.inside
+	d.kind.v.Store(spec.kind())
 	d.breaker.limit = int64(spec.Breaker.Failures)
-	if spec.Suppress > 0 {
-		d.recent = dedup.New(spec.Suppress)
+	if spec.Dedup.Window > 0 {
+		d.recent = dedup.New(spec.Dedup.Window)
 	}
 	d.view.Store(&view{concurrency: spec.Concurrency, changed: make(chan struct{})})
 	return d
@@ -104,6 +107,20 @@ func (d *dispatcher) attach(s source, prefetch int) {
 	}
 	c := d.newChannel(s, prefetch, from)
 	d.change(func(v *view) { v.channel, v.paused = c, true })
+	d.forget(func(of *channel) bool { return of != c })
+}
+
+// detach says that the channel in view is lost. What waits in its lane is forgotten: it comes again. What is
+// with a handler may still be settled, if the channel itself is open.
+func (d *dispatcher) detach() {
+	c := d.view.Load().channel
+	d.forget(func(of *channel) bool { return of == c })
+}
+
+// forget drops what waits in its lane and is of such a channel. It would be dropped anyway, but only in its
+// turn, and whatever comes again until then would wait beside it.
+func (d *dispatcher) forget(gone func(*channel) bool) {
+	d.lanes.Remove(func(j job) bool { return gone(j.channel) })
 }
 
 // pause has nothing more received or begun. What the workers have in hand and have not begun with goes back.
@@ -130,7 +147,7 @@ func (d *dispatcher) resize(concurrency int) {
 // in its place, nothing happens.
 func (d *dispatcher) giveBack(s source) (deliveries int) {
 	c := d.view.Load().channel
-	if c == nil || c.source != s || d.stream { // a stream's rest goes with its channel, and is read again
+	if c == nil || c.source != s || d.kind.isStream() { // a stream's rest goes with its channel, and is read again
 		return 0
 	}
 	for _, j := range d.lanes.Remove(func(j job) bool { return j.channel == c }) { // behind others of their keys
@@ -153,7 +170,12 @@ func (d *dispatcher) giveBack(s source) (deliveries int) {
 // first: when the broker has it back, it may be handled on another worker at once.
 func (d *dispatcher) returnUnseen(j job) bool {
 	if d.recent != nil && !j.delivery.Redelivered { // or another one of its id would speak for it
-		id := d.nameOf(d.spec.ID, j.delivery)
+		var id string
+		// On a goroutine of its own, since whoever gives back must not be ended.
+		_ = d.calls.call("Dedup.ID", func() error {
+			id = d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
+			return nil
+		})
 		d.recent.Begin(id, false, nil)
 		d.recent.End(id, false)
 	}
@@ -162,10 +184,10 @@ func (d *dispatcher) returnUnseen(j job) bool {
 
 // putBack returns to its queue what no handler has begun with.
 func (d *dispatcher) putBack(j job) bool {
-	if d.stream || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
+	if d.kind.isStream() || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
 		return false
 	}
-	d.env.counts.givenBack.Add(1)
+	d.env.counts.returnedUnstarted.Add(1)
 	return true
 }
 
@@ -195,7 +217,7 @@ func (d *dispatcher) oldest() (i ack.Item, ok bool) {
 // offset is where a stream goes on after the channel in view. nil means where the subscription says, and 0
 // is an offset like any other.
 func (d *dispatcher) offset() *int64 {
-	if c := d.view.Load().channel; c != nil && d.stream {
+	if c := d.view.Load().channel; c != nil && d.kind.isStream() {
 		return c.acks.Offset()
 	}
 	return nil

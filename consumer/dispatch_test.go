@@ -2,6 +2,8 @@ package consumer
 
 import (
 	"context"
+	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 
@@ -55,7 +57,7 @@ func dispatching(t *testing.T, s Subscription, test func(*testing.T, *dispatcher
 	synctest.Test(t, func(t *testing.T) {
 		config := Config{Subscriptions: []Subscription{s}}.withDefaults()
 		d := newDispatcher(config.Subscriptions[0], environment{
-			counts: &counts{}, logger: zerolog.Nop(), work: t.Context(),
+			counts: &counts{}, logger: zerolog.Nop(), inside: &inside{}, work: t.Context(),
 			dropped: func(Evidence) {}, tripped: func() {},
 		})
 		d.start()
@@ -74,19 +76,18 @@ func TestPauseBetweenIDAndHandler(t *testing.T) {
 	var d *dispatcher
 	pauses, calls := true, 0
 	dispatching(t, Subscription{
-		Suppress: 10,
-		ID: func(delivery *Delivery) string {
+		Dedup: Dedup{Window: 10, ID: func(delivery *Delivery) string {
 			if pauses {
 				d.pause()
 			}
 			return delivery.MessageID
-		},
+		}},
 		Handler: func(context.Context, *Delivery) error { calls++; return nil },
 	}, func(t *testing.T, it *dispatcher, s *plainSource) {
 		d = it
 		s.deliveries <- &Delivery{DeliveryTag: 1, MessageID: "m"}
 		synctest.Wait()
-		if n := d.env.counts.givenBack.Load(); n != 1 || calls != 0 {
+		if n := d.env.counts.returnedUnstarted.Load(); n != 1 || calls != 0 {
 			t.Fatalf("%d went back, %d were handled; want one and none", n, calls)
 		}
 		pauses = false
@@ -94,8 +95,8 @@ func TestPauseBetweenIDAndHandler(t *testing.T) {
 		s.deliveries <- &Delivery{DeliveryTag: 2, MessageID: "m", Redelivered: true}
 		s.deliveries <- &Delivery{DeliveryTag: 3, MessageID: "m", Redelivered: true} // the acknowledgement was lost
 		synctest.Wait()
-		if n := d.env.counts.suppressed.Load(); n != 1 || calls != 1 {
-			t.Errorf("it was handled %d times, and suppressed %d times; want once each", calls, n)
+		if n := d.env.counts.deduplicated.Load(); n != 1 || calls != 1 {
+			t.Errorf("it was handled %d times, and deduplicated %d times; want once each", calls, n)
 		}
 	})
 }
@@ -106,7 +107,7 @@ func TestGivenBackAndHandledAtOnce(t *testing.T) {
 	handled := make(chan struct{})
 	calls := 0
 	dispatching(t, Subscription{
-		Suppress: 10, Concurrency: 2,
+		Dedup: Dedup{Window: 10}, Concurrency: 2,
 		Handler: func(context.Context, *Delivery) error {
 			if calls++; calls == 1 {
 				close(handled)
@@ -125,8 +126,82 @@ func TestGivenBackAndHandledAtOnce(t *testing.T) {
 		synctest.Wait()
 		s.deliveries <- &Delivery{DeliveryTag: 3, MessageID: "m", Redelivered: true} // the acknowledgement was lost
 		synctest.Wait()
-		if n := d.env.counts.suppressed.Load(); n != 1 || calls != 1 {
-			t.Errorf("it was handled %d times, and suppressed %d times; want once each", calls, n)
+		if n := d.env.counts.deduplicated.Load(); n != 1 || calls != 1 {
+			t.Errorf("it was handled %d times, and deduplicated %d times; want once each", calls, n)
+		}
+	})
+}
+
+// Whoever gives back is not ended by an ID that ends its goroutine: all that waits goes back.
+func TestIDThatEndsItsGoroutine(t *testing.T) {
+	dispatching(t, Subscription{
+		Dedup: Dedup{Window: 10, ID: func(d *Delivery) string {
+			if d.DeliveryTag == 1 {
+				runtime.Goexit()
+			}
+			return d.MessageID
+		}},
+		Handler: func(context.Context, *Delivery) error { return nil },
+	}, func(t *testing.T, d *dispatcher, s *plainSource) {
+		d.pause()
+		synctest.Wait()
+		for tag := range uint64(3) {
+			s.deliveries <- &Delivery{DeliveryTag: tag + 1, MessageID: fmt.Sprint(tag)}
+		}
+		if n := d.giveBack(s); n != 3 {
+			t.Errorf("%d went back, want 3", n)
+		}
+	})
+}
+
+// What waits for its key is forgotten with its channel: a slow handler keeps nothing of those that were lost
+// meanwhile.
+func TestLostDeliveriesAreForgotten(t *testing.T) {
+	const waiting = 20
+	var let chan struct{}
+	var calls []string
+	dispatching(t, Subscription{
+		Concurrency: 2,
+		OrderingKey: func(*Delivery) string { return "same" },
+		Handler: func(_ context.Context, d *Delivery) error {
+			calls = append(calls, d.MessageID)
+			<-let
+			return nil
+		},
+	}, func(t *testing.T, d *dispatcher, s *plainSource) {
+		let = make(chan struct{}) // of the bubble
+		check := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if keys, kept := d.lanes.Size(); keys != 1 || kept != want {
+				t.Errorf("%d keys are taken, %d deliveries are kept, want %d", keys, kept, want)
+			}
+		}
+		for generation := range 5 {
+			for i := range waiting {
+				s.deliveries <- &Delivery{DeliveryTag: uint64(i + 1), MessageID: fmt.Sprint(generation, " ", i+1)}
+			}
+			if generation == 0 {
+				check(waiting - 1)
+			} else {
+				check(waiting)
+			}
+			close(s.lost)
+			if generation%2 == 0 { // else nobody says so before there is another one
+				d.detach()
+				check(0)
+			}
+			s = newPlainSource()
+			d.attach(s, d.spec.Prefetch)
+			check(0)
+			d.resume()
+		}
+		s.deliveries <- &Delivery{DeliveryTag: 1, MessageID: "last"}
+		check(1)
+		close(let)
+		synctest.Wait()
+		if want := "[0 1 last]"; fmt.Sprint(calls) != want {
+			t.Errorf("handled were %v, want %s", calls, want)
 		}
 	})
 }

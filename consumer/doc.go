@@ -78,30 +78,35 @@ package consumer
 //	  consumer.go      New, Run, Stop
 //	  config.go        Config and Subscription, their defaults and what is wrong with them
 //	  retry.go         Retry and Poison, likewise
-//	  flow.go          Pause, Resume, SetPrefetch, SetConcurrency
+//	  dedup.go         Dedup, likewise
+//	  control.go       a queue's Handle: Pause, Resume, SetPrefetch, SetConcurrency, Stats
 //	  stats.go         what is counted
 //	  errors.go        what Run and the methods return
+//	  json.go          handlers of JSON
+//	  middleware.go    what is around a handler
+//	  slog.go          a logger for programs that use log/slog
 //	the lifecycle
 //	  lifecycle.go     the table
 //	  evidence.go      what an event says of its cause
 //	  notes.go         the names of events that change no state
-//	  supervisor.go    the goroutine that decides, and the one way in which something is given up
+//	  supervisor.go    the goroutine that decides
+//	  loss.go          a connection, a channel or a queue is gone: the one way in which something is given up
 //	  clock.go         when the supervisor looks again, and whether it was kept from it
 //	  probe.go         asking a silent broker
 //	  overdue.go       handlers that take too long
 //	  reviving.go      attempts to connect and to revive
 //	  backoff.go       when the next attempt begins
 //	  steer.go         a live consumer becomes what its subscription wants to be
-//	  drain.go         the end
-//	  observe.go       the events, for observers
+//	  stop.go          the end: softly, then hard
+//	  observe.go       the events, for observers; and when a journal in files is synced
 //	  loglines.go      and as lines of the log
-//	  journal.go       when a journal in files is synced
 //	a delivery, in the order of its way
 //	  dispatch.go      what the supervisor does with the deliveries of a subscription
 //	  channel.go       where they come from, and are settled
 //	  worker.go        a worker receives it; it may have to wait for its predecessor of the same key
 //	  handle.go        the handler is called, and again in place
 //	  outcome.go       what its answer means
+//	  unreadable.go    what no handler is called for
 //	  breaker.go       failures in a row
 //	  stream.go        what is different with a stream
 //	  settle.go        the broker is told

@@ -9,11 +9,11 @@ import (
 )
 
 var (
-	// ErrRetriesExhausted means that Run gave up because Config.RetryBudget is spent. It comes wrapped in an *Error.
-	ErrRetriesExhausted = errors.New("consumer: the retry budget is spent")
-	// ErrUndrained means that Run stopped, and handlers were still at work when the grace period was over.
+	// ErrRetriesExhausted means that Run gave up because Config.MaxReviveAttempts attempts of one revival have failed. It comes wrapped in an *Error.
+	ErrRetriesExhausted = errors.New("consumer: the attempts to revive are used up")
+	// ErrUnfinished means that Run stopped, and handlers were still at work when the grace period was over.
 	// Their messages were not acknowledged; the broker delivers them again.
-	ErrUndrained = errors.New("consumer: stopped before every handler had finished; its messages go back to the queue")
+	ErrUnfinished = errors.New("consumer: stopped before every handler had finished; its messages go back to the queue")
 	// ErrAlreadyRun means that Run was called twice. A Consumer runs once.
 	ErrAlreadyRun = errors.New("consumer: Run was called before; a Consumer runs once")
 	// ErrHandlerTimeout is the cause of the handler's context when Subscription.HandlerTimeout is over (see context.Cause).
@@ -21,7 +21,7 @@ var (
 	// ErrNotRunning means that a subscription was to be changed while Run was not at work.
 	ErrNotRunning = errors.New("consumer: not running")
 
-	errGoexit = errors.New("consumer: the handler ended its goroutine instead of returning")
+	errGoexit = errors.New("consumer: the handler (or OrderingKey, or Dedup.ID) ended its goroutine instead of returning")
 )
 
 // Error is why Run gave up: trying again cannot help, or is not allowed any more.

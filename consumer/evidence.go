@@ -1,22 +1,30 @@
 package consumer
 
 import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/fsm"
 )
 
 // The names of what a consumer adds to an event, in JSON and in log lines.
 const (
-	FieldGeneration = "gen"
-	FieldAttempt    = "attempt"
-	FieldBackoffMS  = "backoff_ms"
-	FieldSilenceMS  = "silence_ms"
-	FieldStalledMS  = "stalled_ms"
-	FieldEndpoint   = "endpoint"
-	FieldQueue      = "queue"
-	FieldScope      = "scope"
-	FieldClass      = "class"
-	FieldCode       = "code"
+	FieldGeneration        = "gen"
+	FieldAttempt           = "attempt"
+	FieldBackoffMS         = "backoff_ms"
+	FieldSilenceMS         = "silence_ms"
+	FieldStalledMS         = "stalled_ms"
+	FieldEndpoint          = "endpoint"
+	FieldQueue             = "queue"
+	FieldScope             = "scope"
+	FieldClass             = "class"
+	FieldCode              = "code"
+	FieldPrefetch          = "prefetch"
+	FieldConcurrency       = "concurrency"
+	FieldReturnedUnstarted = "returned_unstarted"
+	FieldUnfinished        = "unfinished"
 )
 
 // Evidence is what a consumer says of why an event happened. The zero value of a field means that
@@ -58,19 +66,93 @@ type Evidence struct {
 // EvidenceOf returns what a consumer said of an event. What it did not say, because another
 // machine's event or an older one has it otherwise, is zero.
 func EvidenceOf(e fsm.Event) Evidence {
-	var evidence Evidence
-	_ = e.Details.Decode(&evidence) // what cannot be read is not known
-	evidence.Error, evidence.Note = e.Error, e.Note
+	evidence := Evidence{Error: e.Error, Note: e.Note}
+	for name, value := range e.Details.All() {
+		evidence.read(name, value)
+	}
 	return evidence
+}
+
+// read reads a member's JSON. What cannot be read is not known.
+func (e *Evidence) read(name, value string) {
+	switch name {
+	case FieldGeneration:
+		readUint(value, &e.Generation)
+	case FieldAttempt:
+		readInt(value, &e.Attempt)
+	case FieldBackoffMS:
+		readInt(value, &e.BackoffMS)
+	case FieldSilenceMS:
+		readInt(value, &e.SilenceMS)
+	case FieldStalledMS:
+		readInt(value, &e.StalledMS)
+	case FieldEndpoint:
+		readText(value, &e.Endpoint)
+	case FieldQueue:
+		readText(value, &e.Queue)
+	case FieldScope:
+		readText(value, &e.Scope)
+	case FieldClass:
+		readText(value, &e.Class)
+	case FieldCode:
+		readInt(value, &e.Code)
+	case FieldPrefetch:
+		readInt(value, &e.Prefetch)
+	case FieldConcurrency:
+		readInt(value, &e.Concurrency)
+	case FieldReturnedUnstarted:
+		readUint(value, &e.ReturnedUnstarted)
+	case FieldUnfinished:
+		readUint(value, &e.Unfinished)
+	}
 }
 
 // Event returns the evidence as an event carries it; EvidenceOf is the way back.
 func (e Evidence) Event() fsm.Evidence {
-	details, err := fsm.NewDetails(e)
+	var b fsm.DetailsBuilder
+	b.Uint(FieldGeneration, e.Generation)
+	b.Int(FieldAttempt, int64(e.Attempt))
+	b.Int(FieldBackoffMS, e.BackoffMS)
+	b.Int(FieldSilenceMS, e.SilenceMS)
+	b.Int(FieldStalledMS, e.StalledMS)
+	b.Text(FieldEndpoint, e.Endpoint)
+	b.Text(FieldQueue, e.Queue)
+	b.Text(FieldScope, e.Scope)
+	b.Text(FieldClass, e.Class)
+	b.Int(FieldCode, int64(e.Code))
+	b.Int(FieldPrefetch, int64(e.Prefetch))
+	b.Int(FieldConcurrency, int64(e.Concurrency))
+	b.Uint(FieldReturnedUnstarted, e.ReturnedUnstarted)
+	b.Uint(FieldUnfinished, e.Unfinished)
+	details, err := b.Details()
 	if err != nil { // they are a few short names and numbers
 		e.Note += " (" + err.Error() + ")"
 	}
 	return fsm.Evidence{Details: details, Error: e.Error, Note: e.Note}
+}
+
+// readInt reads a whole number, as encoding/json does.
+func readInt[T int | int64](value string, to *T) {
+	if n, err := strconv.ParseInt(value, 10, 64); err == nil && int64(T(n)) == n {
+		*to = T(n)
+	}
+}
+
+func readUint(value string, to *uint64) {
+	if n, err := strconv.ParseUint(value, 10, 64); err == nil {
+		*to = n
+	}
+}
+
+func readText(value string, to *string) {
+	if value[0] == '"' && strings.IndexByte(value, '\\') < 0 {
+		*to = value[1 : len(value)-1]
+		return
+	}
+	text := *to
+	if json.Unmarshal([]byte(value), &text) == nil {
+		*to = text
+	}
 }
 
 // evidence is what a failure leaves in an event.

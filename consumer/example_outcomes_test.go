@@ -92,7 +92,7 @@ func ExampleSubscription_key() {
 	orders := map[string]string{}
 	server := run(consumer.Subscription{
 		Concurrency: 8,
-		Key:         customer,
+		OrderingKey: customer,
 		Handler: func(_ context.Context, d *consumer.Delivery) error {
 			mu.Lock()
 			defer mu.Unlock()

@@ -5,42 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"os"
-	"os/signal"
 	"time"
 
-	"github.com/rs/zerolog"
-
-	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
 )
 
 var url = "amqp://guest:guest@localhost:5672/"
-
-// The program of the README. TestProgram runs it.
-func Example() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	c, err := consumer.New(consumer.Config{
-		URLs:   []string{url},
-		Logger: zerolog.New(os.Stderr),
-		Subscriptions: []consumer.Subscription{{
-			Queue:   "orders",
-			Declare: &broker.QueueOptions{Durable: true},
-			Handler: func(ctx context.Context, d *consumer.Delivery) error {
-				fmt.Printf("%s\n", d.Body)
-				return nil // acknowledges; after an error it is tried again
-			},
-		}},
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := c.Run(ctx); err != nil { // nil once Ctrl-C has drained it
-		log.Fatal(err)
-	}
-}
 
 func ExampleLifecycle() {
 	state, _ := consumer.Lifecycle().Next(consumer.Consuming, consumer.DrainTimeout)

@@ -30,11 +30,11 @@ func (w *worker) handle() {
 // dedup tells whether the handler is to be called, as far as the job's id is concerned. It may have to wait.
 func (w *worker) dedup() (goOn bool) {
 	d, j := w.dispatcher, w.job
-	id := d.nameOf(d.spec.ID, j.delivery)
+	id := d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
 	handled, ok := d.recent.Begin(id, j.delivery.Redelivered, j.channel.source.Lost())
 	switch {
 	case handled:
-		d.env.counts.suppressed.Add(1)
+		d.env.counts.deduplicated.Add(1)
 		j.channel.acks.Finish(j.delivery.DeliveryTag) // what it had done may still wait for Commit
 		return false
 	case !ok:
@@ -55,7 +55,7 @@ func (w *worker) conclude(o outcome) {
 	w.open = false
 	if w.deduped {
 		w.deduped = false
-		w.dispatcher.recent.End(w.id, o.verdict == handled)
+		w.dispatcher.recent.End(w.id, o.verdict == acknowledged)
 	}
 	w.dispatcher.settle(w.job.channel, w.came.DeliveryTag, o)
 }
@@ -64,7 +64,7 @@ func (w *worker) conclude(o outcome) {
 func (w *worker) interrupted() {
 	d, now := w.dispatcher, time.Now()
 	o := outcome{verdict: putBack, failed: true, failure: failure{&w.came, errGoexit.Error(), 1, now, now}}
-	if d.stream { // which takes nothing back, and nobody is left to call the handler again
+	if d.kind.isStream() { // which takes nothing back, and nobody is left to call the handler again
 		o.verdict = parked
 	}
 	w.report(o)
@@ -73,6 +73,11 @@ func (w *worker) interrupted() {
 
 // attempt calls the handler, and again as long as its outcome is to be tried again in place.
 func (w *worker) attempt() outcome {
+	if w.came.Unreadable != nil {
+		o := w.dispatcher.unreadable(&w.came)
+		w.report(o)
+		return o
+	}
 	a := w.dispatcher.call(w.job.delivery)
 	if a.meaning == succeeded {
 		w.dispatcher.breaker.succeeded()
@@ -153,8 +158,12 @@ func (w *worker) report(o outcome) {
 	}
 	d := w.dispatcher
 	d.env.counts.failed.Add(1)
+	what := "handler failed; "
+	if w.came.Unreadable != nil {
+		what = "the message could not be read; "
+	}
 	d.about(d.env.logger.Warn(), &w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
-		Msg("handler failed; " + d.inWords(o))
+		Msg(what + d.inWords(o))
 	if o.tripped {
 		d.env.tripped()
 	}
@@ -167,6 +176,8 @@ func (d *dispatcher) inWords(o outcome) string {
 		return fmt.Sprintf("it is tried again in %v", o.pause.Round(time.Millisecond))
 	case rejected:
 		return "the message is dead-lettered"
+	case passedOver:
+		return "the message is passed over"
 	case parked:
 		return "the message is parked in " + d.spec.Retry.ParkingQueue
 	default:

@@ -65,9 +65,9 @@ var lifecycle = sync.OnceValue(func() *fsm.Table {
 			{From: from(Connecting, Reviving), Trigger: FatalError, To: Disconnected,
 				Doc: "trying again cannot help"},
 			{From: from(Reviving), Trigger: RetriesExhausted, To: Disconnected,
-				Doc: "the retry budget is spent"},
+				Doc: "MaxReviveAttempts have failed"},
 			{From: from(Connecting, Consuming, HeartbeatCheck, Reviving), Trigger: Stop, To: Disconnected,
-				Doc: "the drain is complete"},
+				Doc: "the stop is complete"},
 			{From: from(Connecting, Consuming, HeartbeatCheck, Reviving), Trigger: ProcessRestarted, To: Disconnected,
 				Doc: "the journal's previous run ended without Stop"},
 		})

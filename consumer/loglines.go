@@ -45,7 +45,7 @@ func (l *logLines) Apply(e fsm.Event) {
 	text(fsm.FieldTable, e.Table)
 	text(fsm.FieldTrigger, string(e.Trigger))
 	for field, value := range e.Details.All() {
-		line.RawJSON(field, value)
+		line.RawJSON(field, []byte(value))
 	}
 	text(fsm.FieldError, e.Error)
 	text(fsm.FieldNote, e.Note)

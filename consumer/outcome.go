@@ -10,15 +10,29 @@ var (
 	// Requeue is what a handler returns, wrapped or not, to put a message back on purpose, after
 	// Subscription.RequeuePause (basic.nack). It is neither logged nor counted as a failure; but a quorum
 	// queue counts it towards its delivery limit before RabbitMQ 4.3. On a stream, where nothing can be put
-	// back, the handler is called again after the pause.
+	// back, the handler is called again after the pause instead.
 	Requeue = errors.New("consumer: put back on purpose") //nolint:errname,staticcheck // an outcome, not a failure
 	// Reject is what a handler returns, wrapped or not, to give a message to the queue's dead-letter
 	// exchange. Without one the broker drops it. On a stream the message is passed over.
 	Reject = errors.New("consumer: rejected on purpose") //nolint:errname,staticcheck // an outcome, not a failure
 )
 
+// Permanent is what a handler returns, wrapped or not, for an error that trying again cannot heal, such as a
+// body that cannot be read: the handler is not called again, and what becomes of the message is what
+// Retry.Poison says. It is logged and counted as a failure. Permanent(nil) is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanent{err}
+}
+
+type permanent struct{ error }
+
+func (p *permanent) Unwrap() error { return p.error }
+
 // RetryAfter is what a handler returns, wrapped or not, to get a message again after a delay: if it is
-// short (see Retry.InPlace), the delivery waits for it in place. Otherwise the message is published into
+// short (see Retry.MaxInPlace), the delivery waits for it in place. Otherwise the message is published into
 // a delay queue, from which the broker dead-letters it back to the end of its queue, and is then
 // acknowledged. Neither is logged nor counted as a failure, nor is there a limit; but a call it is, and a
 // message that fails after Retry.Attempts calls, however they ended, is poison at once.
@@ -44,8 +58,9 @@ type answer struct {
 type meaning int
 
 const (
-	succeeded meaning = iota
-	fails             // with an error that is no outcome, or a panic
+	succeeded    meaning = iota
+	fails                // with an error that is no outcome, or a panic
+	failsForGood         // with a Permanent error
 	asksForRequeue
 	asksForReject
 	asksForDelay
@@ -62,6 +77,8 @@ func answerOf(err error) answer {
 		a.meaning = asksForReject
 	case errors.As(err, &after):
 		a.meaning, a.delay = asksForDelay, after.delay
+	case errors.As(err, new(*permanent)):
+		a.meaning = failsForGood
 	}
 	return a
 }
@@ -86,18 +103,18 @@ type failure struct {
 type verdict int
 
 const (
-	handled    verdict = iota // acknowledge
-	again                     // call the handler again, after the pause
-	requeued                  // basic.nack into the queue, without blame (from RabbitMQ 4.3 on)
-	putBack                   // basic.reject into the queue: a quorum queue counts that
-	rejected                  // basic.reject, to the dead-letter exchange
-	passedOver                // acknowledge, in a stream, what cannot be rejected
-	delayed                   // publish into a delay queue, acknowledge
-	parked                    // publish into the parking queue, acknowledge
+	acknowledged verdict = iota // acknowledge
+	again                       // call the handler again, after the pause
+	requeued                    // basic.nack into the queue, without blame (from RabbitMQ 4.3 on)
+	putBack                     // basic.reject into the queue: a quorum queue counts that
+	rejected                    // basic.reject, to the dead-letter exchange
+	passedOver                  // acknowledge, in a stream, what cannot be rejected
+	delayed                     // publish into a delay queue, acknowledge
+	parked                      // publish into the parking queue, acknowledge
 )
 
 func (v verdict) String() string {
-	return [...]string{"handled", "again", "requeued", "put back", "rejected", "passed over", "delayed", "parked"}[v]
+	return [...]string{"acknowledged", "again", "requeued", "put back", "rejected", "passed over", "delayed", "parked"}[v]
 }
 
 // decide tells what an answer of the handler's means, other than success.
@@ -110,25 +127,28 @@ func (d *dispatcher) decide(a answer, f failure) outcome {
 		o.verdict = rejected
 	case asksForDelay:
 		o.verdict, o.pause = delayed, a.delay
-		if a.delay <= d.spec.Retry.InPlace {
+		if a.delay <= d.spec.Retry.MaxInPlace {
 			o.verdict = again
 		}
 	default:
-		o = d.afterFailure(f)
+		o = d.afterFailure(f, a.meaning == failsForGood)
 	}
-	if d.stream {
+	if d.kind.isStream() {
 		o = o.onStream(d.spec.RequeuePause)
 	}
 	return o
 }
 
 // afterFailure tells what becomes of a message after an error that is no outcome.
-func (d *dispatcher) afterFailure(f failure) outcome {
-	o := outcome{failure: f, failed: true, tripped: d.breaker.failed()}
+func (d *dispatcher) afterFailure(f failure, permanent bool) outcome {
+	o := outcome{failure: f, failed: true}
+	o.tripped = !permanent && d.breaker.failed() // the breaker is for what the handler depends on
 	retry := d.spec.Retry
 	switch {
 	case d.env.work.Err() != nil: // it was told to stop, and may not have had a chance
 		o.verdict = requeued
+	case permanent:
+		o.verdict = retry.Poison.verdict()
 	case o.tripped: // it may not be the message's fault
 		o.verdict = requeued
 	case f.attempts < retry.Attempts:

@@ -31,7 +31,7 @@ func (s *supervisor) warnOverdue() {
 			sub.warned = oldest.Tag
 			s.record(fsm.KindNote, NoteOverdue, Evidence{
 				Queue: oldest.Queue, Scope: string(broker.ScopeSubscription), Class: string(broker.Precondition),
-				Note: fmt.Sprintf("delivery tag %d has been unacknowledged for %v; at %v RabbitMQ closes its channel (consumer_timeout)",
+				Note: fmt.Sprintf("delivery tag %d has been unacknowledged for %v; at %v RabbitMQ closes its channel (consumer_timeout): lower Prefetch, raise Concurrency, or raise the timeout at the broker",
 					oldest.Tag, roughly(age), s.config.ConsumerTimeout),
 			})
 		}

@@ -7,20 +7,21 @@ import (
 	"testing"
 )
 
-// TestReadme: the picture and the program in the README are those of the code.
+// What the READMEs show of the code is the code's: the program, the picture, the table.
 func TestReadme(t *testing.T) {
-	readme := read(t, "../README.md")
-	program := read(t, "example_test.go")
-	begin := strings.Index(program, "func Example() {\n") + len("func Example() {\n")
-	program = program[begin : begin+strings.Index(program[begin:], "\n}\n")+1]
-	program = strings.Replace(program, "{url}", fmt.Sprintf("{%q}", url), 1)
-	for what, want := range map[string]string{
-		"the drawing in testdata/lifecycle.mmd": read(t, testdata+"/lifecycle.mmd"),
-		"the table in testdata/lifecycle.md":    read(t, testdata+"/lifecycle.md"),
-		"the body of Example":                   "func main() {\n" + program + "}\n",
+	program := strings.NewReplacer(
+		"package consumer_test", "package main",
+		"// The program of the README.\n", "",
+		"func Example()", "func main()",
+		"{url}", fmt.Sprintf("{%q}", url),
+	).Replace(read(t, "example_program_test.go"))
+	for _, tt := range []struct{ file, what, want string }{
+		{"../README.md", "example_program_test.go as a program", "```go\n" + program + "```\n"},
+		{"../README.md", "testdata/lifecycle.mmd", read(t, testdata+"/lifecycle.mmd")},
+		{"README.md", "testdata/lifecycle.md", read(t, testdata+"/lifecycle.md")},
 	} {
-		if !strings.Contains(readme, want) {
-			t.Errorf("README.md does not hold %s", what)
+		if !strings.Contains(read(t, tt.file), tt.want) {
+			t.Errorf("%s does not hold %s:\n%s", tt.file, tt.what, tt.want)
 		}
 	}
 }

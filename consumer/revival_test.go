@@ -132,7 +132,7 @@ func TestStopDuringPartialRevival(t *testing.T) {
 	other := r.queue + ".other"
 	r.declare(other)
 	r.config.Subscriptions = append(r.config.Subscriptions, consumer.Subscription{Queue: other, Handler: ignore})
-	r.config.Backoff = consumer.Backoff{Initial: time.Millisecond, Max: time.Millisecond}
+	r.config.ReviveBackoff = consumer.Backoff{Initial: time.Millisecond, Max: time.Millisecond}
 	r.start()
 	r.publish(1)
 	<-began
@@ -151,7 +151,7 @@ func TestStopDuringPartialRevival(t *testing.T) {
 	if err := r.end(); err != nil {
 		t.Error(err)
 	}
-	if s := r.c.Stats(); s != (consumer.Stats{Handled: 1}) || n == 0 {
+	if s := r.c.Stats(); s != (consumer.Stats{Acknowledged: 1}) || n == 0 {
 		t.Errorf("%+v, want one handled and acknowledged", s)
 	}
 	if ready := r.ready(); ready != 0 {
@@ -216,7 +216,7 @@ func TestHandlerThatEndsItsGoroutine(t *testing.T) {
 	r.publish(2)
 	r.awaitHandled()
 	r.stop()
-	if s := r.c.Stats(); s != (consumer.Stats{Handled: 2, Failed: 2, Requeued: 2}) {
+	if s := r.c.Stats(); s != (consumer.Stats{Acknowledged: 2, Failed: 2, Requeued: 2}) {
 		t.Errorf("%+v, want two handled and two failed", s)
 	}
 }

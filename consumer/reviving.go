@@ -30,7 +30,7 @@ func (s *supervisor) begin() {
 	plan, generation, first, subscriptions := s.plan, s.generation, s.first, s.subscriptions
 	plan.ConnectTimeout = s.schedule.connectTimeout(s.config.ConnectTimeout)
 	var wanted []int
-	var retired []func()
+	var retired []func() // to be closed
 	intakes := make([]broker.Intake, len(s.subscriptions))
 	for i, sub := range s.subscriptions {
 		if sub.live == nil {
@@ -53,14 +53,13 @@ func (s *supervisor) begin() {
 			}
 		}
 		if o.session != nil {
-			// A cancelled consumer leaves its channel open, and with it what was not acknowledged.
-			for _, retire := range retired {
-				retire()
-			}
+			atOnce(retired)
 			for _, i := range wanted { // only now, since handlers went on meanwhile
 				intakes[i].StreamOffset = subscriptions[i].dispatch.offset()
 			}
-			o.consumers, o.failures = consume(ctx, o.session, wanted, intakes)
+			o.consumers, o.failures = consume(wanted, func(i int) (*broker.Consumer, error) {
+				return subscriptions[i].consume(ctx, o.session, &intakes[i])
+			})
 		}
 		if !s.post(o) && o.opened {
 			o.session.Abort()
@@ -68,10 +67,20 @@ func (s *supervisor) begin() {
 	})
 }
 
-// retire closes the channel of a consumer that was lost, after what can still be acknowledged.
+// atOnce returns when all have: none waits for another one's Commit.
+func atOnce(all []func()) {
+	var group sync.WaitGroup
+	for _, do := range all {
+		group.Go(do)
+	}
+	group.Wait()
+}
+
+// retire closes the channel of a consumer that was lost, after what can still be acknowledged. A consumer that
+// the broker has cancelled leaves its channel open, and with it what was not acknowledged.
 func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) {
 	flushed := make(chan struct{})
-	go func() { // Commit may hang, and must not keep anybody from being revived
+	go func() { // Commit may hang, and must not keep its subscription from being revived
 		defer close(flushed)
 		sub.dispatch.flush()
 	}()
@@ -83,9 +92,19 @@ func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) {
 	_ = c.Close(ctx)
 }
 
+// consume subscribes. What only looked like a stream, and is none, begins as any other queue.
+func (sub *subscription) consume(ctx context.Context, session *broker.Session, in *broker.Intake) (*broker.Consumer, error) {
+	c, err := session.Consume(ctx, sub.index, *in)
+	if err != nil && in.StreamOffset != nil && asBrokerError(err).Class == broker.Precondition && sub.dispatch.kind.doubt() {
+		in.StreamOffset = nil
+		return session.Consume(ctx, sub.index, *in)
+	}
+	return c, err
+}
+
 // consume subscribes to the wanted, several at once, and returns those that the broker confirmed, and
 // the failures of the others, both in the order of the configuration.
-func consume(ctx context.Context, session *broker.Session, wanted []int, intakes []broker.Intake) ([]*broker.Consumer, []error) {
+func consume(wanted []int, subscribe func(i int) (*broker.Consumer, error)) ([]*broker.Consumer, []error) {
 	const parallel = 16
 	consumers := make([]*broker.Consumer, len(wanted))
 	failures := make([]error, len(wanted))
@@ -94,7 +113,7 @@ func consume(ctx context.Context, session *broker.Session, wanted []int, intakes
 	for range min(parallel, len(wanted)) {
 		group.Go(func() {
 			for k := range next {
-				consumers[k], failures[k] = session.Consume(ctx, wanted[k], intakes[wanted[k]])
+				consumers[k], failures[k] = subscribe(wanted[k])
 			}
 		})
 	}
@@ -112,12 +131,12 @@ func (o attempted) apply(s *supervisor) error {
 	s.cancelAttempt()
 	s.cancelAttempt = nil
 	defer s.setClock()
-	if s.draining {
+	if s.stopping {
 		s.discard(o)
 		return nil
 	}
 	confirmed := s.adopt(o)
-	if err := s.judge(o); err != nil || s.draining {
+	if err := s.judge(o); err != nil || s.stopping {
 		return err
 	}
 	for _, c := range confirmed { // the event comes first, then the deliveries
@@ -231,7 +250,7 @@ func (s *supervisor) failed(f *broker.Error) error {
 	if e.Attempt == 1 {
 		e.Note = advice[f.Class]
 	}
-	spent := s.config.RetryBudget > 0 && s.schedule.attempt >= s.config.RetryBudget
+	spent := s.config.MaxReviveAttempts > 0 && s.schedule.attempt >= s.config.MaxReviveAttempts
 	if spent {
 		e.BackoffMS = 0
 	}

@@ -189,7 +189,7 @@ func (r *rig) flows() {
 	}
 }
 
-// stop drains, and checks that nothing is left at the broker.
+// stop is a soft stop, and checks that nothing is left at the broker.
 func (r *rig) stop() {
 	r.Helper()
 	if err := r.c.Stop(r.Context()); err != nil {

@@ -85,7 +85,7 @@ func TestScenarioSilentPeerBusy(t *testing.T) {
 	}
 	r.publish(100)
 	r.start()
-	r.await("the first message", func() bool { return r.c.Stats().Handled > 0 })
+	r.await("the first message", func() bool { return r.c.Stats().Acknowledged > 0 })
 	n := r.events()
 	r.proxy.DropCurrent(rabbittest.Both)
 	r.awaitEvent(n, consumer.Revived)
@@ -248,7 +248,7 @@ func TestScenarioTopologyMismatch(t *testing.T) {
 func TestScenarioRetriesExhausted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.config.RetryBudget = 3
+	r.config.MaxReviveAttempts = 3
 	r.proxy.Refuse()
 	r.start()
 	err := r.failsWith(broker.Network, consumer.Reviving, "check that the broker runs")
@@ -338,7 +338,7 @@ func TestScenarioSilentWhileReviving(t *testing.T) {
 	r.config.Subscriptions = append(r.config.Subscriptions, consumer.Subscription{
 		Queue: "nowhere", Handler: func(context.Context, *consumer.Delivery) error { return nil },
 	})
-	r.config.Backoff = consumer.Backoff{Initial: time.Hour, Max: time.Hour} // the attempts do not find out
+	r.config.ReviveBackoff = consumer.Backoff{Initial: time.Hour, Max: time.Hour} // the attempts do not find out
 	r.start()
 	r.publish(3)
 	r.awaitHandled()

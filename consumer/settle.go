@@ -11,7 +11,7 @@ import (
 func (d *dispatcher) settle(c *channel, tag uint64, o outcome) {
 	counts := d.env.counts
 	switch o.verdict {
-	case handled:
+	case acknowledged:
 		c.acks.Finish(tag)
 	case rejected:
 		count(&counts.rejected, c.acks.Reject(tag, false))
@@ -48,7 +48,7 @@ func (d *dispatcher) requeue(c *channel, tag uint64, o outcome) {
 	d.linger(c, d.spec.RequeuePause)
 	requeued := &d.env.counts.requeued
 	switch {
-	case d.stream: // which keeps it, and is read from there the next time
+	case d.kind.isStream(): // which keeps it, and is read from there the next time
 	case o.verdict == putBack && d.env.work.Err() == nil:
 		count(requeued, c.acks.Reject(tag, true))
 	default:

@@ -2,10 +2,10 @@ package consumer
 
 import "sync/atomic"
 
-// Stats count deliveries over all subscriptions.
+// Stats count deliveries: those of one queue ([Handle.Stats]), or of all ([Consumer.Stats]).
 type Stats struct {
-	// Handled: the handler returned nil and the acknowledgement was sent. Those Suppressed count too.
-	Handled uint64
+	// Acknowledged: the handler returned nil and the acknowledgement was sent. Those Deduplicated count, too.
+	Acknowledged uint64
 	// Failed: calls of a handler that ended with an error, other than an outcome, or a panic.
 	Failed uint64
 	// Requeued: put back into the queue after a handler had begun with it, by its wish, because it failed,
@@ -18,30 +18,50 @@ type Stats struct {
 	Delayed uint64
 	// Parked: published into the parking queue.
 	Parked uint64
-	// Suppressed: redelivered after it had been handled, and acknowledged without calling the handler.
-	Suppressed uint64
-	// GivenBack: put back into the queue before a handler had begun with it, because the subscription
+	// Deduplicated: redelivered after it had been handled, and acknowledged without calling the handler.
+	Deduplicated uint64
+	// ReturnedUnstarted: put back into the queue before a handler had begun with it, because the subscription
 	// paused or the consumer stopped.
-	GivenBack uint64
+	ReturnedUnstarted uint64
 	// Stale: the outcome could not be sent, because the delivery's channel was gone. The broker
 	// delivers the message again.
 	Stale uint64
 }
 
+func (s *Stats) add(other Stats) {
+	s.Acknowledged += other.Acknowledged
+	s.Failed += other.Failed
+	s.Requeued += other.Requeued
+	s.Rejected += other.Rejected
+	s.Delayed += other.Delayed
+	s.Parked += other.Parked
+	s.Deduplicated += other.Deduplicated
+	s.ReturnedUnstarted += other.ReturnedUnstarted
+	s.Stale += other.Stale
+}
+
+// counts are the Stats of one subscription.
 type counts struct {
-	handled, failed, requeued, rejected, delayed, parked, suppressed, givenBack, stale atomic.Uint64
+	acknowledged, failed, requeued, rejected, delayed, parked, deduplicated, returnedUnstarted, stale atomic.Uint64
 }
 
 func (c *counts) stats() Stats {
 	return Stats{
-		Handled:    c.handled.Load(),
-		Failed:     c.failed.Load(),
-		Requeued:   c.requeued.Load(),
-		Rejected:   c.rejected.Load(),
-		Delayed:    c.delayed.Load(),
-		Parked:     c.parked.Load(),
-		Suppressed: c.suppressed.Load(),
-		GivenBack:  c.givenBack.Load(),
-		Stale:      c.stale.Load(),
+		Acknowledged:      c.acknowledged.Load(),
+		Failed:            c.failed.Load(),
+		Requeued:          c.requeued.Load(),
+		Rejected:          c.rejected.Load(),
+		Delayed:           c.delayed.Load(),
+		Parked:            c.parked.Load(),
+		Deduplicated:      c.deduplicated.Load(),
+		ReturnedUnstarted: c.returnedUnstarted.Load(),
+		Stale:             c.stale.Load(),
 	}
+}
+
+func sumOf(subscriptions []counts) (sum Stats) {
+	for i := range subscriptions {
+		sum.add(subscriptions[i].stats())
+	}
+	return sum
 }

@@ -22,11 +22,11 @@ func (sub *subscription) asWanted(want broker.Intake) bool {
 // already, is looked at again when that is done.
 func (s *supervisor) steer(sub *subscription) {
 	want := sub.intake()
-	if sub.live == nil || sub.steered || s.draining || sub.asWanted(want) {
+	if sub.live == nil || sub.steered || s.stopping || sub.asWanted(want) {
 		return
 	}
 	sub.steered = true
-	if want.Paused || sub.dispatch.stream {
+	if want.Paused || sub.dispatch.kind.isStream() {
 		sub.dispatch.pause()
 	}
 	session := s.session
@@ -56,7 +56,7 @@ func (o *steered) carryOut(session *broker.Session) {
 	switch {
 	case o.intake.Paused:
 		o.givenBack = o.sub.dispatch.giveBack(o.live)
-	case o.sub.dispatch.stream: // a new channel begins with what was not handled by now
+	case o.sub.dispatch.kind.isStream(): // a new channel begins with what was not handled by now
 		_ = o.live.Close(ctx)
 		o.intake.StreamOffset = o.sub.dispatch.offset()
 		o.is, o.err = session.Consume(ctx, o.live.Index(), o.intake)
@@ -69,12 +69,12 @@ func (o steered) apply(s *supervisor) error {
 	sub := o.sub
 	sub.steered = false
 	isNew, inUse := o.is != nil && o.is != o.live, sub.live == o.live
-	if isNew && (!inUse || s.draining) { // it comes too late
+	if isNew && (!inUse || s.stopping) { // it comes too late
 		s.background.Go(func() { _ = o.is.Close(context.Background()) })
 	}
 	switch {
-	case s.draining:
-		if inUse && o.is == o.live { // drain came before it was consumed again
+	case s.stopping:
+		if inUse && o.is == o.live { // the stop came before it was consumed again
 			s.withdraw(sub, func() {})
 		}
 	case !inUse: // lost meanwhile, and perhaps revived as what it was to be then

@@ -125,7 +125,7 @@ func TestStopIsCutShortInTheFarewell(t *testing.T) {
 	})
 }
 
-func TestContextEndDrains(t *testing.T) {
+func TestContextEndStops(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	began, release := make(chan struct{}), make(chan struct{})
@@ -149,7 +149,7 @@ func TestContextEndDrains(t *testing.T) {
 	if err := r.end(); err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	if s := c.Stats(); s != (consumer.Stats{Handled: 1, GivenBack: s.GivenBack}) { // not all had come, perhaps
+	if s := c.Stats(); s != (consumer.Stats{Acknowledged: 1, ReturnedUnstarted: s.ReturnedUnstarted}) { // not all had come, perhaps
 		t.Errorf("stats %+v, want one handled", s)
 	}
 	if ready := r.ready(); ready != 9 {
@@ -197,8 +197,8 @@ func TestStuckHandlerDoesNotKeepRun(t *testing.T) {
 	if err := r.c.Stop(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Stop: %v; want context.Canceled", err)
 	}
-	if err := r.end(); !errors.Is(err, consumer.ErrUndrained) {
-		t.Errorf("Run: %v; want ErrUndrained", err)
+	if err := r.end(); !errors.Is(err, consumer.ErrUnfinished) {
+		t.Errorf("Run: %v; want ErrUnfinished", err)
 	}
 	if ready := r.ready(); ready != 1 {
 		t.Errorf("%d messages in the queue, want 1", ready)
@@ -241,7 +241,7 @@ func TestFailedDeliveryComesAgain(t *testing.T) {
 	r.publish(1)
 	r.awaitHandled()
 	r.stop()
-	if s := r.c.Stats(); s != (consumer.Stats{Handled: 1, Failed: 2, Requeued: 3}) {
+	if s := r.c.Stats(); s != (consumer.Stats{Acknowledged: 1, Failed: 2, Requeued: 3}) {
 		t.Errorf("stats %+v, want one handled and two failed", s)
 	}
 	if got := r.log.String(); !contains(got, "not yet either", "stop_test.go", "not yet") {
@@ -270,7 +270,7 @@ func TestStaleAcknowledgementIsFenced(t *testing.T) {
 	r.proxy.Reset()
 	r.awaitEvent(n, consumer.Revived)
 	r.publish(2) // on the new channel, tags begin at 1 again
-	r.await("the redelivery", func() bool { return r.c.Stats().Handled == 3 })
+	r.await("the redelivery", func() bool { return r.c.Stats().Acknowledged == 3 })
 	close(release)
 	r.await("the late acknowledgement to be dropped", func() bool { return r.c.Stats().Stale == 1 })
 	r.await("the event", func() bool {
@@ -337,7 +337,7 @@ func TestVetoEndsRun(t *testing.T) {
 }
 
 // A veto lets handlers finish, and their acknowledgements arrive.
-func TestVetoDrains(t *testing.T) {
+func TestVetoStops(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.config.DrainTimeout = 50 * time.Millisecond
@@ -353,7 +353,7 @@ func TestVetoDrains(t *testing.T) {
 	if err := c.Run(t.Context()); !errors.Is(err, fsm.ErrVetoed) {
 		t.Errorf("Run: %v; want ErrVetoed", err)
 	}
-	if s := c.Stats(); s != (consumer.Stats{Handled: 1}) {
+	if s := c.Stats(); s != (consumer.Stats{Acknowledged: 1}) {
 		t.Errorf("%+v, want one handled", s)
 	}
 }

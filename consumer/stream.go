@@ -1,16 +1,101 @@
 package consumer
 
-import "time"
+import (
+	"fmt"
+	"maps"
+	"sync/atomic"
+	"time"
+)
 
-// A stream keeps its messages whatever becomes of them: nothing can be put back into it or dead-lettered
-// from it. What is not acknowledged stays, and the next channel reads on behind the last message up to
-// which all were handled.
-
-// isStream tells whether the subscription says that its queue is one: it cannot be seen from here.
-func (s Subscription) isStream() bool {
-	_, asked := s.Arguments["x-stream-offset"]
-	return asked || s.Declare != nil && s.Declare.Arguments["x-queue-type"] == "stream"
+// Stream says that a subscription's queue is a stream, and where to begin. A stream keeps its messages
+// whatever becomes of them: nothing can be put back into it or dead-lettered from it. What is not
+// acknowledged stays, and after a revival it goes on behind the last message up to which all were handled.
+// See https://www.rabbitmq.com/docs/streams#consuming.
+type Stream struct {
+	// Offset is "first", "last", "next", an int or int64 (the offset of a message), a time.Time, or an age
+	// such as "2h". Defaults to "next": what is published from now on.
+	//
+	// As long as nothing has been received, a revival or Resume begins anew there: with "next", what was
+	// published meanwhile is passed over; with an offset or a time it is not.
+	Offset any
 }
+
+const streamOffset = "x-stream-offset" // the argument of basic.consume, and the header of each delivery
+
+func (s *Stream) problem() string {
+	switch offset := s.Offset.(type) {
+	case nil, time.Time:
+	case string:
+		if offset == "" {
+			return `"" is no offset; leave it out for "next"`
+		}
+	case int:
+		if offset < 0 {
+			return fmt.Sprintf("%d is negative", offset)
+		}
+	case int64:
+		if offset < 0 {
+			return fmt.Sprintf("%d is negative", offset)
+		}
+	default:
+		return fmt.Sprintf("a %T is no offset: string, int, int64 or time.Time", s.Offset)
+	}
+	return ""
+}
+
+// consumeArguments are those of basic.consume.
+func (s Subscription) consumeArguments() map[string]any {
+	if s.Stream == nil || s.Stream.Offset == nil {
+		return s.Arguments
+	}
+	arguments := map[string]any{streamOffset: s.Stream.Offset}
+	maps.Copy(arguments, s.Arguments)
+	return arguments
+}
+
+// queueKind is whether a queue is a stream, as far as that is known: it cannot be asked for.
+type queueKind struct{ v atomic.Int32 }
+
+const (
+	kindUnknown int32 = iota
+	kindLooksLikeStream
+	kindStream
+	kindQueue
+)
+
+// kind is what the subscription says of its queue.
+func (s Subscription) kind() int32 {
+	switch {
+	case s.Stream != nil, s.Declare != nil && s.Declare.Arguments["x-queue-type"] == "stream":
+		return kindStream
+	case s.Declare != nil:
+		return kindQueue
+	}
+	return kindUnknown
+}
+
+func (k *queueKind) isStream() bool {
+	v := k.v.Load()
+	return v == kindStream || v == kindLooksLikeStream
+}
+
+// see learns from a delivery. All those of a stream have the header, but so may a message that somebody has
+// copied from a stream into another queue: one without it settles that.
+func (k *queueKind) see(d *Delivery) {
+	v := k.v.Load()
+	if v == kindStream || v == kindQueue {
+		return
+	}
+	if _, ok := d.Headers[streamOffset]; ok {
+		k.v.CompareAndSwap(kindUnknown, kindLooksLikeStream)
+	} else {
+		k.v.Store(kindQueue)
+	}
+}
+
+// doubt says that the broker has refused to begin at an offset. It returns false if the caller had said that
+// it is a stream.
+func (k *queueKind) doubt() bool { return k.v.CompareAndSwap(kindLooksLikeStream, kindQueue) }
 
 // onStream puts what a stream can do in the place of what it cannot.
 func (o outcome) onStream(pause time.Duration) outcome {

@@ -16,16 +16,16 @@ import (
 // sends it observations, and it answers each in the same order: decide, commit the event, act.
 //
 // What is broken is not remembered but seen: no session means that the connection is to be rebuilt,
-// a subscription without a live consumer that its channel is. Only broken, in this file, takes either
-// away, and only an attempt's outcome, in reviving.go, puts it there; a stream that is steered gets a new
-// one in place of the old one.
+// a subscription without a live consumer that its channel is. What takes either away is in loss.go. Only an
+// attempt's outcome, in reviving.go, puts it there; a stream that is steered gets a new one in place of the
+// old one.
 type supervisor struct {
 	config        Config
 	plan          broker.Plan
 	machine       *fsm.Machine
 	subscriptions []*subscription
 
-	counts      *counts
+	counts      []counts // by subscription
 	republisher *republisher
 
 	inbox      chan observation
@@ -45,8 +45,8 @@ type supervisor struct {
 
 	// The end, in the order in which it comes.
 	soft       <-chan struct{} // the caller wants to stop
-	draining   bool
-	before     Stats            // draining began
+	stopping   bool
+	before     Stats            // the stop began
 	deadline   <-chan time.Time // of the handlers
 	hard       <-chan struct{}  // the caller wants to stop at once
 	cut        bool             // the handlers' context is cancelled
@@ -61,6 +61,7 @@ type supervisor struct {
 
 // subscription is what the supervisor knows of one of them.
 type subscription struct {
+	index    int // in Config.Subscriptions
 	spec     Subscription
 	dispatch *dispatcher
 
@@ -85,6 +86,14 @@ func (sub *subscription) adopt(c *broker.Consumer, in broker.Intake) {
 	sub.dispatch.attach(c, in.Prefetch)
 }
 
+// lose gives up the consumer, if there is one.
+func (sub *subscription) lose() *broker.Consumer {
+	lost := sub.live
+	sub.live = nil
+	sub.dispatch.detach()
+	return lost
+}
+
 // observation is what happened elsewhere; apply runs on the supervisor.
 type observation interface{ apply(*supervisor) error }
 
@@ -96,22 +105,23 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		config:   c.config,
 		plan:     c.plan,
 		machine:  c.machine,
-		counts:   &c.counts,
+		counts:   c.counts,
 		inbox:    c.inbox,
 		clock:    newClock(),
 		overdue:  time.NewTicker(overdueEvery(c.config.ConsumerTimeout)),
-		schedule: schedule{backoff: c.config.Backoff},
+		schedule: schedule{backoff: c.config.ReviveBackoff},
 		soft:     c.soft,
 		hard:     c.hard,
 		gone:     make(chan struct{}),
 	}
 	s.work, s.cancelWork = context.WithCancel(ctx)
 	s.republisher = newRepublisher(c.plan, c.config.Logger)
-	for _, spec := range c.config.Subscriptions {
-		sub := &subscription{spec: spec, prefetch: spec.Prefetch}
+	for i, spec := range c.config.Subscriptions {
+		sub := &subscription{index: i, spec: spec, prefetch: spec.Prefetch}
 		sub.dispatch = newDispatcher(spec, environment{
-			counts:  &c.counts,
+			counts:  &c.counts[i],
 			logger:  c.config.Logger,
+			inside:  &c.inside,
 			work:    s.work,
 			outbox:  s.republisher,
 			onStale: c.config.OnStale,
@@ -135,8 +145,8 @@ func (s *supervisor) run() error {
 		if err != nil && !s.vetoed { // the journal refused: stop, with its error
 			s.vetoed = true
 			s.result = errors.Join(s.result, err)
-			if !s.draining {
-				s.drain()
+			if !s.stopping {
+				s.stopSoftly()
 			}
 		}
 		err = s.next()
@@ -153,7 +163,7 @@ func (s *supervisor) next() error {
 		losses, blocked = s.session.Losses(), s.session.BlockedChanges()
 	}
 	soft, hard := s.soft, s.hard
-	if s.draining {
+	if s.stopping {
 		soft = nil
 	}
 	if s.cut {
@@ -172,13 +182,14 @@ func (s *supervisor) next() error {
 	case <-s.overdue.C:
 		act = func() error { s.warnOverdue(); return nil }
 	case <-soft:
-		act = func() error { s.drain(); return nil }
+		act = func() error { s.stopSoftly(); return nil }
 	case <-hard:
-		act = s.cutShort
+		act = s.stopHard
 	case <-s.deadline:
-		act = s.cutShort
+		act = s.stopHard
 	}
 	s.lookAtClock() // before what may come of it
+	defer func() { s.clock.excuse(time.Since(s.clock.began)) }()
 	return act()
 }
 
@@ -210,6 +221,9 @@ func (s *supervisor) fire(t fsm.Trigger, e Evidence) error {
 // record commits an event that changes no state. If the journal refuses, the consumer goes on: the
 // next transition will tell.
 func (s *supervisor) record(kind fsm.Kind, name string, e Evidence) {
+	if s.vetoed {
+		return
+	}
 	if _, err := s.machine.Record(kind, name, e.Event()); err != nil {
 		s.config.Logger.Warn().Err(err).Str(fsm.FieldName, name).Str(fsm.FieldNote, e.Note).Msg("the journal refused an event")
 	}
@@ -227,73 +241,6 @@ func roughly(d time.Duration) string {
 		return d.Round(time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
-}
-
-// lost answers a Loss of the current session.
-func (s *supervisor) lost(l broker.Loss) error {
-	e := evidence(l.Err)
-	e.Generation = l.Generation
-	if l.Consumer == nil {
-		return s.broken(ConnectionError, nil, e)
-	}
-	sub := s.subscriptions[l.Consumer.Index()]
-	if sub.live != l.Consumer {
-		e.Note = "loss of a consumer that is not in use any more"
-		s.record(fsm.KindStale, StaleLoss, e)
-		return nil
-	}
-	return s.broken(ChannelError, sub, e)
-}
-
-// broken is the one way in which something that worked is given up: one subscription, or with nil the
-// whole connection. It leads into Reviving, or extends the revival that is under way.
-func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e Evidence) error {
-	worked := time.Since(s.since)
-	if sub != nil {
-		worked = time.Since(sub.since)
-	}
-	switch s.machine.State() {
-	case Consuming, HeartbeatCheck:
-		e.BackoffMS = s.schedule.start(worked).Milliseconds()
-		e.Note = "after consuming for " + roughly(time.Since(s.entered))
-		s.entered = time.Now()
-		if err := s.fire(t, e); err != nil {
-			return err
-		}
-	default: // Reviving already, or Disconnected and draining
-		s.schedule.extend(worked)
-		e.Note = "lost too, while reviving"
-		s.record(fsm.KindNote, NoteLossWhileReviving, e)
-	}
-	if sub != nil {
-		sub.live, sub.retired = nil, sub.live
-	} else {
-		s.dropSession()
-	}
-	s.setClock()
-	return nil
-}
-
-// dropSession gives up the connection; whoever works on it finds it closed.
-func (s *supervisor) dropSession() {
-	session := s.session
-	s.session = nil
-	s.probing = false
-	s.first++ // another endpoint than the one that failed
-	for _, sub := range s.subscriptions {
-		sub.live, sub.retired = nil, nil
-	}
-	s.background.Go(session.Abort)
-}
-
-func (s *supervisor) noteBlocked(b broker.Blocked) {
-	name, note := NoteUnblocked, "the broker reads again (connection.unblocked)"
-	if b.Active {
-		name, note = NoteBlocked, "the broker stopped reading (connection.blocked: "+b.Reason+"); only heartbeats tell that it lives"
-	}
-	s.record(fsm.KindNote, name, Evidence{
-		Generation: b.Generation, Endpoint: s.session.Endpoint().String(), Note: note,
-	})
 }
 
 // complete tells whether every subscription has its consumer.
@@ -314,6 +261,6 @@ func (s *supervisor) giveUp(t fsm.Trigger, f *broker.Error, reason error) error 
 		cause = fmt.Errorf("%w after %d attempts: %w", reason, s.schedule.attempt, f)
 	}
 	s.result = &Error{State: state, Class: f.Class, Endpoint: f.Endpoint, Err: cause}
-	s.drain()
+	s.stopSoftly()
 	return nil
 }

@@ -54,7 +54,9 @@ func bare(t *testing.T, urls ...string) (*supervisor, *broker.Session) {
 
 func confirmed(t *testing.T, s *broker.Session) []*broker.Consumer {
 	t.Helper()
-	consumers, failures := consume(t.Context(), s, []int{0}, []broker.Intake{{Prefetch: 64}})
+	consumers, failures := consume([]int{0}, func(i int) (*broker.Consumer, error) {
+		return s.Consume(t.Context(), i, broker.Intake{Prefetch: 64})
+	})
 	if len(failures) > 0 {
 		t.Fatal(failures)
 	}
@@ -117,7 +119,7 @@ func TestConsumerLostBeforeItIsAdopted(t *testing.T) {
 // More was lost while an attempt did all that it was asked for: that is no failure, and costs no budget.
 func TestLossesDuringAnAttemptCostNoBudget(t *testing.T) {
 	s, session := bare(t)
-	s.config.RetryBudget = 1
+	s.config.MaxReviveAttempts = 1
 	consumers := confirmed(t, session)
 	apply(t, s, attempted{intakes: []broker.Intake{{Prefetch: 64}}, session: session, opened: true, consumers: consumers}, Consuming)
 	err := s.lost(broker.Loss{Generation: 1, Consumer: consumers[0], Err: &broker.Error{Scope: broker.ScopeChannel, Err: errors.New("x")}})
@@ -126,8 +128,8 @@ func TestLossesDuringAnAttemptCostNoBudget(t *testing.T) {
 	}
 	s.cancelAttempt = func() {}
 	apply(t, s, attempted{intakes: []broker.Intake{{Prefetch: 64}}, session: session}, Reviving) // which asked for something else
-	if s.schedule.attempt != 1 || s.draining {
-		t.Errorf("attempt %d, draining %t; want 1 and false", s.schedule.attempt, s.draining)
+	if s.schedule.attempt != 1 || s.stopping {
+		t.Errorf("attempt %d, stopping %t; want 1 and false", s.schedule.attempt, s.stopping)
 	}
 }
 

@@ -19,7 +19,7 @@ func TestSuppliedFunctionsThatMisbehave(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	var dials, logins atomic.Int32
-	r.config.Backoff.Initial = time.Millisecond
+	r.config.ReviveBackoff.Initial = time.Millisecond
 	r.config.Credentials = func(context.Context) (broker.Credentials, error) {
 		switch logins.Add(1) {
 		case 1:

@@ -60,7 +60,7 @@ type heat struct {
 type score struct {
 	Handled        int
 	Elapsed        time.Duration // from the first message handled to the last one
-	Drained        time.Duration // from the last message to the end of the connection, with all acknowledged
+	Closed         time.Duration // from the last message to the end of the connection, with all acknowledged
 	Returned       int           // messages that came back then; known to the parent
 	CPU            time.Duration // user and system, as long as Elapsed
 	Mallocs, Bytes uint64        // allocated meanwhile
@@ -205,7 +205,7 @@ func (m *meter) score() score {
 	return score{
 		Handled: int(m.handled.Load()),
 		Elapsed: m.last.at.Sub(m.first.at),
-		Drained: time.Since(m.last.at),
+		Closed:  time.Since(m.last.at),
 		CPU:     m.last.cpu - m.first.cpu,
 		Mallocs: m.last.memory.Mallocs - m.first.memory.Mallocs,
 		Bytes:   m.last.memory.TotalAlloc - m.first.memory.TotalAlloc,

@@ -283,16 +283,16 @@ func (s scores) table(names []string) string {
 // conditions say under which the table holds.
 func (s scores) conditions(a *arena) string {
 	var rounds, messages, returned int
-	var drained time.Duration
+	var closed time.Duration
 	for _, list := range s {
 		rounds, messages = len(list), list[0].Handled
 		for _, x := range list {
-			drained = max(drained, x.Drained)
+			closed = max(closed, x.Closed)
 			returned = max(returned, x.Returned)
 		}
 	}
 	text := fmt.Sprintf("Medians of %d rounds; %d persistent messages of 256 bytes, prefetch %d. The connection was"+
-		" closed at most %v after the last message.", rounds, messages, prefetch, drained.Round(100*time.Microsecond))
+		" closed at most %v after the last message.", rounds, messages, prefetch, closed.Round(100*time.Microsecond))
 	if rounds > 1 {
 		text += " Behind a ratio stands its standard error."
 	}

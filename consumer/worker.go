@@ -1,5 +1,7 @@
 package consumer
 
+import "runtime/debug"
+
 // worker handles deliveries one after another, as one of Concurrency.
 //
 // What it has in hand stands here and not on its goroutine's stack, since any function of the caller's may end
@@ -12,7 +14,7 @@ type worker struct {
 	came    Delivery // the job's, as it came: the handler may change the one that it is given
 	open    bool     // its outcome is not known
 	inLane  bool     // somebody may wait for it
-	id      string   // under which it is handled, with Subscription.Suppress
+	id      string   // under which it is handled, with Dedup
 	deduped bool     // there is one
 }
 
@@ -20,11 +22,12 @@ type worker struct {
 type job struct {
 	delivery *Delivery
 	channel  *channel // the only one it can be settled through
-	key      string   // with Subscription.Key
+	key      string   // with OrderingKey
 }
 
 // run is the worker's goroutine.
 func (w *worker) run() {
+	defer w.dispatcher.env.inside.enter()()
 	ended := false
 	defer func() {
 		if !ended {
@@ -93,7 +96,7 @@ func (d *dispatcher) receive(w *worker) bool {
 	if v.channel == nil || v.idle() {
 		return false
 	}
-	if v.concurrency == 1 && d.spec.Key == nil {
+	if v.concurrency == 1 && d.spec.OrderingKey == nil {
 		received, _ := d.receiveNext(w)
 		return received
 	}
@@ -123,10 +126,10 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 		return false, false
 	}
 	w.take(job{delivery: delivery, channel: c})
-	if d.spec.Key == nil {
+	if d.spec.OrderingKey == nil {
 		return true, true
 	}
-	w.job.key = d.nameOf(d.spec.Key, delivery)
+	w.job.key = d.nameOf("OrderingKey", d.spec.OrderingKey, delivery)
 	w.inLane = d.lanes.Begin(w.job.key, w.job)
 	if !w.inLane {
 		w.drop()
@@ -135,10 +138,10 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 }
 
 // nameOf calls a function of the caller's; if it panics, the name is empty.
-func (d *dispatcher) nameOf(name func(*Delivery) string, delivery *Delivery) string {
+func (d *dispatcher) nameOf(function string, name func(*Delivery) string, delivery *Delivery) string {
 	defer func() {
 		if r := recover(); r != nil {
-			d.about(d.env.logger.Error(), delivery).Msgf("Key or ID panicked: %v", r)
+			d.about(d.env.logger.Error(), delivery).Msgf("%s panicked: %v\n%s", function, r, debug.Stack())
 		}
 	}()
 	return name(delivery)

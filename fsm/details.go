@@ -1,14 +1,11 @@
 package fsm
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
-	"unicode/utf8"
 )
 
 // Details are what the machine's owner adds to an event: members of its own in
@@ -33,8 +30,8 @@ func NewDetails(v any) (Details, error) {
 		return Details{}, fmt.Errorf("%w: %w", ErrDetails, err)
 	}
 	d, err := DetailsOf(text)
-	if size := len(d.members); size > maxDetails {
-		return Details{}, fmt.Errorf("%w: %d bytes of JSON, and %d are the most", ErrDetails, size, maxDetails)
+	if err := checkSize(len(d.members)); err != nil {
+		return Details{}, err
 	}
 	return d, err
 }
@@ -48,8 +45,8 @@ func DetailsOf(object json.RawMessage) (Details, error) {
 		return Details{}, fmt.Errorf("%w: %w", ErrDetails, err)
 	}
 	for _, m := range members {
-		if _, ok := ownMembers[m.name]; ok {
-			return Details{}, fmt.Errorf("%w: %q is the name of one of an event's own", ErrDetails, m.name)
+		if err := checkName(m.name); err != nil {
+			return Details{}, err
 		}
 	}
 	return joined(members), nil
@@ -58,16 +55,32 @@ func DetailsOf(object json.RawMessage) (Details, error) {
 // ownMembers has the names that are taken.
 var ownMembers = new(Event).members()
 
+func checkName(name string) error {
+	if _, ok := ownMembers[name]; ok {
+		return fmt.Errorf("%w: %q is the name of one of an event's own", ErrDetails, name)
+	}
+	return nil
+}
+
+func checkSize(size int) error {
+	if size > maxDetails {
+		return fmt.Errorf("%w: %d bytes of JSON, and %d are the most", ErrDetails, size, maxDetails)
+	}
+	return nil
+}
+
 // Decode stores the details in v, as json.Unmarshal does with an object.
 func (d Details) Decode(v any) error {
 	return json.Unmarshal([]byte("{"+d.members+"}"), v)
 }
 
-// All returns the members in their order, each with its value in JSON.
-func (d Details) All() iter.Seq2[string, json.RawMessage] {
-	return func(yield func(string, json.RawMessage) bool) {
-		members, _ := membersOf([]byte("{" + d.members + "}"))
-		for _, m := range members {
+// All returns the members in their order, each with its value in compact JSON. It
+// allocates nothing, but for names that are escaped.
+func (d Details) All() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for rest := d.members; rest != ""; {
+			var m member
+			m, rest = nextMember(rest)
 			if !yield(m.name, m.value) {
 				return
 			}
@@ -89,64 +102,3 @@ func (d Details) IsZero() bool { return d.members == "" }
 
 // String returns the members as they stand in JSON, separated by commas.
 func (d Details) String() string { return d.members }
-
-// joined returns the details that members are.
-func joined(members []member) Details {
-	var b strings.Builder
-	for i, m := range members {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		name, _ := compactJSON(m.name) // a string always has a form in JSON
-		b.Write(name)
-		b.WriteByte(':')
-		b.Write(m.value)
-	}
-	return Details{b.String()}
-}
-
-// compactJSON is json.Marshal, but for HTML, which is not escaped.
-func compactJSON(v any) ([]byte, error) {
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(v)
-	return bytes.TrimSuffix(text.Bytes(), []byte{'\n'}), err
-}
-
-// member is one of a JSON object.
-type member struct {
-	name  string
-	value json.RawMessage // compact
-}
-
-// membersOf returns the members of an object in their order.
-func membersOf(object []byte) ([]member, error) {
-	if !json.Valid(object) { // json.Decoder would not mind what stands behind it
-		return nil, json.Unmarshal(object, new(any))
-	}
-	in := json.NewDecoder(bytes.NewReader(object))
-	if begin, _ := in.Token(); begin != json.Delim('{') {
-		return nil, errors.New("it is no JSON object")
-	}
-	var members []member
-	for in.More() {
-		name, err := in.Token()
-		if err != nil {
-			return nil, err
-		}
-		var raw json.RawMessage
-		if err := in.Decode(&raw); err != nil {
-			return nil, err
-		}
-		if !utf8.Valid(raw) {
-			raw = []byte(string([]rune(string(raw)))) // U+FFFD for each byte, as in the text of a name
-		}
-		var value bytes.Buffer
-		if err := json.Compact(&value, raw); err != nil {
-			return nil, err
-		}
-		members = append(members, member{name.(string), value.Bytes()})
-	}
-	return members, nil
-}

@@ -110,6 +110,31 @@ func TestDetailsDecode(t *testing.T) {
 	}
 }
 
+func TestDetailsAll(t *testing.T) {
+	d := details(t, ` { "a" : 1, "b,:\"{" : { "a" : [ "}]", 2 ] }, "\u0061" : "\\", "" : [], "c":"x,\"y\":1" } `)
+	var got []string
+	for name, value := range d.All() {
+		got = append(got, name, value)
+	}
+	want := []string{"a", `1`, `b,:"{`, `{"a":["}]",2]}`, "a", `"\\"`, "", `[]`, "c", `"x,\"y\":1"`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for range d.All() { // one is enough
+		break
+	}
+	for name := range (fsm.Details{}).All() {
+		t.Errorf("%q in none", name)
+	}
+	ordinary := details(t, `{"gen":1,"endpoint":"mq1:5672","queue":"orders"}`)
+	if n := testing.AllocsPerRun(100, func() {
+		for range ordinary.All() {
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestDetailsWithout(t *testing.T) {
 	d := details(t, `{"a":1,"b":{"a":1},"A":2,"a":[3],"c":"<"}`)
 	for names, want := range map[string]string{

@@ -44,7 +44,7 @@ func (e *Event) UnmarshalJSON(object []byte) error {
 			others = append(others, m)
 			continue
 		}
-		if err := json.Unmarshal(m.value, to); err != nil {
+		if err := json.Unmarshal([]byte(m.value), to); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}

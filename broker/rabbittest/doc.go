@@ -21,7 +21,8 @@
 //
 //  1. Install RabbitMQ (apt-get install rabbitmq-server), or set
 //     EVERHOP_TEST_URL to a broker that tests may use. Without either, [Shared]
-//     skips the test; with EVERHOP_TEST_REQUIRE=1 it fails it.
+//     skips the test; with EVERHOP_TEST_REQUIRE=1 it fails it. With -short it
+//     skips the test in any case.
 //  2. Call [Main] in TestMain, or Stop each node that [Start] returned.
 //  3. Leave a shared node as it was found: alarm off, application started.
 //  4. Keep names of queues unique to a test: the node is shared by a package.

@@ -47,9 +47,13 @@ func report(err error) int {
 
 // Shared returns the node that all tests of a package share. The first call
 // starts it, or takes the broker of EVERHOP_TEST_URL instead. Without RabbitMQ on
-// the machine the test is skipped, and with EVERHOP_TEST_REQUIRE=1 it fails.
+// the machine the test is skipped, and with EVERHOP_TEST_REQUIRE=1 it fails. With
+// go test -short it is always skipped.
 func Shared(tb testing.TB) *Node {
 	tb.Helper()
+	if testing.Short() {
+		tb.Skip("needs RabbitMQ, and is skipped with -short")
+	}
 	shared.once.Do(func() {
 		if text := os.Getenv("EVERHOP_TEST_URL"); text != "" {
 			shared.node, shared.err = foreignNode(text)

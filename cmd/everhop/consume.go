@@ -208,7 +208,7 @@ func consume(ctx, hard context.Context, c *consumer.Consumer, to destination, gr
 	defer over()
 	err := to.finish(finishing)
 	if err == nil || readerGone(err) {
-		logger.Info().Uint64("handled", c.Stats().Handled).Msg("stopped")
+		logger.Info().Uint64("handled", c.Stats().Acknowledged).Msg("stopped")
 	}
 	return err
 }

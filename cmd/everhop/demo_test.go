@@ -15,6 +15,9 @@ import (
 
 // All that a user gets, and as long as it takes.
 func TestDemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 17 s, and is skipped with -short")
+	}
 	t.Parallel()
 	graph := filepath.Join(t.TempDir(), "run.dot")
 	status, stdout, stderr := inProcess(t, "demo", "--dot", graph)

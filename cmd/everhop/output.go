@@ -65,19 +65,19 @@ func readerGone(err error) bool {
 // errNowhere is why nothing is consumed: each message would be acknowledged, and gone.
 var errNowhere = &outputError{errors.New("it is closed (or is /dev/null, opened for reading too), and messages would be lost; --output none consumes without writing them")}
 
-// putBack tells the consumer that an error of the output is not its messages' fault, nor news: the
-// program ends for that reason, and says it then, or not at all if its reader has had enough.
-func putBack(err error) error {
+// as tells the consumer that an error of the output is not its messages' fault, nor news: the program ends
+// for that reason, and says it then, or not at all if its reader has had enough.
+func as(outcome, err error) error {
 	var broken *outputError
 	if errors.As(err, &broken) {
-		return fmt.Errorf("%w: %w", consumer.Requeue, err)
+		return fmt.Errorf("%w: %w", outcome, err)
 	}
 	return err
 }
 
 // handle is a consumer.Handler. Nil means that the message is in the buffer.
 func (o *output) handle(_ context.Context, d *consumer.Delivery) error {
-	return putBack(o.add(d))
+	return as(consumer.Requeue, o.add(d))
 }
 
 func (o *output) add(d *consumer.Delivery) error {
@@ -99,7 +99,7 @@ func (o *output) add(d *consumer.Delivery) error {
 
 // commit is Subscription.Commit. Nil, and with it the acknowledgement, means that all messages handled
 // so far are out.
-func (o *output) commit(context.Context) error { return putBack(o.flush()) }
+func (o *output) commit(context.Context) error { return as(consumer.CommitLater, o.flush()) }
 
 func (o *output) flush() error {
 	o.mu.Lock()

@@ -7,20 +7,18 @@ import (
 	"testing"
 )
 
-// What the README shows of the past is what the commands print. There, " …" ends a line that goes on, and "…"
-// stands for lines left out.
+// What history/README.md shows is what the commands print. There, " …" ends a line that goes on, and "…" stands
+// for lines left out.
 func TestReadmeShowsThePast(t *testing.T) {
 	t.Chdir("../..")
-	readme, err := os.ReadFile("README.md")
+	readme, err := os.ReadFile("consumer/history/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(readme), "\n## The morning after\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	shown := regexp.MustCompile("(?s)```console\n\\$ everhop (.*?)\n(.*?)```").FindAllStringSubmatch(section, -1)
-	drawn := regexp.MustCompile("(?s)```mermaid\n(.*?)```").FindStringSubmatch(section)
+	shown := regexp.MustCompile("(?s)```console\n\\$ everhop (.*?)\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	drawn := regexp.MustCompile("(?s)```mermaid\n(.*?)```").FindStringSubmatch(string(readme))
 	if len(shown) < 3 || drawn == nil {
-		t.Fatalf("%d commands and %d drawings in its section \"The morning after\"", len(shown), len(drawn))
+		t.Fatalf("it shows %d commands and %d drawings", len(shown), len(drawn))
 	}
 	for _, block := range append(shown, []string{"", "graph --journal testdata/night --format mermaid", drawn[1]}) {
 		t.Run(block[1], func(t *testing.T) {

@@ -54,6 +54,9 @@ func damage(path string) (records int, err error) {
 // The end of a journal may be cut off at any byte: what is whole is recovered, and
 // only that.
 func TestTruncationAtEveryByte(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 10 s, and is skipped with -short")
+	}
 	whole := readSegment(t, journalOf(t, 200, 0))
 	dir, read := memoryDir(t), journal.Damage()
 	path := filepath.Join(dir, fmt.Sprintf("%020d.jsonl", 1))
@@ -125,6 +128,9 @@ func readSegment(t testing.TB, dir string) []byte {
 // Every change of one byte is noticed, where it is: each byte of a long journal,
 // and each value of each byte of a short one.
 func TestEveryByteCounts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 5 s, and is skipped with -short")
+	}
 	damage, changes := journal.Damage(), 0
 	notice := func(whole []byte, at int, flip byte) {
 		whole[at] ^= flip

@@ -7,9 +7,6 @@ import (
 )
 
 const (
-	// mostPerFrame bounds how many deliveries share an acknowledgement, if nobody is in the way. More
-	// gain nothing that can be measured, and come again if the connection is lost.
-	mostPerFrame = 64
 	// An acknowledgement waits until nothing has come in for idleAfter; while deliveries keep
 	// coming, it waits for busyAfter more at most. A timer that fires every millisecond would cost
 	// more than what it is to save.
@@ -62,8 +59,7 @@ type Acknowledger struct {
 
 	mu        sync.Mutex
 	tracker   tracker
-	run       int // how many are finished in a row before they are sent
-	strays    int // and how many behind a slow one
+	prefetch  int
 	timer     *time.Timer
 	armed     bool
 	busy      bool   // deliveries came in before the last tick
@@ -83,14 +79,11 @@ func New(c Channel, o Options) *Acknowledger {
 	return a
 }
 
-// Fit sets how much is gathered to what may be outstanding.
+// Fit says how many deliveries the broker sends before one is settled, from now on.
 func (a *Acknowledger) Fit(prefetch int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.run, a.strays = max(1, min(mostPerFrame, prefetch/4)), max(1, prefetch/2)
-	if a.options.Each {
-		a.run, a.strays = 1, 1
-	}
+	a.prefetch = prefetch
 }
 
 // Receive takes charge of a delivery.
@@ -126,8 +119,19 @@ func (a *Acknowledger) Finish(tag uint64) {
 
 // due tells whether to send at once. It is called with mu held.
 func (a *Acknowledger) due() bool {
-	t := &a.tracker
-	return (t.ready >= a.run || t.finished-t.ready >= a.strays) && !a.postponed
+	if a.postponed {
+		return false
+	}
+	t, l := &a.tracker, a.limits()
+	return t.ready >= l.run || t.finished-t.ready >= l.strays
+}
+
+// limits are those of now. It is called with mu held.
+func (a *Acknowledger) limits() limits {
+	if a.options.Each {
+		return limits{1, 1}
+	}
+	return limitsOf(a.prefetch - a.tracker.held)
 }
 
 // arm sees to it that what is finished does not wait for ever. It is called with mu held.
@@ -224,7 +228,7 @@ func (a *Acknowledger) acknowledge(strays bool) (dropped []Item, why error) {
 }
 
 // gather finds what to acknowledge: n deliveries of the run by one frame, and single ones by a frame of
-// their own: the strays if it is told to, or if the prefetch would fill up with them behind a slow handler.
+// their own: the strays if it is told to, or if there are too many.
 func (a *Acknowledger) gather(strays bool) (upTo uint64, n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -234,7 +238,7 @@ func (a *Acknowledger) gather(strays bool) (upTo uint64, n int) {
 	case a.options.Each:
 		n = 0
 		a.single = a.tracker.finishedFrom(a.tracker.base, a.single)
-	case strays, a.tracker.finished-n >= a.strays:
+	case strays, a.tracker.finished-n >= a.limits().strays:
 		a.single = a.tracker.finishedFrom(a.tracker.run, a.single)
 	}
 	return upTo, n

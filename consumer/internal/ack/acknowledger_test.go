@@ -112,11 +112,15 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
+// Those that are with handlers have their share of the prefetch: 24 of 88 here.
 func TestRunsShareFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, a := open(64, 64, nil)
-		finish(a, 1, 40)
-		w.check(t, "up to 16, up to 32")
+		w, a := open(88, 24, nil)
+		for tag := uint64(1); tag <= 40; tag++ {
+			a.Finish(tag)
+			a.Receive(itemOf(tag + 24))
+		}
+		w.check(t, "up to 16, up to 32") // a quarter of 65
 		a.Flush()
 		w.check(t, "up to 16, up to 32, up to 40")
 		if w.acknowledged != 40 || a.Outstanding() != 24 {
@@ -125,15 +129,39 @@ func TestRunsShareFrames(t *testing.T) {
 	})
 }
 
+// When the prefetch is used up, nothing waits.
+func TestNothingWaitsWhenNothingMoreCanCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, a := open(64, 64, nil)
+		a.Finish(7)
+		a.Finish(1)
+		a.Finish(2)
+		w.check(t, "ack 7, up to 1, up to 2")
+	})
+}
+
 func TestStraysAreSentOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, a := open(8, 8, nil)
-		finish(a, 2, 5) // behind the first
-		w.check(t, "ack 2, ack 3, ack 4, ack 5")
+		w, a := open(64, 6, nil)
+		finish(a, 2, 4) // behind the first
+		w.check(t, "ack 2, ack 3, ack 4")
 		a.Finish(6)
-		a.Finish(1) // the run goes up to what was finished last, past what is settled
-		w.check(t, "ack 2, ack 3, ack 4, ack 5, up to 6")
+		a.Finish(1)
+		a.Finish(5) // the run goes up to what was finished last, past what is settled
+		a.Flush()
+		w.check(t, "ack 2, ack 3, ack 4, up to 6")
 	})
+}
+
+func TestLimits(t *testing.T) {
+	for free, want := range map[int]limits{
+		-5: {1, 1}, 0: {1, 1}, 1: {1, 1}, 7: {1, 1}, 8: {2, 1}, 10: {2, 1}, 23: {2, 1}, 64: {16, 4}, 100: {25, 6},
+		250: {62, 15}, 256: {64, 16}, 300: {60, 18}, 1000: {64, 62}, 65535: {64, 4095},
+	} {
+		if got := limitsOf(free); got != want {
+			t.Errorf("%d free places: %+v, want %+v", free, got, want)
+		}
+	}
 }
 
 func TestEach(t *testing.T) {
@@ -202,7 +230,7 @@ func TestStale(t *testing.T) {
 
 func TestCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, a := open(8, 8, nil)
+		w, a := open(16, 4, nil)
 		a.options.Commit = w.commit
 		w.refusal = errors.New("not now")
 		finish(a, 1, 4)
@@ -230,7 +258,7 @@ func TestCommitIsGivenUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w, a := open(8, 3, nil)
+				w, a := open(64, 3, nil)
 				a.options.Commit = w.commit
 				w.refusal = c.refusal
 				if c.replaced {

@@ -9,9 +9,10 @@
 //	                            \                                \--> a frame each for those behind a slow one
 //	                             -> Ack, Nack, Reject, Return: at once, and alone
 //
-// Acknowledgements are gathered. They are sent
-//   - when a run of mostPerFrame, or a quarter of the prefetch, is finished,
-//   - when half of the prefetch is finished, but behind a slow one: then each by a frame of its own,
+// Acknowledgements are gathered, as long as nobody waits for that: what is not acknowledged is missing in the
+// prefetch. They are sent
+//   - when about a quarter of the prefetch, without what handlers are at work on, is finished in a row, or
+//     mostPerFrame of them; and when a sixteenth of it is finished behind a slow one (see limits),
 //   - when nothing has come in for a millisecond, and after five in any case, or nine for what was
 //     finished behind one that was slow,
 //   - by Flush, when the consumer stops or its channel is to be closed.

@@ -80,7 +80,7 @@ func (b *plainBroker) work() bool {
 func (b *plainBroker) begin(m *original, redelivered bool) (handled, ok bool) {
 	if !redelivered { // begins in the order of the queue
 		handled, ok = b.window.Begin(m.id, false, noPatience())
-		b.check(ok && !handled, "a first delivery is suppressed", m)
+		b.check(ok && !handled, "a first delivery is deduplicated", m)
 		return handled, ok
 	}
 	var giveUp chan struct{}
@@ -92,7 +92,7 @@ func (b *plainBroker) begin(m *original, redelivered bool) (handled, ok bool) {
 	b.mu.Lock()
 	b.check(ok || !b.patient, "gave up by itself", m)
 	b.check(!handled || m.id != "", "tracked without an id", m)
-	b.check(!handled || m.done > 0 || !b.large && !m.unique, "suppressed unhandled", m)
+	b.check(!handled || m.done > 0 || !b.large && !m.unique, "deduplicated unhandled", m)
 	return handled, ok
 }
 
@@ -138,7 +138,7 @@ func drawOriginals(t *rapid.T) []*original {
 	return originals
 }
 
-// Whenever the connection is lost, and whatever fails: nothing unhandled is suppressed; with an id of its
+// Whenever the connection is lost, and whatever fails: nothing unhandled is deduplicated; with an id of its
 // own and a large memory, nothing is handled to its end twice; nobody waits for ever.
 func TestWindowBetweenReconnects(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -8,13 +8,13 @@
 //	m1 again                                 Begin: handled
 //	m2 again                                 Begin waits ................ handled
 //
-// Only redeliveries are ever suppressed: a first delivery is a message of its own, whatever its id. Where
-// messages share an id, a redelivery may be of any of them, so it is suppressed only if all of them were
+// Only redeliveries are ever deduplicated: a first delivery is a message of its own, whatever its id. Where
+// messages share an id, a redelivery may be of any of them, so it is deduplicated only if all of them were
 // handled to their end. All means those that came to begin and are not forgotten: a message that was lost on
 // its way here, and comes as a redelivery, is taken for the one whose id it has. Ids should be unique.
 //
 // What is remembered are the ids whose handlers returned last, up to a number. One that is handled again is
-// young again; one that is suppressed is not. Failures are remembered as well, or else a message that was
+// young again; one that is deduplicated is not. Failures are remembered as well, or else a message that was
 // handled would speak for one of the same id that was not.
 package dedup
 

@@ -8,9 +8,9 @@ import (
 
 // play plays a script of these steps, and compares what begin says:
 //
-//	fresh  a first delivery; it is never suppressed
+//	fresh  a first delivery; it is never deduplicated
 //	again  a redelivery that is to be handled
-//	spare  a redelivery that is suppressed
+//	spare  a redelivery that is deduplicated
 //	wait   a redelivery that would have to wait
 //	done   the end of one, handled to its end
 //	fail   the end of one, not so
@@ -117,7 +117,7 @@ func TestWindowAllocatesNothing(t *testing.T) {
 		w.Begin(id, false, nil)
 		w.End(id, true)
 		if handled, _ := w.Begin(id, true, nil); !handled {
-			t.Fatal("not suppressed")
+			t.Fatal("not deduplicated")
 		}
 	}
 	for range ids {

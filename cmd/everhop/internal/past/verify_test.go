@@ -165,6 +165,9 @@ func TestVerifyRepairDamaged(t *testing.T) {
 
 // Whichever byte of a journal is changed, verify tells.
 func TestVerifyEveryByte(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 5 s, and is skipped with -short")
+	}
 	dir := pasttest.New(t, "orders").Connect().Idle(1).Begin().Segments(1000)
 	segments := pasttest.SegmentsOf(t, dir)
 	if len(segments) < 2 {

@@ -98,10 +98,10 @@ func TestJournalSyncFails(t *testing.T) {
 	journal := unsyncable{fsm.NewRing(100)}
 	log := make(lineByLine, 100)
 	c, err := consumer.New(consumer.Config{
-		URLs:    []string{"amqp://127.0.0.1:1"},
-		Journal: journal,
-		Backoff: consumer.Backoff{Initial: time.Millisecond, Max: time.Millisecond},
-		Logger:  zerolog.New(log).Level(zerolog.ErrorLevel),
+		URLs:          []string{"amqp://127.0.0.1:1"},
+		Journal:       journal,
+		ReviveBackoff: consumer.Backoff{Initial: time.Millisecond, Max: time.Millisecond},
+		Logger:        zerolog.New(log).Level(zerolog.ErrorLevel),
 		Observers: []func(fsm.Event){func(e fsm.Event) {
 			if consumer.EvidenceOf(e).Attempt == 3 {
 				stop()

@@ -12,7 +12,7 @@ import (
 )
 
 // A header can name the messages, too. Those without one are handled again.
-func TestSuppressByAHeader(t *testing.T) {
+func TestDedupByAHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := brokertest.NewInMemoryServer(t)
 		problem := server.DeclareQueue("work", nil)
@@ -29,11 +29,10 @@ func TestSuppressByAHeader(t *testing.T) {
 		server.Inject(brokertest.OnMethod("basic.ack", 1), brokertest.Reset())
 		calls := map[string]int{} // one handler at a time
 		stats := consumed(t, server, consumer.Subscription{
-			Suppress: 10,
-			ID: func(d *consumer.Delivery) string {
+			Dedup: consumer.Dedup{Window: 10, ID: func(d *consumer.Delivery) string {
 				order, _ := d.Headers["order"].(string)
 				return order
-			},
+			}},
 			Handler: func(_ context.Context, d *consumer.Delivery) error {
 				calls[string(d.Body)]++
 				return nil
@@ -42,7 +41,7 @@ func TestSuppressByAHeader(t *testing.T) {
 		if want := map[string]int{"named": 1, "nameless": 2, "named as well": 1}; !maps.Equal(calls, want) {
 			t.Errorf("handled %v, want %v", calls, want)
 		}
-		if stats.Suppressed != 2 {
+		if stats.Deduplicated != 2 {
 			t.Errorf("%+v", stats)
 		}
 	})

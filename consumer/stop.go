@@ -16,11 +16,11 @@ const (
 	farewell = 5 * time.Second
 )
 
-// drain begins to stop: no more deliveries are taken, the broker is asked to send no more, handlers
+// stopSoftly begins the stop: no more deliveries are taken, the broker is asked to send no more, handlers
 // may finish. Observations are answered as before, but nothing is revived any more.
-func (s *supervisor) drain() {
-	s.draining = true
-	s.before = s.counts.stats()
+func (s *supervisor) stopSoftly() {
+	s.stopping = true
+	s.before = sumOf(s.counts)
 	// An attempt that opens a connection of its own is cancelled; one that works on the connection
 	// over which handlers will acknowledge is left alone, since cancelling it would cut that.
 	if s.cancelAttempt != nil && s.session == nil {
@@ -48,7 +48,7 @@ func (s *supervisor) drain() {
 		case <-withdrawn: // now it can be told how much went back
 		case <-time.After(cutGrace):
 		}
-		s.post(drained{})
+		s.post(allReturned{})
 	}()
 }
 
@@ -75,25 +75,25 @@ func (returned) apply(s *supervisor) error {
 	return nil
 }
 
-// drained says that what was not begun has gone back, too.
-type drained struct{}
+// allReturned says that what was not begun has gone back, too.
+type allReturned struct{}
 
-func (drained) apply(s *supervisor) error { return s.finish() }
+func (allReturned) apply(s *supervisor) error { return s.finish() }
 
-// cutShort is called when the grace period is over or the caller's patience is: first the handlers'
+// stopHard is called when the grace period is over or the caller's patience is: first the handlers'
 // context is cancelled, and if they do not return on that either, they are left behind.
-func (s *supervisor) cutShort() error {
+func (s *supervisor) stopHard() error {
 	if s.returned || s.cut {
 		s.abandoned = true
 		if !s.returned && s.result == nil {
-			s.result = ErrUndrained
+			s.result = ErrUnfinished
 		}
 		return s.finish()
 	}
 	s.cut = true
 	s.cancelWork()
-	if !s.draining {
-		s.drain()
+	if !s.stopping {
+		s.stopSoftly()
 	}
 	s.deadline = time.After(cutGrace)
 	return nil
@@ -133,8 +133,8 @@ func (s *supervisor) finish() error {
 
 // leftovers tells what went back to the queues, or does now, since the consumer was told to stop.
 func (s *supervisor) leftovers() (e Evidence) {
-	now := s.counts.stats()
-	e.ReturnedUnstarted, e.Unfinished = now.GivenBack-s.before.GivenBack, now.Requeued-s.before.Requeued
+	now := sumOf(s.counts)
+	e.ReturnedUnstarted, e.Unfinished = now.ReturnedUnstarted-s.before.ReturnedUnstarted, now.Requeued-s.before.Requeued
 	for _, sub := range s.subscriptions {
 		if sub.live != nil {
 			e.Unfinished += uint64(sub.dispatch.outstanding())

@@ -1,0 +1,124 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/everhop/everhop/consumer"
+)
+
+// Order is what the bodies of these examples hold.
+type Order struct {
+	Item  string `json:"item"`
+	Count int    `json:"count"`
+}
+
+// A body that is no order is parked at once; trying again would not heal it.
+func ExampleJSON() {
+	server := run(consumer.Subscription{
+		Handler: consumer.JSON(func(_ context.Context, order Order, _ *consumer.Delivery) error {
+			fmt.Printf("%d x %s\n", order.Count, order.Item)
+			return nil
+		}),
+	}, `{"item": "book", "count": 2}`, `{"item": "lamp", "count": "many"}`)
+	defer server.Close()
+	for _, m := range server.Messages("orders.parked") {
+		fmt.Printf("parked after %d call: %s\n", m.Headers[consumer.HeaderAttempts], m.Body)
+	}
+	// Output:
+	// 2 x book
+	// parked after 1 call: {"item": "lamp", "count": "many"}
+}
+
+// An error that trying again cannot heal goes straight to the poison policy.
+func ExamplePermanent() {
+	server := run(consumer.Subscription{
+		Handler: func(context.Context, *consumer.Delivery) error {
+			return consumer.Permanent(errors.New("no such customer"))
+		},
+	}, "an order")
+	defer server.Close()
+	parked := server.Messages("orders.parked")[0]
+	fmt.Printf("after %d call: %v\n", parked.Headers[consumer.HeaderAttempts], parked.Headers[consumer.HeaderError])
+	// Output:
+	// after 1 call: no such customer
+}
+
+// recovered makes an error of a panic. A consumer does so by itself; this is for handlers that run elsewhere, too.
+func recovered(next consumer.Handler) consumer.Handler {
+	return func(ctx context.Context, d *consumer.Delivery) (err error) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				err = fmt.Errorf("panic: %v", cause)
+			}
+		}()
+		return next(ctx, d)
+	}
+}
+
+// logged tells what became of each call.
+func logged(next consumer.Handler) consumer.Handler {
+	return func(ctx context.Context, d *consumer.Delivery) error {
+		err := next(ctx, d)
+		fmt.Printf("%s: %v\n", d.Body, err)
+		return err
+	}
+}
+
+// within limits how long a handler may take.
+func within(limit time.Duration) consumer.Middleware {
+	return func(next consumer.Handler) consumer.Handler {
+		return func(ctx context.Context, d *consumer.Delivery) error {
+			ctx, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			return next(ctx, d)
+		}
+	}
+}
+
+// Middleware is around a handler: here one that logs, one that recovers from panics, and one that limits its time.
+func ExampleChain() {
+	server := run(consumer.Subscription{
+		Retry: consumer.Retry{Attempts: 1},
+		Handler: consumer.Chain(func(ctx context.Context, d *consumer.Delivery) error {
+			switch string(d.Body) {
+			case "slow":
+				<-ctx.Done()
+				return ctx.Err()
+			case "bad":
+				panic("it is bad")
+			}
+			return nil
+		}, logged, recovered, within(10*time.Millisecond)),
+	}, "good", "slow", "bad")
+	defer server.Close()
+	// Output:
+	// good: <nil>
+	// slow: context deadline exceeded
+	// bad: panic: it is bad
+}
+
+// A handle changes and looks at what consumes from a queue.
+func ExampleConsumer_Subscription() {
+	c, err := consumer.New(consumer.Config{
+		URLs: []string{"amqp://guest:guest@localhost:5672/"},
+		Subscriptions: []consumer.Subscription{{
+			Queue:   "orders",
+			Handler: func(context.Context, *consumer.Delivery) error { return nil },
+		}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	orders := c.Subscription("orders")
+	fmt.Println(orders.Pause()) // Run was not called yet
+	fmt.Println(orders.Stats().Acknowledged)
+	fmt.Println(c.Subscription("order").Resume())
+	// Output:
+	// consumer: not running
+	// 0
+	// consumer: there is no subscription of queue "order", only of: "orders"
+}

@@ -1,0 +1,58 @@
+package consumer
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestStreamOffsets(t *testing.T) {
+	for _, test := range []struct {
+		offset any
+		want   string // what the problem says
+	}{
+		{nil, ""}, {"first", ""}, {"2h", ""}, {0, ""}, {int64(7), ""}, {time.Now(), ""},
+		{"", "is no offset"}, {-1, "-1 is negative"}, {int64(-2), "-2 is negative"}, {1.5, "a float64 is no offset"},
+	} {
+		problem := (&Stream{Offset: test.offset}).problem()
+		if (problem == "") != (test.want == "") || !strings.Contains(problem, test.want) {
+			t.Errorf("%#v: %q, want %q", test.offset, problem, test.want)
+		}
+	}
+}
+
+func TestQueueKind(t *testing.T) {
+	stream, plain := &Delivery{Headers: map[string]any{"x-stream-offset": int64(1)}}, &Delivery{}
+	for name, test := range map[string]struct {
+		said       int32
+		deliveries []*Delivery
+		refused    bool
+		want       bool
+	}{
+		"nothing known":                  {kindUnknown, nil, false, false},
+		"recognised":                     {kindUnknown, []*Delivery{stream, stream}, false, true},
+		"a queue":                        {kindUnknown, []*Delivery{plain, stream}, false, false},
+		"a copy in a queue":              {kindUnknown, []*Delivery{stream, plain, stream}, false, false},
+		"only copies, and refused":       {kindUnknown, []*Delivery{stream, stream}, true, false},
+		"said":                           {kindStream, []*Delivery{plain}, true, true},
+		"a copy in a queue of our own":   {kindQueue, []*Delivery{stream}, false, false},
+		"only copies, refused, and more": {kindUnknown, []*Delivery{stream}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var k queueKind
+			k.v.Store(test.said)
+			for _, d := range test.deliveries {
+				k.see(d)
+			}
+			if test.refused && k.doubt() == (test.said == kindStream) {
+				t.Error("doubted what was said, or the other way round")
+			}
+			if test.refused {
+				k.see(stream)
+			}
+			if k.isStream() != test.want {
+				t.Errorf("isStream is %v", !test.want)
+			}
+		})
+	}
+}
