@@ -19,6 +19,8 @@
 // machine: what could not be written is told as a gap as soon as writing works
 // again; [Options].Strict makes it a veto instead.
 //
+// A [Decoder] reads the same events out of other files, such as logs.
+//
 // What the caller must do:
 //
 //  1. Give each machine a directory of its own.

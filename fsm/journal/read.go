@@ -105,11 +105,11 @@ var errStopped = errors.New("stopped")
 // reader reads one file after the other.
 type reader struct {
 	*lines
-	name   string
-	loose  bool // takes what RecordsFrom takes
-	chain  chain
-	decode decoder
-	seq    uint64 // of the newest record
+	name    string
+	loose   bool // takes what RecordsFrom takes
+	chain   chain
+	decoder Decoder
+	seq     uint64 // of the newest record
 }
 
 func newReader(loose bool) *reader {
@@ -169,7 +169,7 @@ func (r *reader) record() (Record, bool, error) {
 	if reason != "" {
 		return Record{}, false, r.corrupt(reason)
 	}
-	e, err := r.decode.decode(line)
+	e, err := r.decoder.event(line)
 	if errors.Is(err, ErrNewerSchema) && sealed {
 		return Record{}, false, fmt.Errorf("%s:%d: %w", r.name, r.line, err)
 	}
