@@ -14,12 +14,12 @@ import (
 
 // Record is an event of a journal and where it stands.
 type Record struct {
-	fsm.Event
+	Event fsm.Event `json:"event"`
 	// File is the path, or the name that RecordsFrom was given.
-	File string
+	File string `json:"file"`
 	// Line is counted from 1, Offset in bytes from 0; both are the line's begin.
-	Line   int
-	Offset int64
+	Line   int   `json:"line"`
+	Offset int64 `json:"offset"`
 }
 
 // Records reads a journal: the segments of a directory, or one file. It holds one

@@ -3,6 +3,7 @@ package journal_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -32,8 +33,12 @@ func TestRecordsSayWhereTheyStand(t *testing.T) {
 		}
 		text := must(os.ReadFile(record.File))
 		line := bytes.SplitAfter(text, []byte("\n"))[record.Line-1]
-		if !bytes.HasPrefix(text[record.Offset:], line) || !bytes.Contains(line, fmt.Appendf(nil, `"seq":%d,`, record.Seq)) {
+		if !bytes.HasPrefix(text[record.Offset:], line) || !bytes.Contains(line, fmt.Appendf(nil, `"seq":%d,`, record.Event.Seq)) {
 			t.Errorf("%+v is not %q", record, line)
+		}
+		var back journal.Record
+		if err := json.Unmarshal(must(json.Marshal(record)), &back); err != nil || back != record {
+			t.Errorf("in JSON %+v is %+v, %v", record, back, err)
 		}
 		n++
 	}
@@ -112,9 +117,9 @@ func TestReadingSlowerThanRetention(t *testing.T) {
 				if last = err; err != nil {
 					break
 				}
-				if record.Kind == fsm.KindTransition {
-					if record.Seq != next {
-						t.Errorf("event %d, want %d", record.Seq, next)
+				if record.Event.Kind == fsm.KindTransition {
+					if record.Event.Seq != next {
+						t.Errorf("event %d, want %d", record.Event.Seq, next)
 					}
 					next++
 				}
@@ -243,9 +248,9 @@ func TestRecordsFrom(t *testing.T) {
 				} else if err != nil {
 					t.Error(err)
 				} else {
-					seqs = append(seqs, record.Seq)
+					seqs = append(seqs, record.Event.Seq)
 					if before := tt.text[:record.Offset]; tt.text[record.Offset] != '{' || record.Line != strings.Count(before, "\n")+1 {
-						t.Errorf("event %d is not on line %d, at byte %d", record.Seq, record.Line, record.Offset)
+						t.Errorf("event %d is not on line %d, at byte %d", record.Event.Seq, record.Line, record.Offset)
 					}
 				}
 			}
@@ -292,10 +297,10 @@ func TestFollow(t *testing.T) {
 			for len(seen) > 0 {
 				r := <-seen
 				if text := must(os.ReadFile(r.File)); bytes.Count(text[:r.Offset], []byte("\n")) != r.Line-1 {
-					t.Errorf("%s: event %d is not on line %d", what, r.Seq, r.Line)
+					t.Errorf("%s: event %d is not on line %d", what, r.Event.Seq, r.Line)
 				}
-				if r.Kind != fsm.KindSnapshot {
-					got = append(got, r.Seq)
+				if r.Event.Kind != fsm.KindSnapshot {
+					got = append(got, r.Event.Seq)
 				}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -376,7 +381,7 @@ func follow(t *testing.T, path string) (news func() string) {
 	var seen []string
 	go func() {
 		for record, err := range journal.Follow(t.Context(), path) {
-			text := fmt.Sprint(record.Kind, " ", record.Seq)
+			text := fmt.Sprint(record.Event.Kind, " ", record.Event.Seq)
 			if err != nil {
 				text = err.Error()
 			}

@@ -51,8 +51,8 @@ func (j *Journal) load(path string) (torn int64, err error) {
 			s.holds(&record.Event)
 		}
 		s.size, j.written = r.next, record.Event
-		if record.Table != "" {
-			j.table = record.Table
+		if record.Event.Table != "" {
+			j.table = record.Event.Table
 		}
 		return true
 	})
