@@ -6,7 +6,6 @@
 //	                           |            |              \-> fsm.Project(..., projections)
 //	                          lock     00000000000000000001.jsonl
 //	                                   00000000000000018802.jsonl   segments
-//	             standard input --> RecordsFrom
 //
 // A journal is a directory of its own with JSON Lines in it. Each line is an event
 // with a checksum that continues the one of the line before, so that a line which

@@ -60,7 +60,7 @@ const (
 // Damage returns a function that reads text as a file of a journal, and returns
 // how many records are before the first error, and that.
 func Damage() func(text []byte) (records int, err error) {
-	r := newReader(false)
+	r := newReader()
 	return func(text []byte) (records int, err error) {
 		r.chain, r.seq = chain{}, 0
 		r.open(bytes.NewReader(text), "text")

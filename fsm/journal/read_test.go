@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -213,62 +212,6 @@ func TestUntilStopsAtTheError(t *testing.T) {
 		break
 	}
 }
-
-func TestRecordsFrom(t *testing.T) {
-	whole := string(readSegment(t, journalOf(t, 6, 0)))
-	lines := strings.SplitAfter(whole, "\n")
-	tail := strings.Join(lines[3:], "")
-	log := `starting` + "\n" + `{"level":"info","message":"a line about something else"}` + "\n" +
-		`{"level":"info","v":1,"kind":"transition","seq":1,"from":"Closed","to":"Open","trigger":"Open","message":"opened"}` + "\n" +
-		strings.Repeat("x", 3<<20) + "\n" + `{"level":"warn","v":1,"kind":"note","seq":2,"from":"Open","to":"Open"}`
-	for name, tt := range map[string]struct {
-		text string
-		seqs []uint64
-		bad  int // the line that is damaged
-	}{
-		"a journal":              {whole, []uint64{0, 1, 2, 3, 4, 5, 6}, 0},
-		"the end of one":         {tail, []uint64{3, 4, 5, 6}, 0},
-		"a log":                  {log, []uint64{1, 2}, 0},
-		"a log, then a journal":  {log + "\n" + whole, []uint64{1, 2, 0, 1, 2, 3, 4, 5, 6}, 0},
-		"nothing":                {"", nil, 0},
-		"a journal with a hole":  {strings.Replace(whole, lines[3], "", 1), []uint64{0, 1, 2}, 4},
-		"a journal, then a log":  {whole + log, []uint64{0, 1, 2, 3, 4, 5, 6}, 8},
-		"a torn journal":         {whole[:len(whole)-1], []uint64{0, 1, 2, 3, 4, 5}, 7},
-		"a line that is long":    {whole + strings.Repeat("x", 2<<20) + "\n", []uint64{0, 1, 2, 3, 4, 5, 6}, 8},
-		"a log, then a bad one":  {log + "\n" + whole + "odd\n", []uint64{1, 2, 0, 1, 2, 3, 4, 5, 6}, 13},
-		"a line that is endless": {whole + strings.Repeat("x", 2<<20), []uint64{0, 1, 2, 3, 4, 5, 6}, 8},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var seqs []uint64
-			bad := 0
-			for record, err := range journal.RecordsFrom(strings.NewReader(tt.text), "stdin") {
-				var corrupt *journal.CorruptError
-				if errors.As(err, &corrupt) && corrupt.File == "stdin" {
-					bad = corrupt.Line
-				} else if err != nil {
-					t.Error(err)
-				} else {
-					seqs = append(seqs, record.Event.Seq)
-					if before := tt.text[:record.Offset]; tt.text[record.Offset] != '{' || record.Line != strings.Count(before, "\n")+1 {
-						t.Errorf("event %d is not on line %d, at byte %d", record.Event.Seq, record.Line, record.Offset)
-					}
-				}
-			}
-			if diff := cmp.Diff(tt.seqs, seqs); diff != "" || bad != tt.bad {
-				t.Errorf("damaged line %d, want %d; seqs (-want +got):\n%s", bad, tt.bad, diff)
-			}
-		})
-	}
-	for _, err := range journal.RecordsFrom(io.MultiReader(strings.NewReader(whole), failing{}), "stdin") {
-		if err != nil && !errors.Is(err, errFull) {
-			t.Error(err)
-		}
-	}
-}
-
-type failing struct{}
-
-func (failing) Read([]byte) (int, error) { return 0, errFull }
 
 // Follow sees what a writer writes, over new segments, a torn end, a removed file
 // and retention, and ends with its context.
@@ -560,12 +503,46 @@ func FuzzReader(f *testing.F) {
 		if lines := bytes.Count(text, []byte("\n")); records > lines || err == nil && len(text) > 0 && records != lines {
 			t.Errorf("%d records in %d lines, %v", records, lines, err)
 		}
-		failed := false
-		for _, err := range journal.RecordsFrom(bytes.NewReader(text), "stdin") {
-			if failed {
-				t.Error("something after an error")
-			}
-			failed = err != nil
-		}
 	})
+}
+
+func TestIsSegment(t *testing.T) {
+	for path, want := range map[string]bool{
+		"00000000000000000001.jsonl":                     true,
+		filepath.Join("a", "18446744073709551615.jsonl"): true,
+		"18446744073709551616.jsonl":                     false,
+		"0000000000000000000x.jsonl":                     false,
+		"0000000000000000001.jsonl":                      false,
+		"00000000000000000001.jsonl.torn":                false,
+		"00000000000000000001":                           false,
+		filepath.Join("00000000000000000001.jsonl", "x"): false,
+		"": false,
+	} {
+		if got := journal.IsSegment(path); got != want {
+			t.Errorf("%q: %v", path, got)
+		}
+	}
+	for _, path := range segmentsOf(t, journalOf(t, 30, 1500)) {
+		if !journal.IsSegment(path) {
+			t.Errorf("%s was written, and is none", path)
+		}
+	}
+}
+
+// A checksum that is right does not make an event of a line.
+func TestRecordsThatAreNoEvents(t *testing.T) {
+	for _, e := range []fsm.Event{
+		{V: fsm.Schema, Seq: 1},                         // of no kind
+		{V: fsm.Schema - 1, Kind: fsm.KindNote, Seq: 1}, // which no everhop wrote
+	} {
+		dir := t.TempDir()
+		whole, sum := journal.Encode(&fsm.Event{V: fsm.Schema, Kind: fsm.KindSnapshot}, 0)
+		line, _ := journal.Encode(&e, sum)
+		os.WriteFile(filepath.Join(dir, "00000000000000000001.jsonl"), append(whole, line...), 0o600)
+		records, err := damage(dir)
+		var corrupt *journal.CorruptError
+		if !errors.As(err, &corrupt) || corrupt.Line != 2 || records != 1 {
+			t.Errorf("%+v: %d records, then %v", e, records, err)
+		}
+	}
 }
