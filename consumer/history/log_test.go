@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/history"
@@ -33,6 +34,9 @@ func logged(t time.Time) fsm.Event {
 		}.Event(),
 	}
 }
+
+// byValue has cmp compare details with ==.
+var byValue = cmpopts.EquateComparable(fsm.Details{})
 
 func TestParseLog(t *testing.T) {
 	whole := time.Date(2026, 11, 22, 3, 14, 7, 0, time.UTC)
@@ -90,7 +94,7 @@ func TestParseLog(t *testing.T) {
 			if ok {
 				want = logged(tt.want)
 			}
-			if diff := cmp.Diff(want, e); diff != "" {
+			if diff := cmp.Diff(want, e, byValue); diff != "" {
 				t.Error(diff)
 			}
 			// With a blank in it, it is read another way, and is the same event.
