@@ -61,13 +61,16 @@ func (w *worker) conclude(o outcome) {
 		w.deduped = false
 		w.dispatcher.recent.End(w.id, o.verdict == acknowledged)
 	}
-	w.dispatcher.settle(w.job.channel, w.came.DeliveryTag, o)
+	w.dispatcher.settle(w.job.channel, w.tag, o)
 }
 
 // interrupted concludes what was in hand when a function of the caller's ended the goroutine.
 func (w *worker) interrupted() {
 	d, now := w.dispatcher, time.Now()
-	o := outcome{verdict: putBack, failed: true, failure: failure{&w.came, errGoexit.Error(), 1, now, now}}
+	if w.came == nil { // its handler has not begun
+		w.keep(*w.job.delivery)
+	}
+	o := outcome{verdict: putBack, failed: true, failure: failure{w.came, errGoexit.Error(), 1, now, now}}
 	if d.kind.isStream() { // which takes nothing back, and nobody is left to call the handler again
 		o.verdict = parked
 	}
@@ -77,22 +80,31 @@ func (w *worker) interrupted() {
 
 // attempt calls the handler, and again as long as its outcome is to be tried again in place.
 func (w *worker) attempt() outcome {
-	if w.came.Unreadable != nil {
-		o := w.dispatcher.unreadable(&w.came)
+	d, came, ended := w.dispatcher, *w.job.delivery, true // which is the handler's to change
+	if came.Unreadable != nil {
+		w.keep(came)
+		o := d.unreadable(w.came)
 		w.report(o)
 		return o
 	}
-	a := w.dispatcher.call(w.job.delivery)
-	if a.meaning == succeeded {
-		w.dispatcher.breaker.succeeded()
+	defer func() {
+		if ended { // this goroutine
+			w.keep(came)
+		}
+	}()
+	a := d.call(w.job.delivery)
+	ended = false
+	if a.meaning == succeeded { // and nothing was allocated
+		d.breaker.succeeded()
 		return outcome{}
 	}
+	w.keep(came)
 	return w.attemptAgain(a)
 }
 
 func (w *worker) attemptAgain(a answer) outcome {
 	d := w.dispatcher
-	f := failure{delivery: &w.came, attempts: Attempts(&w.came), first: time.Now()}
+	f := failure{delivery: w.came, attempts: Attempts(w.came), first: time.Now()}
 	for {
 		f.reason, f.last = a.text, time.Now()
 		f.attempts++
@@ -104,7 +116,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 		if !d.linger(w.job.channel, o.pause) {
 			return outcome{verdict: requeued, failure: f}
 		}
-		delivery := w.came
+		delivery := *w.came
 		delivery.Headers = maps.Clone(w.came.Headers)
 		if delivery.Headers == nil {
 			delivery.Headers = map[string]any{}
@@ -166,7 +178,7 @@ func (w *worker) report(o outcome) {
 	if w.came.Unreadable != nil {
 		what = "the message could not be read; "
 	}
-	d.about(d.env.logger.Warn(), &w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
+	d.about(d.env.logger.Warn(), w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
 		Msg(what + d.inWords(o))
 	if o.tripped {
 		d.env.tripped()

@@ -11,11 +11,12 @@ type worker struct {
 	view       *view // the one that it goes by
 
 	job     job
-	came    Delivery // the job's, as it came: the handler may change the one that it is given
-	open    bool     // its outcome is not known
-	inLane  bool     // somebody may wait for it
-	id      string   // under which it is handled, with Dedup
-	deduped bool     // there is one
+	tag     uint64    // the job's
+	came    *Delivery // the job's, as it came, once that is needed
+	open    bool      // its outcome is not known
+	inLane  bool      // somebody may wait for it
+	id      string    // under which it is handled, with Dedup
+	deduped bool      // there is one
 }
 
 // job is a delivery that is to be handled. Once its handler has begun, delivery is the handler's.
@@ -69,10 +70,13 @@ func (w *worker) next() bool {
 }
 
 // take makes the job the worker's.
-func (w *worker) take(j job) { w.job, w.came, w.open = j, *j.delivery, true }
+func (w *worker) take(j job) { w.job, w.tag, w.open = j, j.delivery.DeliveryTag, true }
+
+// keep keeps the job's delivery as it came.
+func (w *worker) keep(came Delivery) { w.came = &came }
 
 // drop forgets the job, which may be big.
-func (w *worker) drop() { w.job, w.came, w.open = job{}, Delivery{}, false }
+func (w *worker) drop() { w.job, w.came, w.open = job{}, nil, false }
 
 // stay gives a worker the current view, or nil if it is not needed any more.
 func (d *dispatcher) stay() *view {
