@@ -97,7 +97,7 @@ func TestDemuxCutAnywhere(t *testing.T) {
 			cuts = cuts[len(cuts)-1:]
 			return n
 		}})
-		r := opened(d, 1<<20, 1)[0]
+		opened(d, 1<<20, 1)
 		passed := new(bytes.Buffer)
 		if _, err := io.Copy(passed, iotest.OneByteReader(struct{ io.Reader }{d})); err != nil {
 			t.Fatal(err)
