@@ -21,7 +21,8 @@ import (
 // bindings) must not be changed until Run has returned.
 type Config struct {
 	// URLs of the broker's nodes, amqp:// or amqps:// (see broker.ParseEndpoint). After a loss the
-	// next one in the list is tried first.
+	// next one in the list is tried first. They are yours, with their passwords: printing a Config shows
+	// them, while nothing that is made of it does.
 	URLs []string
 	// Subscriptions share one connection, each on a channel of its own. At least one.
 	Subscriptions []Subscription
