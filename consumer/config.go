@@ -76,8 +76,8 @@ type Config struct {
 	MaxMessageSize int64
 
 	// OnStale is told of each delivery whose outcome could not be sent, because its channel was gone.
-	// It is called by the goroutine that handled the delivery, or one of the consumer's, perhaps by
-	// several at once, and should not take long. A panic is logged. None comes after Run.
+	// It is called on goroutines of the consumer's, perhaps several at once, and should not take long: whoever
+	// had the outcome waits. A panic is logged. None comes after Run.
 	OnStale func(Stale)
 	// Logger gets one line per event, and one per delivery whose handler failed, from several
 	// goroutines: its writer must allow that, as files do (see zerolog.SyncWriter). Defaults to silence.
@@ -88,8 +88,9 @@ type Config struct {
 	Journal fsm.Journal
 	// Observers see every committed event, in order, each on a goroutine of its own: they can neither
 	// delay the consumer nor break it. One that falls 1024 events behind is told of the gap. The Apply of
-	// an [fsm.Projection], such as [fsm.Summary] or one of your own, is one. If the journal's run before
-	// this one ended without Stop, the first event is ProcessRestarted, which leads to Disconnected.
+	// an [fsm.Projection], such as [fsm.Summary] or one of your own, is one; by [fsm.Share] others can read
+	// it meanwhile. If the journal's run before this one ended without Stop, the first event is
+	// ProcessRestarted, which leads to Disconnected.
 	Observers []func(fsm.Event)
 }
 
@@ -127,8 +128,9 @@ type Subscription struct {
 	Dedup Dedup
 
 	// AckEach acknowledges each delivery by a frame of its own as soon as it was handled. By default
-	// acknowledgements wait for a few milliseconds and share frames: much faster, and after a lost
-	// connection a few deliveries more come again.
+	// acknowledgements wait for a few milliseconds and share frames, as long as the prefetch has room: much
+	// faster, and after a lost connection a few deliveries more come again. Where the broker is milliseconds
+	// away, and a small Prefetch limits the rate, AckEach may be a tenth faster, and a larger Prefetch more so.
 	AckEach bool
 	// Commit, if set, is called before acknowledgements are sent, for all that was handled up to
 	// then: a handler may gather its effects, and Commit make them last, e.g. flush a buffer. nil speaks

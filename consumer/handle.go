@@ -17,6 +17,7 @@ import (
 // pauses, it goes back.
 func (w *worker) handle() {
 	d, j := w.dispatcher, w.job
+	d.awaitSilence(j.channel)
 	switch {
 	case j.channel.lost():
 	case d.view.Load().idle():
@@ -32,6 +33,9 @@ func (w *worker) dedup() (goOn bool) {
 	d, j := w.dispatcher, w.job
 	id := d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
 	handled, ok := d.recent.Begin(id, j.delivery.Redelivered, j.channel.source.Lost())
+	if ok && !handled {
+		d.awaitSilence(j.channel)
+	}
 	switch {
 	case handled:
 		d.env.counts.deduplicated.Add(1)
@@ -169,19 +173,19 @@ func (w *worker) report(o outcome) {
 	}
 }
 
-// inWords tells in a log line what becomes of a message whose handler failed.
+// inWords tells in a log line what is to become of a message whose handler failed. None of it has happened yet.
 func (d *dispatcher) inWords(o outcome) string {
 	switch o.verdict {
 	case again:
-		return fmt.Sprintf("it is tried again in %v", o.pause.Round(time.Millisecond))
+		return fmt.Sprintf("to be tried again in %v", o.pause.Round(time.Millisecond))
 	case rejected:
-		return "the message is dead-lettered"
+		return "to be dead-lettered"
 	case passedOver:
-		return "the message is passed over"
+		return "to be passed over"
 	case parked:
-		return "the message is parked in " + d.spec.Retry.ParkingQueue
+		return "to be parked in " + d.spec.Retry.ParkingQueue
 	default:
-		return fmt.Sprintf("the message goes back to the queue in %v", d.spec.RequeuePause)
+		return fmt.Sprintf("to be put back into the queue in %v", d.spec.RequeuePause)
 	}
 }
 

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"maps"
 	"math"
 	"math/bits"
 	"time"
@@ -8,14 +9,15 @@ import (
 
 // Durations counts durations in constant memory, however many there are: those
 // below 64 milliseconds exactly, to the millisecond, longer ones to a thirty-second
-// of their value. The zero value is empty. It is not safe for concurrent use.
+// of their value. The zero value is empty. It is not safe for concurrent use. A copy
+// shares its counts; what a [Summary] returns does not.
 type Durations struct {
 	// Count is how many there are, Total their exact sum and Max the exact longest.
 	Count uint64
 	Total time.Duration
 	Max   time.Duration
 
-	buckets map[int]uint64 // at most 64 + 32*57
+	buckets map[int]uint64 // how many are in each
 }
 
 // Add counts d; less than nothing counts as nothing.
@@ -37,6 +39,12 @@ func (d *Durations) add(sum time.Duration, n uint64) {
 	d.buckets[bucket(uint64(each/time.Millisecond))] += n
 }
 
+// clone returns a copy that shares nothing.
+func (d Durations) clone() Durations {
+	d.buckets = maps.Clone(d.buckets)
+	return d
+}
+
 // Quantile returns the shortest of them that at least the share q of all does not
 // exceed: 0.5 is the median, 0 the shortest, 1 the longest. It is 0 when there are none.
 func (d *Durations) Quantile(q float64) time.Duration {
@@ -54,16 +62,17 @@ func (d *Durations) Quantile(q float64) time.Duration {
 
 // Buckets are one millisecond wide up to 64, and from there on 32 to each power of two.
 const (
-	exact   = 64
-	perPow  = 32
-	buckets = exact + perPow*(64-6)
+	exactBits = 6
+	exact     = 1 << exactBits
+	perPow    = exact / 2
+	buckets   = exact + perPow*(64-exactBits)
 )
 
 func bucket(ms uint64) int {
 	if ms < exact {
 		return int(ms)
 	}
-	shift := bits.Len64(ms) - 6 // leaves 32 to 63
+	shift := bits.Len64(ms) - exactBits // leaves 32 to 63
 	return exact + perPow*(shift-1) + int(ms>>shift) - perPow
 }
 

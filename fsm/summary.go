@@ -1,10 +1,14 @@
 package fsm
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Summary is a [Projection]: what happened to one machine, how often and for how
 // long. A log of several machines needs one for each. The zero value is ready. It
-// takes the same memory however long the log is, and is not safe for concurrent use.
+// takes the same memory however long the log is. It is not safe for concurrent use,
+// for which there is [Share], and must not be copied.
 //
 // Durations come from MonoNS and are those of a run: a machine is in a state from
 // the begin of the run or the transition into it to the next one, or to the last
@@ -64,8 +68,8 @@ type EdgeSummary struct {
 	Durations Durations
 }
 
-// States returns the states the machine was in, in order of appearance.
-func (s *Summary) States() []StateSummary { return s.states.all() }
+// States returns a copy of the states the machine was in, in order of appearance.
+func (s *Summary) States() []StateSummary { return slices.Clone(s.states.values) }
 
 // State returns what is known of one state.
 func (s *Summary) State(name State) StateSummary {
@@ -75,9 +79,14 @@ func (s *Summary) State(name State) StateSummary {
 	return StateSummary{State: name}
 }
 
-// Edges returns the transitions that happened, in order of appearance. The
-// buckets of their Durations stay the summary's.
-func (s *Summary) Edges() []EdgeSummary { return s.edges.all() }
+// Edges returns a copy of the transitions that happened, in order of appearance.
+func (s *Summary) Edges() []EdgeSummary {
+	edges := slices.Clone(s.edges.values)
+	for i := range edges {
+		edges[i].Durations = edges[i].Durations.clone()
+	}
+	return edges
+}
 
 // Apply takes the next event.
 func (s *Summary) Apply(e Event) {
@@ -204,5 +213,3 @@ func (m *byOrder[K, V]) at(key K, overflow *uint64) *V {
 	}
 	return &m.values[i]
 }
-
-func (m *byOrder[K, V]) all() []V { return append([]V(nil), m.values...) }

@@ -76,6 +76,25 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// What a summary returns is the caller's.
+func TestSummaryReturnsCopies(t *testing.T) {
+	s := summaryOf(twoRuns(t))
+	edges, states := s.Edges(), s.States()
+	edges[0].Durations.Add(time.Hour)
+	edges[1].To, states[0].Time = "nowhere", 0
+	if d := s.Edges()[0].Durations; d.Count != 2 || d.Quantile(0.5) != time.Second || s.Edges()[1].To != "Closed" || s.States()[0].Time != 4*time.Second {
+		t.Errorf("%+v, %+v", s.Edges(), s.States())
+	}
+	before := edges[2].Durations.Quantile(0)
+	for _, e := range twoRuns(t) {
+		e.Run, e.InStateMS = "again "+e.Run, 0
+		s.Apply(e)
+	}
+	if edges[2].Durations.Quantile(0) != before {
+		t.Error("what was returned grows on")
+	}
+}
+
 // Snapshots change nothing, wherever they are.
 func TestSummaryWithSnapshots(t *testing.T) {
 	events := twoRuns(t)

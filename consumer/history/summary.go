@@ -16,7 +16,8 @@ import (
 type Summary struct {
 	// Since and Until bound what is counted, where they are not zero. The state and the outage that Since
 	// falls into are known from the events before, so it wants these too; an outage counts as a whole.
-	// What follows the first event behind Until is ignored. To be set before the first Add.
+	// What follows the first event behind Until is ignored, even if it would tell that what came before was not
+	// up. To be set before the first Apply.
 	Since, Until time.Time
 
 	walker  fsm.Walker
