@@ -117,6 +117,7 @@ func TestUnreadable(t *testing.T) {
 		{"a large header", append(headerOf(4, large), bodyOf(4)...), true, Delivery{ContentType: "text/plain", Headers: nil}},
 		{"a large body in one frame", append(headerOf(100_001, wire.Properties{MessageID: "id"}), bodyOf(100_001)...), true,
 			Delivery{MessageID: "id"}},
+		{"a body longer than said", append(headerOf(5, wire.Properties{MessageID: "id"}), bodyOf(100_001)...), true, Delivery{MessageID: "id"}},
 		{"a large body in many frames", append(headerOf(200_000, wire.Properties{}), strings.Repeat(string(bodyOf(50_000)), 4)...), true,
 			Delivery{}},
 	}
