@@ -138,9 +138,6 @@ func (c *Consumer) watch(closed <-chan *amqp.Error, cancelled <-chan string) {
 // Index is the subscription's place in the plan.
 func (c *Consumer) Index() int { return c.index }
 
-// Queue is the queue's name, as the broker gave it.
-func (c *Consumer) Queue() string { return c.queue }
-
 // Lost is closed when no more deliveries will come, and Resume cannot change that.
 func (c *Consumer) Lost() <-chan struct{} { return c.lost }
 

@@ -160,6 +160,3 @@ func (e Endpoint) CheckFiles() error {
 	_, err := e.files.Load(context.Background())
 	return err
 }
-
-// VirtualHost is the virtual host that is opened, "/" by default.
-func (e Endpoint) VirtualHost() string { return e.vhost }

@@ -10,11 +10,11 @@ import (
 
 func ExampleParseEndpoint() {
 	e, err := broker.ParseEndpoint("amqps://user:secret@rabbit.example:5671/orders")
-	fmt.Println(e, e.VirtualHost(), err)
+	fmt.Println(e, err)
 	_, err = broker.ParseEndpoint("amqp://user:sec/ret@rabbit.example")
 	fmt.Println(err)
 	// Output:
-	// rabbit.example:5671 orders <nil>
+	// rabbit.example:5671 <nil>
 	// broker: bad URL: it cannot be read as amqp[s]://user:password@host:port/vhost; characters such as / ? # @ : in user, password or vhost must be percent-encoded
 }
 

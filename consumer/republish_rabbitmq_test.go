@@ -325,7 +325,7 @@ func (l *layout) receive(ctx context.Context, c *broker.Consumer) *Delivery {
 	l.Helper()
 	d, ok := c.Receive(ctx.Done())
 	if !ok {
-		l.Fatalf("no message came from %s", c.Queue())
+		l.Fatal("no message came")
 	}
 	return d
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 )
 
 // Details are what the machine's owner adds to an event: members of its own in
@@ -87,15 +86,6 @@ func (d Details) All() iter.Seq2[string, string] {
 		}
 	}
 }
-
-// Without returns the details that have other names.
-func (d Details) Without(names ...string) Details {
-	members, _ := membersOf([]byte("{" + d.members + "}"))
-	return joined(slices.DeleteFunc(members, func(m member) bool { return slices.Contains(names, m.name) }))
-}
-
-// Equal reports whether the details are the same, as == does.
-func (d Details) Equal(other Details) bool { return d == other }
 
 // IsZero reports whether there are none.
 func (d Details) IsZero() bool { return d.members == "" }

@@ -134,21 +134,3 @@ func TestDetailsAll(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
-
-func TestDetailsWithout(t *testing.T) {
-	d := details(t, `{"a":1,"b":{"a":1},"A":2,"a":[3],"c":"<"}`)
-	for names, want := range map[string]string{
-		"":        `"a":1,"b":{"a":1},"A":2,"a":[3],"c":"<"`,
-		"a":       `"b":{"a":1},"A":2,"c":"<"`,
-		"c":       `"a":1,"b":{"a":1},"A":2,"a":[3]`,
-		"b c x":   `"a":1,"A":2,"a":[3]`,
-		"a b c A": ``,
-	} {
-		if got := d.Without(strings.Fields(names)...); got.String() != want || got.IsZero() != (want == "") {
-			t.Errorf("without %q: %s", names, got)
-		}
-	}
-	if none := (fsm.Details{}).Without("a"); !none.IsZero() {
-		t.Errorf("none without some: %s", none)
-	}
-}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/everhop/everhop/cmd/everhop/internal/past"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 func newReplay() *cobra.Command {
@@ -124,7 +125,7 @@ func checkReplay(r past.Replay, path string) error {
 	if r.Follow && path == "-" {
 		return errors.New("--follow: standard input is followed anyway")
 	}
-	if r.Follow && past.IsSegment(path) {
+	if r.Follow && journal.IsSegment(path) {
 		return fmt.Errorf("--follow: %s is one segment of a journal, which goes on in others; follow its directory, %s",
 			path, filepath.Dir(path))
 	}

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"math"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // ParseLog finds an event in a line of a log: one of the JSON lines that a consumer logs, or of a journal.
@@ -20,12 +22,22 @@ import (
 //
 // The time may be in RFC 3339 or a number: seconds, milliseconds, microseconds or nanoseconds since 1970,
 // which of them is told by how big it is.
-func ParseLog(line []byte) (fsm.Event, bool) { return parse(line, 1) }
+func ParseLog(line []byte) (fsm.Event, bool) {
+	p := parsers.Get().(*parser)
+	defer parsers.Put(p)
+	return p.parse(bytes.TrimRight(line, "\r\n"), 1)
+}
+
+// parsers are kept from line to line for what they have seen before.
+var parsers = sync.Pool{New: func() any { return &parser{journal.Decoder{Time: readStamp}} }}
+
+// parser reads lines as a journal's decoder does, and what that does not take in a slow way.
+type parser struct{ decoder journal.Decoder }
 
 // mostBraces bounds how many places in a line are tried.
 const mostBraces = 8
 
-func parse(line []byte, nested int) (fsm.Event, bool) {
+func (p *parser) parse(line []byte, nested int) (fsm.Event, bool) {
 	if !bytes.Contains(line, []byte("kind")) || !bytes.Contains(line, []byte("seq")) {
 		return fsm.Event{}, false
 	}
@@ -36,7 +48,7 @@ func parse(line []byte, nested int) (fsm.Event, bool) {
 			break
 		}
 		start += brace
-		if e, ok := parseObject(line[start:], nested); ok {
+		if e, ok := p.object(line[start:], nested); ok {
 			if e.Time.IsZero() {
 				e.Time = stampIn(string(line[:start]))
 			}
@@ -50,7 +62,16 @@ func parse(line []byte, nested int) (fsm.Event, bool) {
 	return fsm.Event{}, false
 }
 
-func parseObject(text []byte, nested int) (fsm.Event, bool) {
+func (p *parser) object(text []byte, nested int) (fsm.Event, bool) {
+	e, ok := p.decoder.Decode(text)
+	if !ok || e.Kind == "" {
+		return p.unusual(text, nested)
+	}
+	return event(e)
+}
+
+// unusual reads any JSON object, such as one with a log in it.
+func (p *parser) unusual(text []byte, nested int) (fsm.Event, bool) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(text, &members) != nil {
 		return fsm.Event{}, false
@@ -61,9 +82,9 @@ func parseObject(text []byte, nested int) (fsm.Event, bool) {
 	}
 	var log string
 	if raw, ok := members["log"]; ok && members[fsm.FieldKind] == nil && nested > 0 && json.Unmarshal(raw, &log) == nil {
-		e, ok := parse([]byte(log), nested-1)
+		e, ok := p.parse([]byte(log), nested-1)
 		if !ok && at != (stamp{}) { // that of the wrapping object
-			e, ok = parse([]byte(time.Time(at).Format(time.RFC3339Nano)+" "+log), nested-1)
+			e, ok = p.parse([]byte(time.Time(at).Format(time.RFC3339Nano)+" "+log), nested-1)
 		}
 		return e, ok
 	}
@@ -74,7 +95,13 @@ func parseObject(text []byte, nested int) (fsm.Event, bool) {
 		return fsm.Event{}, false
 	}
 	e.Time = time.Time(at)
-	e.Evidence = consumer.EvidenceOf(e).Event() // without what the logger has added
+	return event(e)
+}
+
+// event returns what an object says, if it is an event, without what the logger has added.
+func event(e fsm.Event) (fsm.Event, bool) {
+	e.Time = e.Time.UTC()
+	e.Evidence = consumer.EvidenceOf(e).Event()
 	return e, e.Kind != "" && e.Seq > 0 && e.Run != "" && e.From != "" && e.To != ""
 }
 
@@ -94,6 +121,12 @@ func (s *stamp) UnmarshalJSON(text []byte) error {
 	}
 	*s = stamp(t.UTC())
 	return nil
+}
+
+func readStamp(value []byte) (time.Time, bool) {
+	var s stamp
+	err := s.UnmarshalJSON(value)
+	return time.Time(s), err == nil
 }
 
 // fromUnix returns the zero time for what is no time between 1970 and the year 5138.

@@ -70,7 +70,7 @@ func TestParseLogOfConsumer(t *testing.T) {
 			read = append(read, e)
 		}
 	}
-	if diff := cmp.Diff(seen, read, cmpopts.IgnoreFields(fsm.Event{}, "Time")); diff != "" || len(seen) < 5 {
+	if diff := cmp.Diff(seen, read, byValue, cmpopts.IgnoreFields(fsm.Event{}, "Time")); diff != "" || len(seen) < 5 {
 		t.Errorf("%s\n%s", diff, &log)
 	}
 }

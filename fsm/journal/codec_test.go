@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -104,7 +105,7 @@ func agrees(t tester, e fsm.Event) {
 	record, _ := journal.Encode(&e, 7)
 	var d journal.Decoder
 	for _, line := range []string{got, got, string(record)} { // the second time with names and details that were kept
-		decoded, err := d.Decode([]byte(line))
+		decoded, err := d.DecodeEvent([]byte(line))
 		if diff := cmp.Diff(back, decoded, byValue); diff != "" || err != nil {
 			t.Fatalf("decoded %s: %v (-json +own)\n%s", line, err, diff)
 		}
@@ -140,7 +141,7 @@ func TestOrdinaryRecordsAreDecodedFast(t *testing.T) {
 	for _, e := range log {
 		line, _ := journal.Encode(&e, 0)
 		line = bytes.TrimSuffix(line, []byte("\n"))
-		if got, ok := d.DecodeFast(line); !ok || got != e {
+		if got, ok := d.Decode(line); !ok || got != e {
 			t.Errorf("%s: %v, %+v", line, ok, got)
 		}
 	}
@@ -155,7 +156,7 @@ func TestDecoderKeepsDetailsApart(t *testing.T) {
 				fmt.Sprintf(`{"gen":%d}`, i), fmt.Sprintf(`{"gen":"%d"}`, i), fmt.Sprintf(`{"gen":%d,"x":%d}`, i, i), fmt.Sprintf(`{"gen":%d,"gen":%d}`, i, i+1), `{}`,
 			} {
 				e := fsm.Event{V: fsm.Schema, Kind: fsm.KindNote, Seq: uint64(i), Evidence: fsm.Evidence{Details: details(t, object)}}
-				if got, err := d.Decode(journal.AppendEvent(nil, &e)); got != e || err != nil {
+				if got, err := d.DecodeEvent(journal.AppendEvent(nil, &e)); got != e || err != nil {
 					t.Fatalf("%s: %+v, %v", object, got, err)
 				}
 			}
@@ -169,7 +170,7 @@ func TestDecoderKeepsLittle(t *testing.T) {
 		for _, size := range []int{40, 500, 5000} {
 			text := fmt.Sprint(i) + strings.Repeat("x", size)
 			e := fsm.Event{V: fsm.Schema, Kind: fsm.KindNote, Name: text, Evidence: fsm.Evidence{Details: details(t, `{"x":`+quoted(text)+`}`)}}
-			if _, ok := d.DecodeFast(journal.AppendEvent(nil, &e)); !ok {
+			if _, ok := d.Decode(journal.AppendEvent(nil, &e)); !ok {
 				t.Fatalf("not fast: %+v", e)
 			}
 		}
@@ -271,7 +272,7 @@ func TestDecodeUnusual(t *testing.T) {
 		"{\"v\":1,\"kind\":\"note\",\"x\":\"\xff\",\"y\xff\":2}":          unusual(t, "{\"x\":\"\ufffd\",\"y\ufffd\":2}"),
 		`{"v":1,"kind":"note","\u0061":"\u0061"}`:                         unusual(t, `{"a":"\u0061"}`),
 	} {
-		got, err := new(journal.Decoder).Decode([]byte(line))
+		got, err := new(journal.Decoder).DecodeEvent([]byte(line))
 		if err != nil || got != want {
 			t.Errorf("%s: %+v, %v", line, got, err)
 		}
@@ -282,12 +283,39 @@ func TestDecodeUnusual(t *testing.T) {
 		`{"v":1,"x":}`, `{"v":1,"x":,"y":1}`, `{"v":1,"x":01}`, `{"v":1,"x":tru}`, `{"v":1,"x":1 2}`, `{"v":1,"x":"\u12"}`, `{"v":1,"x":"}`, `{"v":1,"x":[1}}`,
 		`{"v":1,"x":[1,2}]}`, `{"v":1,"x":]}`, `{"v":1,"x":[}`, `{"v":1,"x":{1]}`, `{"v":1,"x":{"a":1}`, `{"v":1,"x":{}}}`, `{"v":1,"crc":x}`, `{"v":1,"prev":[}]}`,
 	} {
-		if e, err := new(journal.Decoder).Decode([]byte(line)); err == nil {
+		if e, err := new(journal.Decoder).DecodeEvent([]byte(line)); err == nil {
 			t.Errorf("%s: %+v", line, e)
 		}
 	}
-	if _, err := new(journal.Decoder).Decode([]byte(`{"v":2,"kind":"note"}`)); !errors.Is(err, journal.ErrNewerSchema) {
+	if _, err := new(journal.Decoder).DecodeEvent([]byte(`{"v":2,"kind":"note"}`)); !errors.Is(err, journal.ErrNewerSchema) {
 		t.Errorf("version 2: %v", err)
+	}
+}
+
+// A log may have its times otherwise.
+func TestDecodeAnotherTime(t *testing.T) {
+	year := func(value []byte) (time.Time, bool) {
+		n, err := strconv.Atoi(string(value))
+		return time.Date(n, 1, 1, 0, 0, 0, 0, time.UTC), err == nil
+	}
+	for _, tt := range []struct {
+		value  string
+		read   func([]byte) (time.Time, bool)
+		want   int
+		wantOK bool
+	}{
+		{`2026`, year, 2026, true},
+		{`"2027-01-01T00:00:00Z"`, year, 2027, true},
+		{`"2028"`, year, 0, false},
+		{`{"year":2026}`, year, 0, false},
+		{``, year, 0, false},
+		{`2026`, nil, 0, false},
+	} {
+		d := journal.Decoder{Time: tt.read}
+		e, ok := d.Decode([]byte(`{"v":1,"kind":"note","time":` + tt.value + `,"x":2}`))
+		if ok != tt.wantOK || ok && (e.Time.Year() != tt.want || e.Details != details(t, `{"x":2}`)) || !ok && e != (fsm.Event{}) {
+			t.Errorf("%s: %v, %+v", tt.value, ok, e)
+		}
 	}
 }
 
@@ -304,12 +332,12 @@ func TestUpgrade(t *testing.T) {
 		return bytes.Replace(object, []byte(`"type"`), []byte(`"kind"`), 1), nil
 	})
 	defer journal.UnsetUpgrade(0)
-	e, err := new(journal.Decoder).Decode([]byte(`{"v":0,"z":1,"type":"note","seq":4,"a":{"v":0},"crc":"01234567"}`))
+	e, err := new(journal.Decoder).DecodeEvent([]byte(`{"v":0,"z":1,"type":"note","seq":4,"a":{"v":0},"crc":"01234567"}`))
 	want := unusual(t, `{"z":1,"a":{"v":0}}`)
 	if want.Seq = 4; err != nil || e != want {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if _, err := new(journal.Decoder).Decode([]byte(`{"v":0,"kind":"note"}`)); err == nil || !strings.Contains(err.Error(), "from version 0: no type") {
+	if _, err := new(journal.Decoder).DecodeEvent([]byte(`{"v":0,"kind":"note"}`)); err == nil || !strings.Contains(err.Error(), "from version 0: no type") {
 		t.Errorf("an upgrade that fails: %v", err)
 	}
 }
@@ -325,7 +353,7 @@ func FuzzEvent(f *testing.F) {
 		f.Add([]byte(`{"v":1,"kind":"note","x":` + value + `,"prev":"01234567","y":1,"crc":"01234567"}`))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		got, err := new(journal.Decoder).Decode(line)
+		got, err := new(journal.Decoder).DecodeEvent(line)
 		want, wantErr := journal.DecodeAny(line)
 		got.Time, want.Time = got.Time.UTC(), want.Time.UTC()
 		if (err == nil) != (wantErr == nil) || got != want {

@@ -39,7 +39,7 @@ func decodeAny(line []byte) (fsm.Event, error) {
 		return fsm.Event{}, err
 	}
 	e.V = fsm.Schema
-	e.Details = e.Details.Without(fieldPrev, fieldCRC)
+	e.Details = withoutOwn(e.Details)
 	return e, nil
 }
 

@@ -6,7 +6,6 @@
 //	                           |            |              \-> fsm.Project(..., projections)
 //	                          lock     00000000000000000001.jsonl
 //	                                   00000000000000018802.jsonl   segments
-//	             standard input --> RecordsFrom
 //
 // A journal is a directory of its own with JSON Lines in it. Each line is an event
 // with a checksum that continues the one of the line before, so that a line which
@@ -18,6 +17,8 @@
 // a power failure: see [SyncPolicy]. By default a full disk does not stop the
 // machine: what could not be written is told as a gap as soon as writing works
 // again; [Options].Strict makes it a veto instead.
+//
+// A [Decoder] reads the same events out of other files, such as logs.
 //
 // What the caller must do:
 //

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -43,14 +44,27 @@ func appendEvent(b []byte, e *fsm.Event) []byte {
 // appendDetails leaves out what could be mistaken for the members of a record, and
 // details that are too long for a line.
 func appendDetails(b []byte, d fsm.Details) []byte {
-	members := d.String()
-	if strings.Contains(members, `"`+fieldPrev+`":`) || strings.Contains(members, `"`+fieldCRC+`":`) {
-		members = d.Without(fieldPrev, fieldCRC).String()
-	}
+	members := withoutOwn(d).String()
 	if members == "" || len(members) > maxText {
 		return b
 	}
 	return append(append(b, ','), members...)
+}
+
+// withoutOwn returns the details that do not have the names of a record's own members.
+func withoutOwn(d fsm.Details) fsm.Details {
+	if members := d.String(); !strings.Contains(members, `"`+fieldPrev+`":`) && !strings.Contains(members, `"`+fieldCRC+`":`) {
+		return d
+	}
+	var others []string
+	for name, value := range d.All() {
+		if name != fieldPrev && name != fieldCRC {
+			quoted, _ := json.Marshal(name) // a string always has a form in JSON
+			others = append(others, string(quoted)+":"+value)
+		}
+	}
+	d, _ = fsm.DetailsOf([]byte("{" + strings.Join(others, ",") + "}")) // they were details before
+	return d
 }
 
 func appendName(b []byte, name string) []byte {

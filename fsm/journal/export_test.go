@@ -33,12 +33,8 @@ func AppendEvent(b []byte, e *fsm.Event) []byte { return append(appendEvent(b, e
 
 func Encode(e *fsm.Event, sum uint32) ([]byte, uint32) { return appendRecord(nil, e, sum) }
 
-type Decoder struct{ decoder }
-
-func (d *Decoder) Decode(line []byte) (fsm.Event, error) { return d.decode(line) }
-
-// DecodeFast reports whether the line is not one for encoding/json.
-func (d *Decoder) DecodeFast(line []byte) (e fsm.Event, ok bool) { ok = d.fast(line, &e); return }
+// DecodeEvent reads an event of any version.
+func (d *Decoder) DecodeEvent(line []byte) (fsm.Event, error) { return d.event(line) }
 
 // Kept is how many bytes of lines the decoder has kept.
 func (d *Decoder) Kept() (bytes int) {
@@ -64,7 +60,7 @@ const (
 // Damage returns a function that reads text as a file of a journal, and returns
 // how many records are before the first error, and that.
 func Damage() func(text []byte) (records int, err error) {
-	r := newReader(false)
+	r := newReader()
 	return func(text []byte) (records int, err error) {
 		r.chain, r.seq = chain{}, 0
 		r.open(bytes.NewReader(text), "text")

@@ -23,7 +23,7 @@ const pollEvery = 250 * time.Millisecond
 // Damage is told when it is still there at the next look.
 func Follow(ctx context.Context, path string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		f := follower{reader: newReader(false), path: path}
+		f := follower{reader: newReader(), path: path}
 		defer func() { f.close() }()
 		wanted := func(r Record, err error) bool { return ctx.Err() == nil && yield(r, err) }
 		for ctx.Err() == nil {

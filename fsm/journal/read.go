@@ -14,12 +14,12 @@ import (
 
 // Record is an event of a journal and where it stands.
 type Record struct {
-	fsm.Event
-	// File is the path, or the name that RecordsFrom was given.
-	File string
+	Event fsm.Event `json:"event"`
+	// File is the path.
+	File string `json:"file"`
 	// Line is counted from 1, Offset in bytes from 0; both are the line's begin.
-	Line   int
-	Offset int64
+	Line   int   `json:"line"`
+	Offset int64 `json:"offset"`
 }
 
 // Records reads a journal: the segments of a directory, or one file. It holds one
@@ -38,7 +38,7 @@ func Records(path string) iter.Seq2[Record, error] {
 			yield(Record{}, err)
 			return
 		}
-		r := newReader(false)
+		r := newReader()
 		for i, path := range paths {
 			err := r.readFile(path, i == len(paths)-1, yield)
 			if errors.Is(err, fs.ErrNotExist) && !r.chain.known {
@@ -51,20 +51,6 @@ func Records(path string) iter.Seq2[Record, error] {
 				yield(Record{}, r.explain(path, err))
 				return
 			}
-		}
-	}
-}
-
-// RecordsFrom reads a stream, such as the standard input, under the given name.
-// It differs from [Records] in what it takes: a stream may begin anywhere, and it
-// may be a log whose lines have the members of an event and no checksum. Lines
-// that are no events are passed over, until the first record with a checksum.
-func RecordsFrom(in io.Reader, name string) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		r := newReader(true)
-		r.open(in, name)
-		if err := r.readLines(true, yield); err != nil && !errors.Is(err, errStopped) {
-			yield(Record{}, err)
 		}
 	}
 }
@@ -105,22 +91,19 @@ var errStopped = errors.New("stopped")
 // reader reads one file after the other.
 type reader struct {
 	*lines
-	name   string
-	loose  bool // takes what RecordsFrom takes
-	chain  chain
-	decode decoder
-	seq    uint64 // of the newest record
+	name    string
+	chain   chain
+	decoder Decoder
+	seq     uint64 // of the newest record
 }
 
-func newReader(loose bool) *reader {
-	return &reader{lines: newLines(), loose: loose, chain: chain{loose: loose}}
-}
+func newReader() *reader { return &reader{lines: newLines()} }
 
 // open goes on with another file.
 func (r *reader) open(in io.Reader, name string) {
 	r.reset(in)
 	r.name = name
-	r.chain.begins = !r.loose
+	r.chain.begins = true
 }
 
 func (r *reader) readFile(path string, last bool, yield func(Record, error) bool) error {
@@ -136,7 +119,7 @@ func (r *reader) readFile(path string, last bool, yield func(Record, error) bool
 // readLines yields what is left in the file. Only the last file may be torn.
 func (r *reader) readLines(last bool, yield func(Record, error) bool) error {
 	for {
-		record, ok, err := r.record()
+		record, err := r.record()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
@@ -146,44 +129,35 @@ func (r *reader) readLines(last bool, yield func(Record, error) bool) error {
 			return torn
 		case err != nil:
 			return err
-		case ok && !yield(record, nil):
+		case !yield(record, nil):
 			return errStopped
 		}
 	}
 }
 
-// record returns the next record; false when the line is none and need not be.
-func (r *reader) record() (Record, bool, error) {
+// record returns the next record.
+func (r *reader) record() (Record, error) {
 	line, err := r.read()
-	isLog := r.loose && !r.chain.known
 	switch {
-	case isLog && errors.Is(err, errLong):
-		return Record{}, false, nil
-	case isLog && errors.Is(err, errTorn): // many a log ends so
 	case errors.Is(err, errLong):
-		return Record{}, false, r.corrupt(err.Error())
+		return Record{}, r.corrupt(err.Error())
 	case err != nil:
-		return Record{}, false, err
+		return Record{}, err
 	}
-	sealed, reason := r.chain.check(line)
-	if reason != "" {
-		return Record{}, false, r.corrupt(reason)
+	if reason := r.chain.check(line); reason != "" {
+		return Record{}, r.corrupt(reason)
 	}
-	e, err := r.decode.decode(line)
-	if errors.Is(err, ErrNewerSchema) && sealed {
-		return Record{}, false, fmt.Errorf("%s:%d: %w", r.name, r.line, err)
-	}
-	if err == nil && e.Kind == "" {
-		err = errors.New("the kind is missing")
-	}
-	if err != nil {
-		if !sealed {
-			return Record{}, false, nil // a line of a log about something else
-		}
-		return Record{}, false, r.corrupt(err.Error())
+	e, err := r.decoder.event(line)
+	switch {
+	case errors.Is(err, ErrNewerSchema):
+		return Record{}, fmt.Errorf("%s:%d: %w", r.name, r.line, err)
+	case err == nil && e.Kind == "":
+		return Record{}, r.corrupt("the kind is missing")
+	case err != nil:
+		return Record{}, r.corrupt(err.Error())
 	}
 	r.seq = e.Seq
-	return Record{Event: e, File: r.name, Line: r.line, Offset: r.offset}, true, nil
+	return Record{Event: e, File: r.name, Line: r.line, Offset: r.offset}, nil
 }
 
 // explain tells from damage what retention has done: it removes the oldest segments

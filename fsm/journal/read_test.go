@@ -3,9 +3,9 @@ package journal_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -32,8 +32,12 @@ func TestRecordsSayWhereTheyStand(t *testing.T) {
 		}
 		text := must(os.ReadFile(record.File))
 		line := bytes.SplitAfter(text, []byte("\n"))[record.Line-1]
-		if !bytes.HasPrefix(text[record.Offset:], line) || !bytes.Contains(line, fmt.Appendf(nil, `"seq":%d,`, record.Seq)) {
+		if !bytes.HasPrefix(text[record.Offset:], line) || !bytes.Contains(line, fmt.Appendf(nil, `"seq":%d,`, record.Event.Seq)) {
 			t.Errorf("%+v is not %q", record, line)
+		}
+		var back journal.Record
+		if err := json.Unmarshal(must(json.Marshal(record)), &back); err != nil || back != record {
+			t.Errorf("in JSON %+v is %+v, %v", record, back, err)
 		}
 		n++
 	}
@@ -112,9 +116,9 @@ func TestReadingSlowerThanRetention(t *testing.T) {
 				if last = err; err != nil {
 					break
 				}
-				if record.Kind == fsm.KindTransition {
-					if record.Seq != next {
-						t.Errorf("event %d, want %d", record.Seq, next)
+				if record.Event.Kind == fsm.KindTransition {
+					if record.Event.Seq != next {
+						t.Errorf("event %d, want %d", record.Event.Seq, next)
 					}
 					next++
 				}
@@ -209,62 +213,6 @@ func TestUntilStopsAtTheError(t *testing.T) {
 	}
 }
 
-func TestRecordsFrom(t *testing.T) {
-	whole := string(readSegment(t, journalOf(t, 6, 0)))
-	lines := strings.SplitAfter(whole, "\n")
-	tail := strings.Join(lines[3:], "")
-	log := `starting` + "\n" + `{"level":"info","message":"a line about something else"}` + "\n" +
-		`{"level":"info","v":1,"kind":"transition","seq":1,"from":"Closed","to":"Open","trigger":"Open","message":"opened"}` + "\n" +
-		strings.Repeat("x", 3<<20) + "\n" + `{"level":"warn","v":1,"kind":"note","seq":2,"from":"Open","to":"Open"}`
-	for name, tt := range map[string]struct {
-		text string
-		seqs []uint64
-		bad  int // the line that is damaged
-	}{
-		"a journal":              {whole, []uint64{0, 1, 2, 3, 4, 5, 6}, 0},
-		"the end of one":         {tail, []uint64{3, 4, 5, 6}, 0},
-		"a log":                  {log, []uint64{1, 2}, 0},
-		"a log, then a journal":  {log + "\n" + whole, []uint64{1, 2, 0, 1, 2, 3, 4, 5, 6}, 0},
-		"nothing":                {"", nil, 0},
-		"a journal with a hole":  {strings.Replace(whole, lines[3], "", 1), []uint64{0, 1, 2}, 4},
-		"a journal, then a log":  {whole + log, []uint64{0, 1, 2, 3, 4, 5, 6}, 8},
-		"a torn journal":         {whole[:len(whole)-1], []uint64{0, 1, 2, 3, 4, 5}, 7},
-		"a line that is long":    {whole + strings.Repeat("x", 2<<20) + "\n", []uint64{0, 1, 2, 3, 4, 5, 6}, 8},
-		"a log, then a bad one":  {log + "\n" + whole + "odd\n", []uint64{1, 2, 0, 1, 2, 3, 4, 5, 6}, 13},
-		"a line that is endless": {whole + strings.Repeat("x", 2<<20), []uint64{0, 1, 2, 3, 4, 5, 6}, 8},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var seqs []uint64
-			bad := 0
-			for record, err := range journal.RecordsFrom(strings.NewReader(tt.text), "stdin") {
-				var corrupt *journal.CorruptError
-				if errors.As(err, &corrupt) && corrupt.File == "stdin" {
-					bad = corrupt.Line
-				} else if err != nil {
-					t.Error(err)
-				} else {
-					seqs = append(seqs, record.Seq)
-					if before := tt.text[:record.Offset]; tt.text[record.Offset] != '{' || record.Line != strings.Count(before, "\n")+1 {
-						t.Errorf("event %d is not on line %d, at byte %d", record.Seq, record.Line, record.Offset)
-					}
-				}
-			}
-			if diff := cmp.Diff(tt.seqs, seqs); diff != "" || bad != tt.bad {
-				t.Errorf("damaged line %d, want %d; seqs (-want +got):\n%s", bad, tt.bad, diff)
-			}
-		})
-	}
-	for _, err := range journal.RecordsFrom(io.MultiReader(strings.NewReader(whole), failing{}), "stdin") {
-		if err != nil && !errors.Is(err, errFull) {
-			t.Error(err)
-		}
-	}
-}
-
-type failing struct{}
-
-func (failing) Read([]byte) (int, error) { return 0, errFull }
-
 // Follow sees what a writer writes, over new segments, a torn end, a removed file
 // and retention, and ends with its context.
 func TestFollow(t *testing.T) {
@@ -292,10 +240,10 @@ func TestFollow(t *testing.T) {
 			for len(seen) > 0 {
 				r := <-seen
 				if text := must(os.ReadFile(r.File)); bytes.Count(text[:r.Offset], []byte("\n")) != r.Line-1 {
-					t.Errorf("%s: event %d is not on line %d", what, r.Seq, r.Line)
+					t.Errorf("%s: event %d is not on line %d", what, r.Event.Seq, r.Line)
 				}
-				if r.Kind != fsm.KindSnapshot {
-					got = append(got, r.Seq)
+				if r.Event.Kind != fsm.KindSnapshot {
+					got = append(got, r.Event.Seq)
 				}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -376,7 +324,7 @@ func follow(t *testing.T, path string) (news func() string) {
 	var seen []string
 	go func() {
 		for record, err := range journal.Follow(t.Context(), path) {
-			text := fmt.Sprint(record.Kind, " ", record.Seq)
+			text := fmt.Sprint(record.Event.Kind, " ", record.Event.Seq)
 			if err != nil {
 				text = err.Error()
 			}
@@ -555,12 +503,46 @@ func FuzzReader(f *testing.F) {
 		if lines := bytes.Count(text, []byte("\n")); records > lines || err == nil && len(text) > 0 && records != lines {
 			t.Errorf("%d records in %d lines, %v", records, lines, err)
 		}
-		failed := false
-		for _, err := range journal.RecordsFrom(bytes.NewReader(text), "stdin") {
-			if failed {
-				t.Error("something after an error")
-			}
-			failed = err != nil
-		}
 	})
+}
+
+func TestIsSegment(t *testing.T) {
+	for path, want := range map[string]bool{
+		"00000000000000000001.jsonl":                     true,
+		filepath.Join("a", "18446744073709551615.jsonl"): true,
+		"18446744073709551616.jsonl":                     false,
+		"0000000000000000000x.jsonl":                     false,
+		"0000000000000000001.jsonl":                      false,
+		"00000000000000000001.jsonl.torn":                false,
+		"00000000000000000001":                           false,
+		filepath.Join("00000000000000000001.jsonl", "x"): false,
+		"": false,
+	} {
+		if got := journal.IsSegment(path); got != want {
+			t.Errorf("%q: %v", path, got)
+		}
+	}
+	for _, path := range segmentsOf(t, journalOf(t, 30, 1500)) {
+		if !journal.IsSegment(path) {
+			t.Errorf("%s was written, and is none", path)
+		}
+	}
+}
+
+// A checksum that is right does not make an event of a line.
+func TestRecordsThatAreNoEvents(t *testing.T) {
+	for _, e := range []fsm.Event{
+		{V: fsm.Schema, Seq: 1},                         // of no kind
+		{V: fsm.Schema - 1, Kind: fsm.KindNote, Seq: 1}, // which no everhop wrote
+	} {
+		dir := t.TempDir()
+		whole, sum := journal.Encode(&fsm.Event{V: fsm.Schema, Kind: fsm.KindSnapshot}, 0)
+		line, _ := journal.Encode(&e, sum)
+		os.WriteFile(filepath.Join(dir, "00000000000000000001.jsonl"), append(whole, line...), 0o600)
+		records, err := damage(dir)
+		var corrupt *journal.CorruptError
+		if !errors.As(err, &corrupt) || corrupt.Line != 2 || records != 1 {
+			t.Errorf("%+v: %d records, then %v", e, records, err)
+		}
+	}
 }

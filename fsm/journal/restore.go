@@ -42,7 +42,7 @@ func (j *Journal) load(path string) (torn int64, err error) {
 		s.file.Close()
 		return 0, err
 	}
-	r := newReader(false)
+	r := newReader()
 	r.open(s.file, path)
 	err = r.readLines(true, func(record Record, _ error) bool {
 		if s.size == 0 {
@@ -51,8 +51,8 @@ func (j *Journal) load(path string) (torn int64, err error) {
 			s.holds(&record.Event)
 		}
 		s.size, j.written = r.next, record.Event
-		if record.Table != "" {
-			j.table = record.Table
+		if record.Event.Table != "" {
+			j.table = record.Event.Table
 		}
 		return true
 	})

@@ -19,9 +19,10 @@ const asideExt = ".torn"
 
 func segmentName(first uint64) string { return fmt.Sprintf("%020d%s", first, segmentExt) }
 
-// isSegment reports whether a file of that name is part of a journal.
-func isSegment(name string) bool {
-	digits, ok := strings.CutSuffix(name, segmentExt)
+// IsSegment reports whether a file has the name of a part of a journal. It does not
+// look into it.
+func IsSegment(path string) bool {
+	digits, ok := strings.CutSuffix(filepath.Base(path), segmentExt)
 	if !ok || len(digits) != 20 {
 		return false
 	}
@@ -37,7 +38,7 @@ func segments(dir string) ([]string, error) {
 	}
 	var paths []string
 	for _, entry := range entries {
-		if isSegment(entry.Name()) {
+		if IsSegment(entry.Name()) {
 			paths = append(paths, filepath.Join(dir, entry.Name()))
 		}
 	}
@@ -53,7 +54,7 @@ func asides(dir string) []string {
 	var infos []fs.FileInfo
 	for _, entry := range entries {
 		segment, _, ok := strings.Cut(entry.Name(), asideExt)
-		if info, err := entry.Info(); ok && isSegment(segment) && err == nil {
+		if info, err := entry.Info(); ok && IsSegment(segment) && err == nil {
 			infos = append(infos, info)
 		}
 	}

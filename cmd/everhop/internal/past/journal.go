@@ -7,8 +7,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 
 	"github.com/everhop/everhop/fsm"
@@ -24,7 +22,7 @@ func (s Source) isJournal() (bool, error) {
 	switch {
 	case err != nil:
 		return false, err
-	case info.IsDir(), IsSegment(s.Path):
+	case info.IsDir(), journal.IsSegment(s.Path):
 		return true, nil
 	case !info.Mode().IsRegular():
 		return false, nil
@@ -38,11 +36,6 @@ func (s Source) isJournal() (bool, error) {
 	return bytes.HasPrefix(line, []byte(`{"v":`)) && bytes.Contains(line, []byte(`,"crc":"`)), nil
 }
 
-var segmentName = regexp.MustCompile(`^[0-9]{20}\.jsonl$`)
-
-// IsSegment tells whether a file has the name of a segment.
-func IsSegment(path string) bool { return segmentName.MatchString(filepath.Base(path)) }
-
 // expectJournal returns an error if path is a directory without a journal, or is not there.
 func expectJournal(path string) error {
 	info, err := os.Stat(path)
@@ -50,7 +43,7 @@ func expectJournal(path string) error {
 		return err
 	}
 	entries, err := os.ReadDir(path)
-	if err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return IsSegment(e.Name()) }) {
+	if err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return journal.IsSegment(e.Name()) }) {
 		return err
 	}
 	return &noEventsError{path, "no journal in this directory"}

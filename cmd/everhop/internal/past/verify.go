@@ -86,7 +86,7 @@ func (v *verification) checkJournal(path string) error {
 		return &DamagedError{fmt.Errorf("%s: empty", path)}
 	case !errors.As(err, &corrupt):
 		return err
-	case corrupt.Line == 1 && !IsSegment(corrupt.File):
+	case corrupt.Line == 1 && !journal.IsSegment(corrupt.File):
 		err = fmt.Errorf("%s: not a journal, or damaged in its first line: %s", path, corrupt.Reason)
 	}
 	return &DamagedError{err}

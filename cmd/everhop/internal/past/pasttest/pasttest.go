@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -187,8 +186,6 @@ func Change(t testing.TB, path, from, to string) {
 	}
 }
 
-var segment = regexp.MustCompile(`^[0-9]{20}\.jsonl$`)
-
 // SegmentsOf are the paths of a journal's segments, of which it has one at least.
 func SegmentsOf(t testing.TB, dir string) (paths []string) {
 	t.Helper()
@@ -197,7 +194,7 @@ func SegmentsOf(t testing.TB, dir string) (paths []string) {
 		t.Fatal(err)
 	}
 	for _, entry := range entries {
-		if segment.MatchString(entry.Name()) {
+		if journal.IsSegment(entry.Name()) {
 			paths = append(paths, filepath.Join(dir, entry.Name()))
 		}
 	}
