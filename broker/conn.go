@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -62,10 +61,6 @@ func (c *conn) expectBytes(within time.Duration) {
 	c.extended.Store(int64(time.Since(c.opened)))
 	_ = c.SetReadDeadline(time.Now().Add(within)) // fails when it is closed
 }
-
-// stream is all that amqp091-go gets to see of the connection. If it saw SetReadDeadline, it would wake
-// a goroutine that calls it for almost each frame.
-type stream struct{ io.ReadWriteCloser }
 
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.write(p)

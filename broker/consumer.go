@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -21,14 +20,13 @@ type Consumer struct {
 	index   int
 	queue   string
 	channel *amqp.Channel
+	inbox   *inbox
 	lost    chan struct{} // closed when nothing more will come
 	once    sync.Once
 
-	turn     chan struct{}         // held by the one call that may wait for an answer on the channel
-	tag      string                // guarded by turn: of the current basic.consume; "" while there is none
-	consumes int                   // guarded by turn: how many there have been
-	last     *inbox                // guarded by turn: of the current or the last one
-	front    atomic.Pointer[inbox] // where Receive takes from: last, or one before it that is not empty
+	turn     chan struct{} // held by the one call that may wait for an answer on the channel
+	tag      string        // guarded by turn: of the current basic.consume; "" while there is none
+	consumes int           // guarded by turn: how many there have been
 
 	// fence: acknowledgements hold it shared while they write, closing holds it alone. Otherwise
 	//   1. Close releases the channel's number and is about to mark the channel closed,
@@ -64,7 +62,8 @@ func (s *Session) Consume(ctx context.Context, i int, in Intake) (*Consumer, err
 
 func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 	spec := s.plan.Subscriptions[i]
-	channel, err := s.link.amqp.Channel()
+	route := newRoute(s.plan.MaxMessageSize)
+	channel, err := s.link.openChannel(route)
 	if err != nil {
 		return nil, s.newError("open channel", ScopeChannel, spec.Queue, err)
 	}
@@ -88,7 +87,7 @@ func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 	if spec.Queue == "" {
 		s.names[i] = queue
 	}
-	c := newConsumer(s, i, queue, channel)
+	c := newConsumer(s, i, queue, channel, route.inbox)
 	if !in.Paused {
 		if err := c.subscribe(in); err != nil {
 			return fail("consume", err)
@@ -98,13 +97,11 @@ func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 	return c, nil
 }
 
-func newConsumer(s *Session, i int, queue string, channel *amqp.Channel) *Consumer {
-	c := &Consumer{
-		session: s, index: i, queue: queue, channel: channel,
-		lost: make(chan struct{}), turn: make(chan struct{}, 1), last: emptyInbox(),
+func newConsumer(s *Session, i int, queue string, channel *amqp.Channel, inbox *inbox) *Consumer {
+	return &Consumer{
+		session: s, index: i, queue: queue, channel: channel, inbox: inbox,
+		lost: make(chan struct{}), turn: make(chan struct{}, 1),
 	}
-	c.front.Store(c.last)
-	return c
 }
 
 // watch turns the end of the consumer into a Loss, unless it was asked for or came with the end of
@@ -149,22 +146,12 @@ func (c *Consumer) Lost() <-chan struct{} { return c.lost }
 // What the broker had sent but nobody received is not lost: it is unacknowledged, and goes back to the
 // queue when the channel ends.
 func (c *Consumer) Receive(stop <-chan struct{}) (*Delivery, bool) {
-	var d amqp.Delivery
-	for {
-		from := c.front.Load()
-		open, ended := from.take(&d, c.lost, stop)
-		switch {
-		case open:
-			return newDelivery(&d, c.queue, c.session.generation, c.session.link.conn.lastReadAt()), true
-		case ended:
-			return nil, false
-		}
-		next := from.next.Load()
-		if next == nil {
-			return nil, false
-		}
-		c.front.CompareAndSwap(from, next)
+	d := c.inbox.take(stop)
+	if d == nil {
+		return nil, false
 	}
+	d.Queue, d.Generation, d.ReceivedAt = c.queue, c.session.generation, c.session.link.conn.lastReadAt()
+	return d, true
 }
 
 // Ack acknowledges one delivery. It returns ErrStale if the channel is gone; then, as with any
@@ -226,7 +213,12 @@ func (c *Consumer) Close(ctx context.Context) error {
 	})
 }
 
-func (c *Consumer) setLost() { c.once.Do(func() { close(c.lost) }) }
+func (c *Consumer) setLost() {
+	c.once.Do(func() {
+		close(c.lost)
+		c.inbox.end()
+	})
+}
 
 func (c *Consumer) setClosed() {
 	c.fence.Lock()

@@ -1,19 +1,29 @@
 package broker
 
 import (
+	"errors"
 	"math"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/wire"
 )
+
+// Decimal is a decimal number in a table: Value divided by Scale powers of ten.
+type Decimal = wire.Decimal
 
 // Delivery is one message as the broker delivered it. The names are RabbitMQ's
 // (https://www.rabbitmq.com/docs/publishers#message-properties). It belongs to whoever received it.
 type Delivery struct {
 	Body []byte
-	// Headers are the application's and RabbitMQ's own (x-death, x-delivery-count). Tables within are
-	// map[string]any, arrays []any.
+	// Headers are the application's and RabbitMQ's own (x-death, x-delivery-count). A value is one of nil, bool,
+	// int8, int16, int32, int64, uint8, uint16, uint32, float32, float64, string, []byte, time.Time, Decimal,
+	// []any and map[string]any. Nil if there are none.
 	Headers map[string]any
+	// Unreadable is set when the message could not be read, and the rest of it is what could: a handler
+	// should not be given it.
+	Unreadable *UnreadableError
 
 	// Queue is where it was consumed from.
 	Queue       string
@@ -23,8 +33,7 @@ type Delivery struct {
 	DeliveryTag uint64
 	// Redelivered: it was delivered before, to this consumer or another, and not acknowledged.
 	Redelivered bool
-	// DeliveryMode is 2 for a persistent message. It and Priority stand here because the three share
-	// a word: so a Delivery takes 320 bytes, which is what the allocator gives.
+	// DeliveryMode is 2 for a persistent message. It and Priority stand here because the three share a word.
 	DeliveryMode uint8
 	Priority     uint8
 	// StreamOffset is the header x-stream-offset, which tells a message's place in a stream.
@@ -50,36 +59,43 @@ type Delivery struct {
 	AppID     string
 }
 
-func newDelivery(d *amqp.Delivery, queue string, generation uint64, receivedAt time.Time) *Delivery {
-	offset, _ := d.Headers["x-stream-offset"].(int64)
-	return &Delivery{
-		Body:            d.Body,
-		Headers:         plain(d.Headers),
-		Queue:           queue,
-		Exchange:        d.Exchange,
-		RoutingKey:      d.RoutingKey,
-		ConsumerTag:     d.ConsumerTag,
-		DeliveryTag:     d.DeliveryTag,
-		Redelivered:     d.Redelivered,
-		StreamOffset:    offset,
-		Generation:      generation,
-		ReceivedAt:      receivedAt,
-		ContentType:     d.ContentType,
-		ContentEncoding: d.ContentEncoding,
-		DeliveryMode:    d.DeliveryMode,
-		Priority:        d.Priority,
-		CorrelationID:   d.CorrelationId,
-		ReplyTo:         d.ReplyTo,
-		Expiration:      d.Expiration,
-		MessageID:       d.MessageId,
-		Timestamp:       d.Timestamp,
-		Type:            d.Type,
-		UserID:          d.UserId,
-		AppID:           d.AppId,
-	}
+// describe takes over the properties.
+func (d *Delivery) describe(p *wire.Properties) {
+	d.Headers = p.Headers
+	d.StreamOffset, _ = p.Headers["x-stream-offset"].(int64)
+	d.ContentType = p.ContentType
+	d.ContentEncoding = p.ContentEncoding
+	d.DeliveryMode = p.DeliveryMode
+	d.Priority = p.Priority
+	d.CorrelationID = p.CorrelationID
+	d.ReplyTo = p.ReplyTo
+	d.Expiration = p.Expiration
+	d.MessageID = p.MessageID
+	d.Timestamp = p.Timestamp
+	d.Type = p.Type
+	d.UserID = p.UserID
+	d.AppID = p.AppID
 }
 
-// table is the other way round: amqp091-go takes its own type only, at every depth. It sends an int as 32
+// UnreadableError says why a message could not be read: its header is malformed, or it is larger than
+// Plan.MaxMessageSize.
+type UnreadableError struct {
+	Err error
+	// RawHeader is the payload of its content header frame, at most 64 KiB of one that is too large, and nil if
+	// there was nothing wrong with it.
+	RawHeader []byte
+}
+
+func (e *UnreadableError) Error() string { return "broker: unreadable message: " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *UnreadableError) Unwrap() error { return e.Err }
+
+// ErrTooLarge is the reason of an UnreadableError when a message is larger than Plan.MaxMessageSize. Its body was
+// not kept.
+var ErrTooLarge = errors.New("more than MaxMessageSize")
+
+// table is for what is sent: amqp091-go takes its own type only, at every depth. It sends an int as 32
 // bits, whatever is lost by that.
 func table(m map[string]any) amqp.Table {
 	if m == nil {
@@ -102,32 +118,14 @@ func tableValue(v any) any {
 		return table(v)
 	case amqp.Table:
 		return table(v)
+	case Decimal:
+		return amqp.Decimal(v)
 	case []any:
 		values := make([]any, len(v))
 		for i := range v {
 			values[i] = tableValue(v[i])
 		}
 		return values
-	}
-	return v
-}
-
-// plain strips amqp091-go's table type, at every depth, in place: the tables are the delivery's own.
-func plain(t amqp.Table) map[string]any {
-	for k, v := range t {
-		t[k] = plainValue(v)
-	}
-	return t
-}
-
-func plainValue(v any) any {
-	switch v := v.(type) {
-	case amqp.Table:
-		return plain(v)
-	case []any:
-		for i := range v {
-			v[i] = plainValue(v[i])
-		}
 	}
 	return v
 }

@@ -34,7 +34,17 @@ const (
 type link struct {
 	endpoint Endpoint
 	conn     *conn
+	demux    *demux
 	amqp     *amqp.Connection
+}
+
+// openChannel opens a channel whose messages come by the route.
+func (l *link) openChannel(r *route) (channel *amqp.Channel, err error) {
+	err = l.demux.open(r, func() (err error) {
+		channel, err = l.amqp.Channel()
+		return err
+	})
+	return channel, err
 }
 
 func (l *link) abort() {
@@ -182,8 +192,9 @@ func (a *attempt) handshake(ctx context.Context) (*link, error) {
 		}
 	}
 	a.step.Store("open")
-	connection, err := amqp.Open(stream{transport}, p.config(e, credentials))
-	l := &link{endpoint: e, conn: socket, amqp: connection}
+	demux := newDemux(transport)
+	connection, err := amqp.Open(demux, p.config(e, credentials))
+	l := &link{endpoint: e, conn: socket, demux: demux, amqp: connection}
 	if !stop() && err == nil {
 		err = context.Cause(ctx) // the socket is being aborted under a connection that just opened
 	}

@@ -25,6 +25,13 @@
 // counts any traffic as a heartbeat too (https://www.rabbitmq.com/docs/heartbeats). AMQP's
 // heartbeats stay on as the second line.
 //
+// No message breaks a connection. Deliveries are read off the socket here, and amqp091-go never sees them: it
+// ends the connection on a message that it does not like, which then comes again on the next one. What cannot
+// be read, or is larger than Plan.MaxMessageSize, is a [Delivery] like any other, with Unreadable set.
+//
+//	socket --> demux --+--> route --> inbox --> Receive      deliveries on channels that are consumed
+//	                   +--> amqp091-go                       everything else, unchanged
+//
 // A delivery is settled on the channel that delivered it or not at all: see [Consumer].
 //
 // Errors are classified once, by [Classify], and leave as an [*Error].

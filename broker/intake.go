@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"sync/atomic"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -120,13 +119,11 @@ func (c *Consumer) takeTurn() (pass func()) {
 // subscribe is called with the turn, or before anybody else has the Consumer.
 func (c *Consumer) subscribe(in Intake) error {
 	spec, tag := c.spec(), c.nextTag()
-	deliveries, err := c.channel.Consume(c.queue, tag, false, spec.Exclusive, false, false, table(in.arguments(spec)))
-	if err != nil {
+	// What it returns stays empty: the deliveries are in the inbox.
+	if _, err := c.channel.Consume(c.queue, tag, false, spec.Exclusive, false, false, table(in.arguments(spec))); err != nil {
 		return err
 	}
-	fresh := &inbox{deliveries: deliveries}
-	c.last.next.Store(fresh)
-	c.last, c.tag = fresh, tag
+	c.tag = tag
 	return nil
 }
 
@@ -176,50 +173,4 @@ func (c *Consumer) lostError() error {
 		return c.session.newError("consume", ScopeChannel, c.queue, amqp.ErrClosed)
 	}
 	return c.session.newError("consume", ScopeSubscription, c.queue, errCancelled)
-}
-
-// inbox is what came of one basic.consume. Each is emptied before the next one: what is left in it when
-// its consumer is cancelled would otherwise stay unacknowledged for as long as the channel is open.
-type inbox struct {
-	deliveries <-chan amqp.Delivery  // closed when it is cancelled and empty
-	next       atomic.Pointer[inbox] // set by Resume
-}
-
-// emptyInbox is that of a Consumer which is paused from the beginning.
-func emptyInbox() *inbox {
-	deliveries := make(chan amqp.Delivery)
-	close(deliveries)
-	return &inbox{deliveries: deliveries}
-}
-
-// take puts the next delivery into d, which is large, or returns open false when there are no more, or
-// ended when lost or stop is closed. Each channel is asked alone first, which Go compiles to something much
-// cheaper than a select of several, in the order of importance: nothing more comes after a loss.
-func (in *inbox) take(d *amqp.Delivery, lost, stop <-chan struct{}) (open, ended bool) {
-	select {
-	case <-lost:
-		return false, true
-	default:
-	}
-	select {
-	case <-stop:
-		return false, true
-	default:
-	}
-	select {
-	case *d, open = <-in.deliveries:
-		return open, false
-	default:
-	}
-	select { // not lost as well, for speed: deliveries is closed then, too
-	case *d, open = <-in.deliveries:
-	case <-stop:
-		return false, true
-	}
-	select {
-	case <-lost: // meanwhile
-		return false, true
-	default:
-		return open, false
-	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
-// maxNesting is how deep tables and arrays may lie in a table: amqp091-go reads none that lie deeper.
-const maxNesting = 32
+// maxNesting is how deep tables and arrays may lie in a table: what was read can be sent again, and no more.
+const maxNesting = wire.MaxDeliveredDepth
 
 // CheckName returns what keeps a text from being a name at the broker (of a queue, an exchange, a virtual
 // host or a consumer, a routing key, an argument), nil if nothing does: a name is a short string of AMQP
@@ -68,7 +68,7 @@ func place(key string) string { return fmt.Sprintf("[%.40q]", key) }
 func checkValue(v any, checkKey func(string) error, depth int) (problems []string) {
 	switch v := v.(type) {
 	case nil, bool, int8, int16, int32, int64, int, uint8, uint16, uint32, float32, float64, string, []byte,
-		time.Time, amqp.Decimal:
+		time.Time, Decimal, amqp.Decimal:
 	case map[string]any:
 		return checkTable(v, checkKey, depth)
 	case amqp.Table:

@@ -46,6 +46,9 @@ type Plan struct {
 	// connection that is otherwise alive. Past it the whole connection is aborted: amqp091-go has no
 	// other way to end a call. Defaults to 30 s.
 	CallTimeout time.Duration
+	// MaxMessageSize is how many bytes the header and the body of a message may take together; the body of a
+	// larger one is not kept, and its Delivery is marked Unreadable. Defaults to 256 MiB.
+	MaxMessageSize int64
 	// Subscriptions are what a Session can consume, by index.
 	Subscriptions []Subscription
 }
@@ -77,7 +80,9 @@ const (
 	DefaultDrainTimeout   = 2 * time.Second
 	DefaultProbeTimeout   = 2 * time.Second
 	DefaultConnectTimeout = 5 * time.Second
-	defaultCallTimeout    = 30 * time.Second
+	DefaultMaxMessageSize = 256 << 20
+
+	defaultCallTimeout = 30 * time.Second
 )
 
 // What AMQP has 16 bits for.
@@ -97,6 +102,9 @@ func (p Plan) withDefaults() Plan {
 	fill(&p.ProbeTimeout, DefaultProbeTimeout)
 	fill(&p.ConnectTimeout, DefaultConnectTimeout)
 	fill(&p.CallTimeout, defaultCallTimeout)
+	if p.MaxMessageSize == 0 {
+		p.MaxMessageSize = DefaultMaxMessageSize
+	}
 	if p.Dial == nil {
 		p.Dial = (&net.Dialer{}).DialContext
 	}
@@ -131,6 +139,9 @@ func (p Plan) Validate() error {
 		if d.value != 0 && (d.value < time.Millisecond || d.value > time.Hour) {
 			report("%s: %v is not between 1ms and 1h", d.field, d.value)
 		}
+	}
+	if p.MaxMessageSize < 0 {
+		report("MaxMessageSize: %d is negative", p.MaxMessageSize)
 	}
 	for i, s := range p.Subscriptions {
 		for _, err := range s.problems() {

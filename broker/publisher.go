@@ -116,7 +116,7 @@ type Publisher struct {
 
 	mu       sync.Mutex
 	count    uint64
-	returns  <-chan amqp.Return
+	returns  chan string         // ids of messages
 	inFlight map[string]*Confirm // by message id
 }
 
@@ -140,13 +140,20 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 	p := &Publisher{
 		session:  s,
 		window:   make(chan struct{}, MaxUnconfirmed),
+		returns:  make(chan string, MaxUnconfirmed),
 		ids:      rand.Text()[:idLength] + "-",
 		inFlight: map[string]*Confirm{},
 	}
 	err = s.guarded(ctx, func() error {
-		if p.channel, err = s.link.amqp.Channel(); err == nil {
+		route := newRoute(s.plan.MaxMessageSize)
+		route.returned = func(m *Delivery) {
+			select {
+			case p.returns <- m.MessageID:
+			default: // cannot be: there is room for the whole window
+			}
+		}
+		if p.channel, err = s.link.openChannel(route); err == nil {
 			p.closed = p.channel.NotifyClose(make(chan *amqp.Error, 1))
-			p.returns = p.channel.NotifyReturn(make(chan amqp.Return, MaxUnconfirmed)) // as many as may come back before one is looked at
 			err = p.channel.Confirm(false)
 		}
 		if err != nil {
@@ -277,13 +284,11 @@ func (c *Confirm) unroutable() bool {
 	defer p.mu.Unlock()
 	for {
 		select {
-		case r, ok := <-p.returns:
-			if ok {
-				if confirm := p.inFlight[r.MessageId]; confirm != nil {
-					confirm.returned = true
-				}
-				continue
+		case id := <-p.returns:
+			if confirm := p.inFlight[id]; confirm != nil {
+				confirm.returned = true
 			}
+			continue
 		default:
 		}
 		break

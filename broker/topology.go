@@ -11,7 +11,7 @@ type QueueOptions struct {
 	AutoDelete bool
 	Exclusive  bool
 	// Arguments, e.g. x-queue-type: quorum. A value is nil, a bool, string, []byte or time.Time, a float, an
-	// integer of any type but uint and uint64, or a []any or map[string]any of such, up to 32 deep.
+	// integer of any type but uint and uint64, or a []any or map[string]any of such, up to 10,000 deep.
 	Arguments map[string]any
 }
 

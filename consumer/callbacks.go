@@ -12,6 +12,8 @@ import (
 // Each is on a goroutine of its own: so its error, its panic and the end of its goroutine (runtime.Goexit) all
 // come back, whoever called: a worker, a timer or the supervisor.
 type callbacks struct {
+	inside *inside
+
 	mu    sync.Mutex
 	ended bool
 	calls sync.WaitGroup
@@ -20,8 +22,8 @@ type callbacks struct {
 // errEnded means that it is too late to call anything.
 var errEnded = errors.New("consumer: it has ended, and calls nothing more")
 
-// call calls f, which is to return an error of ours, and waits for it.
-func (c *callbacks) call(f func() error) error {
+// call calls f, which is to return an error of ours, and waits for it. The name is of what f calls.
+func (c *callbacks) call(name string, f func() error) error {
 	result := make(chan error, 1)
 	c.mu.Lock()
 	if c.ended {
@@ -29,10 +31,11 @@ func (c *callbacks) call(f func() error) error {
 		return errEnded
 	}
 	c.calls.Go(func() {
-		err := errGoexit
+		defer c.inside.enter()()
+		err := fmt.Errorf("consumer: %s ended its goroutine instead of returning", name)
 		defer func() {
 			if r := recover(); r != nil {
-				err = fmt.Errorf("consumer: it panicked: %v\n%s", r, debug.Stack())
+				err = fmt.Errorf("consumer: %s panicked: %v\n%s", name, r, debug.Stack())
 			}
 			result <- err
 		}()

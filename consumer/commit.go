@@ -15,7 +15,7 @@ var CommitLater = errors.New("consumer: to be committed later") //nolint:errname
 func (d *dispatcher) commit() error {
 	d.committing.Lock()
 	defer d.committing.Unlock()
-	err := d.calls.call(func() error {
+	err := d.calls.call("Commit", func() error {
 		err := d.spec.Commit(d.env.work)
 		switch {
 		case err == nil:

@@ -72,22 +72,26 @@ type Config struct {
 	// waits in memory for a worker counts for RabbitMQ and not for this warning: keep Prefetch times
 	// handling time by Concurrency well below it. Defaults to RabbitMQ's 30 minutes.
 	ConsumerTimeout time.Duration
+	// MaxMessageSize is how many bytes the header and the body of a message may take together. The body of a
+	// larger one is not kept. Defaults to 256 MiB.
+	MaxMessageSize int64
 
 	// OnStale is told of each delivery whose outcome could not be sent, because its channel was gone.
-	// It is called by the goroutine that handled the delivery, or one of the consumer's, perhaps by
-	// several at once, and should not take long. A panic is logged. None comes after Run.
+	// It is called on goroutines of the consumer's, perhaps several at once, and should not take long: whoever
+	// had the outcome waits. A panic is logged. None comes after Run.
 	OnStale func(Stale)
 	// Logger gets one line per event, and one per delivery whose handler failed, from several
 	// goroutines: its writer must allow that, as files do (see zerolog.SyncWriter). Defaults to silence.
 	Logger zerolog.Logger
 	// Journal is where the events are committed; one in files is opened with journal.Open (package
 	// fsm/journal) and closed after Run. An [fsm.Syncer] is synced when Consuming is lost, and in the
-	// end. Defaults to the last 1024 events in memory.
+	// end. Defaults to an [fsm.Ring] of 1024 events.
 	Journal fsm.Journal
 	// Observers see every committed event, in order, each on a goroutine of its own: they can neither
 	// delay the consumer nor break it. One that falls 1024 events behind is told of the gap. The Apply of
-	// an [fsm.Projection], such as [fsm.Summary] or one of your own, is one. If the journal's run before
-	// this one ended without Stop, the first event is ProcessRestarted, which leads to Disconnected.
+	// an [fsm.Projection], such as [fsm.Summary] or one of your own, is one; by [fsm.Share] others can read
+	// it meanwhile. If the journal's run before this one ended without Stop, the first event is
+	// ProcessRestarted, which leads to Disconnected.
 	Observers []func(fsm.Event)
 }
 
@@ -125,16 +129,16 @@ type Subscription struct {
 	Dedup Dedup
 
 	// AckEach acknowledges each delivery by a frame of its own as soon as it was handled. By default
-	// acknowledgements wait for a few milliseconds and share frames: much faster, and after a lost
-	// connection a few deliveries more come again.
+	// acknowledgements wait for a few milliseconds and share frames, as long as the prefetch has room: much
+	// faster, and after a lost connection a few deliveries more come again. Where the broker is milliseconds
+	// away, and a small Prefetch limits the rate, AckEach may be a tenth faster, and a larger Prefetch more so.
 	AckEach bool
 	// Commit, if set, is called before acknowledgements are sent, for all that was handled up to
 	// then: a handler may gather its effects, and Commit make them last, e.g. flush a buffer. nil speaks
 	// for all of them: what a call could not make last it must keep for the next one (a database's
 	// transaction that failed is gone: keep what it was made of). Never twice at once, but handlers may
 	// be running. When it fails, nothing is acknowledged, and it is called again after RequeuePause and
-	// when the consumer stops; an error is logged, unless it wraps CommitLater. Its ctx is the handlers'. It
-	// must not call Stop.
+	// when the consumer stops; an error is logged, unless it wraps CommitLater. Its ctx is the handlers'.
 	Commit func(ctx context.Context) error
 
 	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it.
@@ -307,6 +311,7 @@ func (c Config) plan() (broker.Plan, error) {
 		DrainTimeout:   c.DrainTimeout,
 		ProbeTimeout:   c.ProbeTimeout,
 		ConnectTimeout: c.ConnectTimeout,
+		MaxMessageSize: c.MaxMessageSize,
 	}
 	for _, s := range c.Subscriptions {
 		plan.Subscriptions = append(plan.Subscriptions, broker.Subscription{

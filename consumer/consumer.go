@@ -20,6 +20,8 @@ type Consumer struct {
 	watch   *observers
 	counts  []counts // by subscription
 
+	inside inside
+
 	inbox    chan observation // the supervisor's
 	started  atomic.Bool
 	softOnce sync.Once
@@ -93,16 +95,21 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return nil
 	default:
 	}
-	c.watch.start()
-	return newSupervisor(context.WithoutCancel(ctx), c).run()
+	defer c.inside.enter()()
+	c.watch.start(&c.inside)
+	return newSupervisor(c.inside.mark(context.WithoutCancel(ctx)), c).run()
 }
 
 // Stop makes Run stop softly and waits until it has returned. When ctx ends first, handlers are cancelled,
 // the connection is cut, and Stop returns ctx's error once Run has returned. Before Run it makes
 // Run return at once; after it, it does nothing.
+//
+// A handler may call it, and any other function that Run waits for (Commit, OnStale, observers): then it only
+// tells Run to stop and returns nil at once, since Run cannot return before the function that called. A
+// goroutine that such a function begins, and waits for, must give it the function's context.
 func (c *Consumer) Stop(ctx context.Context) error {
 	c.stopSoft()
-	if !c.started.Load() {
+	if !c.started.Load() || c.inside.has(ctx) {
 		return nil
 	}
 	select {

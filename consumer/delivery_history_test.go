@@ -73,7 +73,7 @@ func playHistory(p plan) *history {
 	h.work, h.cutWork = context.WithCancel(context.Background())
 	defer h.cutWork()
 	h.d = newDispatcher(h.subscription(), environment{
-		counts: &h.counts, logger: zerolog.Nop(), work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
+		counts: &h.counts, logger: zerolog.Nop(), inside: &inside{}, work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
 		dropped: func(Evidence) {}, tripped: h.trip,
 	})
 	h.play()

@@ -93,7 +93,7 @@ func TestHandlersMayOverwriteTheirDeliveries(t *testing.T) {
 	v := &vandals{T: t, kept: make(chan *consumer.Delivery), calls: map[string]int{}, done: map[string]int{}, order: map[string]int{}}
 	var vandal sync.WaitGroup
 	vandal.Go(v.vandalise)
-	log, journal := &lines{}, fsm.NewRing(1<<14)
+	log, journal := &lines{}, &book{}
 	c, err := consumer.New(consumer.Config{
 		URLs: []string{server.URL()}, Logger: zerolog.New(log).Level(zerolog.WarnLevel), Journal: journal,
 		ConsumerTimeout: 2 * time.Millisecond, // how long they have been at it is looked at all the time

@@ -13,11 +13,10 @@ import (
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
-	"github.com/everhop/everhop/fsm"
 )
 
 // inBubble consumes the queue q, which holds these messages, in synthetic time, until test returns.
-func inBubble(t *testing.T, s consumer.Subscription, messages []string, test func(*testing.T, *brokertest.Server, *consumer.Consumer, *fsm.Ring)) {
+func inBubble(t *testing.T, s consumer.Subscription, messages []string, test func(*testing.T, *brokertest.Server, *consumer.Consumer, *book)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		defer time.Sleep(time.Second) // the last read has an end, too
@@ -30,7 +29,7 @@ func inBubble(t *testing.T, s consumer.Subscription, messages []string, test fun
 			t.Fatal(err)
 		}
 		s.Queue = "q"
-		journal := fsm.NewRing(0)
+		journal := &book{}
 		c, err := consumer.New(consumer.Config{
 			URLs: []string{server.URL()}, Journal: journal, Subscriptions: []consumer.Subscription{s},
 			Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -66,7 +65,7 @@ func TestStopReportsOverASlowLine(t *testing.T) {
 		return nil
 	}}
 	messages := strings.Split(strings.Repeat("m", 1000), "")
-	inBubble(t, s, messages, func(t *testing.T, server *brokertest.Server, c *consumer.Consumer, journal *fsm.Ring) {
+	inBubble(t, s, messages, func(t *testing.T, server *brokertest.Server, c *consumer.Consumer, journal *book) {
 		time.Sleep(2 * time.Second)
 		if err := c.Stop(t.Context()); err != nil {
 			t.Error(err)
@@ -103,7 +102,7 @@ func TestDeliveryIsTheHandlers(t *testing.T) {
 			return errors.New("it fails")
 		},
 	}
-	inBubble(t, s, []string{"as it came"}, func(t *testing.T, server *brokertest.Server, c *consumer.Consumer, _ *fsm.Ring) {
+	inBubble(t, s, []string{"as it came"}, func(t *testing.T, server *brokertest.Server, c *consumer.Consumer, _ *book) {
 		pass(time.Minute)
 		if len(calls) != 3 {
 			t.Errorf("%d calls", len(calls))
@@ -137,7 +136,7 @@ func TestFailedCommitWaits(t *testing.T) {
 			return nil
 		},
 	}
-	inBubble(t, s, strings.Split(strings.Repeat("m", 60), ""), func(t *testing.T, _ *brokertest.Server, c *consumer.Consumer, _ *fsm.Ring) {
+	inBubble(t, s, strings.Split(strings.Repeat("m", 60), ""), func(t *testing.T, _ *brokertest.Server, c *consumer.Consumer, _ *book) {
 		pass(10 * time.Second)
 		if len(at) < 4 {
 			t.Fatalf("%d calls", len(at))
@@ -165,7 +164,7 @@ func TestFailedCommitOfALostConnection(t *testing.T) {
 			return errors.New("it fails")
 		},
 	}
-	inBubble(t, s, []string{"m"}, func(t *testing.T, server *brokertest.Server, c *consumer.Consumer, _ *fsm.Ring) {
+	inBubble(t, s, []string{"m"}, func(t *testing.T, server *brokertest.Server, c *consumer.Consumer, _ *book) {
 		for range 5 {
 			time.Sleep(1500 * time.Millisecond)
 			server.Inject(brokertest.Now, brokertest.Reset())
@@ -190,7 +189,7 @@ func TestSetConcurrencyMindsTheBreaker(t *testing.T) {
 		Retry:   consumer.Retry{Attempts: 2},
 		Breaker: consumer.Breaker{Failures: 7},
 	}
-	inBubble(t, s, nil, func(t *testing.T, _ *brokertest.Server, c *consumer.Consumer, _ *fsm.Ring) {
+	inBubble(t, s, nil, func(t *testing.T, _ *brokertest.Server, c *consumer.Consumer, _ *book) {
 		synctest.Wait()
 		if err := c.Subscription("q").SetConcurrency(3); err != nil {
 			t.Error(err)

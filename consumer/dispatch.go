@@ -36,7 +36,8 @@ type Handler func(ctx context.Context, d *Delivery) error
 //
 // What no worker has received stays in amqp091-go's buffer, and goes back to the queue with its channel.
 //
-// Its methods in this file are what the supervisor does with it; they may be called from any goroutine.
+// Its methods in this file, and giveBack, are what the supervisor does with it; they may be called from any
+// goroutine.
 type dispatcher struct {
 	spec    Subscription
 	env     environment
@@ -59,6 +60,7 @@ type dispatcher struct {
 type environment struct {
 	counts  *counts
 	logger  zerolog.Logger
+	inside  *inside
 	work    context.Context // of the handlers
 	outbox  outbox
 	onStale func(Stale)
@@ -80,11 +82,13 @@ type view struct {
 	paused      bool     // receive nothing, give back what was not begun
 	over        bool     // and end
 	concurrency int
+	silent      chan struct{} // closed when the broker sends nothing more, since it is paused or over
 	changed     chan struct{} // closed when this is not the view any more
 }
 
 func newDispatcher(spec Subscription, env environment) *dispatcher {
 	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1)}
+	d.calls.inside = env.inside
 	d.kind.v.Store(spec.kind())
 	d.breaker.limit = int64(spec.Breaker.Failures)
 	if spec.Dedup.Window > 0 {
@@ -104,7 +108,7 @@ func (d *dispatcher) attach(s source, prefetch int) {
 		last.acks.Replace()
 	}
 	c := d.newChannel(s, prefetch, from)
-	d.change(func(v *view) { v.channel, v.paused = c, true })
+	d.change(func(v *view) { v.channel, v.paused, v.silent = c, true, make(chan struct{}) })
 	d.forget(func(of *channel) bool { return of != c })
 }
 
@@ -121,8 +125,15 @@ func (d *dispatcher) forget(gone func(*channel) bool) {
 	d.lanes.Remove(func(j job) bool { return gone(j.channel) })
 }
 
-// pause has nothing more received or begun. What the workers have in hand and have not begun with goes back.
-func (d *dispatcher) pause() { d.change(func(v *view) { v.paused = true }) }
+// pause has nothing more received or begun. What is to go back waits for giveBack.
+func (d *dispatcher) pause() {
+	d.change(func(v *view) {
+		if !v.idle() {
+			v.silent = make(chan struct{})
+		}
+		v.paused = true
+	})
+}
 
 // resume goes on after attach or pause.
 func (d *dispatcher) resume() { d.change(func(v *view) { v.paused = false }) }
@@ -138,50 +149,6 @@ func (d *dispatcher) fit(prefetch int) {
 // is at.
 func (d *dispatcher) resize(concurrency int) {
 	d.change(func(v *view) { v.concurrency = concurrency })
-}
-
-// giveBack returns to the queue what waits in its lane, and what the broker has sent and nobody has received,
-// and tells how much that was. The channel must have been cancelled, after pause or stop; if another one is
-// in its place, nothing happens.
-func (d *dispatcher) giveBack(s source) (deliveries int) {
-	c := d.view.Load().channel
-	if c == nil || c.source != s || d.kind.isStream() { // a stream's rest goes with its channel, and is read again
-		return 0
-	}
-	for _, j := range d.lanes.Remove(func(j job) bool { return j.channel == c }) { // behind others of their keys
-		if d.returnUnseen(j) {
-			deliveries++
-		}
-	}
-	for {
-		delivery, ok := c.receive(nil)
-		if !ok {
-			return deliveries
-		}
-		if d.returnUnseen(job{delivery: delivery, channel: c}) {
-			deliveries++
-		}
-	}
-}
-
-// returnUnseen returns to its queue what no handler has begun with, and what is unknown to recent. That is told
-// first: when the broker has it back, it may be handled on another worker at once.
-func (d *dispatcher) returnUnseen(j job) bool {
-	if d.recent != nil && !j.delivery.Redelivered { // or another one of its id would speak for it
-		id := d.nameOf(d.spec.Dedup.ID, j.delivery)
-		d.recent.Begin(id, false, nil)
-		d.recent.End(id, false)
-	}
-	return d.putBack(j)
-}
-
-// putBack returns to its queue what no handler has begun with.
-func (d *dispatcher) putBack(j job) bool {
-	if d.kind.isStream() || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
-		return false
-	}
-	d.env.counts.returnedUnstarted.Add(1)
-	return true
 }
 
 // flush sends all acknowledgements that are waiting.
@@ -220,7 +187,14 @@ func (d *dispatcher) offset() *int64 {
 func (d *dispatcher) heal() { d.breaker.row.Store(0) }
 
 // stop ends the workers once their handlers have returned.
-func (d *dispatcher) stop() { d.change(func(v *view) { v.over = true }) }
+func (d *dispatcher) stop() {
+	d.change(func(v *view) {
+		if !v.idle() {
+			v.silent = make(chan struct{})
+		}
+		v.over = true
+	})
+}
 
 // wait returns when the workers have ended.
 func (d *dispatcher) wait() { d.workers.Wait() }

@@ -3,8 +3,11 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/rs/zerolog"
 )
@@ -15,10 +18,11 @@ type plainSource struct {
 	deliveries chan *Delivery
 	lost       chan struct{}
 	nacked     func() // called when a delivery goes back
+	rejected   func(tag uint64)
 }
 
 func newPlainSource() *plainSource {
-	return &plainSource{deliveries: make(chan *Delivery, 100), lost: make(chan struct{}), nacked: func() {}}
+	return &plainSource{deliveries: make(chan *Delivery, 100), lost: make(chan struct{}), nacked: func() {}, rejected: func(uint64) {}}
 }
 
 func (s *plainSource) Receive(stop <-chan struct{}) (*Delivery, bool) {
@@ -41,9 +45,13 @@ func (s *plainSource) Receive(stop <-chan struct{}) (*Delivery, bool) {
 
 func (s *plainSource) Lost() <-chan struct{} { return s.lost }
 
-func (s *plainSource) Ack(uint64) error          { return nil }
-func (s *plainSource) AckUpTo(uint64) error      { return nil }
-func (s *plainSource) Reject(uint64, bool) error { return nil }
+func (s *plainSource) Ack(uint64) error     { return nil }
+func (s *plainSource) AckUpTo(uint64) error { return nil }
+
+func (s *plainSource) Reject(tag uint64, _ bool) error {
+	s.rejected(tag)
+	return nil
+}
 
 func (s *plainSource) Nack(uint64) error {
 	s.nacked()
@@ -56,7 +64,7 @@ func dispatching(t *testing.T, s Subscription, test func(*testing.T, *dispatcher
 	synctest.Test(t, func(t *testing.T) {
 		config := Config{Subscriptions: []Subscription{s}}.withDefaults()
 		d := newDispatcher(config.Subscriptions[0], environment{
-			counts: &counts{}, logger: zerolog.Nop(), work: t.Context(),
+			counts: &counts{}, logger: zerolog.Nop(), inside: &inside{}, work: t.Context(),
 			dropped: func(Evidence) {}, tripped: func() {},
 		})
 		d.start()
@@ -85,6 +93,8 @@ func TestPauseBetweenIDAndHandler(t *testing.T) {
 	}, func(t *testing.T, it *dispatcher, s *plainSource) {
 		d = it
 		s.deliveries <- &Delivery{DeliveryTag: 1, MessageID: "m"}
+		synctest.Wait()
+		d.giveBack(s)
 		synctest.Wait()
 		if n := d.env.counts.returnedUnstarted.Load(); n != 1 || calls != 0 {
 			t.Fatalf("%d went back, %d were handled; want one and none", n, calls)
@@ -127,6 +137,28 @@ func TestGivenBackAndHandledAtOnce(t *testing.T) {
 		synctest.Wait()
 		if n := d.env.counts.deduplicated.Load(); n != 1 || calls != 1 {
 			t.Errorf("it was handled %d times, and deduplicated %d times; want once each", calls, n)
+		}
+	})
+}
+
+// Whoever gives back is not ended by an ID that ends its goroutine: all that waits goes back.
+func TestIDThatEndsItsGoroutine(t *testing.T) {
+	dispatching(t, Subscription{
+		Dedup: Dedup{Window: 10, ID: func(d *Delivery) string {
+			if d.DeliveryTag == 1 {
+				runtime.Goexit()
+			}
+			return d.MessageID
+		}},
+		Handler: func(context.Context, *Delivery) error { return nil },
+	}, func(t *testing.T, d *dispatcher, s *plainSource) {
+		d.pause()
+		synctest.Wait()
+		for tag := range uint64(3) {
+			s.deliveries <- &Delivery{DeliveryTag: tag + 1, MessageID: fmt.Sprint(tag)}
+		}
+		if n := d.giveBack(s); n != 3 {
+			t.Errorf("%d went back, want 3", n)
 		}
 	})
 }
@@ -181,4 +213,52 @@ func TestLostDeliveriesAreForgotten(t *testing.T) {
 			t.Errorf("handled were %v, want %s", calls, want)
 		}
 	})
+}
+
+// Any function of the caller's may end the goroutine that calls it, as t.FailNow does: that costs neither a worker,
+// nor the message, nor anybody's turn.
+func TestGoexit(t *testing.T) {
+	for name, set := range map[string]func(s *Subscription, exit func()){
+		"OrderingKey": func(s *Subscription, exit func()) { s.OrderingKey = func(*Delivery) string { exit(); return "" } },
+		"Dedup.ID": func(s *Subscription, exit func()) {
+			s.Dedup = Dedup{Window: 10, ID: func(d *Delivery) string { exit(); return d.MessageID }}
+		},
+		"Handler": func(s *Subscription, exit func()) {
+			s.Handler = func(context.Context, *Delivery) error { exit(); return nil }
+		},
+		"Handler, with a key and an id": func(s *Subscription, exit func()) {
+			s.OrderingKey = func(*Delivery) string { return "same" }
+			s.Dedup = Dedup{Window: 10}
+			s.Handler = func(context.Context, *Delivery) error { exit(); return nil }
+		},
+		"Commit": func(s *Subscription, exit func()) { s.Commit = func(context.Context) error { exit(); return nil } },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int64
+			const exits = 3
+			s := Subscription{Concurrency: 2, Handler: func(context.Context, *Delivery) error { return nil }}
+			set(&s, func() {
+				if calls.Add(1) <= exits {
+					runtime.Goexit()
+				}
+			})
+			dispatching(t, s, func(t *testing.T, d *dispatcher, s *plainSource) {
+				s.rejected = func(tag uint64) { // it comes again
+					s.deliveries <- &Delivery{DeliveryTag: tag + 100, MessageID: fmt.Sprint(tag % 100), Redelivered: true}
+				}
+				const messages = 5
+				for i := range messages {
+					s.deliveries <- &Delivery{DeliveryTag: uint64(i + 1), MessageID: fmt.Sprint(i + 1)}
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if n := d.env.counts.acknowledged.Load(); n != messages || calls.Load() < exits {
+					t.Errorf("%d are acknowledged, want %d; it was called %d times", n, messages, calls.Load())
+				}
+				if keys, waiting := d.lanes.Size(); keys+waiting+d.outstanding() > 0 {
+					t.Errorf("%d keys are taken, %d deliveries wait, %d are outstanding", keys, waiting, d.outstanding())
+				}
+			})
+		})
+	}
 }

@@ -102,15 +102,18 @@ package consumer
 //	  loglines.go      and as lines of the log
 //	a delivery, in the order of its way
 //	  dispatch.go      what the supervisor does with the deliveries of a subscription
+//	  giveback.go      what no handler has begun with goes back, on a pause and in the end
 //	  channel.go       where they come from, and are settled
 //	  worker.go        a worker receives it; it may have to wait for its predecessor of the same key
 //	  handle.go        the handler is called, and again in place
 //	  outcome.go       what its answer means
+//	  unreadable.go    what no handler is called for
 //	  breaker.go       failures in a row
 //	  stream.go        what is different with a stream
 //	  settle.go        the broker is told
-//	  commit.go        the caller's effects last first
+//	  commit.go        Commit comes before acknowledgements
 //	  stale.go         what could not be sent
+//	  inside.go        where Stop must not wait for Run
 //	  callbacks.go     how the caller's Commit and OnStale are called
 //	  internal/ack     acknowledgements are gathered and sent; which deliveries one frame can settle
 //	  internal/lanes   the order of each key

@@ -21,7 +21,7 @@ var (
 	// ErrNotRunning means that a subscription was to be changed while Run was not at work.
 	ErrNotRunning = errors.New("consumer: not running")
 
-	errGoexit = errors.New("consumer: the handler ended its goroutine instead of returning")
+	errGoexit = errors.New("consumer: the handler, or another function of the caller's, ended its goroutine (runtime.Goexit)")
 )
 
 // Error is why Run gave up: trying again cannot help, or is not allowed any more.

@@ -17,6 +17,7 @@ import (
 // pauses, it goes back.
 func (w *worker) handle() {
 	d, j := w.dispatcher, w.job
+	d.awaitSilence(j.channel)
 	switch {
 	case j.channel.lost():
 	case d.view.Load().idle():
@@ -30,8 +31,11 @@ func (w *worker) handle() {
 // dedup tells whether the handler is to be called, as far as the job's id is concerned. It may have to wait.
 func (w *worker) dedup() (goOn bool) {
 	d, j := w.dispatcher, w.job
-	id := d.nameOf(d.spec.Dedup.ID, j.delivery)
+	id := d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
 	handled, ok := d.recent.Begin(id, j.delivery.Redelivered, j.channel.source.Lost())
+	if ok && !handled {
+		d.awaitSilence(j.channel)
+	}
 	switch {
 	case handled:
 		d.env.counts.deduplicated.Add(1)
@@ -73,6 +77,11 @@ func (w *worker) interrupted() {
 
 // attempt calls the handler, and again as long as its outcome is to be tried again in place.
 func (w *worker) attempt() outcome {
+	if w.came.Unreadable != nil {
+		o := w.dispatcher.unreadable(&w.came)
+		w.report(o)
+		return o
+	}
 	a := w.dispatcher.call(w.job.delivery)
 	if a.meaning == succeeded {
 		w.dispatcher.breaker.succeeded()
@@ -153,24 +162,30 @@ func (w *worker) report(o outcome) {
 	}
 	d := w.dispatcher
 	d.env.counts.failed.Add(1)
+	what := "handler failed; "
+	if w.came.Unreadable != nil {
+		what = "the message could not be read; "
+	}
 	d.about(d.env.logger.Warn(), &w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
-		Msg("handler failed; " + d.inWords(o))
+		Msg(what + d.inWords(o))
 	if o.tripped {
 		d.env.tripped()
 	}
 }
 
-// inWords tells in a log line what becomes of a message whose handler failed.
+// inWords tells in a log line what is to become of a message whose handler failed. None of it has happened yet.
 func (d *dispatcher) inWords(o outcome) string {
 	switch o.verdict {
 	case again:
-		return fmt.Sprintf("it is tried again in %v", o.pause.Round(time.Millisecond))
+		return fmt.Sprintf("to be tried again in %v", o.pause.Round(time.Millisecond))
 	case rejected:
-		return "the message is dead-lettered"
+		return "to be dead-lettered"
+	case passedOver:
+		return "to be passed over"
 	case parked:
-		return "the message is parked in " + d.spec.Retry.ParkingQueue
+		return "to be parked in " + d.spec.Retry.ParkingQueue
 	default:
-		return fmt.Sprintf("the message goes back to the queue in %v", d.spec.RequeuePause)
+		return fmt.Sprintf("to be put back into the queue in %v", d.spec.RequeuePause)
 	}
 }
 

@@ -32,11 +32,14 @@ const (
 	HeaderExpiration = "x-everhop-expiration"
 	// HeaderUserID is the user-id property, which is taken off: the broker refuses it from another user.
 	HeaderUserID = "x-everhop-user-id"
+	// HeaderRaw is the content header of a message that could not be read, as it came in (bytes), in place of its
+	// headers; see broker.UnreadableError.
+	HeaderRaw = "x-everhop-raw-header"
 	// HeaderCC is the CC header, which is taken off: the broker would send copies to its routing keys again.
 	HeaderCC = "x-everhop-cc"
 )
 
-const ourHeaders = 11 // at most are added
+const ourHeaders = 12 // at most are added
 
 // maxErrorText is how many bytes of an error go into HeaderError.
 const maxErrorText = 1 << 10
@@ -57,7 +60,11 @@ func Attempts(d *Delivery) int {
 // headers are a copy of the delivery's, and ours: what tells of a failure.
 func (r *republisher) headers(d *Delivery, why failure) map[string]any {
 	h := make(map[string]any, len(d.Headers)+ourHeaders)
-	maps.Copy(h, d.Headers)
+	if d.Unreadable != nil {
+		h[HeaderRaw] = d.Unreadable.RawHeader
+	} else {
+		maps.Copy(h, d.Headers)
+	}
 	// RabbitMQ drops a message that dead-letters into a queue in which it died before, unless it was
 	// rejected on the way (https://www.rabbitmq.com/docs/dlx#dead-letter-cycle); x-death is how it knows.
 	// x-first-death-* stay, until RabbitMQ sees no x-death when the delay is over, and writes them anew.

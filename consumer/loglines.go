@@ -44,6 +44,11 @@ func (l *logLines) Apply(e fsm.Event) {
 		Int64(fsm.FieldMonoNS, e.MonoNS)
 	text(fsm.FieldTable, e.Table)
 	text(fsm.FieldTrigger, string(e.Trigger))
+	text(fsm.FieldVia, string(e.Via))
+	text(fsm.FieldBack, string(e.Back))
+	if e.Count > 0 {
+		line.Uint64(fsm.FieldCount, e.Count)
+	}
 	for field, value := range e.Details.All() {
 		line.RawJSON(field, []byte(value))
 	}

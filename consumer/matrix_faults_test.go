@@ -135,7 +135,7 @@ func places() []matrixPlace {
 	stop := func(s *stage) { s.publish(); s.sleep(30 * time.Millisecond); s.stop() } // handlers are at work
 	return append(places,
 		matrixPlace{name: "stopping/cancel", reach: idle, when: brokertest.OnMethod("basic.cancel", 1), then: stop},
-		matrixPlace{name: "stopping/ack", reach: idle, when: brokertest.OnMethod("basic.ack", 2), then: stop},
+		matrixPlace{name: "stopping/ack", reach: func(s *stage) { idle(s); stop(s) }, when: brokertest.OnMethod("basic.ack", 1)},
 		matrixPlace{name: "stopping/close", reach: idle, when: brokertest.OnMethod("connection.close", 1), then: stop},
 	)
 }

@@ -50,9 +50,10 @@ func observe(m *fsm.Machine, logger zerolog.Logger, list []func(fsm.Event)) *obs
 	return o
 }
 
-func (o *observers) start() {
+func (o *observers) start(within *inside) {
 	for i, see := range o.list {
 		o.group.Go(func() {
+			defer within.enter()()
 			for event := range o.feeds[i].All(context.Background()) {
 				o.show(see, event)
 			}

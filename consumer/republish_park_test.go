@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -103,4 +104,25 @@ func TestParkThatTheBrokerRefuses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What could be read can be sent again.
+func TestParkWhatIsNestedDeep(t *testing.T) {
+	republishing(t, func(t *testing.T, server *brokertest.Server, r *republisher) {
+		deep := any("bottom")
+		for range 50 {
+			deep = []any{deep}
+		}
+		d := delivered("1")
+		d.Headers = map[string]any{"deep": deep, "decimal": broker.Decimal{Scale: 2, Value: -12345}}
+		if err := r.park(t.Context(), d, "parked", itFailed); err != nil {
+			t.Fatal(err)
+		}
+		wantBodies(t, server, "parked", "1")
+		for key, want := range d.Headers {
+			if got := server.Messages("parked")[0].Headers[key]; !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: got %v", key, got)
+			}
+		}
+	})
 }

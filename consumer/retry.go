@@ -10,7 +10,8 @@ import (
 // Retry is what happens to a message whose handler returned an error that is no outcome, or panicked.
 // The handler is called again in place after a pause: the delivery keeps its place in the prefetch
 // and in the queue's order, and its handler's place among Concurrency. A message that fails too often
-// is poison; what becomes of it then, Poison says.
+// is poison; what becomes of it then, Poison says. So is one that could not be read (Delivery.Unreadable), at once
+// and without a call of the handler.
 type Retry struct {
 	// Attempts is how often the handler is called for one message before it is poison; those before
 	// a RetryAfter count, too (see Attempts). Defaults to 4.
@@ -39,7 +40,7 @@ const (
 	// DeadLetter rejects it. The broker drops it if the queue has no dead-letter exchange.
 	DeadLetter Poison = "dead-letter"
 	// Park publishes it into the parking queue, with headers that tell why (HeaderError and others),
-	// and acknowledges it once the broker has confirmed that.
+	// and acknowledges it once the broker has confirmed that. A message above MaxMessageSize is put back instead.
 	Park Poison = "park"
 	// PutBack returns it to the queue after RequeuePause, again and again; a quorum queue counts that
 	// towards its delivery limit (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling),

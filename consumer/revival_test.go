@@ -34,13 +34,13 @@ func TestEventComesBeforeDeliveries(t *testing.T) {
 }
 
 // slow takes its time to commit that the consumer consumes.
-type slow struct{ *fsm.Ring }
+type slow struct{ *book }
 
 func (j slow) Append(e fsm.Event) error {
 	if e.To == consumer.Consuming {
 		<-time.After(200 * time.Millisecond)
 	}
-	return j.Ring.Append(e)
+	return j.book.Append(e)
 }
 
 // A message whose handler fails does not come back before the pause is over.

@@ -30,7 +30,7 @@ func (s *supervisor) begin() {
 	plan, generation, first, subscriptions := s.plan, s.generation, s.first, s.subscriptions
 	plan.ConnectTimeout = s.schedule.connectTimeout(s.config.ConnectTimeout)
 	var wanted []int
-	var retired []func()
+	var retired []func() // to be closed
 	intakes := make([]broker.Intake, len(s.subscriptions))
 	for i, sub := range s.subscriptions {
 		if sub.live == nil {
@@ -53,10 +53,7 @@ func (s *supervisor) begin() {
 			}
 		}
 		if o.session != nil {
-			// A cancelled consumer leaves its channel open, and with it what was not acknowledged.
-			for _, retire := range retired {
-				retire()
-			}
+			atOnce(retired)
 			for _, i := range wanted { // only now, since handlers went on meanwhile
 				intakes[i].StreamOffset = subscriptions[i].dispatch.offset()
 			}
@@ -70,10 +67,20 @@ func (s *supervisor) begin() {
 	})
 }
 
-// retire closes the channel of a consumer that was lost, after what can still be acknowledged.
+// atOnce returns when all have: none waits for another one's Commit.
+func atOnce(all []func()) {
+	var group sync.WaitGroup
+	for _, do := range all {
+		group.Go(do)
+	}
+	group.Wait()
+}
+
+// retire closes the channel of a consumer that was lost, after what can still be acknowledged. A consumer that
+// the broker has cancelled leaves its channel open, and with it what was not acknowledged.
 func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) {
 	flushed := make(chan struct{})
-	go func() { // Commit may hang, and must not keep anybody from being revived
+	go func() { // Commit may hang, and must not keep its subscription from being revived
 		defer close(flushed)
 		sub.dispatch.flush()
 	}()

@@ -32,7 +32,7 @@ type rig struct {
 	queue   string
 	config  consumer.Config
 	c       *consumer.Consumer
-	journal *fsm.Ring
+	journal *book
 	log     *lines
 	result  chan error
 	running bool
@@ -53,7 +53,7 @@ func newRig(t *testing.T) *rig {
 	r := &rig{
 		T: t, node: node, proxy: proxy,
 		queue:   "scenario." + filepath.Base(t.Name()),
-		journal: fsm.NewRing(4096),
+		journal: &book{},
 		log:     &lines{},
 		result:  make(chan error, 1),
 		handled: map[string]int{},

@@ -269,6 +269,7 @@ func TestScenarioMemoryAlarm(t *testing.T) {
 	}
 	r.start()
 	r.awaitState(consumer.Consuming)
+	t.Cleanup(func() { r.must(r.node.MemoryAlarm(context.Background(), false)) }) // others use the node, too
 	r.must(r.node.MemoryAlarm(t.Context(), true))
 	r.awaitHandled()
 	n := r.events()

@@ -46,6 +46,7 @@ func (d *dispatcher) move(c *channel, tag uint64, o outcome, moved *atomic.Uint6
 // and from RabbitMQ 4.3 on no nack: that is for what was not the message's fault.
 func (d *dispatcher) requeue(c *channel, tag uint64, o outcome) {
 	d.linger(c, d.spec.RequeuePause)
+	d.awaitSilence(c)
 	requeued := &d.env.counts.requeued
 	switch {
 	case d.kind.isStream(): // which keeps it, and is read from there the next time

@@ -23,7 +23,7 @@ type stage struct {
 	*testing.T
 	server  *brokertest.Server
 	c       *consumer.Consumer
-	journal *fsm.Ring
+	journal *book
 	ended   chan struct{}
 	err     error     // of Run, once ended is closed
 	stopped time.Time // Stop was called
@@ -50,7 +50,7 @@ var shapes = []shape{
 
 func newStage(t *testing.T, as shape) *stage {
 	s := &stage{
-		T: t, server: brokertest.NewInMemoryServer(t), journal: fsm.NewRing(1 << 16),
+		T: t, server: brokertest.NewInMemoryServer(t), journal: &book{},
 		ended: make(chan struct{}), handled: map[string]time.Time{},
 	}
 	c, err := consumer.New(consumer.Config{

@@ -43,7 +43,7 @@ func (d *dispatcher) staleOutcomes(items []ack.Item, why error) {
 }
 
 func (d *dispatcher) tellStale(s Stale) {
-	err := d.calls.call(func() error {
+	err := d.calls.call("OnStale", func() error {
 		d.env.onStale(s)
 		return nil
 	})

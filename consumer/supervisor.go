@@ -121,6 +121,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		sub.dispatch = newDispatcher(spec, environment{
 			counts:  &c.counts[i],
 			logger:  c.config.Logger,
+			inside:  &c.inside,
 			work:    s.work,
 			outbox:  s.republisher,
 			onStale: c.config.OnStale,

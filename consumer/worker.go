@@ -1,5 +1,7 @@
 package consumer
 
+import "runtime/debug"
+
 // worker handles deliveries one after another, as one of Concurrency.
 //
 // What it has in hand stands here and not on its goroutine's stack, since any function of the caller's may end
@@ -25,6 +27,7 @@ type job struct {
 
 // run is the worker's goroutine.
 func (w *worker) run() {
+	defer w.dispatcher.env.inside.enter()()
 	ended := false
 	defer func() {
 		if !ended {
@@ -126,7 +129,7 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	if d.spec.OrderingKey == nil {
 		return true, true
 	}
-	w.job.key = d.nameOf(d.spec.OrderingKey, delivery)
+	w.job.key = d.nameOf("OrderingKey", d.spec.OrderingKey, delivery)
 	w.inLane = d.lanes.Begin(w.job.key, w.job)
 	if !w.inLane {
 		w.drop()
@@ -135,10 +138,10 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 }
 
 // nameOf calls a function of the caller's; if it panics, the name is empty.
-func (d *dispatcher) nameOf(name func(*Delivery) string, delivery *Delivery) string {
+func (d *dispatcher) nameOf(function string, name func(*Delivery) string, delivery *Delivery) string {
 	defer func() {
 		if r := recover(); r != nil {
-			d.about(d.env.logger.Error(), delivery).Msgf("Key or ID panicked: %v", r)
+			d.about(d.env.logger.Error(), delivery).Msgf("%s panicked: %v\n%s", function, r, debug.Stack())
 		}
 	}()
 	return name(delivery)

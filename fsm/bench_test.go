@@ -36,6 +36,23 @@ func BenchmarkFire(b *testing.B) {
 	}
 }
 
+// An idle machine's trips are folded; what differs each time is not.
+func BenchmarkRingAppend(b *testing.B) {
+	knock := fsm.Event{Kind: fsm.KindTransition, Run: "r", From: "Closed", To: "Closed", Trigger: "Knock"}
+	for name, next := range map[string]func() fsm.Event{
+		"trips":  roundTrips(),
+		"knocks": func() fsm.Event { knock.Seq++; return knock },
+	} {
+		b.Run(name, func(b *testing.B) {
+			ring := fsm.NewRing(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = ring.Append(next())
+			}
+		})
+	}
+}
+
 func TestFireAllocations(t *testing.T) {
 	for name, why := range evidences(t) {
 		m := observedDoor(t)

@@ -30,9 +30,11 @@
 // thing the machine runs is nothing that this package knows: what is to be known of
 // an order or a connection goes into the event's [Details], as it is.
 //
-// A [Ring] is a journal in memory. Package fsm/journal has one in files, which the
-// next process continues. What a journal holds is a sequence of events, for [Replay]
-// to prove, for a [Projection] such as [Summary] to count, or for a loop.
+// A [Ring] is a journal in memory, in which a week of idling does not push out what
+// happened before. Package fsm/journal has one in files, which the next process
+// continues. What a journal holds is a sequence of events, for [Replay] to prove, for a
+// [Projection] such as [Summary] to count, or for a loop; a [Walker] tells what lies
+// between them.
 //
 // What the caller must do:
 //

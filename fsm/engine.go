@@ -3,6 +3,7 @@ package fsm
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/qmuntal/stateless"
 )
@@ -51,9 +52,9 @@ func (m *Machine) commit(e Event) error {
 	head, now := m.head.Load(), m.o.Now()
 	// A clock that steps back, as one without a monotonic reading may, stands still.
 	m.mono = max(m.mono, now.Sub(m.began).Nanoseconds())
-	e.V, e.Seq, e.Run, e.Machine = Schema, head.Seq+1, m.o.Run, m.o.Name
+	e.V, e.Seq, e.Run, e.Machine = Schema, head.LastSeq()+1, m.o.Run, m.o.Name
 	e.Time = now.Round(0).UTC() // the event goes to other processes: no monotonic reading
-	e.MonoNS, e.InStateMS = m.mono, wholeMS(m.entered, m.mono)
+	e.MonoNS, e.InStateMS = m.mono, time.Duration(m.mono-m.entered).Milliseconds()
 	e.From = head.To
 	if e.Kind == KindBoot {
 		e.Table = m.table.fingerprint

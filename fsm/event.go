@@ -1,6 +1,9 @@
 package fsm
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Schema is the version of the event format, the V of every event.
 const Schema = 1
@@ -26,7 +29,17 @@ const (
 	// what follows to be replayed without what came before, and is no event of the
 	// machine.
 	KindSnapshot Kind = "snapshot"
+	// KindCycle stands for Count transitions, of which Seq is the first: time and again
+	// from From to Via by Trigger and back by Back, in one run, with the same Details and
+	// without Error and Note. Time and MonoNS are those of the last one. It is written by
+	// a [Ring], which has no room for each.
+	KindCycle Kind = "cycle"
 )
+
+// known reports whether k is the kind of an event that this package knows.
+func (k Kind) known() bool {
+	return k == KindTransition || k == KindRejected || k == KindCycle || k.recordable()
+}
 
 // recordable reports whether Record takes k.
 func (k Kind) recordable() bool {
@@ -48,7 +61,8 @@ type Evidence struct {
 // that the Field constants name, and between them the [Details].
 //
 // From and To are those of the transition; in any other event both are the
-// current state. Trigger is the one of the transition, or the rejected one.
+// current state. Trigger is the one of the transition, or the rejected one. Count, Via
+// and Back are those of a [KindCycle], and say nothing of other kinds.
 type Event struct {
 	// V is the version of the format: [Schema].
 	V int `json:"v"`
@@ -71,9 +85,13 @@ type Event struct {
 	From    State   `json:"from"`
 	To      State   `json:"to"`
 	Trigger Trigger `json:"trigger,omitempty"`
+	Via     State   `json:"via,omitempty"`
+	Back    Trigger `json:"back,omitempty"`
+	Count   uint64  `json:"count,omitempty"`
 
 	// InStateMS is how long From had lasted in this run, in whole milliseconds:
 	// MonoNS minus the MonoNS of the run's last transition, or minus 0 before the first.
+	// In a [KindCycle] it is how long Via lasted, all in all.
 	InStateMS int64 `json:"in_state_ms"`
 
 	// Table is the [Table.Fingerprint] of the machine's table, in KindBoot events
@@ -83,5 +101,17 @@ type Event struct {
 	Evidence `json:"-"`
 }
 
-// wholeMS returns the whole milliseconds between two readings of MonoNS.
-func wholeMS(from, to int64) int64 { return (to - from) / int64(time.Millisecond) }
+// LastSeq returns the Seq of the newest event that this one stands for: another one
+// than its own only in a [KindCycle].
+func (e Event) LastSeq() uint64 {
+	if e.Kind == KindCycle && e.Count > 0 {
+		return e.Seq + e.Count - 1
+	}
+	return e.Seq
+}
+
+// InState returns InStateMS as a duration: not negative, and at most about 292 years.
+func (e Event) InState() time.Duration {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	return time.Duration(min(max(0, e.InStateMS), most)) * time.Millisecond
+}

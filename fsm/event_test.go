@@ -51,12 +51,12 @@ func constants(t *testing.T, path string) (values []string) {
 func TestEventIsOneFlatObject(t *testing.T) {
 	event := fsm.Event{
 		V: fsm.Schema, Kind: fsm.KindTransition, Name: "x", Seq: 7, Run: "r", Machine: "m",
-		Time: time.Date(2024, 5, 17, 12, 0, 0, 1, time.UTC), MonoNS: 5, From: "A", To: "B", Trigger: "Go", InStateMS: 3, Table: "t",
+		Time: time.Date(2024, 5, 17, 12, 0, 0, 1, time.UTC), MonoNS: 5, From: "A", To: "B", Trigger: "Go", Via: "C", Back: "Come", Count: 2, InStateMS: 3, Table: "t",
 		Evidence: fsm.Evidence{Details: details(t, `{"b":{"seq":[1]},"a":"<","b":2e400}`), Error: "e", Note: "n"},
 	}
 	// The details stand before the reasons, in their own order, and nobody looks into them.
 	const want = `{"v":1,"kind":"transition","name":"x","seq":7,"run":"r","machine":"m","time":"2024-05-17T12:00:00.000000001Z","mono_ns":5,` +
-		`"from":"A","to":"B","trigger":"Go","in_state_ms":3,"table":"t","b":{"seq":[1]},"a":"<","b":2e400,"error":"e","note":"n"}`
+		`"from":"A","to":"B","trigger":"Go","via":"C","back":"Come","count":2,"in_state_ms":3,"table":"t","b":{"seq":[1]},"a":"<","b":2e400,"error":"e","note":"n"}`
 	text, err := event.MarshalJSON()
 	if string(text) != want || err != nil {
 		t.Errorf("%v\n got %s\nwant %s", err, text, want)

@@ -57,7 +57,7 @@ func (e *Event) members() map[string]any {
 	return map[string]any{
 		FieldVersion: &e.V, FieldKind: &e.Kind, FieldName: &e.Name, FieldSeq: &e.Seq, FieldRun: &e.Run,
 		FieldMachine: &e.Machine, FieldTime: &e.Time, FieldMonoNS: &e.MonoNS, FieldFrom: &e.From, FieldTo: &e.To,
-		FieldTrigger: &e.Trigger, FieldInStateMS: &e.InStateMS, FieldTable: &e.Table,
+		FieldTrigger: &e.Trigger, FieldVia: &e.Via, FieldBack: &e.Back, FieldCount: &e.Count, FieldInStateMS: &e.InStateMS, FieldTable: &e.Table,
 		FieldError: &e.Error, FieldNote: &e.Note,
 	}
 }

@@ -28,7 +28,7 @@ type Feed struct {
 	ended  bool
 }
 
-// Feed opens a feed that holds up to capacity events, about 230 bytes each and their
+// Feed opens a feed that holds up to capacity events, about 270 bytes each and their
 // texts. It begins with the next event. Capacity defaults to 1024 when it is not
 // positive. The feed of a closed machine has ended.
 func (m *Machine) Feed(capacity int) *Feed {

@@ -15,7 +15,7 @@ func newQueue(capacity int) queue {
 }
 
 // defaultCapacity is the number of events a Ring or a Feed holds when nothing is
-// asked for. An event takes about 230 bytes, and its texts.
+// asked for. An event takes about 270 bytes, and its texts.
 const defaultCapacity = 1024
 
 func (q *queue) full() bool { return q.size == len(q.slots) }
@@ -27,6 +27,14 @@ func (q *queue) at(i int) *Event { return &q.slots[(q.head+i)%len(q.slots)] }
 func (q *queue) push(e *Event) {
 	q.size++
 	*q.at(q.size - 1) = *e
+}
+
+// drop removes the n newest events.
+func (q *queue) drop(n int) {
+	for range n {
+		q.size--
+		*q.at(q.size) = Event{}
+	}
 }
 
 // pop removes the oldest event; the queue must not be empty. The slot is zeroed

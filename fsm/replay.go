@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"fmt"
 	"iter"
 	"strconv"
 )
@@ -22,6 +21,9 @@ import (
 // before it and its To the state. A log that begins with one starts there; what
 // its run did before is not known, unless its Seq is 0.
 //
+// A KindCycle is checked as the transitions are that it stands for, but for how long
+// each state lasted: Via cannot have lasted longer than the cycle.
+//
 // A kind that is not known, as a later version may write, takes a Seq and changes
 // nothing.
 //
@@ -31,7 +33,7 @@ import (
 // A rejected trigger is not checked: a table may gain a row and still replay the
 // logs of its past.
 func Replay(t *Table, events iter.Seq[Event]) (State, error) {
-	f := fold{table: t, state: t.initial, fresh: true}
+	f := fold{table: t, state: t.initial}
 	index := 0
 	for e := range events {
 		if d := f.add(&e); d != nil {
@@ -45,123 +47,87 @@ func Replay(t *Table, events iter.Seq[Event]) (State, error) {
 
 // fold is what the events so far have led to.
 type fold struct {
-	table *Table
-	state State
-	fresh bool   // nothing was added yet, and any seq will do
-	seq   uint64 // of the next event
-	open  bool   // behind a gap: or more
-	run   string
-
-	// entered is the MonoNS of the run's last transition or begin, if timed.
-	entered int64
-	timed   bool
+	table  *Table
+	walker Walker
+	state  State
 }
 
 func (f *fold) add(e *Event) *DivergenceError {
-	switch e.Kind {
-	case "":
+	step := f.walker.Walk(e)
+	if e.Kind == "" {
 		return diverges(FieldKind, "a kind", e.Kind)
-	case KindGap:
-		return f.skip(e)
-	case KindSnapshot:
-		return f.resume(e)
 	}
-	f.anchor(e)
-	if d := f.number(e.Seq, f.seq); d != nil {
+	if step.First && e.Kind != KindGap {
+		f.start(e)
+	}
+	if e.Kind == KindGap && !f.table.declares(e.To) {
+		return diverges(FieldTo, "a declared state", e.To)
+	}
+	if d := checkSeq(e, &step); d != nil {
 		return d
 	}
-	switch e.Kind {
-	case KindTransition, KindRejected, KindStale, KindBoot, KindNote:
-		return f.step(e)
+	switch {
+	case e.Kind == KindGap:
+		f.state = e.To
+	case e.Kind == KindSnapshot || e.Kind.known():
+		return f.step(e, &step)
 	}
 	return nil
 }
 
-// step folds an event of a known kind.
-func (f *fold) step(e *Event) *DivergenceError {
+// start takes from the first event where the log begins, unless that is the begin.
+func (f *fold) start(e *Event) {
+	switch {
+	case e.Kind == KindSnapshot && e.Seq > 0:
+		f.state = e.To
+	case e.Kind != KindSnapshot && e.Seq != 1:
+		f.state = e.From
+	}
+}
+
+// step folds an event of a known kind, or compares a snapshot with the fold.
+func (f *fold) step(e *Event, step *Step) *DivergenceError {
 	if d := f.checkStep(e); d != nil {
 		return d
 	}
-	if d := f.checkTime(e); d != nil {
+	if isOther := step.Repeated || step.Run != SameRun; e.Kind == KindSnapshot && isOther && !step.First && !step.BehindGap {
+		return diverges(FieldRun, "that of the event before", e.Run)
+	}
+	if d := checkTime(e, step); d != nil {
 		return d
 	}
 	f.state = e.To
-	if e.Kind == KindTransition {
-		f.entered, f.timed = e.MonoNS, true
-	}
 	return nil
 }
 
-// skip passes over missing events. What the run did in them is not known.
-func (f *fold) skip(gap *Event) *DivergenceError {
-	if !f.table.declares(gap.To) {
-		return diverges(FieldTo, "a declared state", gap.To)
+func checkTime(e *Event, step *Step) *DivergenceError {
+	lasted := step.Lasted.Milliseconds()
+	want := strconv.FormatInt(lasted, 10)
+	isRight := e.InStateMS == lasted
+	if e.Kind == KindCycle { // it says how long Via lasted
+		want = "0 to " + want
+		isRight = e.InStateMS >= 0 && e.InStateMS <= lasted
 	}
-	if d := f.number(gap.Seq, f.seq); d != nil {
-		return d
+	if isRight || !step.Timed {
+		return nil
 	}
-	f.state, f.open = gap.To, true
-	return nil
+	return diverges(FieldInStateMS, want, strconv.FormatInt(e.InStateMS, 10))
 }
 
-// resume compares a snapshot with the fold, or starts a fold with it.
-func (f *fold) resume(s *Event) *DivergenceError {
-	switch {
-	case f.fresh:
-		if s.Seq > 0 {
-			f.state = s.To
-		}
-		f.run, f.timed = s.Run, s.Seq == 0
-	case f.open:
-		f.run, f.timed = s.Run, false
+// checkSeq checks the number of an event. A snapshot has that of the event before it.
+func checkSeq(e *Event, step *Step) *DivergenceError {
+	want := step.Next
+	if e.Kind == KindSnapshot {
+		want--
 	}
-	if d := f.number(s.Seq, f.seq-1); d != nil {
-		return d
+	if step.First || e.Seq == want || step.BehindGap && e.Seq > want {
+		return nil
 	}
-	if d := f.checkStep(s); d != nil {
-		return d
+	text := strconv.FormatUint(want, 10)
+	if step.BehindGap {
+		text += " or more"
 	}
-	if s.Run != f.run {
-		return diverges(FieldRun, strconv.Quote(f.run), s.Run)
-	}
-	return f.checkTime(s)
-}
-
-// anchor takes from e what the log has not said yet: where it starts, and which
-// run is writing.
-func (f *fold) anchor(e *Event) {
-	switch {
-	case f.fresh:
-		whole := e.Seq == 1
-		if !whole {
-			f.state = e.From
-		}
-		f.run, f.timed = e.Run, whole
-	case f.open:
-		f.run, f.timed = e.Run, false
-	case e.Run != f.run:
-		f.run, f.entered, f.timed = e.Run, 0, true
-	}
-}
-
-// number checks a Seq, and expects the one after it.
-func (f *fold) number(got, want uint64) *DivergenceError {
-	if got != want && !f.fresh && !(f.open && got > want) {
-		text := strconv.FormatUint(want, 10)
-		if f.open {
-			text += " or more"
-		}
-		return diverges(FieldSeq, text, strconv.FormatUint(got, 10))
-	}
-	f.seq, f.fresh, f.open = got+1, false, false
-	return nil
-}
-
-func (f *fold) checkTime(e *Event) *DivergenceError {
-	if want := wholeMS(f.entered, e.MonoNS); f.timed && e.InStateMS != want {
-		return diverges(FieldInStateMS, strconv.FormatInt(want, 10), strconv.FormatInt(e.InStateMS, 10))
-	}
-	return nil
+	return diverges(FieldSeq, text, strconv.FormatUint(e.Seq, 10))
 }
 
 // checkStep checks from, trigger and to.
@@ -172,15 +138,35 @@ func (f *fold) checkStep(e *Event) *DivergenceError {
 	if !f.table.declares(e.From) {
 		return diverges(FieldFrom, "a declared state", e.From)
 	}
-	to := f.state
-	if e.Kind == KindTransition {
-		var err error
-		if to, err = f.table.Next(f.state, e.Trigger); err != nil {
-			return diverges(FieldTrigger, fmt.Sprintf("one of: %s", orNone(join(f.table.Permitted(f.state)))), e.Trigger)
+	switch e.Kind {
+	case KindTransition:
+		return f.checkNext(f.state, FieldTrigger, e.Trigger, FieldTo, e.To)
+	case KindCycle:
+		if e.Count == 0 || e.Count%2 != 0 || e.LastSeq() < e.Seq {
+			return diverges(FieldCount, "even, 2 or more", strconv.FormatUint(e.Count, 10))
+		}
+		if d := f.checkNext(f.state, FieldTrigger, e.Trigger, FieldVia, e.Via); d != nil {
+			return d
+		}
+		if d := f.checkNext(e.Via, FieldBack, e.Back, FieldTo, e.To); d != nil {
+			return d
 		}
 	}
-	if e.To != to {
-		return diverges(FieldTo, strconv.Quote(string(to)), e.To)
+	if e.To != f.state {
+		return diverges(FieldTo, strconv.Quote(string(f.state)), e.To)
+	}
+	return nil
+}
+
+// checkNext checks that trigger leads from one state to another. The fields are those
+// in which an event has trigger and to.
+func (f *fold) checkNext(from State, inTrigger string, trigger Trigger, inTo string, to State) *DivergenceError {
+	next, err := f.table.Next(from, trigger)
+	if err != nil {
+		return diverges(inTrigger, "one of: "+orNone(join(f.table.Permitted(from))), trigger)
+	}
+	if to != next {
+		return diverges(inTo, strconv.Quote(string(next)), to)
 	}
 	return nil
 }

@@ -125,6 +125,26 @@ func TestReplayNamesTheFirstDivergence(t *testing.T) {
 			l[4].InStateMS = 99
 			return slices.Insert(l[4:], 0, snapshotOf(l[3], func(*fsm.Event) {}))
 		}, 1, fsm.FieldInStateMS},
+		"cycle of none":               {cycleWith(func(c *fsm.Event) { c.Count = 0 }), 4, fsm.FieldCount},
+		"cycle with half a trip":      {cycleWith(func(c *fsm.Event) { c.Count = 3 }), 4, fsm.FieldCount},
+		"cycle without an end":        {cycleWith(func(c *fsm.Event) { c.Count = 1<<64 - 2 }), 4, fsm.FieldCount},
+		"cycle from elsewhere":        {cycleWith(func(c *fsm.Event) { c.From, c.To, c.Via = "Open", "Open", "Closed" }), 4, fsm.FieldFrom},
+		"cycle by another trigger":    {cycleWith(func(c *fsm.Event) { c.Trigger = "Close" }), 4, fsm.FieldTrigger},
+		"cycle via another state":     {cycleWith(func(c *fsm.Event) { c.Via = "Broken" }), 4, fsm.FieldVia},
+		"cycle back by another":       {cycleWith(func(c *fsm.Event) { c.Back = "Open" }), 4, fsm.FieldBack},
+		"cycle that moves":            {cycleWith(func(c *fsm.Event) { c.To = "Broken" }), 4, fsm.FieldTo},
+		"cycle that is no way back":   {cycleWith(func(c *fsm.Event) { c.Back, c.To = "Kick", "Broken" }), 4, fsm.FieldTo},
+		"cycle longer than it lasted": {cycleWith(func(c *fsm.Event) { c.InStateMS = 7 }), 4, fsm.FieldInStateMS},
+		"time behind a cycle": {func(l []fsm.Event) []fsm.Event {
+			l = cycleWith(func(*fsm.Event) {})(l)
+			l[5].InStateMS++
+			return l
+		}, 5, fsm.FieldInStateMS},
+		"seq behind a cycle": {func(l []fsm.Event) []fsm.Event {
+			l = cycleWith(func(*fsm.Event) {})(l)
+			l[5].Seq--
+			return l
+		}, 5, fsm.FieldSeq},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -207,6 +227,10 @@ func TestReplayAccepts(t *testing.T) {
 			l[2] = fsm.Event{Kind: "odd", Seq: 3, Run: "r1", MonoNS: 7}
 			return l
 		}, "Broken"},
+		"cycle": {cycleWith(func(*fsm.Event) {}), "Closed"},
+		"cycle at first": {func(l []fsm.Event) []fsm.Event {
+			return cycleWith(func(c *fsm.Event) { c.InStateMS = 99 })(l)[4:] // since when is not known
+		}, "Closed"},
 		"evidence changed": {func(l []fsm.Event) []fsm.Event { l[1].Error, l[1].Time = "x", time.Time{}; return l }, "Broken"},
 	}
 	for name, tt := range tests {
@@ -216,6 +240,21 @@ func TestReplayAccepts(t *testing.T) {
 				t.Errorf("Replay = %q, %v; want %q", state, err, tt.want)
 			}
 		})
+	}
+}
+
+// cycleWith has the first run of the log end with a door that opens and closes twice,
+// for 2 ms each time, and 6 ms after that with a note.
+func cycleWith(change func(*fsm.Event)) func([]fsm.Event) []fsm.Event {
+	return func(l []fsm.Event) []fsm.Event {
+		cycle := l[3]
+		cycle.Kind, cycle.Seq, cycle.From, cycle.Trigger, cycle.Via, cycle.Back, cycle.Count = fsm.KindCycle, 5, "Closed", "Open", "Open", "Close", 4
+		cycle.MonoNS, cycle.InStateMS = cycle.MonoNS+6e6, 4
+		note := cycle
+		note.Kind, note.Name, note.Seq, note.Trigger, note.Via, note.Back, note.Count = fsm.KindNote, "seen", 9, "", "", "", 0
+		note.MonoNS, note.InStateMS = cycle.MonoNS+6e6, 6
+		change(&cycle)
+		return append(l[:4:4], cycle, note)
 	}
 }
 

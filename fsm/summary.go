@@ -1,14 +1,14 @@
 package fsm
 
 import (
-	"math"
 	"slices"
 	"time"
 )
 
 // Summary is a [Projection]: what happened to one machine, how often and for how
 // long. A log of several machines needs one for each. The zero value is ready. It
-// takes the same memory however long the log is, and is not safe for concurrent use.
+// takes the same memory however long the log is. It is not safe for concurrent use,
+// for which there is [Share], and must not be copied.
 //
 // Durations come from MonoNS and are those of a run: a machine is in a state from
 // the begin of the run or the transition into it to the next one, or to the last
@@ -23,7 +23,9 @@ type Summary struct {
 	// Events counts all but gaps and snapshots, Transitions, Rejected and Stale
 	// those of that kind.
 	Events, Transitions, Rejected, Stale uint64
-	// Runs counts the runs that have an event in the log.
+	// Repeated counts the events that the log had before. They count once.
+	Repeated uint64
+	// Runs counts the runs that the log tells of.
 	Runs int
 	// Overlaps counts how often a run went on after another one had followed it:
 	// several machines have one name. Counts are then those of all, and times not to
@@ -38,19 +40,14 @@ type Summary struct {
 	// Unseen is the time of a run in which events are missing, unless they led back
 	// to the state that was before them: that counts as if it had lasted.
 	Unseen time.Duration
-	// Overflow counts the visits and transitions that were left out because there
-	// were more than 1000 different ones, which no table has.
+	// Overflow counts how often a state or a transition was left out because there were
+	// more than 1000 different ones, which no table has.
 	Overflow uint64
 
 	states byOrder[State, StateSummary]
 	edges  byOrder[passage, EdgeSummary]
-	run    string   // the newest with an event
-	past   []string // the ones that were it before, at most maxPast
-	at     moment
-	gap    bool // the newest event is one, and tells where it ends
+	walker Walker
 }
-
-const maxPast = 16
 
 // StateSummary says how a state was used.
 type StateSummary struct {
@@ -66,12 +63,13 @@ type EdgeSummary struct {
 	From    State
 	Trigger Trigger
 	To      State
-	// Durations are how long From had lasted each time, in whole milliseconds.
+	// Durations are how long From had lasted each time, in whole milliseconds. Those of
+	// a [KindCycle] count with their mean.
 	Durations Durations
 }
 
-// States returns the states the machine was in, in order of appearance.
-func (s *Summary) States() []StateSummary { return s.states.all() }
+// States returns a copy of the states the machine was in, in order of appearance.
+func (s *Summary) States() []StateSummary { return slices.Clone(s.states.values) }
 
 // State returns what is known of one state.
 func (s *Summary) State(name State) StateSummary {
@@ -81,169 +79,103 @@ func (s *Summary) State(name State) StateSummary {
 	return StateSummary{State: name}
 }
 
-// Edges returns the transitions that happened, in order of appearance. The
-// buckets of their Durations stay the summary's.
-func (s *Summary) Edges() []EdgeSummary { return s.edges.all() }
-
-// moment is where a run is.
-type moment struct {
-	known bool
-	run   string
-	mono  int64
-	state State
+// Edges returns a copy of the transitions that happened, in order of appearance.
+func (s *Summary) Edges() []EdgeSummary {
+	edges := slices.Clone(s.edges.values)
+	for i := range edges {
+		edges[i].Durations = edges[i].Durations.clone()
+	}
+	return edges
 }
 
 // Apply takes the next event.
 func (s *Summary) Apply(e Event) {
-	if s.First.IsZero() {
+	step := s.walker.Walk(&e)
+	if step.Repeated {
+		if e.Kind != KindSnapshot {
+			s.Repeated++
+		}
+		return
+	}
+	if step.First {
 		s.First = e.Time
 	}
+	s.Last, s.LastSeq = e.Time, e.LastSeq()
+	switch step.Run {
+	case NewRun:
+		s.Runs++
+	case OldRun:
+		s.Overlaps++
+	}
+	s.Missing += step.Missing
+	s.pass(&step)
+	s.count(&e, &step)
+}
+
+// pass counts the time of a step.
+func (s *Summary) pass(step *Step) {
+	s.Between += step.Between
+	if step.Unsure {
+		s.Unseen += step.Before
+	} else {
+		s.spend(step.Was, step.Before)
+	}
+	s.spend(step.Then, step.After)
+}
+
+// spend counts time in a state; one that never lasted is none that the machine was in.
+func (s *Summary) spend(name State, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	if state := s.state(name); state != nil {
+		state.Time += d
+	}
+}
+
+// count counts an event of any kind.
+func (s *Summary) count(e *Event, step *Step) {
 	switch e.Kind {
 	case KindSnapshot:
-		if s.at.known && e.Seq <= s.LastSeq {
-			return // it repeats what was
-		}
-		s.resume(&e)
+		return
 	case KindGap:
-		s.skip(&e)
-	default:
-		s.count(&e)
-	}
-	s.Last, s.LastSeq = e.Time, e.Seq
-}
-
-// resume takes from a snapshot what the log has not said.
-func (s *Summary) resume(e *Event) {
-	if s.at.known {
-		s.Missing += e.Seq - s.LastSeq
-		s.unseen(e)
-	}
-	s.at = moment{true, e.Run, e.MonoNS, e.To}
-}
-
-func (s *Summary) skip(gap *Event) {
-	s.begin(gap)
-	s.number(gap)
-	s.unseen(gap)
-	s.Gaps++
-	s.Missing++
-	s.at = moment{true, gap.Run, gap.MonoNS, gap.To}
-	s.gap = true
-}
-
-// unseen passes to e without knowing where the machine was.
-func (s *Summary) unseen(e *Event) {
-	if s.at.run == e.Run {
-		s.Unseen += time.Duration(max(0, e.MonoNS-s.at.mono))
-	}
-}
-
-func (s *Summary) count(e *Event) {
-	s.Events++
-	s.begin(e)
-	if s.number(e) && !s.gap {
-		s.guess(e)
-	}
-	s.gap = false
-	s.pass(e)
-	switch e.Kind {
+		s.Gaps++
+		return
 	case KindTransition:
 		s.Transitions++
-		s.take(e)
+		s.take(passage{e.From, e.To, e.Trigger}, 1, e.InState())
+	case KindCycle:
+		s.cycle(e, step)
+		return
 	case KindRejected:
 		s.Rejected++
 	case KindStale:
 		s.Stale++
 	}
+	s.Events++
 }
 
-// begin takes note of a new run, or of one that goes on behind another.
-func (s *Summary) begin(e *Event) {
-	again := slices.Contains(s.past, e.Run)
-	if e.Run != s.run || s.Runs == 0 {
-		s.change(e.Run, again)
+// cycle counts what a cycle stands for.
+func (s *Summary) cycle(e *Event, step *Step) {
+	s.Events += e.Count
+	s.Transitions += e.Count
+	stayed := step.Before
+	if step.Timed {
+		stayed = step.Lasted - e.InState()
 	}
-	switch {
-	case s.at.known && s.at.run == e.Run:
-		return
-	case again, !s.at.known && e.Seq != 1: // where the run was is not known
-		s.at = moment{true, e.Run, e.MonoNS, e.From}
-		s.LastSeq = e.Seq - 1
-		return
-	case s.at.known:
-		s.Between += max(0, e.Time.Sub(s.Last)-time.Duration(e.MonoNS))
-	}
-	s.at = moment{true, e.Run, 0, e.From}
-	if e.Seq <= s.LastSeq {
-		s.LastSeq = 0 // without a journal, each run begins with 1
-	}
+	s.take(passage{e.From, e.Via, e.Trigger}, e.Count/2, stayed)
+	s.take(passage{e.Via, e.To, e.Back}, e.Count/2, e.InState())
 }
 
-// change goes over to another run.
-func (s *Summary) change(run string, again bool) {
-	if again {
-		s.Overlaps++
-	} else {
-		s.Runs++
+// take goes along a transition n times, for which From lasted so long altogether.
+func (s *Summary) take(p passage, n uint64, lasted time.Duration) {
+	if to := s.state(p.to); to != nil && p.from != p.to {
+		to.Visits += n
 	}
-	if s.Runs > 1 && !slices.Contains(s.past, s.run) {
-		if len(s.past) == maxPast {
-			s.past = slices.Delete(s.past, 0, 1)
-		}
-		s.past = append(s.past, s.run)
+	if edge := s.edges.at(p, &s.Overflow); edge != nil {
+		edge.From, edge.Trigger, edge.To = p.from, p.trigger, p.to
+		edge.Durations.add(lasted, n)
 	}
-	s.run = run
-}
-
-// number counts the events that are missing before e, and reports whether any are.
-func (s *Summary) number(e *Event) bool {
-	if e.Seq <= s.LastSeq+1 {
-		return false
-	}
-	s.Missing += e.Seq - s.LastSeq - 1
-	return true
-}
-
-// guess passes over missing events. A state that they led back to counts as if it
-// had lasted; otherwise InStateMS tells when they led to the state before e.
-func (s *Summary) guess(e *Event) {
-	if e.From == s.at.state && s.at.mono > 0 { // of the same run
-		return
-	}
-	passed := max(0, e.MonoNS-s.at.mono)
-	in := min(passed, int64(lasted(e)))
-	s.Unseen += time.Duration(passed - in)
-	s.at.mono, s.at.state = e.MonoNS-in, e.From
-}
-
-// pass has the state last until e.
-func (s *Summary) pass(e *Event) {
-	if d := e.MonoNS - s.at.mono; d > 0 {
-		if state := s.state(s.at.state); state != nil {
-			state.Time += time.Duration(d)
-		}
-		s.at.mono = e.MonoNS
-	}
-}
-
-// take goes along a transition.
-func (s *Summary) take(e *Event) {
-	s.at.state = e.To
-	if to := s.state(e.To); to != nil && e.From != e.To {
-		to.Visits++
-	}
-	edge := s.edges.at(passage{e.From, e.To, e.Trigger}, &s.Overflow)
-	if edge == nil {
-		return
-	}
-	edge.From, edge.Trigger, edge.To = e.From, e.Trigger, e.To
-	edge.Durations.Add(lasted(e))
-}
-
-// lasted is how long the state before e had lasted, within its run.
-func lasted(e *Event) time.Duration {
-	const most = math.MaxInt64 / int64(time.Millisecond)
-	return time.Duration(min(max(0, e.InStateMS), most)) * time.Millisecond
 }
 
 func (s *Summary) state(name State) *StateSummary {
@@ -253,6 +185,10 @@ func (s *Summary) state(name State) *StateSummary {
 	}
 	return state
 }
+
+// maxKeys is how many keys a map may have that grows with a log, so that no log makes
+// it big. No table has as many states or transitions.
+const maxKeys = 1000
 
 // byOrder is a bounded map in order of appearance.
 type byOrder[K comparable, V any] struct {
@@ -264,7 +200,7 @@ type byOrder[K comparable, V any] struct {
 func (m *byOrder[K, V]) at(key K, overflow *uint64) *V {
 	i, ok := m.index[key]
 	if !ok {
-		if len(m.values) == 1000 {
+		if len(m.values) == maxKeys {
 			*overflow++
 			return nil
 		}
@@ -277,5 +213,3 @@ func (m *byOrder[K, V]) at(key K, overflow *uint64) *V {
 	}
 	return &m.values[i]
 }
-
-func (m *byOrder[K, V]) all() []V { return append([]V(nil), m.values...) }

@@ -76,6 +76,25 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// What a summary returns is the caller's.
+func TestSummaryReturnsCopies(t *testing.T) {
+	s := summaryOf(twoRuns(t))
+	edges, states := s.Edges(), s.States()
+	edges[0].Durations.Add(time.Hour)
+	edges[1].To, states[0].Time = "nowhere", 0
+	if d := s.Edges()[0].Durations; d.Count != 2 || d.Quantile(0.5) != time.Second || s.Edges()[1].To != "Closed" || s.States()[0].Time != 4*time.Second {
+		t.Errorf("%+v, %+v", s.Edges(), s.States())
+	}
+	before := edges[2].Durations.Quantile(0)
+	for _, e := range twoRuns(t) {
+		e.Run, e.InStateMS = "again "+e.Run, 0
+		s.Apply(e)
+	}
+	if edges[2].Durations.Quantile(0) != before {
+		t.Error("what was returned grows on")
+	}
+}
+
 // Snapshots change nothing, wherever they are.
 func TestSummaryWithSnapshots(t *testing.T) {
 	events := twoRuns(t)
@@ -107,6 +126,36 @@ func TestSummaryWithGaps(t *testing.T) {
 	}
 	if s := summaryOf(append(slices.Clone(events[:1]), gap)); s.Gaps != 1 || s.Missing != 1 || s.LastSeq != 2 {
 		t.Errorf("a gap at the end: %+v", s)
+	}
+}
+
+// A cycle counts as what it stands for. Its transitions have taken their mean; the
+// first of them counts from when its From was entered.
+func TestSummaryWithACycle(t *testing.T) {
+	var log []fsm.Event
+	for i, e := range []fsm.Event{
+		{Kind: fsm.KindTransition, From: "Open", To: "Closed", Trigger: "Close"},
+		{Kind: fsm.KindNote, From: "Closed", To: "Closed"},
+		{Kind: fsm.KindCycle, From: "Closed", To: "Closed", Trigger: "Open", Via: "Open", Back: "Close", Count: 4, InStateMS: 600},
+		{Kind: fsm.KindNote, Seq: 3, From: "Closed", To: "Closed"},
+	} {
+		e.Seq, e.Run, e.MonoNS = e.Seq+uint64(i+1), "r1", int64(i)*1e9
+		log = append(log, e)
+	}
+	s := summaryOf(log)
+	if s.Events != 7 || s.Transitions != 5 || s.LastSeq != 7 || s.Missing != 0 || s.State("Open") != (fsm.StateSummary{State: "Open", Visits: 2, Time: 600 * time.Millisecond}) ||
+		s.State("Closed") != (fsm.StateSummary{State: "Closed", Visits: 3, Time: 2400 * time.Millisecond}) {
+		t.Errorf("%+v, %+v", s, s.States())
+	}
+	var edges []string
+	for _, e := range s.Edges() {
+		edges = append(edges, fmt.Sprintf("%s %s %s %d %s %s", e.From, e.Trigger, e.To, e.Durations.Count, e.Durations.Total, e.Durations.Quantile(1)))
+	}
+	if diff := cmp.Diff([]string{"Open Close Closed 3 600ms 300ms", "Closed Open Open 2 1.4s 700ms"}, edges); diff != "" {
+		t.Errorf("edges (-want +got):\n%s", diff)
+	}
+	if s := summaryOf(log[2:]); s.Events != 5 || s.State("Closed").Time != time.Second || s.State("Open").Time != 0 {
+		t.Errorf("the log begins with it: %+v, %+v", s, s.States())
 	}
 }
 

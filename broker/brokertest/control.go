@@ -101,8 +101,7 @@ func (s *Server) DeclareQueue(name string, arguments map[string]any) error {
 	if name == "" || len(name) > wire.MaxShortString {
 		return fmt.Errorf("brokertest: declare: a queue's name has 1 to %d bytes, and this %d", wire.MaxShortString, len(name))
 	}
-	table := wire.Table(arguments)
-	if err := table.Validate(); err != nil {
+	if err := wire.Validate(arguments); err != nil {
 		return fmt.Errorf("brokertest: declare %s: %w", name, err)
 	}
 	s.mu.Lock()
@@ -110,7 +109,7 @@ func (s *Server) DeclareQueue(name string, arguments map[string]any) error {
 	if s.closed {
 		return ErrClosed
 	}
-	if _, err := s.home.declare(name, declaration{durable: true, arguments: table.Clone()}); err != nil {
+	if _, err := s.home.declare(name, declaration{durable: true, arguments: wire.Clone(arguments)}); err != nil {
 		return fmt.Errorf("brokertest: declare %s: %w", name, err)
 	}
 	return nil

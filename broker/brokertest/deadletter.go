@@ -66,7 +66,7 @@ func (q *queue) deaths(e *entry, reason string) []any {
 	for _, value := range before {
 		old, ok := value.(wire.Table)
 		if ok && old["queue"] == q.name && old["reason"] == reason {
-			old = old.Clone()
+			old = wire.Clone(old)
 			times, _ := integer(old["count"])
 			old["count"] = times + 1
 			deaths[0] = old
@@ -99,7 +99,7 @@ func (q *queue) stamped(e *entry, got bool) wire.Properties {
 		return e.properties
 	}
 	properties := e.properties
-	properties.Headers = properties.Headers.Clone()
+	properties.Headers = wire.Clone(properties.Headers)
 	if properties.Headers == nil {
 		properties.Headers = wire.Table{}
 	}

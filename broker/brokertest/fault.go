@@ -152,6 +152,14 @@ func Drip(pause time.Duration) Fault {
 	}}
 }
 
+// Send sends the bytes as they are, between two frames: garbage, or a frame that no broker should send.
+func Send(raw []byte) Fault {
+	return Fault{name: fmt.Sprintf("Send(%d bytes)", len(raw)), connection: func(c *connection, _ uint16) bool {
+		c.out.add(func(b []byte) []byte { return append(b, raw...) })
+		return false
+	}}
+}
+
 // Block sends connection.blocked and stops reading from the client until Unblock, whether or not it has
 // ever published. Server.Alarm does it as RabbitMQ does.
 func Block(reason string) Fault {

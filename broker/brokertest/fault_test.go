@@ -303,3 +303,14 @@ func TestFaultMidDelivery(t *testing.T) {
 		})
 	}
 }
+
+func TestSend(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		p := join(t, s)
+		raw := wire.AppendFrame(nil, wire.Frame{Type: wire.FrameMethod, Channel: 1, Payload: wire.AppendMethod(nil, &wire.BasicCancel{ConsumerTag: "x"})})
+		s.Inject(Now, Send(raw))
+		if m := want[*wire.BasicCancel](p); m.ConsumerTag != "x" {
+			t.Errorf("got %+v", m)
+		}
+	})
+}

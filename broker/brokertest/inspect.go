@@ -76,7 +76,7 @@ func (s *Server) Connections() []ConnectionState {
 			continue
 		}
 		state := ConnectionState{
-			ID: c.id, User: c.user, ClientProperties: plain(c.client), Heartbeat: c.heartbeat,
+			ID: c.id, User: c.user, ClientProperties: wire.Clone(c.client), Heartbeat: c.heartbeat,
 			Channels: len(c.channels), Blocked: c.unblocked != nil,
 		}
 		if c.host != nil {
@@ -88,32 +88,6 @@ func (s *Server) Connections() []ConnectionState {
 		states = append(states, state)
 	}
 	return states
-}
-
-// plain is a table of maps and slices only, and nobody else's.
-func plain(t wire.Table) map[string]any {
-	if t == nil {
-		return nil
-	}
-	m := make(map[string]any, len(t))
-	for name, value := range t {
-		m[name] = plainValue(value)
-	}
-	return m
-}
-
-func plainValue(v any) any {
-	switch v := v.(type) {
-	case wire.Table:
-		return plain(v)
-	case []any:
-		values := make([]any, len(v))
-		for i := range v {
-			values[i] = plainValue(v[i])
-		}
-		return values
-	}
-	return v
 }
 
 // Settlement is a message that was acknowledged or rejected.

@@ -30,8 +30,8 @@ type Message struct {
 // default exchange. It also fails when a header is of a type that AMQP does not have, and when Expiration
 // is not a number of milliseconds.
 func (s *Server) PublishMessage(queue string, m Message) error {
-	headers, _ := table(m.Headers).(wire.Table)
-	if err := headers.Validate(); err != nil {
+	headers := wire.Clone(m.Headers)
+	if err := wire.Validate(headers); err != nil {
 		return fmt.Errorf("brokertest: publish: headers: %w", err)
 	}
 	ttl, err := expiration(m.Expiration)
@@ -92,7 +92,7 @@ func (s *Server) Messages(queue string) []Message {
 		e := at.Value.(*entry)
 		p := e.properties
 		messages = append(messages, Message{
-			Body: slices.Clone(e.body), Headers: plain(p.Headers),
+			Body: slices.Clone(e.body), Headers: wire.Clone(p.Headers),
 			ContentType: p.ContentType, ContentEncoding: p.ContentEncoding,
 			CorrelationID: p.CorrelationID, ReplyTo: p.ReplyTo, Expiration: p.Expiration, MessageID: p.MessageID,
 			Type: p.Type, UserID: p.UserID, AppID: p.AppID,
@@ -101,26 +101,4 @@ func (s *Server) Messages(queue string) []Message {
 		})
 	}
 	return messages
-}
-
-// table makes tables of maps, and is the opposite of plain.
-func table(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		if v == nil {
-			return wire.Table(nil)
-		}
-		t := make(wire.Table, len(v))
-		for name, value := range v {
-			t[name] = table(value)
-		}
-		return t
-	case []any:
-		values := make([]any, len(v))
-		for i := range v {
-			values[i] = table(v[i])
-		}
-		return values
-	}
-	return v
 }

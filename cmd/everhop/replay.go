@@ -28,13 +28,17 @@ summary makes up for that.
 
 A line of the timeline tells the time, the state before, how long that had lasted, the trigger, the new
 state, and the cause. Answered heartbeats in a row make one line (idle x1200). So do the failed attempts of
-an outage once they repeat themselves (ReviveFailed x399). Such a line tells how long all of them took. A
-terminal with less than 116 columns gets sentences instead of columns. Without a terminal nothing is
-wrapped, and the times are complete.
+an outage once they repeat themselves (ReviveFailed x399), and outages that follow one another within
+seconds, for the same cause (flaps x40). Such a line tells how long all of them took. A terminal
+with less than 116 columns gets sentences instead of columns. Without a terminal nothing is wrapped, and the
+times are complete.
 
 The summary counts Consuming and HeartbeatCheck as available. Time in which it was stopped on purpose is
 left out. A run that ended without Stop (it crashed, say) counts as down from its last event until it
-consumes again. When it really ended is not recorded, so the summary says "at least".
+consumes again. When it really ended is not recorded, so the summary says "at least". What lies between two
+runs is in no state, and neither is time in which events are missing, unless they led back to the state that
+was before: the times in states have a line for each. A process that stood still (it was stopped, or its
+machine suspended) counts as down meanwhile, and so does the silence before a peer was found to be dead.
 
 A TIME is one of these:
   2026-11-22T03:14:00Z   in RFC 3339
@@ -54,10 +58,13 @@ and reads times in UTC, not in the local zone.
   idle       answered heartbeats in a row: the members of the first event, count, span_ms, and "last", the
              last event
   attempts   failed attempts in a row, likewise
+  flaps      losses in a row that were revived at once, likewise: count is of the losses
   summary    the summary, one for each machine. availability is from 0 to 1. Times are in ms. down_ms includes
-             unrecorded_ms. unknown_ms is time whose state is not known because of a gap. aborted counts runs
-             that ended without Stop, missing counts events that are not in the log. last_state is the state
-             at the end, since last_since
+             unrecorded_ms. unknown_ms is time whose state is not known because of a gap. in_state_ms has
+             neither between_ms, the time between runs, nor unseen_ms, that in which events are missing,
+             nor suspended_ms, that in which the machine was suspended. aborted counts runs that ended
+             without Stop, missing counts events that are not in the log. last_state is the state at the end,
+             since last_since
   at         the only one with --at. log_ended is when the log ended, if that was before the time
 
 SIGINT, SIGTERM or SIGHUP is the usual end of --follow, and of standard input unless it is read to its end

@@ -10,8 +10,10 @@ import (
 // Cause is why an outage began.
 type Cause struct {
 	// Trigger ended what was. It is ProcessRestarted for a run that ended without Stop, recorded or not, and
-	// the first that followed, or empty, where the log does not have the begin.
-	Trigger  fsm.Trigger
+	// the first that followed, or empty, where the log does not have the begin. A process that stood still has
+	// none.
+	Trigger fsm.Trigger
+	// Class is that of the error, or Stalled.
 	Class    string
 	Code     int
 	Error    string
@@ -35,7 +37,8 @@ type Outage struct {
 	// Duration is not End minus Begin when the wall clock was set.
 	Duration time.Duration
 	Cause    Cause
-	// Ending is the trigger of the end: Revived, Connected or Stop; empty if that is missing.
+	// Ending is the trigger of the end: Revived, Connected or Stop. It is empty if that is missing, and where a
+	// process that had stood still went on as if nothing had been.
 	Ending fsm.Trigger
 	// Attempts to connect or to revive.
 	Attempts int
@@ -57,8 +60,8 @@ type Moment struct {
 	InLog bool
 	// Led is the transition that led into the state; its Seq is 0 if the log has none.
 	Led fsm.Event
-	// Up is since when it has been consuming, idle or not; zero if it does not. If it was when the log begins,
-	// UpInLog is false, and it may have been for longer.
+	// Up is since when it has been consuming, idle or not; zero if it does not. It is not interrupted by a stall.
+	// If it was consuming when the log begins, UpInLog is false, and it may have been for longer.
 	Up      time.Time
 	UpInLog bool
 	// Idle counts the heartbeats answered since Up.
@@ -88,9 +91,10 @@ type condition struct {
 	up     time.Time // it consumes since
 	upSeen bool      // the log has that
 	idle   int       // heartbeats answered since then
-	outage Outage    // while down
-	failed bool      // it is one, and not just a connect
-	tries  int       // of the revival
+	stint  stint
+	outage Outage // while down
+	failed bool   // it is one, and not just a connect
+	tries  int    // of the revival
 }
 
 func (c *condition) kind() kind {
@@ -117,10 +121,15 @@ func (s *Summary) Now() Moment {
 	return m
 }
 
-// apply counts an event that was reached.
-func (s *Summary) apply(e *fsm.Event) {
-	s.totals.events++
+// apply counts an event that was reached. Ahead is by how much more the wall clock went on until then than
+// the run's own.
+func (s *Summary) apply(e *fsm.Event, ahead time.Duration) {
 	switch e.Kind {
+	case fsm.KindGap:
+		s.totals.gaps++
+		return
+	case fsm.KindSnapshot:
+		return
 	case fsm.KindTransition:
 		s.try(e)
 		s.enter(e.To, e.Time, e)
@@ -130,16 +139,28 @@ func (s *Summary) apply(e *fsm.Event) {
 		case consumer.ReviveFailed:
 			s.fail(causeOf(e)) // the log may begin later than the outage
 		}
+	case fsm.KindCycle:
+		s.enter(e.To, e.Time, e)
+		s.totals.events += e.Count - 1
+		if isIdling(e) {
+			s.now.idle += int(e.Count / 2)
+		}
 	case fsm.KindRejected:
 		s.totals.rejected++
 	case fsm.KindStale:
 		s.totals.stale++
 	case fsm.KindNote:
 		s.totals.notes++
-	case fsm.KindGap:
-		s.totals.gaps++
-		s.totals.events-- // it stands for others
+		if e.Name == consumer.NoteStalled {
+			s.standStill(e, ahead)
+		}
 	}
+	s.totals.events++
+}
+
+// isIdling tells that a cycle is of answered heartbeats.
+func isIdling(e *fsm.Event) bool {
+	return e.Trigger == consumer.DrainTimeout && e.Back == consumer.HeartbeatOK
 }
 
 // try counts the attempts that e is the outcome of. Attempt counts those of a revival, of which a log may
@@ -175,7 +196,11 @@ func (s *Summary) enter(state fsm.State, at time.Time, e *fsm.Event) {
 	if state == consumer.Reviving {
 		s.now.tries = 0
 	}
-	after := s.change(before, at)
+	var silence time.Duration
+	if e != nil && e.Trigger == consumer.HeartbeatFailed && before == up {
+		silence = s.takeBack(inMS(consumer.EvidenceOf(*e).SilenceMS))
+	}
+	after := s.change(before, at, silence)
 	if after != down {
 		return
 	}
@@ -196,22 +221,24 @@ func (s *Summary) enter(state fsm.State, at time.Time, e *fsm.Event) {
 	}
 }
 
-// change does what follows from being up, down or stopped instead of what was before.
-func (s *Summary) change(before kind, at time.Time) kind {
+// change does what follows from being up, down or stopped instead of what was before. An outage began with
+// the silence before it.
+func (s *Summary) change(before kind, at time.Time, silence time.Duration) kind {
 	after := s.now.kind()
 	if after == before {
 		return after
 	}
-	switch before {
-	case down:
+	if before == down {
 		s.finish(at)
-	case up:
-		s.now.up, s.now.upSeen, s.now.idle = time.Time{}, false, 0
 	}
-	switch after {
-	case down:
-		s.now.outage = Outage{Begin: at}
-	case up:
+	if after == down {
+		s.goDown(Outage{Begin: at.Add(-silence), Duration: silence})
+	}
+	switch {
+	case before == up:
+		s.settle()
+		s.now.up, s.now.upSeen, s.now.idle, s.now.stint = time.Time{}, false, 0, stint{}
+	case after == up:
 		s.now.up, s.now.upSeen = at, true
 	}
 	return after
@@ -237,31 +264,23 @@ func (s *Summary) finish(at time.Time) {
 		return
 	}
 	o.End, o.Ending = at, s.now.led.Trigger
-	s.totals.saw(o)
-	if s.now.kind() != up {
-		return
-	}
-	s.totals.revived(o.Cause.Name())
-	if !o.Cut {
-		s.totals.recoveries = append(s.totals.recoveries, o.Duration)
-	}
+	s.totals.ended(o, s.now.kind() == up)
 }
 
-// pass lets time pass in what is the case.
-func (s *Summary) pass(d time.Duration) {
+// lapse lets time pass in what is the case.
+func (s *Summary) lapse(d time.Duration) {
 	switch kind := s.now.kind(); {
 	case s.now.ended:
 		s.lose(d)
-		return
 	case kind == up:
 		s.totals.up += d
+		s.now.stint.length += d
 	case kind == stopped:
 		s.totals.stopped += d
 	default:
 		s.totals.down += d
 		s.now.outage.Duration += d
 	}
-	s.totals.spend(s.now.state, d)
 }
 
 // lose lets time pass of which nothing is recorded.
@@ -269,8 +288,10 @@ func (s *Summary) lose(d time.Duration) {
 	switch s.now.kind() {
 	case up:
 		s.totals.unknown += d
+		s.settle()
+		s.now.stint = stint{}
 	case stopped:
-		s.pass(d)
+		s.totals.stopped += d
 	default:
 		s.totals.down += d
 		s.totals.unrecorded += d

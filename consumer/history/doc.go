@@ -14,15 +14,21 @@
 //	down     all else: Connecting, Reviving, Disconnected after giving up
 //	unknown  it was up before events that are missing (a gap)
 //
+// Twice the state says too much. A process that stands still is Consuming all the while, and a note
+// ([consumer.NoteStalled]) tells of it when it goes on. A peer that is dead is noticed after a silence, of
+// which HeartbeatFailed tells. Both are down: the one is an outage of class [Stalled], the other began with
+// the last sign of life. A loss within 5 seconds after a stall is the same outage.
+//
 // Availability is up / (up + down). A run that ended without Stop is down from its last event until it
 // consumes again: when it ended is not recorded, and it may have consumed for a part of that time. So
 // Report.Unrecorded says how much of the down time is such, and availability is then a lower bound.
 //
 // An outage is a stretch of down time with a failure in it: one that began while it consumed, a first
 // connect that failed, or the end of a run without Stop. It may last over several runs. It ends when
-// Consuming is entered, or with Stop.
+// Consuming is entered, with Stop, or when a process that stood still goes on.
 //
-// Durations within a run come from MonoNS. Between runs there is only the wall clock.
+// Durations within a run come from MonoNS. Between runs there is only the wall clock; that time is stopped or
+// down, and in no state.
 //
 // # What a log may lack
 //
@@ -33,6 +39,7 @@
 // # What the caller must do
 //
 //  1. Give the events of one machine to each Timeline and Summary, in the order of the log.
-//  2. Use each from one goroutine at a time.
+//  2. Use each from one goroutine at a time. [fsm.Share] makes an observer of one that others read while a
+//     consumer runs.
 //  3. Call Timeline.Flush in the end: what it is folding is shown only when it is complete.
 package history

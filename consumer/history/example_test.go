@@ -7,8 +7,8 @@ import (
 	"github.com/everhop/everhop/consumer/history"
 )
 
-// A log holds Everhop's lines among others. With Observers: []func(fsm.Event){summary.Apply} in a
-// consumer.Config, the same summary is of what happens now.
+// A log holds Everhop's lines among others. Of what happens now, the same summary is an observer of a
+// consumer, shared by fsm.Share with whoever reads it meanwhile: see the example of consumer.Config.
 func Example() {
 	const log = `
 2026-11-22T03:00:00Z {"kind":"boot","seq":1,"run":"a","from":"Disconnected","to":"Disconnected","mono_ns":0}

@@ -14,17 +14,26 @@ var morning = time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)
 
 // writer makes a log with a real machine and a clock that only it moves.
 type writer struct {
-	t     testing.TB
+	t     tester
 	clock time.Time
 	log   []fsm.Event
 	m     *fsm.Machine
 	runs  int
+
+	suspended time.Duration // by which the wall clock is ahead
 }
 
-func newWriter(t testing.TB) *writer { return &writer{t: t, clock: morning} }
+// tester is a testing.TB or a *rapid.T.
+type tester interface {
+	Helper()
+	Fatal(...any)
+}
+
+func newWriter(t tester) *writer { return &writer{t: t, clock: morning} }
 
 // Append and Last make it a journal.
 func (w *writer) Append(e fsm.Event) error {
+	e.Time = e.Time.Add(w.suspended)
 	w.log = append(w.log, e)
 	return nil
 }

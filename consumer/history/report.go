@@ -11,7 +11,8 @@ import (
 
 // Report is what a [Summary] has counted.
 type Report struct {
-	// First and Last are the times of the first and the last event, or Since and Until.
+	// First and Last are the times of the first and the last event, or Since and Until. If the log has the begin
+	// of its first run, First is that.
 	First, Last time.Time
 	// Events is how many the log has in that time, each once. Gaps and snapshots are none.
 	Events uint64
@@ -23,8 +24,11 @@ type Report struct {
 	Up, Down, Stopped, Unknown time.Duration
 	// Unrecorded is the part of Down in which it may have consumed after all.
 	Unrecorded time.Duration
-	// InState is how long each state lasted altogether. Time that is not recorded is in none.
-	InState map[fsm.State]time.Duration
+	// InState is how long each state lasted altogether, as [fsm.Summary] has it. The rest is in none: Between is
+	// the time between two runs, when no process ran, Unseen that in which events are missing, Suspended that
+	// in which the machine was suspended, with the clock that states are measured by.
+	InState                    map[fsm.State]time.Duration
+	Between, Unseen, Suspended time.Duration
 
 	// Outages counts those under way too.
 	Outages int
@@ -41,7 +45,7 @@ type Report struct {
 
 	Rejected, Stale, Notes uint64
 	// Gaps counts the records of missing events, Missing the events that the log does not have between its
-	// first and its last one; not all of these need have been written.
+	// first and its last one; not all of these need have been written. A gap at the end counts as one.
 	Gaps, Missing uint64
 	// Repeated counts the events that the log had before.
 	Repeated uint64
@@ -68,11 +72,23 @@ type totals struct {
 	runs, aborted, overlaps        int
 	up, down, stopped, unknown     time.Duration
 	unrecorded                     time.Duration
+	between, unseen, suspended     time.Duration
 	inState                        map[fsm.State]time.Duration
 	outages, attempts, most        int
 	revivals                       map[string]int
 	recoveries                     []time.Duration
 	longest                        Outage
+}
+
+// step counts what lies before an event.
+func (t *totals) step(step *fsm.Step) {
+	t.missing += step.Missing
+	switch {
+	case step.Run == fsm.OldRun:
+		t.overlaps++
+	case step.Run == fsm.NewRun && !step.First:
+		t.runs++
+	}
 }
 
 func (t *totals) spend(state fsm.State, d time.Duration) {
@@ -89,6 +105,24 @@ func (t *totals) revived(cause string) {
 	t.revivals[cause]++
 }
 
+// ended counts an outage that is over, and whether it has consumed since.
+func (t *totals) ended(o Outage, isRecovered bool) {
+	t.saw(o)
+	if !isRecovered {
+		return
+	}
+	t.revived(o.Cause.Name())
+	if !o.Cut {
+		t.recoveries = append(t.recoveries, o.Duration)
+	}
+}
+
+// clone shares nothing with t.
+func (t totals) clone() totals {
+	t.inState, t.revivals, t.recoveries = maps.Clone(t.inState), maps.Clone(t.revivals), slices.Clone(t.recoveries)
+	return t
+}
+
 // saw compares an outage with those before.
 func (t *totals) saw(o Outage) {
 	t.most = max(t.most, o.Attempts)
@@ -99,25 +133,27 @@ func (t *totals) saw(o Outage) {
 
 // Report returns what was counted so far: the zero Report before the first event, or the first behind Since.
 func (s *Summary) Report() Report {
-	if !s.at.begun || !s.counted {
+	if !s.begun || !s.counted {
 		return Report{}
 	}
-	t := s.totals
-	if s.now.failed {
-		t.saw(s.now.outage)
+	c := s.Clone()
+	c.settle()
+	t := c.totals
+	if c.now.failed {
+		t.saw(c.now.outage)
 	}
 	r := Report{
-		First: t.first, Last: s.at.time, Events: t.events, Runs: t.runs, Aborted: t.aborted,
+		First: t.first, Last: c.at, Events: t.events, Runs: t.runs, Aborted: t.aborted,
 		Up: t.up, Down: t.down, Stopped: t.stopped, Unknown: t.unknown, Unrecorded: t.unrecorded,
-		InState: maps.Clone(t.inState),
-		Outages: t.outages, Revivals: maps.Clone(t.revivals), Longest: t.longest,
+		InState: t.inState, Between: t.between, Unseen: t.unseen, Suspended: t.suspended,
+		Outages: t.outages, Revivals: t.revivals, Longest: t.longest,
 		Attempts: t.attempts, MostAttempts: t.most,
 		Rejected: t.rejected, Stale: t.stale, Notes: t.notes,
 		Gaps: t.gaps, Missing: t.missing, Repeated: t.repeated, Overlaps: t.overlaps,
 	}
 	if n := len(t.recoveries); n > 0 {
-		sorted := slices.Sorted(slices.Values(t.recoveries))
-		r.Recoveries, r.RecoverP50, r.RecoverP95, r.RecoverMax = n, rank(sorted, 0.50), rank(sorted, 0.95), sorted[n-1]
+		slices.Sort(t.recoveries)
+		r.Recoveries, r.RecoverP50, r.RecoverP95, r.RecoverMax = n, rank(t.recoveries, 0.50), rank(t.recoveries, 0.95), t.recoveries[n-1]
 	}
 	return r
 }

@@ -105,13 +105,14 @@ func TestSummaryLogLevels(t *testing.T) {
 		if got.Events+got.Missing != want.Events || got.Missing < 2*4*7200 {
 			t.Errorf("%d events and %d missing of %d", got.Events, got.Missing, want.Events)
 		}
-		if up := got.InState[consumer.Consuming] + got.InState[consumer.HeartbeatCheck]; up != want.Up {
-			t.Errorf("%v in the states that are up, want %v", up, want.Up)
+		// What was before HeartbeatFailed is up, but in which of the two states nobody knows.
+		if up := got.InState[consumer.Consuming] + got.InState[consumer.HeartbeatCheck]; up+got.Unseen != want.Up || got.Unseen != 6*time.Hour+2*time.Second {
+			t.Errorf("%v in the states that are up, %v in none, want %v", up, got.Unseen, want.Up)
 		}
 		if got.InState[consumer.HeartbeatCheck] != 2*time.Second { // that before HeartbeatFailed: InStateMS tells
 			t.Errorf("%v in HeartbeatCheck", got.InState[consumer.HeartbeatCheck])
 		}
-		got.Events, got.Missing, got.InState = want.Events, 0, want.InState
+		got.Events, got.Missing, got.InState, got.Unseen = want.Events, 0, want.InState, 0
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
@@ -226,8 +227,8 @@ func TestSummaryAddsUp(t *testing.T) {
 		for _, d := range r.InState {
 			states += d
 		}
-		if sum := states + r.Unknown + r.Unrecorded; sum != r.Last.Sub(r.First) {
-			t.Fatalf("seed %d: the states' %v is not %v", seed, sum, r.Last.Sub(r.First))
+		if sum := states + r.Between + r.Unseen; sum != r.Last.Sub(r.First) {
+			t.Fatalf("seed %d: the states' %v, %v between and %v unseen are not %v", seed, states, r.Between, r.Unseen, r.Last.Sub(r.First))
 		}
 
 		begin, end := log[0].Time, log[len(log)-1].Time

@@ -18,6 +18,10 @@ const (
 	Idle Fold = "idle"
 	// Attempts is failed attempts of one outage: Count times ReviveFailed, for causes told before.
 	Attempts Fold = "attempts"
+	// Flaps is outages in quick succession: Count times a loss for the same class and code as the one before,
+	// within 5 seconds of consuming, which the first attempt revived within a minute. What else there is between
+	// them is answered heartbeats and stale events.
+	Flaps Fold = "flaps"
 )
 
 // Unknown is the Lasted of an entry when the log does not say it.
@@ -26,10 +30,14 @@ const Unknown time.Duration = -1
 // Entry is one line of a timeline: an event, or several that are told as one.
 type Entry struct {
 	Fold Fold
-	// First and Last are the first and the last event of the entry; the same one for Single.
+	// First and Last are the first and the last event of the entry; the same one for Single. A ring's cycle
+	// is an event, and has the time of its end.
 	First, Last fsm.Event
-	// Count is of the answered heartbeats or the failed attempts; otherwise 1.
+	// Count is of the answered heartbeats, the failed attempts or the losses; otherwise 1. The last of the losses
+	// may not be revived yet, or not so soon.
 	Count int
+	// Events is how many events it is made of.
+	Events uint64
 	// Lasted is how long First.From had lasted, for transitions; [Unknown] if the log does not say it. Within a
 	// run it is exact, else by the wall clock.
 	Lasted time.Duration
@@ -43,8 +51,9 @@ type Entry struct {
 // snapshots, as an entry of its own, but for what repeats:
 //
 //   - answered heartbeats with nothing between them become one entry,
-//   - and so do the failed attempts of an outage, if they are three or more in a row, and if that outage
-//     has shown an attempt that failed for the same class and code.
+//   - so do the failed attempts of an outage, if they are three or more in a row, and if that outage
+//     has shown an attempt that failed for the same class and code,
+//   - and so do flaps, if they are three or more in a row, but for the first.
 //
 // What is being folded is held back until something else happens. It takes constant memory.
 //
@@ -52,16 +61,20 @@ type Entry struct {
 type Timeline struct {
 	emit func(Entry)
 
-	probe    *fsm.Event // DrainTimeout that waits for its answer
-	idle     Entry      // if Count > 0
+	// What is held back, in this order.
 	attempts Entry      // if Count > 0; Last and, if they are two, First are held back
-	known    []failure  // of this outage
+	flaps    Entry      // if Count > 0
+	idle     Entry      // if Count > 0
+	probe    *fsm.Event // DrainTimeout that waits for its answer
+
+	known   []failure // of this outage
+	flapped flap      // the newest
 
 	entered fsm.Event // the newest transition; Seq 0 if there is none
 	held    fsm.Event // memory of probe
 }
 
-// failure is what makes attempts alike.
+// failure is what makes attempts and losses alike.
 type failure struct {
 	class string
 	code  int
@@ -72,10 +85,22 @@ func failureOf(e *fsm.Event) failure {
 	return failure{why.Class, why.Code}
 }
 
-// mostFailures bounds how many different ones of an outage are remembered.
-const mostFailures = 32
+// flap is an outage that the first attempt ended.
+type flap struct {
+	run   string // none if it is empty
+	why   failure
+	ended int64 // MonoNS
+}
 
-// NewTimeline returns a timeline that calls emit for each entry, within Add and Flush.
+const (
+	// mostFailures bounds how many different ones of an outage are remembered.
+	mostFailures = 32
+	// briefly is how long it may consume between two flaps, and soon how long a flap may last.
+	briefly = 5 * time.Second
+	soon    = time.Minute
+)
+
+// NewTimeline returns a timeline that calls emit for each entry, within Apply and Flush.
 func NewTimeline(emit func(Entry)) *Timeline { return &Timeline{emit: emit} }
 
 // Apply adds the next event.
@@ -87,68 +112,102 @@ func (t *Timeline) Apply(e fsm.Event) {
 		t.Flush()
 		t.show(&e)
 	}
-	if e.Kind == fsm.KindTransition {
+	if e.Kind == fsm.KindTransition || e.Kind == fsm.KindCycle {
 		t.entered = e
 	}
 }
 
 // Pending returns what is being folded, as it would be shown now; false if nothing is.
 func (t *Timeline) Pending() (Entry, bool) {
-	switch {
-	case t.idle.Count > 0:
-		return t.idle, true
-	case t.attempts.Count > 0:
-		return t.attempts, true
+	for _, e := range []*Entry{&t.idle, &t.flaps, &t.attempts} { // the newest first
+		if e.Count > 0 {
+			return *e, true
+		}
 	}
 	return Entry{}, false
 }
 
 // Flush shows what is being folded.
 func (t *Timeline) Flush() {
-	if t.idle.Count > 0 {
-		t.emit(t.idle)
-		t.idle = Entry{}
-	}
 	switch a := t.attempts; {
 	case a.Count > 2:
 		t.emit(a)
 	case a.Count > 0:
-		t.emit(single(a.First, lasted(&a.First)))
+		t.emit(single(a.First, a.First.InState()))
 		if a.Count == 2 {
-			t.emit(single(a.Last, lasted(&a.Last)))
+			t.emit(single(a.Last, a.Last.InState()))
 		}
 	}
 	t.attempts = Entry{}
+	t.flushFlaps()
+	if t.idle.Count > 0 {
+		t.emit(t.idle)
+		t.idle = Entry{}
+	}
 	if t.probe != nil {
-		t.emit(single(*t.probe, lasted(t.probe)))
+		t.emit(single(*t.probe, t.probe.InState()))
 		t.probe = nil
 	}
 }
 
+// flushFlaps shows one alone as the two events that it is.
+func (t *Timeline) flushFlaps() {
+	switch f := t.flaps; {
+	case f.Count == 1 && f.Events <= 2:
+		t.emit(single(f.First, f.First.InState()))
+		if f.Events == 2 {
+			t.emit(single(f.Last, f.Last.InState()))
+		}
+	case f.Count > 0:
+		t.emit(f)
+	}
+	t.flaps = Entry{}
+}
+
 // fold takes e if it is one more of what repeats.
 func (t *Timeline) fold(e *fsm.Event) bool {
-	if e.Kind != fsm.KindTransition {
-		return false
-	}
-	if e.Trigger == consumer.ReviveFailed {
-		return t.attempt(e)
+	if t.flaps.Count > 0 && t.flaps.Last.To != consumer.Reviving && e.MonoNS-t.flapped.ended > int64(briefly) {
+		t.flushFlaps() // it has been consuming for too long for another one
 	}
 	switch {
+	case e.Kind == fsm.KindCycle:
+		return t.cycle(e)
+	case e.Kind == fsm.KindStale:
+		return t.stale(e)
+	case e.Kind != fsm.KindTransition:
+		return false
+	case e.Trigger == consumer.ReviveFailed:
+		return t.attempt(e)
 	case e.Trigger == consumer.DrainTimeout && t.probe == nil && t.attempts.Count == 0 && t.continues(e):
 		t.held = *e
 		t.probe = &t.held
 		return true
 	case e.Trigger == consumer.HeartbeatOK && t.probe != nil && t.continues(e):
-		if t.idle.Count == 0 {
-			t.idle = Entry{Fold: Idle, First: *t.probe, Lasted: lasted(t.probe)}
-		}
+		t.idle.extend(Idle, t.probe, 1, 0)
+		t.idle.extend(Idle, e, 1, 1)
 		t.probe = nil
-		t.idle.extend(e)
-		t.idle.Mixed = false
 		return true
 	}
 	t.known = t.known[:0]
+	switch {
+	case isLoss(e):
+		return t.lose(e)
+	case e.Trigger == consumer.Revived:
+		return t.revive(e)
+	}
 	return false
+}
+
+// cycle takes heartbeats that a ring has folded already.
+func (t *Timeline) cycle(e *fsm.Event) bool {
+	if !isIdling(e) || !t.continues(e) {
+		return false
+	}
+	if t.probe != nil || t.attempts.Count > 0 {
+		t.Flush()
+	}
+	t.idle.extend(Idle, e, e.Count, int(e.Count/2))
+	return true
 }
 
 // attempt takes a failed attempt that is like one before.
@@ -158,13 +217,59 @@ func (t *Timeline) attempt(e *fsm.Event) bool {
 		t.known = append(t.known, why)
 		return false
 	}
-	if t.idle.Count > 0 || t.probe != nil || t.attempts.Count > 0 && t.attempts.Last.Run != e.Run {
+	if t.flaps.Count > 0 || t.idle.Count > 0 || t.probe != nil || t.attempts.Count > 0 && t.attempts.Last.Run != e.Run {
 		t.Flush()
 	}
-	if t.attempts.Count == 0 {
-		t.attempts = Entry{Fold: Attempts, First: *e, Lasted: lasted(e)}
+	t.attempts.Mixed = t.attempts.Mixed || t.attempts.Count > 0 && why != failureOf(&t.attempts.First)
+	t.attempts.extend(Attempts, e, 1, 1)
+	return true
+}
+
+// isLoss tells that consuming has ended with e, and not on purpose.
+func isLoss(e *fsm.Event) bool {
+	return e.To == consumer.Reviving && (e.From == consumer.Consuming || e.From == consumer.HeartbeatCheck)
+}
+
+// lose takes a loss that comes soon after one like it.
+func (t *Timeline) lose(e *fsm.Event) bool {
+	isFlap := t.flapped.run == e.Run && e.MonoNS-t.flapped.ended <= int64(briefly) && t.flapped.why == failureOf(e)
+	if !isFlap {
+		return false
 	}
-	t.attempts.extend(e)
+	if t.flaps.Count == 0 {
+		t.Flush()
+	}
+	// The heartbeats since it was revived belong to it.
+	t.flaps.Events += t.idle.Events
+	t.idle = Entry{}
+	if t.probe != nil {
+		t.flaps.Events++
+		t.probe = nil
+	}
+	t.flaps.extend(Flaps, e, 1, 1)
+	return true
+}
+
+// revive takes the end of a flap. The end of another outage may be the first one's.
+func (t *Timeline) revive(e *fsm.Event) bool {
+	if !isLoss(&t.entered) || t.entered.Run != e.Run || e.MonoNS-t.entered.MonoNS > int64(soon) {
+		t.flapped = flap{}
+		return false
+	}
+	t.flapped = flap{e.Run, failureOf(&t.entered), e.MonoNS}
+	if t.flaps.Count == 0 {
+		return false
+	}
+	t.flaps.extend(Flaps, e, 1, 0)
+	return true
+}
+
+// stale takes what comes of messages that were in somebody's hands when a connection flapped.
+func (t *Timeline) stale(e *fsm.Event) bool {
+	if t.flaps.Count == 0 || t.idle.Count > 0 || t.probe != nil || t.flaps.Last.Run != e.Run {
+		return false
+	}
+	t.flaps.extend(Flaps, e, 1, 0)
 	return true
 }
 
@@ -173,10 +278,17 @@ func (t *Timeline) continues(e *fsm.Event) bool {
 	return t.entered.Seq == 0 || t.entered.Run == e.Run
 }
 
-func (f *Entry) extend(e *fsm.Event) {
-	f.Count++
+// extend adds an event, which stands for so many, and counts for so much.
+func (f *Entry) extend(fold Fold, e *fsm.Event, events uint64, count int) {
+	if f.Events == 0 {
+		f.Fold, f.First, f.Lasted = fold, *e, e.InState()
+		if e.Kind == fsm.KindCycle {
+			f.Lasted = Unknown
+		}
+	}
 	f.Last = *e
-	f.Mixed = f.Mixed || failureOf(e) != failureOf(&f.First)
+	f.Events += events
+	f.Count += count
 	f.Span = time.Duration(max(0, e.MonoNS-f.First.MonoNS))
 }
 
@@ -184,7 +296,7 @@ func (f *Entry) extend(e *fsm.Event) {
 func (t *Timeline) show(e *fsm.Event) { t.emit(single(*e, t.lasted(e))) }
 
 func single(e fsm.Event, lasted time.Duration) Entry {
-	return Entry{Fold: Single, First: e, Last: e, Count: 1, Lasted: lasted}
+	return Entry{Fold: Single, First: e, Last: e, Count: 1, Events: max(1, e.Count), Lasted: lasted}
 }
 
 // lasted is how long the state before e had lasted. The first transition of a run does not say that: the
@@ -194,11 +306,11 @@ func (t *Timeline) lasted(e *fsm.Event) time.Duration {
 	case e.Kind != fsm.KindTransition:
 		return Unknown
 	case t.entered.Seq != 0 && t.entered.Run == e.Run:
-		return lasted(e)
+		return e.InState()
 	case t.entered.Seq != 0 && t.entered.To == e.From:
 		return max(0, e.Time.Sub(t.entered.Time))
 	case e.From != consumer.Disconnected && e.Trigger != consumer.ProcessRestarted:
-		return lasted(e) // the run has transitions that the log has not
+		return e.InState() // the run has transitions that the log has not
 	}
 	return Unknown
 }

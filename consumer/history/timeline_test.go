@@ -75,6 +75,7 @@ func TestTimeline(t *testing.T) {
 			g.Kind, g.Trigger, g.From, g.InStateMS, g.Evidence = fsm.KindGap, "", g.To, 0, gap
 			g.Seq++
 		}},
+		{"flaps", flapping},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -93,6 +94,7 @@ func TestTimeline(t *testing.T) {
 
 // Whatever is folded, no event is lost or told twice, and all are in order.
 func TestTimelineWhole(t *testing.T) {
+	folded := make(map[history.Fold]int)
 	for seed := range uint64(40) {
 		log := wander(t, seed, 500)
 		if seed%2 == 1 { // as a log that misses some
@@ -101,10 +103,8 @@ func TestTimelineWhole(t *testing.T) {
 		}
 		var count, at int
 		timeline := history.NewTimeline(func(e history.Entry) {
-			n := e.Count
-			if e.Fold == history.Idle {
-				n *= 2
-			}
+			n := int(e.Events)
+			folded[e.Fold] += n
 			if e.First != log[at] || e.Last != log[at+n-1] || e.Fold == history.Single && n != 1 {
 				t.Fatalf("seed %d: entry %d is %s, at event %d", seed, count, told(e), at)
 			}
@@ -118,6 +118,93 @@ func TestTimelineWhole(t *testing.T) {
 		if at != len(log) {
 			t.Errorf("seed %d: %d of %d events", seed, at, len(log))
 		}
+	}
+	if folded[history.Idle] == 0 || folded[history.Flaps] == 0 {
+		t.Errorf("not all was tried: %v", folded)
+	}
+}
+
+// A consumer that is lost again and again, as soon as it is back.
+func flapping(w *writer) {
+	flap := func(up, down time.Duration, why consumer.Evidence) *writer {
+		return w.wait(up).fire(consumer.ConnectionError, why).revive(0, down, why)
+	}
+	w.connect().idle(time.Minute)
+	for range 40 { // a poison message
+		flap(300*ms, 20*ms, reset)
+	}
+	w.idle(time.Minute) // and somebody takes it away
+	flap(time.Second, time.Second, reset)
+	for range 5 { // the handlers had hands full
+		w.wait(time.Second).fire(consumer.ConnectionError, reset).record(fsm.KindStale, consumer.StaleOutcome, consumer.Evidence{})
+		w.revive(0, time.Second, reset).record(fsm.KindStale, consumer.StaleOutcome, consumer.Evidence{})
+	}
+	for range 3 { // a silent peer, each time
+		w.wait(2*time.Second).fire(consumer.DrainTimeout).wait(2*time.Second).fire(consumer.HeartbeatFailed, frozen).revive(0, time.Second, frozen)
+	}
+	for range 3 { // killed from outside, while idle
+		w.idle(3*time.Second).fire(consumer.ConnectionError, reset).revive(0, time.Second, reset)
+	}
+	w.wait(time.Second).fire(consumer.ConnectionError, reset).revive(2, time.Second, refused) // once it takes longer
+	flap(time.Second, time.Second, reset)                                                     // which was no flap
+	flap(time.Second, time.Second, reset)
+	w.record(fsm.KindNote, consumer.NoteBlocked, consumer.Evidence{})
+	flap(time.Second, time.Second, reset)
+	flap(6*time.Second, time.Second, reset) // not soon
+	w.wait(time.Second).begin().connect()
+	flap(time.Second, time.Second, reset) // another run's
+	flap(time.Second, time.Second, reset)
+	w.wait(time.Second).fire(consumer.ConnectionError, reset).wait(time.Hour) // which is not hidden
+	w.revive(0, time.Second, reset).fire(consumer.Stop)
+}
+
+func TestTimelineShowsFlapsAtOnce(t *testing.T) {
+	w := newWriter(t).begin().connect()
+	for range 4 {
+		w.wait(time.Second).fire(consumer.ConnectionError, reset).revive(0, time.Second, reset)
+	}
+	shown := 0
+	timeline := history.NewTimeline(func(e history.Entry) { shown += int(e.Events) })
+	for _, e := range w.log {
+		timeline.Apply(e)
+	}
+	if e, ok := timeline.Pending(); !ok || e.Fold != history.Flaps || e.Count != 3 || shown != len(w.log)-6 {
+		t.Errorf("%d shown, and pending: %s", shown, told(e))
+	}
+	n := len(w.log)
+	for _, e := range w.idle(6 * time.Second).log[n:] { // nothing more will come of it
+		timeline.Apply(e)
+	}
+	if e, ok := timeline.Pending(); !ok || e.Fold != history.Idle || shown != n {
+		t.Errorf("%d of %d shown, and pending: %s", shown, n, told(e))
+	}
+}
+
+// What a ring has folded already is one entry with what comes behind it.
+func TestTimelineOfARing(t *testing.T) {
+	ring := fsm.NewRing(100)
+	w := newWriter(t).begin().connect().idle(time.Hour).fire(consumer.ConnectionError, reset).revive(1, time.Second, refused).idle(time.Minute)
+	for _, e := range w.log {
+		_ = ring.Append(e)
+	}
+	var got strings.Builder
+	timeline := history.NewTimeline(func(e history.Entry) { got.WriteString(told(e)) })
+	var ofRing, whole history.Summary
+	for _, e := range ring.Events() {
+		timeline.Apply(e)
+		ofRing.Apply(e)
+	}
+	timeline.Flush()
+	golden.Assert(t, got.String(), "ring.txt")
+	for _, e := range w.log {
+		whole.Apply(e)
+	}
+	a, b := ofRing.Report(), whole.Report()
+	if a.Events != b.Events || a.Up != b.Up || a.Down != b.Down || a.Outages != b.Outages || ofRing.Now().Idle != whole.Now().Idle || a.Missing != 0 {
+		t.Errorf("%+v\nis not %+v", a, b)
+	}
+	if err := agree(ring.Events()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -80,6 +80,7 @@ func drawEvent(t *rapid.T) fsm.Event {
 		V: fsm.Schema, Kind: fsm.Kind(text("kind")), Name: text("name"), Seq: rapid.Uint64().Draw(t, "seq"), Run: text("run"), Machine: text("machine"),
 		Time:   time.Unix(rapid.Int64Range(-62135596800, 253402300799).Draw(t, "s"), rapid.Int64Range(0, 999999999).Draw(t, "ns")).UTC(),
 		MonoNS: rapid.Int64().Draw(t, "mono"), From: fsm.State(text("from")), To: fsm.State(text("to")), Trigger: fsm.Trigger(text("trigger")),
+		Via: fsm.State(text("via")), Back: fsm.Trigger(text("back")), Count: rapid.Uint64().Draw(t, "count"),
 		InStateMS: rapid.Int64().Draw(t, "ms"), Table: text("table"),
 		Evidence: fsm.Evidence{Details: drawDetails(t), Error: text("error"), Note: text("note")},
 	}

@@ -104,6 +104,12 @@ func (d *Decoder) own(s *scan, name []byte, e *fsm.Event) (isOwn, ok bool) {
 		return true, read(d, s, &e.To)
 	case fsm.FieldTrigger:
 		return true, read(d, s, &e.Trigger)
+	case fsm.FieldVia:
+		return true, read(d, s, &e.Via)
+	case fsm.FieldBack:
+		return true, read(d, s, &e.Back)
+	case fsm.FieldCount:
+		return true, s.uint64(&e.Count)
 	case fsm.FieldInStateMS:
 		return true, s.int64(&e.InStateMS)
 	case fsm.FieldTable:

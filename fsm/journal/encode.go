@@ -29,6 +29,11 @@ func appendEvent(b []byte, e *fsm.Event) []byte {
 	b = appendString(b, fsm.FieldFrom, string(e.From))
 	b = appendString(b, fsm.FieldTo, string(e.To))
 	b = appendText(b, fsm.FieldTrigger, string(e.Trigger))
+	b = appendText(b, fsm.FieldVia, string(e.Via))
+	b = appendText(b, fsm.FieldBack, string(e.Back))
+	if e.Count > 0 {
+		b = strconv.AppendUint(appendName(b, fsm.FieldCount), e.Count, 10)
+	}
 	b = appendInt(b, fsm.FieldInStateMS, e.InStateMS)
 	b = appendText(b, fsm.FieldTable, e.Table)
 	b = appendDetails(b, e.Details)

@@ -170,8 +170,8 @@ func (j *Journal) append(e *fsm.Event) (n news, err error) {
 		j.written = genesis(e)
 		j.last = j.written
 	}
-	if e.Seq != j.last.Seq+1 {
-		return n, fmt.Errorf("%w: seq %d after %d", ErrNotNext, e.Seq, j.last.Seq)
+	if last := j.last.LastSeq(); e.Seq != last+1 {
+		return n, fmt.Errorf("%w: seq %d after %d", ErrNotNext, e.Seq, last)
 	}
 	failure := j.look(j.o.Now())
 	if j.o.Strict {

@@ -348,6 +348,36 @@ func TestAnIdleDayIsRetained(t *testing.T) {
 	replayed(t, dir, "Closed")
 }
 
+// What a ring has kept can be written to files, for a later look.
+func TestARingInFiles(t *testing.T) {
+	clock, ring, dir := newClock(), fsm.NewRing(0), t.TempDir()
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: ring, Now: clock.Now, Run: "r1"})
+	for range 50 {
+		for _, trigger := range []fsm.Trigger{"Knock", "Open", "Close", "Open", "Close", "Open", "Close"} {
+			clock.move(1500 * time.Millisecond)
+			fire(t, m, trigger)
+		}
+	}
+	for i, e := range ring.Events() { // each time by another process
+		j := openJournal(t, dir, journal.Options{SegmentBytes: int64(1 + i%5*100)})
+		if err := j.Append(e); err != nil {
+			t.Fatal(err)
+		}
+		j.Close()
+	}
+	var want, got fsm.Summary
+	for _, e := range ring.Events() {
+		want.Apply(e)
+	}
+	if err := fsm.Project(journal.Read(dir), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Events != 350 || got.LastSeq != 350 || got.Missing != 0 || !cmp.Equal(got.States(), want.States()) {
+		t.Errorf("%+v, %+v\nwant %+v, %+v", got, got.States(), want, want.States())
+	}
+	replayed(t, dir, "Closed")
+}
+
 func TestSyncPolicies(t *testing.T) {
 	for name, tt := range map[string]struct {
 		o    journal.Options

@@ -90,7 +90,9 @@ func parseSum(member []byte, name string) (sum uint32, ok bool) {
 
 // snapshot returns what is known after e.
 func snapshot(e fsm.Event) fsm.Event {
-	e.Kind, e.From, e.Trigger, e.InStateMS = fsm.KindSnapshot, e.To, "", inState(&e)
+	e.Seq, e.InStateMS = e.LastSeq(), inState(&e)
+	e.Kind, e.From, e.Trigger = fsm.KindSnapshot, e.To, ""
+	e.Via, e.Back, e.Count = "", "", 0
 	e.Name, e.Error, e.Note = "", "", ""
 	return e
 }
@@ -110,7 +112,7 @@ const NoteTorn = "torn"
 // run, since no other run has begun.
 func tornNote(e fsm.Event, text string, now time.Time) fsm.Event {
 	return fsm.Event{
-		V: fsm.Schema, Kind: fsm.KindNote, Name: NoteTorn, Seq: e.Seq + 1, Run: e.Run, Machine: e.Machine,
+		V: fsm.Schema, Kind: fsm.KindNote, Name: NoteTorn, Seq: e.LastSeq() + 1, Run: e.Run, Machine: e.Machine,
 		Time: now.Round(0).UTC(), MonoNS: e.MonoNS, From: e.To, To: e.To, InStateMS: inState(&e),
 		Evidence: fsm.Evidence{Note: text},
 	}
@@ -118,7 +120,7 @@ func tornNote(e fsm.Event, text string, now time.Time) fsm.Event {
 
 // inState is how long, in milliseconds, the state after e had lasted at e.
 func inState(e *fsm.Event) int64 {
-	if e.Kind == fsm.KindTransition {
+	if e.Kind == fsm.KindTransition || e.Kind == fsm.KindCycle {
 		return 0
 	}
 	return e.InStateMS

@@ -95,6 +95,11 @@ func TestRecordsOfEveryKindFitTheSchema(t *testing.T) {
 	fire(t, m, "Close")
 	o.empty()
 	fire(t, m, "Knock")
+	cycle := m.Last() // as a ring has it, from which somebody writes a file
+	cycle.Kind, cycle.Seq, cycle.Via, cycle.Back, cycle.Count = fsm.KindCycle, cycle.Seq+1, "Open", "Close", 4
+	if err := o.Append(cycle); err != nil {
+		t.Fatal(err)
+	}
 	o.Close()
 	for _, path := range segmentsOf(t, o.dir) {
 		for line := range bytes.Lines(must(os.ReadFile(path))) {

@@ -227,7 +227,7 @@ func (j *Journal) vanish(cause error) {
 		if j.lost.Count > 0 {
 			gone.Last = j.lost.Last
 		}
-		gone.Count = gone.Last.Seq - gone.First + 1
+		gone.Count = gone.Last.LastSeq() - gone.First + 1
 		j.lost, j.cause = gone, cause
 		j.missing += s.events - s.gaps // what a gap stands for was counted
 	}

@@ -7,11 +7,27 @@ import (
 	"time"
 )
 
+const (
+	// MaxDeliveredDepth is how many tables and arrays may be inside of one another in a delivery: what a
+	// goroutine's stack holds easily, since it is the publisher who chooses.
+	MaxDeliveredDepth = 10_000
+	// maxSharedText is how long a table may be whose strings share one allocation.
+	maxSharedText = 4096
+)
+
 // decoder takes values from the front of a payload. After the first fault it yields zero values
 // only, so that the fault needs to be asked for just once, at the end.
 type decoder struct {
-	left  []byte
+	left  []byte // its capacity ends where the payload's does, which tells where it begins
 	fault string
+	// lenient reads what a server delivers as long as it can be read at all.
+	lenient bool
+	// memory is how many bytes what lenient tables hold may still take.
+	memory int64
+	// text is a copy of a table's content, of which its strings are parts. It was taken when the capacity of
+	// left was textFrom.
+	text     string
+	textFrom int
 }
 
 func (d *decoder) fail(format string, args ...any) {
@@ -24,12 +40,16 @@ func (d *decoder) fail(format string, args ...any) {
 // take returns the next n bytes, nil if there are fewer. They are part of the payload, not a copy.
 func (d *decoder) take(n uint32, what string) []byte {
 	if uint64(n) > uint64(len(d.left)) {
-		d.fail("%s needs %d bytes, %d are left", what, n, len(d.left))
+		d.tooFew(n, what)
 		return nil
 	}
 	b := d.left[:n]
 	d.left = d.left[n:]
 	return b
+}
+
+func (d *decoder) tooFew(n uint32, what string) {
+	d.fail("%s needs %d bytes, %d are left", what, n, len(d.left))
 }
 
 func (d *decoder) octet() uint8 {
@@ -60,14 +80,29 @@ func (d *decoder) longlong() uint64 {
 	return 0
 }
 
-func (d *decoder) shortString() string {
-	return string(d.take(uint32(d.octet()), "short string"))
+// shortBytes returns a short string as a part of the payload.
+func (d *decoder) shortBytes() []byte { return d.take(uint32(d.octet()), "short string") }
+
+func (d *decoder) shortString() string { return string(d.shortBytes()) }
+
+// repeated is shortString for what is often the same as the last time, and then shared with it.
+func (d *decoder) repeated(last *string) string {
+	if b := d.shortBytes(); string(b) != *last {
+		*last = string(b)
+	}
+	return *last
 }
 
 // longString returns a part of the payload; whoever keeps it copies it.
 func (d *decoder) longString() []byte { return d.take(d.long(), "long string") }
 
-func (d *decoder) timestamp() time.Time { return time.Unix(int64(d.longlong()), 0).UTC() }
+func (d *decoder) timestamp() time.Time {
+	t := time.Unix(int64(d.longlong()), 0)
+	if d.lenient {
+		return t
+	}
+	return t.UTC()
+}
 
 // end is the verdict on the whole payload, of which nothing may be left.
 func (d *decoder) end(subject string) error {
@@ -80,41 +115,77 @@ func (d *decoder) end(subject string) error {
 	return nil
 }
 
-// table decodes a table inside of depth others. It is never nil, but empty after a fault.
+// table decodes a table inside of depth others. It is never nil; after a fault it holds what was read before.
 func (d *decoder) table(depth int) Table {
-	entries := d.container(depth, "table")
 	t := make(Table)
-	for len(entries.left) > 0 {
-		key := entries.shortString()
-		t[key] = entries.value(depth + 1)
+	behind := d.enter(depth, "table")
+	for len(d.left) > 0 {
+		key := d.string(d.shortBytes())
+		v := d.value(depth + 1)
+		if d.fault != "" {
+			return t
+		}
+		d.charge(64 + len(key))
+		t[key] = v
 	}
-	d.adopt(entries)
+	d.leave(behind)
 	return t
 }
 
 func (d *decoder) array(depth int) []any {
-	elements := d.container(depth, "array")
 	a := []any{}
-	for len(elements.left) > 0 {
-		a = append(a, elements.value(depth+1))
+	behind := d.enter(depth, "array")
+	for len(d.left) > 0 {
+		v := d.value(depth + 1)
+		if d.fault != "" {
+			return a
+		}
+		d.charge(32)
+		a = append(a, v)
 	}
-	d.adopt(elements)
+	d.leave(behind)
 	return a
 }
 
-// container takes the content of a table or an array.
-func (d *decoder) container(depth int, what string) *decoder {
-	if depth >= maxDepth {
-		d.fail("%s nested deeper than %d", what, maxDepth)
-		return &decoder{}
+// enter goes into a table or an array, and returns what is behind it.
+func (d *decoder) enter(depth int, what string) (behind []byte) {
+	limit := maxDepth
+	if d.lenient {
+		limit = MaxDeliveredDepth
 	}
-	return &decoder{left: d.take(d.long(), what)}
+	if depth >= limit {
+		d.fail("%s nested deeper than %d", what, limit)
+		return nil
+	}
+	content := d.take(d.long(), what)
+	behind, d.left = d.left, content
+	if d.lenient && depth == 0 && len(content) <= maxSharedText {
+		d.text, d.textFrom = string(content), cap(content)
+	}
+	return behind
 }
 
-// adopt makes the fault of a container's content the container's own.
-func (d *decoder) adopt(content *decoder) {
-	if content.fault != "" {
-		d.fail("%s", content.fault)
+func (d *decoder) leave(behind []byte) {
+	if d.fault == "" {
+		d.left = behind
+	}
+}
+
+// string is a copy of what was taken from a table.
+func (d *decoder) string(b []byte) string {
+	if from := d.textFrom - cap(b); len(b) > 0 && from >= 0 && from+len(b) <= len(d.text) {
+		return d.text[from : from+len(b)]
+	}
+	return string(b)
+}
+
+// charge is called before so many bytes of memory are taken for what is small on the wire.
+func (d *decoder) charge(bytes int) {
+	if !d.lenient {
+		return
+	}
+	if d.memory -= int64(bytes); d.memory < 0 {
+		d.fail("headers that take too much memory")
 	}
 }
 
@@ -143,7 +214,7 @@ func (d *decoder) value(depth int) any {
 	case 'D':
 		return Decimal{Scale: d.octet(), Value: int32(d.long())}
 	case 'S':
-		return string(d.longString())
+		return d.string(d.longString())
 	case 'x':
 		return append([]byte{}, d.longString()...)
 	case 'A':

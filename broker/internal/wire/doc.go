@@ -3,6 +3,7 @@
 //
 //	bytes --Reader.Next--> Frame --ParseMethod--> *QueueDeclare, *BasicPublish, ...
 //	                             --ParseHeader--> Header
+//	                             --Delivered--> BasicDeliver, Header       as a client reads them
 //	                             (a body frame's payload is the body)
 //
 //	*QueueDeclareOK, ... --AppendMethod--> payload --AppendFrame--> bytes
@@ -16,6 +17,6 @@
 // Appending cannot fail: what the protocol cannot carry is cut or dropped as documented at
 // [AppendMethod] and [Table].
 //
-// Everything parsed is a copy that belongs to the caller. A [Reader] is for one goroutine at a time;
-// the functions may be called from anywhere.
+// Everything parsed is a copy that belongs to the caller. A [Reader] and a [Delivered] are for one
+// goroutine at a time; the functions may be called from anywhere.
 package wire

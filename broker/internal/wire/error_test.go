@@ -13,7 +13,7 @@ func TestErrorTexts(t *testing.T) {
 			"wire: frame too large: header 03 00 01 00 00 0f f9, payload of 4089 with a limit of 4088"},
 		{syntax, "wire: basic.ack: long long needs 8 bytes, 2 are left"},
 		{unknown, "wire: unknown method 10 of class 70"},
-		{Table{"a": []any{Table{"b": uint64(1)}}}.Validate(), `wire: a table cannot hold a uint64, at "b", at "a"`},
+		{Validate(Table{"a": []any{Table{"b": uint64(1)}}}), `wire: a table cannot hold a uint64, at "b", at "a"`},
 	} {
 		if got := tt.err.Error(); got != tt.want {
 			t.Errorf("got  %s\nwant %s", got, tt.want)

@@ -20,8 +20,10 @@ const (
 	// FrameOverhead is what a frame is larger than its payload.
 	FrameOverhead = frameHeaderSize + 1
 
+	// FrameEnd is a frame's last byte.
+	FrameEnd = 0xCE
+
 	frameHeaderSize  = 7
-	frameEnd         = 0xCE
 	defaultFrameSize = 131072
 )
 
@@ -54,7 +56,7 @@ func beginFrame(dst []byte, kind byte, channel uint16) (_ []byte, start int) {
 // endFrame completes the frame whose payload is dst[start:].
 func endFrame(dst []byte, start int) []byte {
 	binary.BigEndian.PutUint32(dst[start-4:], uint32(len(dst)-start))
-	return append(dst, frameEnd)
+	return append(dst, FrameEnd)
 }
 
 // payloadLimit is how much payload a frame may have when its total size may be frameMax.

@@ -31,7 +31,8 @@ func ParseHeader(payload []byte) (Header, error) {
 	}
 	d.short() // weight
 	h := Header{BodySize: d.longlong()}
-	h.Properties.decode(d)
+	present := h.Properties.decode(d, &Properties{})
+	h.Properties.Empty = present &^ h.Properties.present()
 	if err := d.end(subject); err != nil {
 		return Header{}, err
 	}

@@ -113,21 +113,23 @@ func (p *Properties) append(dst []byte) []byte {
 	return dst
 }
 
-func (p *Properties) decode(d *decoder) {
-	present := PropertySet(d.short())
-	if present&undefined != 0 {
+// decode returns the set of what is there. What is often the same in one message as in the last is shared
+// with last, which may be anything, and is changed to hold the strings of this one.
+func (p *Properties) decode(d *decoder, last *Properties) (present PropertySet) {
+	present = PropertySet(d.short())
+	if present&undefined != 0 && !d.lenient {
 		d.fail("undefined property flags %#x", present&undefined)
-		return
+		return present
 	}
-	text := func(bit PropertySet, s *string) {
-		if present&bit != 0 {
-			*s = d.shortString()
-		}
+	if present&contentType != 0 {
+		p.ContentType = d.repeated(&last.ContentType)
 	}
-	text(contentType, &p.ContentType)
-	text(contentEncoding, &p.ContentEncoding)
+	if present&contentEncoding != 0 {
+		p.ContentEncoding = d.repeated(&last.ContentEncoding)
+	}
+	fault := ""
 	if present&headers != 0 {
-		p.Headers = d.table(0)
+		p.Headers, fault = d.headers()
 	}
 	if present&deliveryMode != 0 {
 		p.DeliveryMode = d.octet()
@@ -135,16 +137,49 @@ func (p *Properties) decode(d *decoder) {
 	if present&priority != 0 {
 		p.Priority = d.octet()
 	}
-	text(correlationID, &p.CorrelationID)
-	text(replyTo, &p.ReplyTo)
-	text(expiration, &p.Expiration)
-	text(messageID, &p.MessageID)
+	if present&correlationID != 0 {
+		p.CorrelationID = d.shortString()
+	}
+	if present&replyTo != 0 {
+		p.ReplyTo = d.repeated(&last.ReplyTo)
+	}
+	if present&expiration != 0 {
+		p.Expiration = d.repeated(&last.Expiration)
+	}
+	if present&messageID != 0 {
+		p.MessageID = d.shortString()
+	}
 	if present&timestamp != 0 {
 		p.Timestamp = d.timestamp()
 	}
-	text(typeProperty, &p.Type)
-	text(userID, &p.UserID)
-	text(appID, &p.AppID)
-	text(clusterID, &p.ClusterID)
-	p.Empty = present &^ p.present()
+	if present&typeProperty != 0 {
+		p.Type = d.repeated(&last.Type)
+	}
+	if present&userID != 0 {
+		p.UserID = d.repeated(&last.UserID)
+	}
+	if present&appID != 0 {
+		p.AppID = d.repeated(&last.AppID)
+	}
+	if present&clusterID != 0 {
+		p.ClusterID = d.repeated(&last.ClusterID)
+	}
+	if fault != "" {
+		d.fault = fault
+	}
+	return present
+}
+
+// headers decodes the table of a content header. A fault in it is not one of what is behind it.
+func (d *decoder) headers() (t Table, fault string) {
+	length := d.left[:min(4, len(d.left))]
+	content := d.longString()
+	if d.fault != "" {
+		return nil, d.fault
+	}
+	behind := d.left
+	d.left = length[: 4+len(content) : cap(length)]
+	t = d.table(0)
+	fault, d.fault, d.left = d.fault, "", behind
+	return t, fault
 }

@@ -59,7 +59,7 @@ func (r *Reader) Next() (Frame, error) {
 		}
 		return Frame{}, err
 	}
-	if rest[size] != frameEnd {
+	if rest[size] != FrameEnd {
 		return fail(InvalidFrameEnd)
 	}
 	return Frame{

@@ -171,7 +171,7 @@ func FuzzFrames(f *testing.F) {
 			case kind != FrameMethod && kind != FrameHeader && kind != FrameBody && kind != FrameHeartbeat:
 			case size+FrameOverhead > uint64(max(limit, FrameMinSize)):
 			case size+FrameOverhead > uint64(len(rest)):
-			case rest[frameHeaderSize+size] != frameEnd:
+			case rest[frameHeaderSize+size] != FrameEnd:
 			default:
 				t.Errorf("stopped in front of % x", rest)
 			}

@@ -19,9 +19,9 @@ const maxDepth = 64
 // These are the letters that RabbitMQ and its clients use; the specification has others. In addition
 // an int is sent as an int64, and 'L' is read as one.
 //
-// Anything else is sent as nil, and a key is cut after 255 bytes; see [Table.Validate]. When a peer
-// sends a key twice, the later value stays.
-type Table map[string]any
+// Anything else is sent as nil, and a key is cut after 255 bytes; see [Validate]. When a peer sends a key
+// twice, the later value stays.
+type Table = map[string]any
 
 // Decimal is Value divided by Scale powers of ten.
 type Decimal struct {
@@ -30,7 +30,7 @@ type Decimal struct {
 }
 
 // Clone returns a deep copy.
-func (t Table) Clone() Table {
+func Clone(t Table) Table {
 	if t == nil {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (t Table) Clone() Table {
 func cloneValue(v any) any {
 	switch v := v.(type) {
 	case Table:
-		return v.Clone()
+		return Clone(v)
 	case []byte:
 		return bytes.Clone(v)
 	case []any:
@@ -63,7 +63,7 @@ func cloneValue(v any) any {
 
 // Validate reports a value or a key that would not arrive as it is, or a nesting that the peer would
 // refuse. Tables that were parsed need no such check, those made by hand may.
-func (t Table) Validate() error { return validateTable(t, 0) }
+func Validate(t Table) error { return validateTable(t, 0) }
 
 func validateTable(t Table, depth int) error {
 	if depth >= maxDepth {

@@ -69,7 +69,6 @@ func TestValuesThatComeBackDifferent(t *testing.T) {
 		{"int", -2, int64(-2)},
 		{"unsupported", struct{}{}, nil},
 		{"uint64", uint64(2), nil},
-		{"another map", map[string]any{"a": 1}, nil},
 		{"no table", Table(nil), Table{}},
 		{"no array", []any(nil), []any{}},
 		{"no bytes", []byte(nil), []byte{}},
@@ -130,10 +129,10 @@ func TestDepthLimit(t *testing.T) {
 				v = wrap(v)
 			}
 			fits, tooDeep := Table{"": v}, Table{"": wrap(v)}
-			if err := fits.Validate(); err != nil {
+			if err := Validate(fits); err != nil {
 				t.Error(err)
 			}
-			if err := tooDeep.Validate(); err == nil {
+			if err := Validate(tooDeep); err == nil {
 				t.Error("too deep a table is valid")
 			}
 			m, err := ParseMethod(AppendMethod(nil, &QueueBind{Arguments: fits}))
@@ -152,7 +151,7 @@ func TestDepthLimit(t *testing.T) {
 
 func TestTableClone(t *testing.T) {
 	original := everyType()
-	clone := original.Clone()
+	clone := Clone(original)
 	if !reflect.DeepEqual(original, clone) {
 		t.Errorf("-want +got:\n%s", cmp.Diff(original, clone))
 	}
@@ -165,22 +164,22 @@ func TestTableClone(t *testing.T) {
 		t.Errorf("the original changed, -want +got:\n%s", diff)
 	}
 	typed := Table{"table": Table(nil), "array": []any(nil), "bytes": []byte(nil)}
-	if !reflect.DeepEqual(typed, typed.Clone()) || Table(nil).Clone() != nil {
+	if !reflect.DeepEqual(typed, Clone(typed)) || Clone(Table(nil)) != nil {
 		t.Error("nil did not remain nil")
 	}
 }
 
 func TestTableValidate(t *testing.T) {
-	if err := everyType().Validate(); err != nil {
+	if err := Validate(everyType()); err != nil {
 		t.Error(err)
 	}
 	for name, bad := range map[string]Table{
 		"key":      {strings.Repeat("k", 256): nil},
 		"value":    {"a": uint64(1)},
 		"in table": {"a": Table{"b": struct{}{}}},
-		"in array": {"a": []any{map[string]any{}}},
+		"in array": {"a": []any{map[string]string{}}},
 	} {
-		if bad.Validate() == nil {
+		if Validate(bad) == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -237,7 +236,7 @@ func FuzzTable(f *testing.F) {
 		if d.end("table") != nil {
 			return
 		}
-		if err := table.Validate(); err != nil {
+		if err := Validate(table); err != nil {
 			t.Errorf("decoded what is not valid: %v", err)
 		}
 		once := appendTable(nil, table)
@@ -253,7 +252,7 @@ func FuzzTable(f *testing.F) {
 		if twice := appendTable(nil, again); !bytes.Equal(once, twice) {
 			t.Errorf("first\n% x then\n% x", once, twice)
 		}
-		if cloned := appendTable(nil, table.Clone()); !bytes.Equal(once, cloned) {
+		if cloned := appendTable(nil, Clone(table)); !bytes.Equal(once, cloned) {
 			t.Errorf("the clone is\n% x not\n% x", cloned, once)
 		}
 	})

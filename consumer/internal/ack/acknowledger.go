@@ -64,6 +64,7 @@ type Acknowledger struct {
 	armed     bool
 	busy      bool   // deliveries came in before the last tick
 	seen      uint64 // tracker.next when the timer was armed
+	passed    uint64 // tracker.next when strays were sent last
 	postponed bool   // Commit failed; the timer tries again
 	replaced  bool   // by another channel, since this one is lost
 	gone      error  // why nothing can be sent any more
@@ -126,12 +127,12 @@ func (a *Acknowledger) due() bool {
 	return t.ready >= l.run || t.finished-t.ready >= l.strays
 }
 
-// limits are those of now. It is called with mu held.
+// limits are those of now. It is called with mu held. Who is in the way is slow if strays have passed before.
 func (a *Acknowledger) limits() limits {
 	if a.options.Each {
 		return limits{1, 1}
 	}
-	return limitsOf(a.prefetch - a.tracker.held)
+	return limitsOf(a.prefetch-a.tracker.held, a.tracker.run < a.passed)
 }
 
 // arm sees to it that what is finished does not wait for ever. It is called with mu held.
@@ -240,6 +241,9 @@ func (a *Acknowledger) gather(strays bool) (upTo uint64, n int) {
 		a.single = a.tracker.finishedFrom(a.tracker.base, a.single)
 	case strays, a.tracker.finished-n >= a.limits().strays:
 		a.single = a.tracker.finishedFrom(a.tracker.run, a.single)
+		if len(a.single) > 0 {
+			a.passed = a.tracker.next
+		}
 	}
 	return upTo, n
 }

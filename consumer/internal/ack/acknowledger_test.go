@@ -140,26 +140,34 @@ func TestNothingWaitsWhenNothingMoreCanCome(t *testing.T) {
 	})
 }
 
+// Those that are finished behind another one wait for it, but not when it has proved to be slow.
 func TestStraysAreSentOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, a := open(64, 6, nil)
-		finish(a, 2, 4) // behind the first
-		w.check(t, "ack 2, ack 3, ack 4")
-		a.Finish(6)
-		a.Finish(1)
-		a.Finish(5) // the run goes up to what was finished last, past what is settled
+		w, a := open(32, 9, nil) // so that 24 places are free, 25 when another one has finished, and so on
+		finish(a, 2, 7)
+		w.check(t, "")
+		a.Finish(8) // the seventh of 30
+		w.check(t, "ack 2, ack 3, ack 4, ack 5, ack 6, ack 7, ack 8")
+		a.Finish(9)
+		a.Receive(itemOf(10))
+		w.check(t, "ack 2, ack 3, ack 4, ack 5, ack 6, ack 7, ack 8, ack 9")
+		a.Finish(1) // the run goes up to what was finished last, past what is settled
+		a.Finish(10)
 		a.Flush()
-		w.check(t, "ack 2, ack 3, ack 4, up to 6")
+		w.check(t, "ack 2, ack 3, ack 4, ack 5, ack 6, ack 7, ack 8, ack 9, up to 10")
 	})
 }
 
 func TestLimits(t *testing.T) {
-	for free, want := range map[int]limits{
-		-5: {1, 1}, 0: {1, 1}, 1: {1, 1}, 7: {1, 1}, 8: {2, 1}, 10: {2, 1}, 23: {2, 1}, 64: {16, 4}, 100: {25, 6},
-		250: {62, 15}, 256: {64, 16}, 300: {60, 18}, 1000: {64, 62}, 65535: {64, 4095},
+	for free, want := range map[int]struct{ run, strays, slow int }{
+		-5: {1, 1, 1}, 0: {1, 1, 1}, 1: {1, 1, 1}, 7: {1, 1, 1}, 8: {2, 2, 1}, 10: {2, 2, 1}, 23: {2, 5, 1}, 64: {16, 16, 4},
+		100: {25, 25, 6}, 250: {62, 62, 15}, 256: {64, 64, 16}, 300: {60, 75, 18}, 1000: {64, 250, 62}, 65535: {64, 16383, 4095},
 	} {
-		if got := limitsOf(free); got != want {
+		if got := limitsOf(free, false); got != (limits{want.run, want.strays}) {
 			t.Errorf("%d free places: %+v, want %+v", free, got, want)
+		}
+		if got := limitsOf(free, true); got != (limits{want.run, want.slow}) {
+			t.Errorf("%d free places, behind a slow one: %+v, want %+v", free, got, want)
 		}
 	}
 }

@@ -11,8 +11,8 @@
 //
 // Acknowledgements are gathered, as long as nobody waits for that: what is not acknowledged is missing in the
 // prefetch. They are sent
-//   - when about a quarter of the prefetch, without what handlers are at work on, is finished in a row, or
-//     mostPerFrame of them; and when a sixteenth of it is finished behind a slow one (see limits),
+//   - when about a quarter of the prefetch, without what handlers are at work on, is finished, or mostPerFrame in
+//     a row; and when a sixteenth of it is finished behind one that is known to be slow (see limits),
 //   - when nothing has come in for a millisecond, and after five in any case, or nine for what was
 //     finished behind one that was slow,
 //   - by Flush, when the consumer stops or its channel is to be closed.

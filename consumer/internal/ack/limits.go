@@ -13,12 +13,14 @@ const mostPerFrame = 64
 // once, and the more of it is free, the more can wait without being missed.
 type limits struct{ run, strays int }
 
-func limitsOf(free int) limits {
-	const (
-		strayShare = 16 // they gain nothing by waiting, but that they may come to be in a row
-		largest    = len(runs) - 1
-	)
-	return limits{run: int(runs[max(0, min(free, largest))]), strays: max(1, free/strayShare)}
+// limitsOf is for so many free places. Strays may come to be in a row, if what is in their way is about to
+// finish; not if it is slow.
+func limitsOf(free int, slow bool) limits {
+	strays := free / 4
+	if slow {
+		strays = free / 16
+	}
+	return limits{run: int(runs[max(0, min(free, len(runs)-1))]), strays: max(1, strays)}
 }
 
 // runs are the limits of a run, by the number of free places: a quarter of them, or somewhat less, so that at most

@@ -19,7 +19,7 @@ import (
 func turbulent(t testing.TB) *pasttest.Log {
 	p := pasttest.New(t, "orders").Connect()
 	for range 1000 {
-		p.Fire(time.Second, consumer.ConnectionError, consumer.Evidence{Class: "network"}).Fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 1})
+		p.Fire(10*time.Second, consumer.ConnectionError, consumer.Evidence{Class: "network"}).Fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 1})
 	}
 	return p
 }

@@ -13,12 +13,12 @@ import (
 // jsonEntry is an entry of the timeline: one object, in which the members of the first event follow the
 // word that says what it is.
 type jsonEntry struct {
-	entry history.Fold // event, idle or attempts
+	entry history.Fold // event, idle, attempts or flaps
 	event fsm.Event
 	more  struct {
 		LastedMS *int64 `json:"lasted_ms,omitempty"` // of from; not if it is not known
 
-		// Of idle and attempts only.
+		// Of all but events.
 		Count  int        `json:"count,omitempty"`
 		SpanMS *int64     `json:"span_ms,omitempty"`
 		Last   *fsm.Event `json:"last,omitempty"`
@@ -31,6 +31,7 @@ func newJSONEntry(e history.Entry) jsonEntry {
 		j.more.LastedMS = inMS(e.Lasted)
 	}
 	if e.Fold != history.Single {
+		j.event.Count = 0 // of a ring's cycle
 		j.more.Count, j.more.SpanMS, j.more.Last = e.Count, inMS(e.Span), &e.Last
 	}
 	return j
@@ -70,6 +71,9 @@ type jsonSummary struct {
 	UnknownMS     int64               `json:"unknown_ms"`
 	UnrecordedMS  int64               `json:"unrecorded_ms"`
 	InStateMS     map[fsm.State]int64 `json:"in_state_ms"`
+	BetweenMS     int64               `json:"between_ms"` // this and the next two are in no state
+	UnseenMS      int64               `json:"unseen_ms"`
+	SuspendedMS   int64               `json:"suspended_ms"`
 	Outages       int                 `json:"outages"`
 	Revivals      map[string]int      `json:"revivals"`
 	Recoveries    int                 `json:"recoveries"`
@@ -108,7 +112,7 @@ func newJSONSummary(machine string, r history.Report, end ending) jsonSummary {
 		Entry: "summary", Machine: machine, First: r.First, Last: r.Last.UTC(), Events: r.Events, Runs: r.Runs, Aborted: r.Aborted,
 		UpMS: r.Up.Milliseconds(), DownMS: r.Down.Milliseconds(), StoppedMS: r.Stopped.Milliseconds(),
 		UnknownMS: r.Unknown.Milliseconds(), UnrecordedMS: r.Unrecorded.Milliseconds(),
-		InStateMS: make(map[fsm.State]int64), Outages: r.Outages, Revivals: make(map[string]int), Recoveries: r.Recoveries,
+		InStateMS: make(map[fsm.State]int64), BetweenMS: r.Between.Milliseconds(), UnseenMS: r.Unseen.Milliseconds(), SuspendedMS: r.Suspended.Milliseconds(), Outages: r.Outages, Revivals: make(map[string]int), Recoveries: r.Recoveries,
 		RecoverP50MS: r.RecoverP50.Milliseconds(), RecoverP95MS: r.RecoverP95.Milliseconds(), RecoverMaxMS: r.RecoverMax.Milliseconds(),
 		Attempts: r.Attempts, MostAttempts: r.MostAttempts,
 		Rejected: r.Rejected, Stale: r.Stale, Gaps: r.Gaps, Missing: r.Missing, Repeated: r.Repeated, Overlaps: r.Overlaps,

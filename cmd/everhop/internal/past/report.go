@@ -49,17 +49,28 @@ func (p page) report(machine string, r history.Report, end ending, back setBack)
 
 func wholeTime(r history.Report) time.Duration { return r.Up + r.Down + r.Stopped + r.Unknown }
 
-// timeInStates is a table where there is room.
+// timeInStates is a table where there is room. What is in no state comes last.
 func (p page) timeInStates(r history.Report) (text term.Text) {
 	label := "time in states"
-	for _, state := range statesOf(r) {
-		lasted, part := Span(r.InState[state]), share(r.InState[state], wholeTime(r))
+	row := func(what string, d time.Duration) {
+		lasted, part := Span(d), share(d, wholeTime(r))
 		if p.width > 0 && p.width < leastTable {
-			text += p.row(label, fmt.Sprintf("%s %s %s", state, lasted, part))
+			text += p.row(label, fmt.Sprintf("%s %s %s", what, lasted, part))
 		} else {
-			text += labelled(label, padded(term.Clean(string(state)), fromColumn)+"  "+rightAligned(lasted, lastedColumn)+"  "+term.Plain(part))
+			text += labelled(label, padded(term.Clean(what), fromColumn)+"  "+rightAligned(lasted, lastedColumn)+"  "+term.Plain(part))
 		}
 		label = ""
+	}
+	for _, state := range statesOf(r) {
+		row(string(state), r.InState[state])
+	}
+	for _, none := range []struct {
+		what string
+		d    time.Duration
+	}{{"between runs", r.Between}, {"suspended", r.Suspended}, {"not in the log", r.Unseen}} {
+		if none.d > 0 {
+			row(none.what, none.d)
+		}
 	}
 	return text
 }

@@ -23,6 +23,11 @@ func TestReplaySummary(t *testing.T) {
 	}
 }
 
+// A process that stood still, a machine that was suspended, a silent peer and a connection that flaps.
+func TestReplayUneasy(t *testing.T) {
+	tells(t, pasttest.Uneasy(t), map[string]string{"uneasy": "", "uneasy-json": "--json"})
+}
+
 // The summary of a run that was killed is not that of one that was stopped.
 func TestReplaySummaryOfTheEnd(t *testing.T) {
 	lost := consumer.Evidence{Class: "network"}

@@ -43,35 +43,41 @@ func (s *story) watch(e fsm.Event) {
 
 // stretch is a part of the log around the time that was asked for.
 type stretch struct {
-	summary history.Summary // until then
-	last    fsm.Event       // the newest event then; a snapshot only repeats others
-	next    *fsm.Event      // the first one behind
+	moment history.Moment
+	last   fsm.Event  // the newest event then; a snapshot only repeats others
+	next   *fsm.Event // the first one behind
 }
 
 // look finds out what was the case at that time. When the clock was set back the log may have it several times.
 func (s *story) look(e fsm.Event, at time.Time) {
 	s.watch(e)
-	s.all.Apply(e)
-	switch {
+	switch isSnapshot := e.Kind == fsm.KindSnapshot; {
 	case !e.Time.After(at):
-		s.newestAt.summary, s.newestAt.next = s.all, nil // they share what is counted, but only Now is asked for
-		s.newestAt.summary.Until = at
-		if e.Kind != fsm.KindSnapshot {
+		s.newestAt.next = nil
+		if !isSnapshot {
 			s.newestAt.last = e
 		}
-	case s.newestAt.next == nil && e.Kind != fsm.KindSnapshot:
-		s.newestAt.summary.Apply(e)
-		s.newestAt.next = &e
+	case isSnapshot:
+		return
+	case s.newestAt.next == nil:
+		then := s.all.Clone()
+		then.Until = at
+		then.Apply(e)
+		s.newestAt.moment, s.newestAt.next = then.Now(), &e
 		s.wholeAt = s.newestAt
 	}
+	s.all.Apply(e)
 }
 
 // at is the last stretch with events before and behind, or else what the log ends or begins with.
 func (s *story) at() stretch {
-	if s.wholeAt.summary.Now().State == "" {
-		return s.newestAt
+	if s.wholeAt.moment.State != "" {
+		return s.wholeAt
 	}
-	return s.wholeAt
+	if s.newestAt.next == nil {
+		s.newestAt.moment = s.all.Now()
+	}
+	return s.newestAt
 }
 
 // ending is how what was told ends.

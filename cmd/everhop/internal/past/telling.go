@@ -79,7 +79,6 @@ func (t *telling) story(machine string) *story {
 		}
 	}
 	s := &story{machine: machine, summary: history.Summary{Since: t.since, Until: t.until}}
-	s.newestAt.summary.Until = t.at
 	s.timeline = history.NewTimeline(func(e history.Entry) { s.shown = append(s.shown, e) })
 	t.stories = append(t.stories, s)
 	return s
@@ -206,7 +205,7 @@ func (t *telling) showPending() {
 
 func (t *telling) glance(s *story) {
 	then := s.at()
-	g := glance{at: t.at, moment: then.summary.Now(), last: then.last, next: then.next, begin: s.begin, back: s.back}
+	g := glance{at: t.at, moment: then.moment, last: then.last, next: then.next, begin: s.begin, back: s.back}
 	if end := s.newest.Time; g.next == nil && end.Before(t.at) {
 		g.logEnded = end
 	}

@@ -43,6 +43,13 @@ func (p page) line(e history.Entry) line {
 			l.details += ", for several causes"
 		}
 		l.details = join(l.details, "the last: "+why(consumer.EvidenceOf(e.Last)))
+	case e.Fold == history.Flaps:
+		l.trigger = "flaps x" + strconv.Itoa(e.Count)
+		l.lasted = Span(e.Span)
+		l.details = join(string(f.Trigger)+" again and again, revived each time, "+until, l.details)
+	case f.Kind == fsm.KindCycle:
+		l.trigger += " x" + strconv.FormatUint(f.Count/2, 10)
+		l.details = join(fmt.Sprintf("to %s, and back by %s", f.Via, f.Back), l.details)
 	case f.Kind != fsm.KindTransition:
 		l.trigger, l.to, l.style = string(f.Kind), "", term.Yellow
 		if f.Kind == fsm.KindRejected {

@@ -119,6 +119,9 @@ func join(a, b string) string {
 
 // causeText is why an outage began.
 func causeText(c history.Cause) string {
+	if c.Class == history.Stalled {
+		return "the process stood still"
+	}
 	if c.Class == "" && c.Error == "" {
 		switch c.Trigger {
 		case consumer.ProcessRestarted:

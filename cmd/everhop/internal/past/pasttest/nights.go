@@ -46,3 +46,25 @@ func Outage(t testing.TB) *Log {
 	p.Fire(time.Second, consumer.ConnectionError, consumer.Evidence{}).Fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 1})
 	return p.Fire(time.Second, consumer.Stop, consumer.Evidence{})
 }
+
+// Uneasy stood still twice, was lost again and again at once, and then lost its machine for an hour.
+func Uneasy(t testing.TB) *Log {
+	reset := consumer.Evidence{Endpoint: "mq1:5672", Class: "network", Error: "connection: read: connection reset by peer"}
+	p := New(t, "orders").Connect().Idle(100)
+	p.Clock = p.Clock.Add(50 * time.Second)
+	p.Record(fsm.KindNote, consumer.NoteStalled, consumer.Evidence{StalledMS: 50_000, Note: "the process stood still for 50s"}).Idle(100)
+	for range 40 {
+		p.Fire(300*time.Millisecond, consumer.ConnectionError, reset).Fire(20*time.Millisecond, consumer.Revived, consumer.Evidence{Attempt: 1})
+	}
+	p.Idle(100).Fire(2*time.Second, consumer.DrainTimeout, consumer.Evidence{})
+	p.Fire(2*time.Second, consumer.HeartbeatFailed, consumer.Evidence{Endpoint: "mq1:5672", Class: "heartbeat", Error: "probe: the peer went silent", SilenceMS: 4000})
+	p.Fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 1}).Idle(100)
+	before := len(p.Events)
+	p.Record(fsm.KindNote, consumer.NoteStalled, consumer.Evidence{StalledMS: 3_600_000, Note: "the process stood still for 1h0m0s"})
+	p.Fire(10*time.Millisecond, consumer.ConnectionError, reset).Fire(20*time.Millisecond, consumer.Revived, consumer.Evidence{Attempt: 1})
+	p.Idle(10).Fire(time.Second, consumer.Stop, consumer.Evidence{})
+	for i := range p.Events[before:] { // the run's clock has stood still, too
+		p.Events[before+i].Time = p.Events[before+i].Time.Add(time.Hour)
+	}
+	return p
+}

@@ -1,0 +1,117 @@
+package broker
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/broker/internal/wire"
+)
+
+// besideEachOther is a session that consumes from two queues.
+func besideEachOther(t *testing.T) (*brokertest.Server, *Session, [2]*Consumer) {
+	beside := topology
+	beside.Queue = "beside"
+	server, plan := serve(t, topology, beside)
+	s := begin(t, plan)
+	return server, s, [2]*Consumer{subscribe(t, s, 0), subscribe(t, s, 1)}
+}
+
+// Whatever way the bytes of a delivery come in, it is read.
+func TestFramesInSingleBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, s, c := besideEachOther(t)
+		server.Inject(brokertest.Now, brokertest.Drip(time.Microsecond))
+		body := strings.Repeat("x", 1000)
+		for _, queue := range []string{"q", "beside"} {
+			publishTo(t, server, queue, body, "")
+		}
+		for i := range c {
+			for _, body := range []string{body, ""} {
+				d := take(t, c[i])
+				if string(d.Body) != body {
+					t.Errorf("got %d bytes", len(d.Body))
+				}
+				if err := c[i].Ack(d.DeliveryTag); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		wantNoMoreLosses(t, s)
+	})
+}
+
+// RabbitMQ sends a header frame that is larger than any it accepts, once x-death has come on top.
+func TestAHeaderFrameAboveFrameMax(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, s, c := besideEachOther(t)
+		large := strings.Repeat("x", 200_000)
+		if err := server.PublishMessage("q", brokertest.Message{Body: []byte("1"), Headers: map[string]any{"a": large}}); err != nil {
+			t.Fatal(err)
+		}
+		publishTo(t, server, "beside", "2")
+		if d := take(t, c[0]); string(d.Body) != "1" || d.Headers["a"] != large {
+			t.Errorf("got %q with %d headers", d.Body, len(d.Headers))
+		}
+		wantBodies(t, c[1], "2")
+		wantNoMoreLosses(t, s)
+	})
+}
+
+// A message that is too large is marked, and the next one is read.
+func TestMaxMessageSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, plan := serve(t, topology)
+		plan.MaxMessageSize = 10_000
+		s := begin(t, plan)
+		c := prepare(t, s, Intake{Prefetch: 2})
+		publishTo(t, server, "q", strings.Repeat("x", 300_000), "small")
+		if d := take(t, c); d.Unreadable == nil || d.Body != nil || d.DeliveryTag != 1 {
+			t.Errorf("got %d bytes, unreadable: %v", len(d.Body), d.Unreadable)
+		}
+		wantBodies(t, c, "small")
+		wantNoMoreLosses(t, s)
+	})
+}
+
+// What is no frame ends the connection, and says so.
+func TestGarbage(t *testing.T) {
+	for name, raw := range map[string]string{
+		"no frame":      "HTTP/1.1 400 Bad Request\r\n\r\n",
+		"a wrong end":   "\x01\x00\x02\x00\x00\x00\x04\x00\x3c\x00\x3cX",
+		"a cut deliver": string(wire.AppendFrame(nil, wire.Frame{Type: wire.FrameMethod, Channel: 2, Payload: []byte("\x00\x3c\x00\x3c\x03ta")})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, s, c := besideEachOther(t)
+				server.Inject(brokertest.Now, brokertest.Send([]byte(raw)))
+				wantError(t, (<-s.Losses()).Err, Protocol, ScopeConnection)
+				for i := range c {
+					wantNothing(t, c[i])
+				}
+			})
+		})
+	}
+}
+
+// A body that never ends is as silent as anything else that does not come.
+func TestABodyThatNeverEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, s, c := besideEachOther(t)
+		body := strings.Repeat("x", 100_000)
+		server.Inject(brokertest.OnMethod("basic.deliver", 1), brokertest.Delay(time.Second))
+		publishTo(t, server, "q", body)
+		synctest.Wait()
+		server.Inject(brokertest.AfterSent(50_000), brokertest.Freeze(brokertest.ToClient))
+		if err := s.Probe(t.Context()); err != nil { // bytes have come in
+			t.Error(err)
+		}
+		time.Sleep(2 * time.Second)
+		wantError(t, s.Probe(t.Context()), Heartbeat, ScopeConnection)
+		server.Inject(brokertest.Now, brokertest.Thaw())
+		wantBodies(t, c[0], body)
+		wantNoMoreLosses(t, s)
+	})
+}

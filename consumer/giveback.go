@@ -1,0 +1,93 @@
+package consumer
+
+import "time"
+
+// giveBack returns to the queue what waits in its lane, and what the broker has sent and nobody has received,
+// and tells how much that was. The workers do so, too, with what they have in hand. The channel must have been
+// cancelled, after pause or stop; if another one is in its place, nothing happens.
+func (d *dispatcher) giveBack(s source) (deliveries int) {
+	c := d.fallSilent(s)
+	if c == nil || d.kind.isStream() { // a stream's rest goes with its channel, and is read again
+		return 0
+	}
+	for _, j := range d.lanes.Remove(func(j job) bool { return j.channel == c }) { // behind others of their keys
+		if d.returnUnseen(j) {
+			deliveries++
+		}
+	}
+	for {
+		delivery, ok := c.receive(nil)
+		if !ok {
+			return deliveries
+		}
+		if d.returnUnseen(job{delivery: delivery, channel: c}) {
+			deliveries++
+		}
+	}
+}
+
+// fallSilent says that the broker sends nothing more on the channel, and returns it if it is in view.
+func (d *dispatcher) fallSilent(s source) *channel {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v := d.view.Load()
+	if v.channel == nil || v.channel.source != s || !v.idle() {
+		return nil
+	}
+	select {
+	case <-v.silent:
+	default:
+		close(v.silent)
+	}
+	return v.channel
+}
+
+// silencePatience is how long one waits for a silence. Nobody does so behind the end of cutGrace.
+const silencePatience = cutGrace / 2
+
+// awaitSilence waits, when it is paused or over, until the broker has heard of it: what goes back before that, it
+// would send again at once, and each time counts towards a quorum queue's delivery limit.
+func (d *dispatcher) awaitSilence(c *channel) {
+	if !d.view.Load().idle() || d.kind.isStream() {
+		return
+	}
+	timer := time.NewTimer(silencePatience)
+	defer timer.Stop()
+	for v := d.view.Load(); v.idle(); v = d.view.Load() {
+		select {
+		case <-v.silent:
+			return
+		case <-c.source.Lost():
+			return
+		case <-timer.C:
+			d.fallSilent(c.source) // the others have waited, too
+			return
+		case <-v.changed:
+		}
+	}
+}
+
+// returnUnseen returns to its queue what no handler has begun with, and what is unknown to recent. That is told
+// first: when the broker has it back, it may be handled on another worker at once.
+func (d *dispatcher) returnUnseen(j job) bool {
+	if d.recent != nil && !j.delivery.Redelivered { // or another one of its id would speak for it
+		var id string
+		// On a goroutine of its own, since whoever gives back must not be ended.
+		_ = d.calls.call("Dedup.ID", func() error {
+			id = d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
+			return nil
+		})
+		d.recent.Begin(id, false, nil)
+		d.recent.End(id, false)
+	}
+	return d.putBack(j)
+}
+
+// putBack returns to its queue what no handler has begun with.
+func (d *dispatcher) putBack(j job) bool {
+	if d.kind.isStream() || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
+		return false
+	}
+	d.env.counts.returnedUnstarted.Add(1)
+	return true
+}

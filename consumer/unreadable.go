@@ -1,0 +1,23 @@
+package consumer
+
+import (
+	"errors"
+	"time"
+
+	"github.com/everhop/everhop/broker"
+)
+
+// unreadable is the outcome of a message that could not be read: no handler is called for it, now or later.
+func (d *dispatcher) unreadable(came *Delivery) outcome {
+	now := time.Now()
+	o := d.decide(answer{meaning: failsForGood}, failure{
+		delivery: came, reason: came.Unreadable.Error(), attempts: Attempts(came), first: now, last: now,
+	})
+	if o.verdict == parked && errors.Is(came.Unreadable, broker.ErrTooLarge) {
+		o.verdict = putBack // the body is in the queue and nowhere else
+	}
+	if d.kind.isStream() && (o.verdict == putBack || o.verdict == again) {
+		o.verdict = passedOver // the stream keeps it
+	}
+	return o
+}
