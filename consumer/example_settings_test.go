@@ -18,7 +18,7 @@ func ExampleConsumer_Stop() {
 		log.Fatal(err)
 	}
 	defer server.Close()
-	if err := errors.Join(server.DeclareQueue("orders", nil), server.Publish("orders", "one", "two", "the last", "three")); err != nil {
+	if err := errors.Join(server.DeclareQueue("orders", nil), server.Publish("orders", "one", "two", "the last")); err != nil {
 		log.Fatal(err)
 	}
 	var c *consumer.Consumer
@@ -39,13 +39,13 @@ func ExampleConsumer_Stop() {
 		log.Fatal(err)
 	}
 	fmt.Println(c.Run(context.Background()))
-	fmt.Printf("left: %s\n", server.Messages("orders")[0].Body)
+	fmt.Println(c.Stats().Acknowledged, "acknowledged")
 	// Output:
 	// one
 	// two
 	// the last
 	// <nil>
-	// left: three
+	// 3 acknowledged
 }
 
 // The connection is lost before the acknowledgement arrives, and the message comes again: its handler is not

@@ -37,10 +37,10 @@ func TestUnreadable(t *testing.T) {
 		in        string // where it is in the end
 		says      string // the log line
 	}{
-		{"parked", brokertest.Message{Headers: map[string]any{"faulty": "x"}}, nil, Park, "q.parked", "to be parked in q.parked"},
-		{"dead-lettered", brokertest.Message{Headers: map[string]any{"faulty": "x"}}, deadLetter, DeadLetter, "dead", "to be dead-lettered"},
-		{"too large, dead-lettered", brokertest.Message{Body: []byte(large)}, deadLetter, DeadLetter, "dead", "to be dead-lettered"},
-		{"too large to be parked", brokertest.Message{Body: []byte(large)}, nil, Park, "q", "to be put back into the queue"},
+		{"parked", brokertest.Message{Headers: map[string]any{"faulty": "x"}}, nil, Park, "q.parked", "parked in q.parked"},
+		{"dead-lettered", brokertest.Message{Headers: map[string]any{"faulty": "x"}}, deadLetter, DeadLetter, "dead", "dead-lettered"},
+		{"too large, dead-lettered", brokertest.Message{Body: []byte(large)}, deadLetter, DeadLetter, "dead", "dead-lettered"},
+		{"too large to be parked", brokertest.Message{Body: []byte(large)}, nil, Park, "q", "put back into the queue"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestUnreadable(t *testing.T) {
 				if raw, _ := messages[0].Headers[HeaderRaw].([]byte); test.in == "q.parked" && !bytes.Contains(raw, []byte("faultyZ")) {
 					t.Errorf("headers: %v", messages[0].Headers)
 				}
-				if text := log.String(); !strings.Contains(text, "the message could not be read; "+test.says) ||
+				if text := log.String(); !strings.Contains(text, "the message could not be read; to be "+test.says) ||
 					!strings.Contains(text, `"queue":"q"`) {
 					t.Errorf("the log:\n%s", text)
 				}
