@@ -123,7 +123,7 @@ func TestPublishWaitsForRoomInTheWindow(t *testing.T) {
 		server, plan := serve(t)
 		p := publishing(t, server, plan)
 		first := publish(t, p, "q")
-		for range window - 1 {
+		for range MaxUnconfirmed - 1 {
 			publish(t, p, "q")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -137,8 +137,8 @@ func TestPublishWaitsForRoomInTheWindow(t *testing.T) {
 			t.Errorf("published after %v, there was room after 1m", d)
 		}
 		synctest.Wait()
-		if q, _ := server.Queue("q"); q.Ready != window+1 {
-			t.Errorf("stored: %+v, want %d: who gave up published nothing", q, window+1)
+		if q, _ := server.Queue("q"); q.Ready != MaxUnconfirmed+1 {
+			t.Errorf("stored: %+v, want %d: who gave up published nothing", q, MaxUnconfirmed+1)
 		}
 	})
 }

@@ -81,7 +81,8 @@ func (d *Delivery) describe(p *wire.Properties) {
 // Plan.MaxMessageSize.
 type UnreadableError struct {
 	Err error
-	// RawHeader is the payload of its content header frame, at most 64 KiB of one that is too large.
+	// RawHeader is the payload of its content header frame, at most 64 KiB of one that is too large, and nil if
+	// there was nothing wrong with it.
 	RawHeader []byte
 }
 

@@ -42,7 +42,7 @@ type demux struct {
 	start, end int      // buffer[start:end] has come in, and is to be dealt with
 	passing    int64    // how many bytes from start on are amqp091-go's
 	keeping    kept     // the frame whose payload is at start; no route: a frame begins there
-	published  []*route // reused
+	touched    []*route // what has something to publish
 	failure    error    // of the source, or of what came from there
 }
 
@@ -144,7 +144,7 @@ func (d *demux) advance() bool {
 		return false
 	}
 	d.keeping = kept{route: r, header: header, length: length, left: length}
-	d.start += frameOverhead - 1
+	d.start += frameHeader
 	return true
 }
 
@@ -249,16 +249,16 @@ func (d *demux) content(r *route, isReturn bool, in []byte, length int64) bool {
 func (d *demux) touch(r *route) {
 	if !r.touched && len(r.fresh) > 0 {
 		r.touched = true
-		d.published = append(d.published, r)
+		d.touched = append(d.touched, r)
 	}
 }
 
 func (d *demux) publish() {
-	for i, r := range d.published {
+	for i, r := range d.touched {
 		r.publish()
-		r.touched, d.published[i] = false, nil
+		r.touched, d.touched[i] = false, nil
 	}
-	d.published = d.published[:0]
+	d.touched = d.touched[:0]
 }
 
 // Write sees which number amqp091-go gives to a channel, which it does not tell.

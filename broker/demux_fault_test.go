@@ -117,6 +117,7 @@ func TestUnreadable(t *testing.T) {
 		{"a large header", append(headerOf(4, large), bodyOf(4)...), true, Delivery{ContentType: "text/plain", Headers: nil}},
 		{"a large body in one frame", append(headerOf(100_001, wire.Properties{MessageID: "id"}), bodyOf(100_001)...), true,
 			Delivery{MessageID: "id"}},
+		{"a body longer than said", append(headerOf(5, wire.Properties{MessageID: "id"}), bodyOf(100_001)...), true, Delivery{MessageID: "id"}},
 		{"a large body in many frames", append(headerOf(200_000, wire.Properties{}), strings.Repeat(string(bodyOf(50_000)), 4)...), true,
 			Delivery{}},
 	}
@@ -276,6 +277,30 @@ func TestReturnsOfAPublisher(t *testing.T) {
 		passed, err := io.Copy(io.Discard, struct{ io.Reader }{d})
 		if passed != int64(acks) || err != nil || !slices.Equal(got, []string{"0", "1", "2"}) {
 			t.Errorf("%d bytes passed on, returned %v, %v", passed, got, err)
+		}
+	})
+}
+
+// FuzzDemux reads anything at all: however it is cut, the same is passed on, and it fails in the same way.
+func FuzzDemux(f *testing.F) {
+	h := headerOf(4, wire.Properties{Headers: wire.Table{"a": []any{int64(1)}}, MessageID: "id"})
+	good := append(append(deliver(1), h...), bodyOf(4)...)
+	f.Add(good, 3)
+	f.Add(append(method(nil, 1, &wire.BasicCancelOK{}), append(good, method(nil, 1, &wire.ChannelClose{})...)...), 1)
+	f.Add(message(good, 1, &wire.BasicReturn{}, "returned"), 7)
+	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), 2)
+	f.Fuzz(func(t *testing.T, stream []byte, cut int) {
+		cut = max(cut, 1)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, passed, failure := reading(t, stream, 1<<20, whole)
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > 2*readSize+200*uint64(len(stream)) {
+			t.Errorf("%d bytes took %d", len(stream), used)
+		}
+		_, passedCut, failureCut := reading(t, stream, 1<<20, func() int { return cut })
+		if passedCut != passed || failureCut != failure {
+			t.Errorf("%d bytes passed on, %v; in pieces of %d: %d, %v", passed, failure, cut, passedCut, failureCut)
 		}
 	})
 }

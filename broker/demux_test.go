@@ -97,7 +97,7 @@ func TestDemuxCutAnywhere(t *testing.T) {
 			cuts = cuts[len(cuts)-1:]
 			return n
 		}})
-		r := opened(d, 1<<20, 1)[0]
+		opened(d, 1<<20, 1)
 		passed := new(bytes.Buffer)
 		if _, err := io.Copy(passed, iotest.OneByteReader(struct{ io.Reader }{d})); err != nil {
 			t.Fatal(err)
@@ -107,7 +107,7 @@ func TestDemuxCutAnywhere(t *testing.T) {
 		}
 		// The connection's end has dropped what was waiting, so it is looked at before that.
 		d = newDemux(&feed{left: stream, cut: func() int { return max(first, 1) }})
-		r = opened(d, 1<<20, 1)[0]
+		r := opened(d, 1<<20, 1)[0]
 		var got []string
 		for n := 0; n < len(theirs); {
 			m, err := d.Read(make([]byte, 7))

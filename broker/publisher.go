@@ -120,9 +120,10 @@ type Publisher struct {
 	inFlight map[string]*Confirm // by message id
 }
 
+// MaxUnconfirmed is how many messages of a [Publisher] may await their confirm; beyond that Publish waits.
+const MaxUnconfirmed = 256
+
 const (
-	// window is how many messages may await their confirm; the buffer for basic.return must hold as many.
-	window = 256
 	// idLength is how much of a message's id is the publisher's own: 60 random bits.
 	idLength = 12
 	// reasonDelay is how much later than its end the reason for it may come.
@@ -138,8 +139,8 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 	}
 	p := &Publisher{
 		session:  s,
-		window:   make(chan struct{}, window),
-		returns:  make(chan string, window),
+		window:   make(chan struct{}, MaxUnconfirmed),
+		returns:  make(chan string, MaxUnconfirmed),
 		ids:      rand.Text()[:idLength] + "-",
 		inFlight: map[string]*Confirm{},
 	}
@@ -182,8 +183,8 @@ type Confirm struct {
 
 // Publish sends a message and returns without waiting for its confirm; Wait must be called on what it
 // returns until it has an answer: until then the message keeps its place. Of two messages with one
-// MessageID the second waits for the first's confirm. At most 256 messages may await their confirm,
-// beyond that Publish waits, as it does while the broker is blocked by an alarm.
+// MessageID the second waits for the first's confirm. Publish waits while [MaxUnconfirmed] messages await
+// their confirm, and while the broker is blocked by an alarm.
 //
 // The error is ctx's, or an *Error if the connection or the channel broke. With any other, which names the
 // field that AMQP cannot carry, nothing was sent. When ctx ends amid the writing of a message, the connection

@@ -110,7 +110,12 @@ func (r *route) body(part []byte, last bool) {
 		r.interrupt()
 		return
 	}
-	switch m := r.message; {
+	m := r.message
+	if !r.skip && int64(len(m.Body)+len(part)) > r.limit { // and the header had said less
+		r.skip, r.skipped, m.Body = true, uint64(len(m.Body)), nil
+		m.Unreadable = &UnreadableError{Err: fmt.Errorf("%w: a body of more than the %d bytes that the header has", ErrTooLarge, r.size)}
+	}
+	switch {
 	case r.skip:
 		r.skipped += uint64(len(part))
 	case m.Body == nil && uint64(len(part)) >= r.size:
@@ -118,7 +123,7 @@ func (r *route) body(part []byte, last bool) {
 	default:
 		m.Body = extend(m.Body, part, r.size)
 	}
-	if last && uint64(len(r.message.Body))+r.skipped >= r.size {
+	if last && uint64(len(m.Body))+r.skipped >= r.size {
 		r.complete()
 	}
 }

@@ -21,7 +21,8 @@ import (
 // bindings) must not be changed until Run has returned.
 type Config struct {
 	// URLs of the broker's nodes, amqp:// or amqps:// (see broker.ParseEndpoint). After a loss the
-	// next one in the list is tried first.
+	// next one in the list is tried first. They are yours, with their passwords: printing a Config shows
+	// them, while nothing that is made of it does.
 	URLs []string
 	// Subscriptions share one connection, each on a channel of its own. At least one.
 	Subscriptions []Subscription
@@ -84,7 +85,7 @@ type Config struct {
 	Logger zerolog.Logger
 	// Journal is where the events are committed; one in files is opened with journal.Open (package
 	// fsm/journal) and closed after Run. An [fsm.Syncer] is synced when Consuming is lost, and in the
-	// end. Defaults to the last 1024 events in memory.
+	// end. Defaults to an [fsm.Ring] of 1024 events.
 	Journal fsm.Journal
 	// Observers see every committed event, in order, each on a goroutine of its own: they can neither
 	// delay the consumer nor break it. One that falls 1024 events behind is told of the gap. The Apply of

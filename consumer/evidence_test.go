@@ -6,7 +6,10 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +19,7 @@ import (
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // evidenceMembers are the names that evidence has in JSON.
@@ -56,6 +60,48 @@ func constantsOf(t *testing.T, path string, prefixes ...string) (values []string
 func TestEvidenceConstants(t *testing.T) {
 	if diff := cmp.Diff(evidenceMembers(), constantsOf(t, "evidence.go", "Field")); diff != "" {
 		t.Errorf("JSON names (-), constants (+):\n%s", diff)
+	}
+}
+
+// The schema of journals tells of all evidence, and of the names of all notes and stale events.
+func TestSchemaHasTheEvidence(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "testdata", "event.schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Properties map[string]struct {
+			Type     string
+			Minimum  *float64
+			Examples []string
+		}
+	}
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	known := append(constantsOf(t, filepath.Join("..", "fsm", "fields.go"), "Field"), "prev", "crc")
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[consumer.Evidence]()) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
+		known = append(known, name)
+		p := schema.Properties[name]
+		if isText := field.Type.Kind() == reflect.String; isText != (p.Type == "string") || !isText && p.Type != "integer" {
+			t.Errorf("%s is of type %q", name, p.Type)
+		}
+		if field.Type.Kind() == reflect.Uint64 && (p.Minimum == nil || *p.Minimum != 0) {
+			t.Errorf("%s is never negative", name)
+		}
+	}
+	for name := range schema.Properties {
+		if !slices.Contains(known, name) {
+			t.Errorf("nobody writes %s", name)
+		}
+	}
+	names := append(constantsOf(t, "notes.go", "Note", "Stale"), journal.NoteTorn)
+	if diff := cmp.Diff(names, schema.Properties[fsm.FieldName].Examples); diff != "" || len(names) < 10 {
+		t.Errorf("names (-), in the schema (+):\n%s", diff)
 	}
 }
 

@@ -47,7 +47,7 @@ func TestSlogLogger(t *testing.T) {
 		zerolog.ErrorLevel: "ERROR", zerolog.NoLevel: "INFO",
 	} {
 		b.Reset()
-		logger.WithLevel(level).Err(errors.New("it \"fails\"\n")).Uint64("big", 1<<63).Int64("tag", -5).Float64("f", 0.5).
+		logger.WithLevel(level).Err(errors.New("it \"fails\"\nand again")).Uint64("big", 1<<63).Int64("tag", -5).Float64("f", 0.5).
 			Bool("yes", true).Strs("list", []string{"a"}).Msg("said")
 		if want == "" {
 			if b.Len() > 0 {
@@ -55,7 +55,7 @@ func TestSlogLogger(t *testing.T) {
 			}
 			continue
 		}
-		line := fmt.Sprintf(`{"level":%q,"msg":"said","service":"shop","error":"it \"fails\"\n","big":9223372036854775808,`+
+		line := fmt.Sprintf(`{"level":%q,"msg":"said","service":"shop","error":"it \"fails\"\nand again","big":9223372036854775808,`+
 			`"tag":-5,"f":0.5,"yes":true,"list":["a"]}`+"\n", want)
 		if diff := cmp.Diff(line, b.String()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", level, diff)

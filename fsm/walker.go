@@ -32,11 +32,11 @@ const maxPast = 16
 type RunChange int
 
 const (
-	// SameRun: the run's that wrote the event before.
+	// SameRun is the run's that wrote the event before.
 	SameRun RunChange = iota
-	// NewRun: another one's, which is its first in the log.
+	// NewRun is another one's, which is its first in the log.
 	NewRun
-	// OldRun: one's that another had followed. Several machines have one name, and
+	// OldRun is one's that another had followed. Several machines have one name, and
 	// what is said of time then means little. A walker looks back 16 runs.
 	OldRun
 )

@@ -80,7 +80,7 @@ func (f *outcomes) check(cmd *cobra.Command, queue string) error {
 		return errors.New("--parking-queue: empty")
 	case named && f.parkingQueue == queue:
 		return errors.New("--parking-queue: it is the queue itself")
-	case parks && !named && len(queue)+len(".parked") > longestName:
+	case parks && !named && broker.CheckName(queue+".parked") != nil:
 		return errors.New("--parking-queue is missing, and the queue's name is too long to make one of")
 	}
 	return nil

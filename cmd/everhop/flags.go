@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/everhop/everhop/broker"
 )
 
 // value is a flag that knows what it accepts, and says so when it gets something else.
@@ -74,13 +76,17 @@ func seconds(target *time.Duration, least, most time.Duration) value[time.Durati
 		}}
 }
 
-// longestName is the most that AMQP allows for names of queues and exchanges and for routing keys.
-const longestName = 255
+// nameFlag is a flag for what the broker takes as a name.
+type nameFlag struct{ value[string] }
 
-// name accepts what AMQP allows for names.
-func name(target *string, kind string) value[string] {
-	return value[string]{target, kind, fmt.Sprintf("at most %d bytes", longestName),
-		func(text string) (string, bool) { return text, len(text) <= longestName }}
+// name accepts names of queues, exchanges and consumers, and routing keys.
+func name(target *string, kind string) nameFlag {
+	return nameFlag{value[string]{target: target, kind: kind}}
+}
+
+func (f nameFlag) Set(text string) error {
+	*f.target = text
+	return broker.CheckName(text)
 }
 
 // choose adds a flag with a few possible values, which the shell can complete.

@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm/journal"
 )
 
-// A process that was stopped (SIGSTOP) says so in its journal, and for how long: nothing was consumed
-// meanwhile.
+// A process that was stopped (SIGSTOP) says so in its journal, and for how long: it was down meanwhile.
 func TestConsumeFrozen(t *testing.T) {
 	t.Parallel()
 	const frozen, drainTimeout = 6 * time.Second, 2 * time.Second
@@ -27,15 +27,20 @@ func TestConsumeFrozen(t *testing.T) {
 	p.wait(0)
 
 	var told int64
+	var happened history.Summary
 	for e, err := range journal.Read(dir) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		happened.Apply(e)
 		if e.Name == consumer.NoteStalled {
 			told += consumer.EvidenceOf(e).StalledMS
 		}
 	}
 	if least := frozen - drainTimeout - 100*time.Millisecond; told < least.Milliseconds() {
 		t.Errorf("it stood still for %v, and says so of %d ms", frozen, told)
+	}
+	if r := happened.Report(); r.Down.Milliseconds() < told || r.Revivals[history.Stalled] == 0 {
+		t.Errorf("of that it was down for %v: %+v", r.Down, r)
 	}
 }

@@ -53,6 +53,9 @@ func console(out *term.Output) io.Writer {
 		FieldsExclude: []string{
 			fsm.FieldVersion, fsm.FieldKind, fsm.FieldTable, fsm.FieldRun, fsm.FieldMachine, fsm.FieldSeq, fsm.FieldMonoNS,
 			fsm.FieldFrom, fsm.FieldTo, fsm.FieldTrigger, consumer.FieldScope, consumer.FieldCode,
+			// The note or the error says these, in words.
+			fsm.FieldName, consumer.FieldPrefetch, consumer.FieldConcurrency, consumer.FieldReturnedUnstarted,
+			consumer.FieldUnfinished, consumer.FieldSilenceMS, consumer.FieldStalledMS,
 		},
 		FormatPrepare: forEyes,
 	}

@@ -48,6 +48,11 @@ func TestConsoleLeavesOut(t *testing.T) {
 		{"what the message says", func(e *zerolog.Event) {
 			e.Str(fsm.FieldFrom, "a").Str(fsm.FieldTo, "b").Str(fsm.FieldTrigger, "c").Str(fsm.FieldNote, "message")
 		}, []string{"INF", "message"}},
+		{"what the note says", func(e *zerolog.Event) {
+			e.Str(fsm.FieldName, consumer.NotePrefetchSet).Int(consumer.FieldPrefetch, 3).Int(consumer.FieldConcurrency, 2).
+				Int(consumer.FieldReturnedUnstarted, 84).Int(consumer.FieldUnfinished, 1).Int(consumer.FieldSilenceMS, 4000).
+				Int(consumer.FieldStalledMS, 5000).Str(fsm.FieldNote, "words")
+		}, []string{"INF", "message", "note=words"}},
 		{"what is for programs", func(e *zerolog.Event) {
 			e.Int(fsm.FieldVersion, 1).Str(fsm.FieldKind, "k").Str(fsm.FieldRun, "r").Uint64(fsm.FieldSeq, 1).
 				Str(fsm.FieldMachine, "m").Int64(fsm.FieldMonoNS, 1).Int(consumer.FieldCode, 404).Str(consumer.FieldScope, "s")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -38,10 +39,10 @@ func conclude(err error, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.As(err, &usage):
-		complain(stderr, fmt.Sprintf("%v; see '%s --help'", err, usage.command))
+		complain(stderr, fmt.Sprintf("%s; see '%s --help'", inWords(err), usage.command))
 		return 2
 	}
-	complain(stderr, err.Error())
+	complain(stderr, inWords(err))
 	var damaged *past.DamagedError
 	switch {
 	case errors.As(err, &damaged):
@@ -67,15 +68,48 @@ func withoutReader(err error) error {
 	return errors.Join(rest...)
 }
 
-// complain prints an error as one line, joined errors too.
+// complain prints a text as one line.
 func complain(stderr io.Writer, text string) {
-	text = packages.ReplaceAllString(strings.ReplaceAll(text, "\n", "; "), "$1")
-	_, _ = fmt.Fprintf(stderr, "everhop: %s\n", term.Clean(redact(text)))
+	_, _ = fmt.Fprintf(stderr, "everhop: %s\n", term.Clean(redact(strings.ReplaceAll(text, "\n", "; "))))
 }
 
-// packages are the prefixes of our errors. They help who programs with them; who types a command
-// needs what is behind them.
-var packages = regexp.MustCompile(`(^|: |; )(?:(?:broker|consumer|fsm|journal): )+`)
+// inWords is an error's text without the packages' names. They help who programs with them; who types a
+// command needs what is behind them.
+func inWords(err error) string { return withoutPackages(err.Error(), err) }
+
+// packages are what our packages' errors begin with.
+var packages = regexp.MustCompile(`^(?:broker|consumer|fsm|journal): `)
+
+// withoutPackages takes the packages' names off the errors in a text: err, and those that it wraps. Nothing
+// else that looks like one is touched, such as a path.
+func withoutPackages(text string, err error) string {
+	whole, causes := err.Error(), causesOf(err)
+	_, named := err.(*past.SourceError) //nolint:errorlint // this one, not what it wraps
+	if begin := packages.FindString(whole); begin != "" && !named && !slices.ContainsFunc(causes, func(cause error) bool {
+		return strings.HasPrefix(whole, cause.Error()) // and it is the cause's
+	}) {
+		if at := strings.LastIndex(text, whole); at >= 0 {
+			text = text[:at] + text[at+len(begin):]
+		}
+	}
+	for _, cause := range causes {
+		text = withoutPackages(text, cause)
+	}
+	return text
+}
+
+// causesOf are the errors that err wraps.
+func causesOf(err error) []error {
+	switch e := err.(type) { //nolint:errorlint // this one, not what it wraps
+	case interface{ Unwrap() error }:
+		if cause := e.Unwrap(); cause != nil {
+			return []error{cause}
+		}
+	case interface{ Unwrap() []error }:
+		return e.Unwrap()
+	}
+	return nil
+}
 
 // usageError says what is wrong with the command line.
 type usageError struct {

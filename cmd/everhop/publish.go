@@ -30,7 +30,7 @@ takes messages of that size (max_message_size).
 
 It stops at the first line that the broker does not take (no queue is bound, or the queue is full), and
 when the connection breaks. Then it says how many messages are confirmed, and which line is the first that
-is not. Up to 256 lines after that one may be in the queue all the same.
+is not. Up to %d lines after that one may be in the queue all the same.
 
 While the broker takes no messages because of an alarm (memory, disk), it waits. SIGINT, SIGTERM or SIGHUP
 stops it: it reads no more and waits for the confirms that are missing. A second SIGINT or
@@ -39,7 +39,7 @@ SIGTERM stops it at once. Under nohup, SIGHUP is ignored.
 EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
 better place for a password.
 
-Exit status: 0 when every line of the input is confirmed, 1 when not, 2 wrong command line.`, maxLine>>20),
+Exit status: 0 when every line of the input is confirmed, 1 when not, 2 wrong command line.`, maxLine>>20, broker.MaxUnconfirmed),
 		Example: `  seq 1000 | everhop publish --url amqp://guest:guest@localhost/ --queue orders
   everhop publish --exchange events --routing-key user.created < events.jsonl
   tail -n +301 orders.txt | everhop publish --queue orders     # line 301 was the first not confirmed`,
@@ -113,8 +113,8 @@ func publishLines(soft, hard context.Context, publisher *broker.Publisher, messa
 	input io.Reader, confirmed *atomic.Int64) error {
 	ctx, stop := context.WithCancel(soft)
 	defer stop()
-	sent := make(chan sending, 256) // as many as Publish lets through before it waits
-	var inputErr error              // to be read once sent is closed
+	sent := make(chan sending, broker.MaxUnconfirmed)
+	var inputErr error // to be read once sent is closed
 	go func() {
 		defer close(sent)
 		inputErr = publishEach(ctx, hard, publisher, message, readLines(ctx, input, maxLine), sent)

@@ -373,7 +373,7 @@ func TestTornNote(t *testing.T) {
 	truncateBy(t, path, 5)
 	j := openJournal(t, dir, journal.Options{})
 	note, _ := j.Last()
-	if note.Kind != fsm.KindNote || note.Name != "torn" || note.Seq != 3 || note.Run != "r1" || note.Machine != "door" || note.From != "Open" ||
+	if note.Kind != fsm.KindNote || note.Name != journal.NoteTorn || note.Seq != 3 || note.Run != "r1" || note.Machine != "door" || note.From != "Open" ||
 		!strings.Contains(note.Note, filepath.Base(taken)+".2") || j.Torn() != taken+".2" {
 		t.Errorf("%+v, torn %q", note, j.Torn())
 	}

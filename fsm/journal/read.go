@@ -150,7 +150,7 @@ func (r *reader) record() (Record, error) {
 	e, err := r.decoder.event(line)
 	switch {
 	case errors.Is(err, ErrNewerSchema):
-		return Record{}, fmt.Errorf("%s:%d: %w", r.name, r.line, err)
+		return Record{}, fmt.Errorf("%w (%s:%d)", err, r.name, r.line)
 	case err == nil && e.Kind == "":
 		return Record{}, r.corrupt("the kind is missing")
 	case err != nil:

@@ -105,11 +105,14 @@ func genesis(e *fsm.Event) fsm.Event {
 	}
 }
 
+// NoteTorn is the name of the note that a torn line was set aside.
+const NoteTorn = "torn"
+
 // tornNote is the remark that text was set aside behind e, in the name of e's
 // run, since no other run has begun.
 func tornNote(e fsm.Event, text string, now time.Time) fsm.Event {
 	return fsm.Event{
-		V: fsm.Schema, Kind: fsm.KindNote, Name: "torn", Seq: e.LastSeq() + 1, Run: e.Run, Machine: e.Machine,
+		V: fsm.Schema, Kind: fsm.KindNote, Name: NoteTorn, Seq: e.LastSeq() + 1, Run: e.Run, Machine: e.Machine,
 		Time: now.Round(0).UTC(), MonoNS: e.MonoNS, From: e.To, To: e.To, InStateMS: inState(&e),
 		Evidence: fsm.Evidence{Note: text},
 	}

@@ -31,7 +31,7 @@ func Happened(ctx context.Context, s Source, name *string) (happened *fsm.Summar
 	}
 	switch {
 	case name == nil && len(all) > 1:
-		return nil, nil, fmt.Errorf("%s: --machine has to tell which one of several: %v", s.name(), all)
+		return nil, nil, about(s.name(), "--machine has to tell which one of several: %v", all)
 	case !found && len(all) > 0:
 		return nil, nil, all.without(s.name(), machine)
 	}

@@ -46,7 +46,7 @@ func expectJournal(path string) error {
 	if err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return journal.IsSegment(e.Name()) }) {
 		return err
 	}
-	return &noEventsError{path, "no journal in this directory"}
+	return &SourceError{path, noEventsError("no journal in this directory")}
 }
 
 // readJournal passes over a torn end: it may be on its way.
@@ -77,7 +77,7 @@ func (s Source) readJournal(ctx context.Context, follow bool, yield func(fsm.Eve
 		}
 	}
 	if !found && !follow {
-		return &noEventsError{s.Path, "empty"}
+		return &SourceError{s.Path, noEventsError("empty")}
 	}
 	return nil
 }

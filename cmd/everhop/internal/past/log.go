@@ -40,16 +40,16 @@ func (s Source) readLog(ctx context.Context, follow bool, yield func(fsm.Event) 
 		case errors.Is(err, ErrInterrupted):
 			return err
 		case err != nil && !errors.Is(err, io.EOF):
-			return fmt.Errorf("%s: %w", s.name(), err)
+			return &SourceError{s.name(), err}
 		case err == nil:
 			continue
 		case found || follow:
 			return nil
 		case lines == 0:
-			return &noEventsError{s.name(), "empty"}
+			return &SourceError{s.name(), noEventsError("empty")}
 		}
-		return &noEventsError{s.name(), fmt.Sprintf(
-			"neither a journal nor a log of Everhop: no event in %d lines; is the log's format json?", lines)}
+		return &SourceError{s.name(), noEventsError(fmt.Sprintf(
+			"neither a journal nor a log of Everhop: no event in %d lines; is the log's format json?", lines))}
 	}
 }
 

@@ -1,7 +1,6 @@
 package past
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -32,5 +31,5 @@ func (m machines) String() string {
 
 // without is the error that name, in a source, is not among them.
 func (m machines) without(source, name string) error {
-	return fmt.Errorf("%s: nothing of machine %q; there is: %v", source, name, m)
+	return about(source, "nothing of machine %q; there is: %v", name, m)
 }

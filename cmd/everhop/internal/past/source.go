@@ -3,6 +3,7 @@ package past
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"os"
@@ -25,10 +26,24 @@ type DamagedError struct{ Err error }
 func (e *DamagedError) Error() string { return e.Err.Error() }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// noEventsError says that there is nothing to tell of.
-type noEventsError struct{ name, reason string }
+// SourceError is an error about a source. Its text begins with the source's name, which may be any text.
+type SourceError struct {
+	Name string
+	Err  error
+}
 
-func (e *noEventsError) Error() string { return e.name + ": " + e.reason }
+func (e *SourceError) Error() string { return e.Name + ": " + e.Err.Error() }
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// about is an error about the source of that name.
+func about(name, format string, args ...any) error {
+	return &SourceError{name, fmt.Errorf(format, args...)}
+}
+
+// noEventsError says why there is nothing to tell of.
+type noEventsError string
+
+func (e noEventsError) Error() string { return string(e) }
 
 // ErrInterrupted says that the context has ended before the end of what was to be read.
 var ErrInterrupted = errors.New("interrupted")

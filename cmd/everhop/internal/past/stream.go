@@ -2,7 +2,6 @@ package past
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 )
@@ -41,7 +40,7 @@ func (s Source) spool(ctx context.Context) (spooled Source, done func(), err err
 	if ctx.Err() != nil {
 		err = ErrInterrupted
 	} else if err != nil {
-		err = fmt.Errorf("%s: %w", s.name(), err)
+		err = &SourceError{s.name(), err}
 	}
 	if err != nil {
 		done()

@@ -51,7 +51,7 @@ func Repair(dir string) (said string, err error) {
 
 // noJournal is err, but a DamagedError if it says that there is nothing.
 func noJournal(err error) error {
-	var none *noEventsError
+	var none noEventsError
 	if errors.As(err, &none) {
 		return &DamagedError{err}
 	}
@@ -83,11 +83,11 @@ func (v *verification) checkJournal(path string) error {
 	var corrupt *journal.CorruptError
 	switch {
 	case err == nil && v.place == "":
-		return &DamagedError{fmt.Errorf("%s: empty", path)}
+		return &DamagedError{about(path, "empty")}
 	case !errors.As(err, &corrupt):
 		return err
 	case corrupt.Line == 1 && !journal.IsSegment(corrupt.File):
-		err = fmt.Errorf("%s: not a journal, or damaged in its first line: %s", path, corrupt.Reason)
+		err = about(path, "not a journal, or damaged in its first line: %s", corrupt.Reason)
 	}
 	return &DamagedError{err}
 }
@@ -110,7 +110,7 @@ func (v *verification) check(records iter.Seq2[journal.Record, error]) error {
 	})
 	var wrong *fsm.DivergenceError
 	if errors.As(err, &wrong) {
-		return fmt.Errorf("%s (seq %d): %s is %q, expected %s", v.place, wrong.Event.Seq, wrong.Field, wrong.Got, wrong.Want)
+		return about(fmt.Sprintf("%s (seq %d)", v.place, wrong.Event.Seq), "%s is %q, expected %s", wrong.Field, wrong.Got, wrong.Want)
 	}
 	v.sound = damage == nil
 	return damage
