@@ -34,7 +34,8 @@ type Handler func(ctx context.Context, d *Delivery) error
 //
 //	broker.Consumer -> a worker -> the handler -> its outcome -> the acknowledger of that channel
 //
-// What no worker has received stays in amqp091-go's buffer, and goes back to the queue with its channel.
+// What no worker has received stays in the inbox of its broker.Consumer, and goes back to the queue with its
+// channel.
 //
 // Its methods in this file, and giveBack, are what the supervisor does with it; they may be called from any
 // goroutine.

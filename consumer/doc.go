@@ -40,17 +40,17 @@
 //
 // # The way of a delivery
 //
-//	amqp091-go's channel -> a worker -> the handler -> an outcome -> the channel's acknowledger
-//	                                       |                           nil: basic.ack(multiple), shared
-//	                        nil            +---------------------------+
-//	                        Requeue        | basic.nack, into the queue, after a pause
-//	                        Reject         | basic.reject, to the dead-letter exchange
-//	                        RetryAfter     | wait in place, or publish into a delay queue, then basic.ack
-//	                        another error  | again in place, with growing pauses; then it is poison:
-//	                        or a panic     | dead-lettered, parked or put back
+//	the channel's inbox -> a worker -> the handler -> an outcome -> the channel's acknowledger
+//	                                      |                           nil: basic.ack(multiple), shared
+//	                        nil           +---------------------------+
+//	                        Requeue       | basic.nack, into the queue, after a pause
+//	                        Reject        | basic.reject, to the dead-letter exchange
+//	                        RetryAfter    | wait in place, or publish into a delay queue, then basic.ack
+//	                        another error | again in place, with growing pauses; then it is poison:
+//	                        or a panic    | dead-lettered, parked or put back
 //
-// Acknowledgements wait for each other, for a few milliseconds: the longest run of handled
-// deliveries is settled by one frame. All other outcomes are sent at once, and alone. What cannot be
+// Acknowledgements wait for each other, for a few milliseconds and as long as the prefetch has room: the
+// longest run of handled deliveries is settled by one frame. All other outcomes are sent at once, and alone. What cannot be
 // sent because its channel is gone is counted and reported (Stats.Stale, Config.OnStale): the broker
 // delivers it again.
 //
