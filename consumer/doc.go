@@ -50,9 +50,9 @@
 //	                        or a panic    | dead-lettered, parked or put back
 //
 // Acknowledgements wait for each other, for a few milliseconds and as long as the prefetch has room: the
-// longest run of handled deliveries is settled by one frame. All other outcomes are sent at once, and alone. What cannot be
-// sent because its channel is gone is counted and reported (Stats.Stale, Config.OnStale): the broker
-// delivers it again.
+// longest run of handled deliveries is settled by one frame. All other outcomes are sent at once, and
+// alone. What cannot be sent because its channel is gone is counted and reported (Stats.Stale,
+// Config.OnStale): the broker delivers it again.
 //
 // What is published again (delayed, parked) goes over a connection of its own, since RabbitMQ stops
 // reading from connections that publish under an alarm; it is mandatory and confirmed before the
