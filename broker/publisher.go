@@ -11,6 +11,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 var (
@@ -69,6 +71,28 @@ func (m *Message) problem() error {
 	}
 	if err := checkHeaders(m.Headers); err != nil {
 		return fmt.Errorf("broker: publish: Headers%w", err)
+	}
+	return nil
+}
+
+// ErrHeaderTooLarge is returned by Publish for a message whose properties and headers are larger than a frame of
+// the connection (frame_max): a header frame cannot be divided, and RabbitMQ would end the connection. Nothing
+// was sent.
+var ErrHeaderTooLarge = errors.New("broker: the headers do not fit into a frame")
+
+// fits returns an ErrHeaderTooLarge if the header frame is larger than frameMax, which is in bytes; 0: no limit.
+func (m *Message) fits(frameMax int) error {
+	if len(m.Headers) == 0 || frameMax == 0 {
+		return nil
+	}
+	size := wire.FrameOverhead + len(wire.AppendHeader(nil, wire.Header{Properties: wire.Properties{
+		ContentType: m.ContentType, ContentEncoding: m.ContentEncoding, Headers: m.Headers, DeliveryMode: amqp.Persistent,
+		Priority: m.Priority, CorrelationID: m.CorrelationID, ReplyTo: m.ReplyTo, Expiration: m.Expiration,
+		MessageID: m.MessageID, Timestamp: time.Now(), Type: m.Type, UserID: m.UserID, AppID: m.AppID,
+	}}))
+	const idLater = 64 // a MessageID of ours is not there yet
+	if size+idLater > frameMax {
+		return fmt.Errorf("%w: %d bytes, and the connection's frame_max is %d", ErrHeaderTooLarge, size, frameMax)
 	}
 	return nil
 }
@@ -194,6 +218,9 @@ func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 		return nil, err
 	}
 	if err := m.problem(); err != nil {
+		return nil, err
+	}
+	if err := m.fits(p.session.link.amqp.Config.FrameSize); err != nil {
 		return nil, err
 	}
 	select {

@@ -392,3 +392,31 @@ func TestPublishWaitsForAnAlarmToClear(t *testing.T) {
 		t.Errorf("the message before the alarm: %v", err)
 	}
 }
+
+// A header frame cannot be divided: one that is too large is refused here, and harms no other message. RabbitMQ
+// takes all that are not.
+func TestPublishLargeHeaders(t *testing.T) {
+	queue, channel := declare(t, nil)
+	p := publisher(t, rabbittest.Shared(t).URL())
+	const frameMax = 131072 // RabbitMQ's default
+	for _, test := range []struct {
+		bytes int
+		fits  bool
+	}{{100, true}, {frameMax - 400, true}, {frameMax - 20, false}, {frameMax, false}, {4 * frameMax, false}} {
+		err := send(t, p, broker.Message{RoutingKey: queue, Headers: map[string]any{"h": strings.Repeat("x", test.bytes)}})
+		if test.fits && err != nil || !test.fits && !errors.Is(err, broker.ErrHeaderTooLarge) {
+			t.Errorf("a header of %d bytes: %v", test.bytes, err)
+		}
+		if err := send(t, p, broker.Message{RoutingKey: queue, Body: []byte("beside")}); err != nil {
+			t.Fatalf("behind a header of %d bytes: %v", test.bytes, err)
+		}
+	}
+	for n := 0; ; n++ {
+		if _, ok, err := channel.Get(queue, true); err != nil || !ok {
+			if n != 7 || err != nil {
+				t.Errorf("%d messages are there, %v; want 7", n, err)
+			}
+			break
+		}
+	}
+}

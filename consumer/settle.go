@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"github.com/everhop/everhop/broker"
 )
 
 // settle tells the broker the outcome.
@@ -68,7 +70,7 @@ func (d *dispatcher) republish(c *channel, o outcome) bool {
 		if err == nil {
 			return true
 		}
-		never, then := errors.Is(err, errDelay), "it is tried again"
+		never, then := errors.Is(err, errDelay) || errors.Is(err, broker.ErrHeaderTooLarge), "it is tried again"
 		if never {
 			then = "it goes back to the queue"
 		}
