@@ -20,9 +20,9 @@ var queues atomic.Int64
 func newQueue(t testing.TB, bodies ...string) string {
 	t.Helper()
 	queue := fmt.Sprintf("everhop.%s.%d", t.Name(), queues.Add(1))
+	plan := planFor(t) // which may have to start the node
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	plan := planFor(t)
 	plan.Subscriptions = []broker.Subscription{{Queue: queue, Declare: &broker.QueueOptions{Durable: true}, Prefetch: 1}}
 	session, err := broker.Open(ctx, plan, 1, 0)
 	if err != nil {
@@ -55,9 +55,10 @@ func publishOne(t testing.TB, m broker.Message) {
 // publish returns when the broker has confirmed all of them.
 func publish(t testing.TB, messages []broker.Message) {
 	t.Helper()
+	plan := planFor(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Duration(len(messages))*time.Millisecond)
 	defer cancel()
-	publisher, err := broker.OpenPublisher(ctx, planFor(t))
+	publisher, err := broker.OpenPublisher(ctx, plan)
 	if err != nil {
 		t.Fatal(err)
 	}
