@@ -16,7 +16,9 @@ import (
 
 // What the caller supplies (Credentials, TLS with its callbacks, Dial and the connection that it returns)
 // may panic, end its goroutine, ignore its context and return nonsense. Here each of these becomes an error
-// that says which of them it was: the attempt or the connection fails, and the next one may do better.
+// that says which of them it was: the attempt or the connection fails, and the next one may do better. There
+// is one exception: a callback of TLS that ends the goroutine which reads (for a session ticket, say) leaves
+// a silent connection behind, which the next probe finds out.
 
 // errSupplied marks these errors; errProvider those that Credentials and TLS return themselves.
 var (
@@ -67,7 +69,8 @@ func examined(err error) error {
 	return err
 }
 
-// caught is deferred, and makes a panic the error of the function that defers it.
+// caught is deferred, and makes a panic the error of the function that defers it. It is for what is called too
+// often for a goroutine of its own.
 func caught(name string, err *error) {
 	if cause := recover(); cause != nil {
 		*err = panicked(name, cause)
@@ -140,7 +143,7 @@ func (p *Plan) tlsConfig(ctx context.Context, e Endpoint) (*tls.Config, error) {
 	}, nil)
 }
 
-// dial asks Dial. Its connection is of type supplied; one that comes too late is closed.
+// dial asks Dial. A connection that comes too late is closed.
 func (p *Plan) dial(ctx context.Context, e Endpoint) (net.Conn, error) {
 	return ask(ctx, "Dial", func(ctx context.Context) (net.Conn, error) {
 		c, err := p.Dial(ctx, "tcp", e.String())
@@ -152,43 +155,58 @@ func (p *Plan) dial(ctx context.Context, e Endpoint) (net.Conn, error) {
 		case v.Kind() == reflect.Pointer && v.IsNil():
 			return nil, fmt.Errorf("%w: Dial returned a nil %T and no error", errSupplied, c)
 		}
+		switch c.(type) {
+		case *net.TCPConn, *net.UnixConn:
+			return c, nil // Go's own, which do nothing of that
+		}
 		return supplied{c}, nil
 	}, func(c net.Conn) { _ = c.Close() })
 }
 
-// supplied is the connection that Dial returned.
+// supplied is a connection that Dial returned, and whose methods may do anything. They are called on goroutines
+// of their own, which costs some microseconds each time.
 type supplied struct{ net.Conn }
 
-func (c supplied) Read(p []byte) (n int, err error) {
-	defer caught("Read of the connection that Dial returned", &err)
-	return c.Conn.Read(p)
+func (c supplied) Read(p []byte) (int, error) {
+	return ask(context.Background(), "Read of the connection that Dial returned", func(context.Context) (int, error) {
+		return c.Conn.Read(p)
+	}, nil)
 }
 
-func (c supplied) Write(p []byte) (n int, err error) {
-	defer caught("Write of the connection that Dial returned", &err)
-	return c.Conn.Write(p)
+func (c supplied) Write(p []byte) (int, error) {
+	return ask(context.Background(), "Write of the connection that Dial returned", func(context.Context) (int, error) {
+		return c.Conn.Write(p)
+	}, nil)
 }
 
-func (c supplied) Close() (err error) {
-	defer caught("Close of the connection that Dial returned", &err)
-	return c.Conn.Close()
+func (c supplied) Close() error { return c.at("Close", c.Conn.Close) }
+
+func (c supplied) SetReadDeadline(t time.Time) error {
+	return c.at("SetReadDeadline", func() error { return c.Conn.SetReadDeadline(t) })
 }
 
-func (c supplied) SetReadDeadline(t time.Time) (err error) {
-	defer caught("SetReadDeadline of the connection that Dial returned", &err)
-	return c.Conn.SetReadDeadline(t)
-}
-
-func (c supplied) SetWriteDeadline(t time.Time) (err error) {
-	defer caught("SetWriteDeadline of the connection that Dial returned", &err)
-	return c.Conn.SetWriteDeadline(t)
+func (c supplied) SetWriteDeadline(t time.Time) error {
+	return c.at("SetWriteDeadline", func() error { return c.Conn.SetWriteDeadline(t) })
 }
 
 // SetLinger does nothing if the connection has no such method.
-func (c supplied) SetLinger(seconds int) (err error) {
-	defer caught("SetLinger of the connection that Dial returned", &err)
-	if tcp, ok := c.Conn.(interface{ SetLinger(seconds int) error }); ok {
-		return tcp.SetLinger(seconds)
+func (c supplied) SetLinger(seconds int) error {
+	tcp, ok := c.Conn.(interface{ SetLinger(seconds int) error })
+	if !ok {
+		return nil
 	}
-	return nil
+	return c.at("SetLinger", func() error { return tcp.SetLinger(seconds) })
+}
+
+// atOnce is how long a method is waited for that has nothing to wait for: who aborts a connection has others
+// to look after.
+const atOnce = 100 * time.Millisecond
+
+// at calls such a method.
+func (c supplied) at(method string, call func() error) error {
+	method += " of the connection that Dial returned"
+	ctx, cancel := context.WithTimeoutCause(context.Background(), atOnce, fmt.Errorf("%w: %s did not return", errSupplied, method))
+	defer cancel()
+	_, err := ask(ctx, method, func(context.Context) (struct{}, error) { return struct{}{}, call() }, nil)
+	return err
 }

@@ -128,29 +128,31 @@ func TestDialThatMisbehaves(t *testing.T) {
 	}
 }
 
-// faulty is a connection with a method that panics.
+// faulty is a connection with methods that do not return.
 type faulty struct {
 	net.Conn
-	reads, writes int // before a panic
+	reads, writes int    // before a fault
+	fault         func() // of Close, too
 }
 
 func (f *faulty) Read(p []byte) (int, error) {
 	if f.reads--; f.reads < 0 {
-		panic("no vault")
+		f.fault()
 	}
 	return f.Conn.Read(p)
 }
 
 func (f *faulty) Write(p []byte) (int, error) {
 	if f.writes--; f.writes < 0 {
-		panic("no vault")
+		f.fault()
 	}
 	return f.Conn.Write(p)
 }
 
 func (f *faulty) Close() error {
 	_ = f.Conn.Close()
-	panic("no vault")
+	f.fault()
+	return nil
 }
 
 func TestDialThatReturnsNoConnection(t *testing.T) {
@@ -164,9 +166,11 @@ func TestDialThatReturnsNoConnection(t *testing.T) {
 		{"nil", func(c net.Conn) net.Conn { c.Close(); return nil }, "dial", "Dial returned neither a connection nor an error"},
 		{"a nil pointer", func(c net.Conn) net.Conn { c.Close(); return (*net.TCPConn)(nil) }, "dial", "Dial returned a nil *net.TCPConn and no error"},
 		{"an empty struct", func(c net.Conn) net.Conn { c.Close(); return struct{ net.Conn }{} }, "open", "of the connection that Dial returned panicked"},
-		{"reads panic", func(c net.Conn) net.Conn { return &faulty{c, 0, many} }, "open", "Read of the connection that Dial returned panicked: no vault"},
-		{"writes panic", func(c net.Conn) net.Conn { return &faulty{c, many, 0} }, "open", "Write of the connection that Dial returned panicked: no vault"},
-		{"amid the handshake", func(c net.Conn) net.Conn { return &faulty{c, 2, many} }, "open", "Read of the connection that Dial returned panicked: no vault"},
+		{"reads panic", func(c net.Conn) net.Conn { return &faulty{c, 0, many, vault} }, "open", "Read of the connection that Dial returned panicked: no vault"},
+		{"writes panic", func(c net.Conn) net.Conn { return &faulty{c, many, 0, vault} }, "open", "Write of the connection that Dial returned panicked: no vault"},
+		{"amid the handshake", func(c net.Conn) net.Conn { return &faulty{c, 2, many, vault} }, "open", "Read of the connection that Dial returned panicked: no vault"},
+		{"reads end their goroutine", func(c net.Conn) net.Conn { return &faulty{c, 0, many, runtime.Goexit} }, "open", "Read of the connection that Dial returned ended its goroutine"},
+		{"writes end their goroutine", func(c net.Conn) net.Conn { return &faulty{c, many, 0, runtime.Goexit} }, "open", "Write of the connection that Dial returned ended its goroutine"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -185,11 +189,17 @@ func TestDialThatReturnsNoConnection(t *testing.T) {
 	}
 }
 
-// A connection that panics later is lost like any other.
-func TestConnectionThatPanicsLater(t *testing.T) {
+// A connection that fails later is lost like any other.
+func TestConnectionThatFailsLater(t *testing.T) {
+	for want, fault := range map[string]func(){"panicked: no vault": vault, "ended its goroutine": runtime.Goexit} {
+		t.Run(want, func(t *testing.T) { testConnectionThatFailsLater(t, fault, want) })
+	}
+}
+
+func testConnectionThatFailsLater(t *testing.T, fault func(), want string) {
 	synctest.Test(t, func(t *testing.T) {
 		server, plan := serve(t, Subscription{Queue: "q", Declare: &QueueOptions{}, Prefetch: 1})
-		f := &faulty{reads: 1 << 20, writes: 1 << 20}
+		f := &faulty{reads: 1 << 20, writes: 1 << 20, fault: fault}
 		plan.Dial = func(ctx context.Context, network, address string) (c net.Conn, err error) {
 			f.Conn, err = server.Dial(ctx, network, address)
 			return f, err
@@ -197,16 +207,49 @@ func TestConnectionThatPanicsLater(t *testing.T) {
 		s := begin(t, plan)
 		subscribe(t, s, 0)
 		synctest.Wait()
-		f.reads = 0 // the reader is in a read that has begun; the one after it panics
+		f.reads = 0 // the reader is in a read that has begun; the one after it does not return
 		publishTo(t, server, "q", "1")
 		l := <-s.Losses()
 		wantError(t, l.Err, Unknown, ScopeConnection)
-		if !strings.Contains(l.Err.Error(), "Read of the connection that Dial returned panicked: no vault") {
+		if !strings.Contains(l.Err.Error(), "Read of the connection that Dial returned "+want) {
 			t.Errorf("lost by %v", l.Err)
 		}
 		plan.Dial = server.Dial
 		begin(t, plan)
 	})
+}
+
+// Nobody waits for a connection to close, or for what belongs to that: neither who gives up the connection,
+// nor who is told of its loss.
+func TestConnectionThatHangsWhenItIsClosed(t *testing.T) {
+	for name, end := range map[string]func(*Session, *brokertest.Server){
+		"aborted": func(s *Session, _ *brokertest.Server) { s.Abort() },
+		"lost": func(s *Session, server *brokertest.Server) {
+			server.Inject(brokertest.Now, brokertest.Reset())
+			<-s.Losses()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, plan := serve(t)
+				over := make(chan struct{})
+				defer close(over)
+				dial := plan.Dial
+				plan.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					c, err := dial(ctx, network, address)
+					return &faulty{c, 1 << 20, 1 << 20, func() { <-over }}, err
+				}
+				s, err := Open(t.Context(), plan, 1, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d := took(func() { end(s, server) }); d > time.Second {
+					t.Errorf("it took %v", d)
+				}
+				s.Abort()
+			})
+		})
+	}
 }
 
 // What does not return is waited for no longer than anything else, and the error says what it was.

@@ -265,7 +265,6 @@ func (a *arena) publish(queue string, messages int) {
 }
 
 func (s score) rate() float64        { return float64(s.Handled) / s.Elapsed.Seconds() }
-func (s score) time() float64        { return s.per(float64(s.Elapsed)) }
 func (s score) cpu() float64         { return s.per(float64(s.CPU)) }
 func (s score) allocations() float64 { return s.per(float64(s.Mallocs)) }
 func (s score) bytes() float64       { return s.per(float64(s.Bytes)) }

@@ -19,6 +19,7 @@ var (
 	errForeignNode = errors.New("rabbittest: the node of EVERHOP_TEST_URL cannot be controlled")
 	errStopped     = errors.New("rabbittest: the node was stopped")
 	errBooting     = errors.New("rabbittest: the node is still booting")
+	errEnded       = errors.New("rabbittest: the server has ended")
 )
 
 const (
@@ -26,6 +27,8 @@ const (
 	bootTimeout = 3 * time.Minute
 	// greetTimeout is how long a node may take to answer the protocol header; then it is asked again.
 	greetTimeout = time.Second
+	// evalTimeout is how long it may take to say that it has booted; then it is asked again.
+	evalTimeout = 5 * time.Second
 	// lastWords is how much of the server's log an error shows.
 	lastWords = 8 << 10
 	// protocolHeader is how a client of AMQP 0-9-1 begins.
@@ -162,6 +165,17 @@ func (n *Node) kill() {
 func (n *Node) await(ctx context.Context, ended <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
+	ctx, end := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer end(nil)
+	watching.Go(func() {
+		select {
+		case <-ended:
+			end(errEnded) // also what is asked of it at the moment
+		case <-ctx.Done():
+		}
+	})
 	retry := time.NewTicker(pollInterval)
 	defer retry.Stop()
 	for {
@@ -171,9 +185,10 @@ func (n *Node) await(ctx context.Context, ended <-chan struct{}) error {
 		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), errEnded) {
+				return fmt.Errorf("rabbittest: node %s ended while it started", n.name)
+			}
 			return fmt.Errorf("rabbittest: node %s is not ready: %w (last: %w)", n.name, ctx.Err(), err)
-		case <-ended:
-			return fmt.Errorf("rabbittest: node %s ended while it started", n.name)
 		case <-retry.C:
 		}
 	}
@@ -185,6 +200,8 @@ func (n *Node) ready(ctx context.Context) error {
 	if err := n.greet(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, evalTimeout)
+	defer cancel()
 	switch running, err := n.eval(ctx, "rabbit:is_running().\n"); {
 	case err != nil:
 		return err

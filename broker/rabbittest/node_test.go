@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -159,6 +160,37 @@ func TestGreetKnowsItsNode(t *testing.T) {
 	if err := other.greet(t.Context()); err == nil {
 		t.Errorf("%s was taken for %s", node.name, other.name)
 	}
+}
+
+// What asks a node may hang. It is given up with the server, and after a while anyway, to ask again.
+func TestAwaitThoughEvalHangs(t *testing.T) {
+	NeedsControl(t)
+	const hangs = "sleep 600"
+	asks := func(script string) (*Node, string) {
+		t.Helper()
+		node := &Node{layout: Shared(t).layout, tools: Shared(t).tools}
+		dir := t.TempDir()
+		node.tools.erlCall = filepath.Join(dir, "erl_call")
+		must(t, os.WriteFile(node.tools.erlCall, []byte("#!/bin/sh\ncd "+dir+"\n: >asked\n"+script+"\n"), 0o700))
+		return node, filepath.Join(dir, "asked")
+	}
+
+	node, asked := asks(hangs)
+	ended, result := make(chan struct{}), make(chan error, 1)
+	go func() { result <- node.await(t.Context(), ended) }()
+	Eventually(t, patience, "it was asked", func() bool {
+		_, err := os.Stat(asked)
+		return err == nil
+	})
+	close(ended)
+	if err := receive(t, result); err == nil || !strings.Contains(err.Error(), "ended while it started") {
+		t.Errorf("the server has ended: %v", err)
+	}
+
+	node, _ = asks("mkdir once 2>/dev/null && " + hangs + "\nprintf '{ok, true}'")
+	ctx, cancel := context.WithTimeout(t.Context(), 6*evalTimeout)
+	defer cancel()
+	must(t, node.await(ctx, nil))
 }
 
 func TestRestartKeepsData(t *testing.T) {
