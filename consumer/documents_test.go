@@ -25,7 +25,7 @@ var (
 	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	noAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	target   = regexp.MustCompile("(?m)`make ([a-z-]+)|^make ([a-z-]+)")
-	goFile   = regexp.MustCompile(`[\w/]+\.go\b`)
+	goFile   = regexp.MustCompile(`[\w./]+\.go\b`)
 	exported = regexp.MustCompile(`\b(consumer|broker|fsm|journal|history|brokertest|rabbittest|fsmtest)\.([A-Z]\w*)`)
 	field    = regexp.MustCompile(`^([A-Z][A-Za-z0-9]*)(\.[A-Z][A-Za-z0-9]*)*$`)
 	foreign  = regexp.MustCompile(`^(Subscribe|NoRequeueOnNack|WithConsumerOptions\w+)$`) // other libraries'
@@ -81,7 +81,6 @@ func TestDocumentsNames(t *testing.T) {
 			}
 		}
 		for _, name := range goFile.FindAllString(text, -1) {
-			name = strings.TrimPrefix(name, "/") // of ../
 			if !files[filepath.Join(filepath.Dir(path), name)] && !files[filepath.Join(root, name)] {
 				t.Errorf("%s: there is no file %s, neither beside it nor from the root", path, name)
 			}
