@@ -13,7 +13,8 @@ var (
 	// back, the handler is called again after the pause instead.
 	Requeue = errors.New("consumer: put back on purpose") //nolint:errname,staticcheck // an outcome, not a failure
 	// Reject is what a handler returns, wrapped or not, to give a message to the queue's dead-letter
-	// exchange. Without one the broker drops it. On a stream the message is passed over.
+	// exchange. Without one the broker drops it. On a stream the message is passed over; if it was not said to be
+	// one (Subscription.Stream), it is parked.
 	Reject = errors.New("consumer: rejected on purpose") //nolint:errname,staticcheck // an outcome, not a failure
 )
 
@@ -134,7 +135,7 @@ func (d *dispatcher) decide(a answer, f failure) outcome {
 		o = d.afterFailure(f, a.meaning == failsForGood)
 	}
 	if d.kind.isStream() {
-		o = o.onStream(d.spec.RequeuePause)
+		o = o.onStream(d.kind.isSaid(), d.spec.RequeuePause)
 	}
 	return o
 }

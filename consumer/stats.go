@@ -6,7 +6,8 @@ import "sync/atomic"
 type Stats struct {
 	// Acknowledged: the handler returned nil and the acknowledgement was sent. Those Deduplicated count, too.
 	Acknowledged uint64
-	// Failed: calls of a handler that ended with an error, other than an outcome, or a panic.
+	// Failed: calls of a handler that ended with an error, other than an outcome, or a panic; and messages that
+	// could not be read.
 	Failed uint64
 	// Requeued: put back into the queue after a handler had begun with it, by its wish, because it failed,
 	// or because the consumer stopped or paused before it could be tried again.

@@ -59,7 +59,7 @@ func (o *steered) carryOut(session *broker.Session) {
 	case o.sub.dispatch.kind.isStream(): // a new channel begins with what was not handled by now
 		_ = o.live.Close(ctx)
 		o.intake.StreamOffset = o.sub.dispatch.offset()
-		o.is, o.err = session.Consume(ctx, o.live.Index(), o.intake)
+		o.is, o.err = o.sub.consume(ctx, session, &o.intake)
 	default:
 		o.err = o.live.Resume(ctx, o.intake)
 	}

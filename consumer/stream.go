@@ -83,7 +83,7 @@ func (k *queueKind) isStream() bool {
 // copied from a stream into another queue: one without it settles that.
 func (k *queueKind) see(d *Delivery) {
 	v := k.v.Load()
-	if v == kindStream || v == kindQueue {
+	if v == kindStream || v == kindQueue || d.Unreadable != nil {
 		return
 	}
 	if _, ok := d.Headers[streamOffset]; ok {
@@ -97,12 +97,17 @@ func (k *queueKind) see(d *Delivery) {
 // it is a stream.
 func (k *queueKind) doubt() bool { return k.v.CompareAndSwap(kindLooksLikeStream, kindQueue) }
 
-// onStream puts what a stream can do in the place of what it cannot.
-func (o outcome) onStream(pause time.Duration) outcome {
+// isSaid tells whether the caller has said that it is a stream: only then may a message be acknowledged that
+// would be rejected elsewhere, because only a stream keeps it.
+func (k *queueKind) isSaid() bool { return k.v.Load() == kindStream }
+
+// onStream puts what a stream can do in the place of what it cannot. If it only looks like one, nothing is done
+// by which another queue would lose the message.
+func (o outcome) onStream(said bool, pause time.Duration) outcome {
 	switch {
 	case o.verdict == putBack, o.verdict == requeued && !o.failed: // else the consumer stops or pauses
 		o.verdict, o.pause = again, pause
-	case o.verdict == rejected && o.failed: // somebody will want to see it
+	case o.verdict == rejected && (o.failed || !said): // somebody will want to see it
 		o.verdict = parked
 	case o.verdict == rejected:
 		o.verdict = passedOver

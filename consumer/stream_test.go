@@ -56,3 +56,25 @@ func TestQueueKind(t *testing.T) {
 		})
 	}
 }
+
+// What only looks like a stream may be another queue: nothing is acknowledged there that it would lose.
+func TestNothingIsLostOnALikelyStream(t *testing.T) {
+	for _, test := range []struct {
+		verdict verdict
+		failed  bool
+		said    bool
+		want    verdict
+	}{
+		{rejected, false, true, passedOver},
+		{rejected, true, true, parked},
+		{rejected, false, false, parked},
+		{rejected, true, false, parked},
+		{delayed, false, false, again},
+		{requeued, false, false, again},
+		{putBack, true, false, again},
+	} {
+		if o := (outcome{verdict: test.verdict, failed: test.failed}).onStream(test.said, time.Second); o.verdict != test.want {
+			t.Errorf("%+v: %s", test, o.verdict)
+		}
+	}
+}

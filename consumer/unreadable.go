@@ -16,7 +16,7 @@ func (d *dispatcher) unreadable(came *Delivery) outcome {
 	if o.verdict == parked && errors.Is(came.Unreadable, broker.ErrTooLarge) {
 		o.verdict = putBack // the body is in the queue and nowhere else
 	}
-	if d.kind.isStream() && (o.verdict == putBack || o.verdict == again) {
+	if d.kind.isSaid() && (o.verdict == putBack || o.verdict == again) {
 		o.verdict = passedOver // the stream keeps it
 	}
 	return o
