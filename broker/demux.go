@@ -61,8 +61,8 @@ func newDemux(transport io.ReadWriteCloser) *demux {
 	}
 }
 
-// Read returns what is amqp091-go's. Before it returns, and before it waits for more, all deliveries that have
-// come in are in their inboxes.
+// Read returns what is amqp091-go's. Before it waits for more, all deliveries that have come in are in their
+// inboxes; before it returns, those that came in before what it returns.
 func (d *demux) Read(p []byte) (n int, err error) {
 	for {
 		for d.failure == nil && n < len(p) {

@@ -74,6 +74,35 @@ func message(to []byte, channel uint16, m wire.Method, body string) []byte {
 	return wire.AppendContent(to, channel, m, wire.Header{Properties: wire.Properties{MessageID: body}}, []byte(body), 0)
 }
 
+// The end of a consumer stands behind the deliveries before it: at no moment does an inbox look closed that is
+// still to be filled.
+func TestDemuxClosesBehindDeliveries(t *testing.T) {
+	for name, end := range map[string]wire.Method{
+		"cancel":    &wire.BasicCancel{ConsumerTag: "tag"},
+		"cancel-ok": &wire.BasicCancelOK{ConsumerTag: "tag"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream := method(nil, 1, &wire.BasicConsumeOK{ConsumerTag: "tag"})
+			for tag := range uint64(3) {
+				stream = message(stream, 1, &wire.BasicDeliver{ConsumerTag: "tag", DeliveryTag: tag + 1}, "body")
+			}
+			stream = method(stream, 1, end)
+			d := newDemux(&feed{left: stream, cut: whole})
+			in := opened(d, 1<<20, 1)[0].inbox
+			d.fill()
+			for was := false; !was || in.open; was = was || in.open {
+				d.start, d.passing = d.start+int(d.passing), 0 // amqp091-go has read its part
+				if !d.advance() {
+					t.Fatal("the consumer never ends")
+				}
+			}
+			if n := len(drained(in)); n != 3 {
+				t.Errorf("it has ended, and %d deliveries are there; want 3", n)
+			}
+		})
+	}
+}
+
 // TestDemuxCutAnywhere cuts a stream in two at each byte, and into single bytes.
 func TestDemuxCutAnywhere(t *testing.T) {
 	var stream, theirs []byte
