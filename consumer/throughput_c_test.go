@@ -5,6 +5,7 @@ package consumer_test
 import (
 	"encoding/json"
 	neturl "net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -49,7 +50,11 @@ func TestThroughputInC(t *testing.T) {
 	a := inProcess(t)
 	var err error
 	if a.inC, err = buildInC(t); err != nil {
-		t.Skip("needs a C compiler and librabbitmq-dev")
+		missing := t.Skip
+		if os.Getenv("EVERHOP_TEST_REQUIRE") == "1" {
+			missing = t.Fatal
+		}
+		missing("needs a C compiler and librabbitmq-dev: ", err)
 	}
 	if s := a.play(librabbitmq, 1000); s.Acks != (1000+batch-1)/batch || s.CPU <= 0 || s.Elapsed <= 0 {
 		t.Errorf("got %+v", s)
