@@ -108,8 +108,6 @@ func (c *conn) silence() time.Duration {
 	return time.Since(c.opened) - time.Duration(c.lastRead.Load())
 }
 
-func (c *conn) lastReadAt() time.Time { return c.opened.Add(time.Duration(c.lastRead.Load())) }
-
 // arrived returns a channel that the next inbound byte closes.
 func (c *conn) arrived() <-chan struct{} {
 	c.mu.Lock()

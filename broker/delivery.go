@@ -40,9 +40,8 @@ type Delivery struct {
 	StreamOffset int64
 	// Generation is the connection that delivered it.
 	Generation uint64
-	// ReceivedAt is when the connection had last read from the broker before Receive returned it, by the
-	// clock of this process; it has a monotonic reading. The message came in then, or before that and
-	// waited in memory while nobody called Receive.
+	// ReceivedAt is when it came in, by the clock of this process; it has a monotonic reading. Since then it
+	// may have waited in memory for somebody to call Receive.
 	ReceivedAt time.Time
 
 	ContentType     string
@@ -57,24 +56,6 @@ type Delivery struct {
 	Type      string
 	UserID    string
 	AppID     string
-}
-
-// describe takes over the properties.
-func (d *Delivery) describe(p *wire.Properties) {
-	d.Headers = p.Headers
-	d.StreamOffset, _ = p.Headers["x-stream-offset"].(int64)
-	d.ContentType = p.ContentType
-	d.ContentEncoding = p.ContentEncoding
-	d.DeliveryMode = p.DeliveryMode
-	d.Priority = p.Priority
-	d.CorrelationID = p.CorrelationID
-	d.ReplyTo = p.ReplyTo
-	d.Expiration = p.Expiration
-	d.MessageID = p.MessageID
-	d.Timestamp = p.Timestamp
-	d.Type = p.Type
-	d.UserID = p.UserID
-	d.AppID = p.AppID
 }
 
 // UnreadableError says why a message could not be read: its header is malformed, or it is larger than

@@ -23,6 +23,19 @@ type inbox struct {
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 
+// Receive waits for the next delivery. It returns false when the consumer is lost or closed, when stop
+// is closed, and while it is not subscribed and everything that was delivered before has been received.
+// What the broker had sent but nobody received is not lost: it is unacknowledged, and goes back to the
+// queue when the channel ends.
+func (c *Consumer) Receive(stop <-chan struct{}) (*Delivery, bool) {
+	d := c.inbox.take(stop)
+	if d == nil {
+		return nil, false
+	}
+	d.Queue, d.Generation = c.queue, c.session.generation
+	return d, true
+}
+
 // put appends the deliveries. They are dropped if it has ended: they cannot be acknowledged any more.
 func (in *inbox) put(deliveries []*Delivery) {
 	in.mu.Lock()

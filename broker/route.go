@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/everhop/everhop/broker/internal/wire"
 )
@@ -103,6 +104,24 @@ func (r *route) properties(payload []byte, length int64) {
 	}
 }
 
+// describe takes over the properties.
+func (d *Delivery) describe(p *wire.Properties) {
+	d.Headers = p.Headers
+	d.StreamOffset, _ = p.Headers["x-stream-offset"].(int64)
+	d.ContentType = p.ContentType
+	d.ContentEncoding = p.ContentEncoding
+	d.DeliveryMode = p.DeliveryMode
+	d.Priority = p.Priority
+	d.CorrelationID = p.CorrelationID
+	d.ReplyTo = p.ReplyTo
+	d.Expiration = p.Expiration
+	d.MessageID = p.MessageID
+	d.Timestamp = p.Timestamp
+	d.Type = p.Type
+	d.UserID = p.UserID
+	d.AppID = p.AppID
+}
+
 // body goes on with a part of the body; last tells whether it ends a frame. A message is complete only with a
 // frame, even if that is too long.
 func (r *route) body(part []byte, last bool) {
@@ -151,6 +170,10 @@ func (r *route) complete() {
 // publish puts what is complete into the inbox.
 func (r *route) publish() {
 	if len(r.fresh) > 0 {
+		now := time.Now()
+		for _, d := range r.fresh {
+			d.ReceivedAt = now
+		}
 		r.inbox.put(r.fresh)
 		clear(r.fresh)
 		r.fresh = r.fresh[:0]

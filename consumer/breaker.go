@@ -41,7 +41,7 @@ func (b *breaker) failed() bool {
 }
 
 func (b *breaker) succeeded() {
-	if b.limit > 0 && b.row.Load() != 0 {
+	if b.row.Load() != 0 { // a store is what other processors would have to be told of
 		b.row.Store(0)
 	}
 }

@@ -103,14 +103,13 @@ package consumer
 //	a delivery, in the order of its way
 //	  dispatch.go      what the supervisor does with the deliveries of a subscription
 //	  giveback.go      what no handler has begun with goes back, on a pause and in the end
-//	  channel.go       where they come from, and are settled
 //	  worker.go        a worker receives it; it may have to wait for its predecessor of the same key
 //	  handle.go        the handler is called, and again in place
 //	  outcome.go       what its answer means
 //	  unreadable.go    what no handler is called for
 //	  breaker.go       failures in a row
 //	  stream.go        what is different with a stream
-//	  settle.go        the broker is told
+//	  settle.go        the broker is told what became of it, if it was not simply handled
 //	  commit.go        Commit comes before acknowledgements
 //	  stale.go         what could not be sent
 //	  inside.go        where Stop must not wait for Run

@@ -80,11 +80,11 @@ func (d *dispatcher) returnUnseen(j job) bool {
 		d.recent.Begin(id, false, nil)
 		d.recent.End(id, false)
 	}
-	return d.putBack(j)
+	return d.returnUnstarted(j)
 }
 
-// putBack returns to its queue what no handler has begun with.
-func (d *dispatcher) putBack(j job) bool {
+// returnUnstarted returns to its queue what no handler has begun with.
+func (d *dispatcher) returnUnstarted(j job) bool {
 	if d.kind.isStream() || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
 		return false
 	}

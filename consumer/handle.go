@@ -17,7 +17,9 @@ import (
 // pauses, it goes back.
 func (w *worker) handle() {
 	d, j := w.dispatcher, w.job
-	d.awaitSilence(j.channel)
+	if d.view.Load().idle() {
+		d.awaitSilence(j.channel)
+	}
 	switch {
 	case j.channel.lost():
 	case d.view.Load().idle():
@@ -45,7 +47,7 @@ func (w *worker) dedup() (goOn bool) {
 		return false
 	case j.channel.lost(): // while it waited
 	case d.view.Load().idle():
-		d.putBack(j)
+		d.returnUnstarted(j)
 	default:
 		w.id, w.deduped = id, true
 		return true
@@ -61,7 +63,11 @@ func (w *worker) conclude(o outcome) {
 		w.deduped = false
 		w.dispatcher.recent.End(w.id, o.verdict == acknowledged)
 	}
-	w.dispatcher.settle(w.job.channel, w.tag, o)
+	if o.verdict == acknowledged {
+		w.job.channel.acks.Finish(w.tag)
+	} else {
+		w.dispatcher.settle(w.job.channel, w.tag, o)
+	}
 }
 
 // interrupted concludes what was in hand when a function of the caller's ended the goroutine.
@@ -95,8 +101,7 @@ func (w *worker) attempt() outcome {
 	a := d.call(w.job.delivery)
 	ended = false
 	if a.meaning == succeeded { // and nothing was allocated
-		d.breaker.succeeded()
-		return outcome{}
+		return d.handled()
 	}
 	w.keep(came)
 	return w.attemptAgain(a)
@@ -123,10 +128,17 @@ func (w *worker) attemptAgain(a answer) outcome {
 		}
 		delivery.Headers[HeaderAttempts] = int64(f.attempts)
 		if a = d.call(&delivery); a.meaning == succeeded {
-			d.breaker.succeeded()
-			return outcome{}
+			return d.handled()
 		}
 	}
+}
+
+// handled is the outcome of a success.
+func (d *dispatcher) handled() outcome {
+	if d.breaker.limit > 0 {
+		d.breaker.succeeded()
+	}
+	return outcome{}
 }
 
 // call turns what the handler returns, or a panic, into an answer.

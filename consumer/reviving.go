@@ -19,52 +19,67 @@ type attempted struct {
 	failures  []error            // in the order of the configuration
 }
 
-// begin starts an attempt in the background: it builds what is missing and leaves alone what works.
+// attempt is what is to be built: a connection, if there is none, and the consumers that are missing.
+type attempt struct {
+	session       *broker.Session // the one that works; nil: to be opened
+	plan          broker.Plan
+	generation    uint64
+	first         int // the endpoint that is tried first
+	subscriptions []*subscription
+	wanted        []int           // those without a consumer
+	intakes       []broker.Intake // how they are to be consumed, by subscription
+	retired       []func()        // close the channels of lost consumers
+}
+
+// begin starts an attempt in the background. It leaves alone what works.
 func (s *supervisor) begin() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancelAttempt = cancel
-	session := s.session
-	if session == nil {
+	if s.session == nil {
 		s.generation++
 	}
-	plan, generation, first, subscriptions := s.plan, s.generation, s.first, s.subscriptions
-	plan.ConnectTimeout = s.schedule.connectTimeout(s.config.ConnectTimeout)
-	var wanted []int
-	var retired []func() // to be closed
-	intakes := make([]broker.Intake, len(s.subscriptions))
+	a := attempt{
+		session: s.session, plan: s.plan, generation: s.generation, first: s.first,
+		subscriptions: s.subscriptions, intakes: make([]broker.Intake, len(s.subscriptions)),
+	}
+	a.plan.ConnectTimeout = s.schedule.connectTimeout(s.config.ConnectTimeout)
 	for i, sub := range s.subscriptions {
 		if sub.live == nil {
-			wanted = append(wanted, i)
-			intakes[i] = sub.intake()
+			a.wanted = append(a.wanted, i)
+			a.intakes[i] = sub.intake()
 		}
 		if c := sub.retired; c != nil {
 			sub.retired = nil
-			retired = append(retired, func() { sub.retire(ctx, c) })
+			a.retired = append(a.retired, func() { sub.retire(ctx, c) })
 		}
 	}
 	s.background.Go(func() {
-		o := attempted{session: session, intakes: intakes}
-		if session == nil {
-			opened, err := broker.Open(ctx, plan, generation, first)
-			if err != nil {
-				o.failures = []error{err}
-			} else {
-				o.session, o.opened = opened, true
-			}
-		}
-		if o.session != nil {
-			atOnce(retired)
-			for _, i := range wanted { // only now, since handlers went on meanwhile
-				intakes[i].StreamOffset = subscriptions[i].dispatch.offset()
-			}
-			o.consumers, o.failures = consume(wanted, func(i int) (*broker.Consumer, error) {
-				return subscriptions[i].consume(ctx, o.session, &intakes[i])
-			})
-		}
+		o := a.run(ctx)
 		if !s.post(o) && o.opened {
 			o.session.Abort()
 		}
 	})
+}
+
+// run builds it. It runs beside the supervisor.
+func (a attempt) run(ctx context.Context) attempted {
+	o := attempted{session: a.session, intakes: a.intakes}
+	if o.session == nil {
+		session, err := broker.Open(ctx, a.plan, a.generation, a.first)
+		if err != nil {
+			o.failures = []error{err}
+			return o
+		}
+		o.session, o.opened = session, true
+	}
+	atOnce(a.retired)
+	for _, i := range a.wanted { // only now, since handlers went on meanwhile
+		a.intakes[i].StreamOffset = a.subscriptions[i].dispatch.offset()
+	}
+	o.consumers, o.failures = consume(a.wanted, func(i int) (*broker.Consumer, error) {
+		return a.subscriptions[i].consume(ctx, o.session, &a.intakes[i])
+	})
+	return o
 }
 
 // atOnce returns when all have: none waits for another one's Commit.

@@ -9,12 +9,10 @@ import (
 	"github.com/everhop/everhop/broker"
 )
 
-// settle tells the broker the outcome.
+// settle tells the broker any outcome but a success.
 func (d *dispatcher) settle(c *channel, tag uint64, o outcome) {
 	counts := d.env.counts
 	switch o.verdict {
-	case acknowledged:
-		c.acks.Finish(tag)
 	case rejected:
 		count(&counts.rejected, c.acks.Reject(tag, false))
 	case passedOver:

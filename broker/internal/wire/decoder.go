@@ -8,12 +8,132 @@ import (
 )
 
 const (
+	// MaxDeliver is the most that a payload of basic.deliver takes: the method's numbers, three short strings,
+	// the delivery tag and the bits.
+	MaxDeliver = 4 + 3*(1+MaxShortString) + 8 + 1
 	// MaxDeliveredDepth is how many tables and arrays may be inside of one another in a delivery: what a
 	// goroutine's stack holds easily, since it is the publisher who chooses.
 	MaxDeliveredDepth = 10_000
 	// maxSharedText is how long a table may be whose strings share one allocation.
 	maxSharedText = 4096
 )
+
+// Delivered reads the content that a server delivers on one channel. It is more patient than the Parse
+// functions: it reads whatever can be read at all, since a broken header is the publisher's doing, and not the
+// connection's fault. Where strings are often those of the message before, the two share them. What it
+// returns is otherwise the caller's own.
+//
+// Tables are as in [Table], but times are local, as amqp091-go has them.
+type Delivered struct {
+	// MaxMemory bounds, in bytes, what the headers of one message may take beyond their text: a nil is one
+	// byte on the wire.
+	MaxMemory int64
+
+	deliver BasicDeliver
+	last    Properties
+}
+
+// Deliver decodes the payload of a basic.deliver. The error is a [*SyntaxError].
+func (r *Delivered) Deliver(payload []byte) (BasicDeliver, error) {
+	d := decoder{left: payload}
+	d.take(4, "method")
+	m := BasicDeliver{ConsumerTag: d.repeated(&r.deliver.ConsumerTag)}
+	m.DeliveryTag = d.longlong()
+	m.Redelivered = d.octet()&1 != 0
+	m.Exchange = d.repeated(&r.deliver.Exchange)
+	m.RoutingKey = d.repeated(&r.deliver.RoutingKey)
+	if len(d.left) > 0 || d.fault != "" {
+		return BasicDeliver{}, d.end("basic.deliver")
+	}
+	return m, nil
+}
+
+// Header decodes the payload of a content header into h, which must be zero. The error is a [*SyntaxError]; then
+// h holds what could be read. What a header has behind the properties is skipped.
+func (r *Delivered) Header(payload []byte, h *Header) error {
+	const fixed = 2 + 2 + 8 // class and weight, which mean nothing, and the size of the body
+	if len(payload) < fixed {
+		return &SyntaxError{Subject: "content header", Detail: fmt.Sprintf("%d bytes", len(payload))}
+	}
+	h.BodySize = binary.BigEndian.Uint64(payload[4:])
+	d := decoder{left: payload[fixed:], lenient: true, memory: r.MaxMemory}
+	h.Properties.decode(&d, &r.last)
+	if d.fault != "" {
+		return &SyntaxError{Subject: "content header", Detail: d.fault}
+	}
+	return nil
+}
+
+// decode returns the set of what is there. What is often the same in one message as in the last is shared
+// with last, which may be anything, and is changed to hold the strings of this one.
+func (p *Properties) decode(d *decoder, last *Properties) (present PropertySet) {
+	present = PropertySet(d.short())
+	if present&undefined != 0 && !d.lenient {
+		d.fail("undefined property flags %#x", present&undefined)
+		return present
+	}
+	if present&contentType != 0 {
+		p.ContentType = d.repeated(&last.ContentType)
+	}
+	if present&contentEncoding != 0 {
+		p.ContentEncoding = d.repeated(&last.ContentEncoding)
+	}
+	fault := ""
+	if present&headers != 0 {
+		p.Headers, fault = d.headers()
+	}
+	if present&deliveryMode != 0 {
+		p.DeliveryMode = d.octet()
+	}
+	if present&priority != 0 {
+		p.Priority = d.octet()
+	}
+	if present&correlationID != 0 {
+		p.CorrelationID = d.shortString()
+	}
+	if present&replyTo != 0 {
+		p.ReplyTo = d.repeated(&last.ReplyTo)
+	}
+	if present&expiration != 0 {
+		p.Expiration = d.repeated(&last.Expiration)
+	}
+	if present&messageID != 0 {
+		p.MessageID = d.shortString()
+	}
+	if present&timestamp != 0 {
+		p.Timestamp = d.timestamp()
+	}
+	if present&typeProperty != 0 {
+		p.Type = d.repeated(&last.Type)
+	}
+	if present&userID != 0 {
+		p.UserID = d.repeated(&last.UserID)
+	}
+	if present&appID != 0 {
+		p.AppID = d.repeated(&last.AppID)
+	}
+	if present&clusterID != 0 {
+		p.ClusterID = d.repeated(&last.ClusterID)
+	}
+	if fault != "" {
+		d.fault = fault
+	}
+	return present
+}
+
+// headers decodes the table of a content header. A fault in it is not one of what is behind it.
+func (d *decoder) headers() (t Table, fault string) {
+	length := d.left[:min(4, len(d.left))]
+	content := d.longString()
+	if d.fault != "" {
+		return nil, d.fault
+	}
+	behind := d.left
+	d.left = length[: 4+len(content) : cap(length)]
+	t = d.table(0)
+	fault, d.fault, d.left = d.fault, "", behind
+	return t, fault
+}
 
 // decoder takes values from the front of a payload. After the first fault it yields zero values
 // only, so that the fault needs to be asked for just once, at the end.
