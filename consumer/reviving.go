@@ -160,6 +160,7 @@ func (o attempted) apply(s *supervisor) error {
 			sub.dispatch.resume()
 		}
 		s.steer(sub) // it may have been changed meanwhile
+		s.compare(sub)
 	}
 	return nil
 }

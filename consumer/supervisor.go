@@ -76,6 +76,7 @@ type subscription struct {
 	prefetch int
 	applied  broker.Intake
 	steered  bool   // live is being changed
+	compared bool   // what exists with what is declared
 	warned   uint64 // the delivery tag of the last warning about consumer_timeout
 }
 
