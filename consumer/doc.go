@@ -93,7 +93,8 @@ package consumer
 //	  loss.go          a connection, a channel or a queue is gone: the one way in which something is given up
 //	  clock.go         when the supervisor looks again, and whether it was kept from it
 //	  probe.go         asking a silent broker
-//	  overdue.go       handlers that take too long
+//	  overdue.go       handlers that take too long, and whether it was that for which a consumer was cancelled
+//	  differs.go       what exists otherwise than it is declared
 //	  reviving.go      attempts to connect and to revive
 //	  backoff.go       when the next attempt begins
 //	  steer.go         a live consumer becomes what its subscription wants to be

@@ -20,7 +20,10 @@ type Stream struct {
 	Offset any
 }
 
-const streamOffset = "x-stream-offset" // the argument of basic.consume, and the header of each delivery
+const (
+	streamOffset  = "x-stream-offset"  // the argument of basic.consume, and the header of each delivery
+	deliveryCount = "x-delivery-count" // the header by which a quorum queue tells how often a message came back
+)
 
 func (s *Stream) problem() string {
 	switch offset := s.Offset.(type) {
@@ -53,8 +56,11 @@ func (s Subscription) consumeArguments() map[string]any {
 	return arguments
 }
 
-// queueKind is whether a queue is a stream, as far as that is known: it cannot be asked for.
-type queueKind struct{ v atomic.Int32 }
+// queueKind is whether a queue is a stream or a quorum queue, as far as that is known: it cannot be asked for.
+type queueKind struct {
+	v      atomic.Int32
+	quorum atomic.Bool // a message has come back, and a count of that with it
+}
 
 const (
 	kindUnknown int32 = iota
@@ -62,6 +68,23 @@ const (
 	kindStream
 	kindQueue
 )
+
+// queueType is x-queue-type of the subscription's queue, or "" as long as that is not known.
+func (d *dispatcher) queueType() string {
+	switch declare := d.spec.Declare; {
+	case d.kind.isStream():
+		return "stream"
+	case d.kind.quorum.Load():
+		return "quorum"
+	case declare == nil:
+		return ""
+	case !declare.Durable, declare.Exclusive, declare.AutoDelete: // which others cannot be
+		return "classic"
+	default: // without one, the virtual host decides
+		kind, _ := declare.Arguments["x-queue-type"].(string)
+		return kind
+	}
+}
 
 // kind is what the subscription says of its queue.
 func (s Subscription) kind() int32 {
@@ -82,6 +105,11 @@ func (k *queueKind) isStream() bool {
 // see learns from a delivery. All those of a stream have the header, but so may a message that somebody has
 // copied from a stream into another queue: one without it settles that.
 func (k *queueKind) see(d *Delivery) {
+	if d.Redelivered && !k.quorum.Load() {
+		if _, counted := d.Headers[deliveryCount]; counted {
+			k.quorum.Store(true)
+		}
+	}
 	v := k.v.Load()
 	if v == kindStream || v == kindQueue || d.Unreadable != nil {
 		return

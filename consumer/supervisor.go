@@ -109,7 +109,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		counts:   c.counts,
 		inbox:    c.inbox,
 		clock:    newClock(),
-		overdue:  time.NewTicker(overdueEvery(c.config.ConsumerTimeout)),
+		overdue:  time.NewTicker(overdueEvery(c.config)),
 		schedule: schedule{backoff: c.config.ReviveBackoff},
 		soft:     c.soft,
 		hard:     c.hard,
