@@ -125,6 +125,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			inside:  &c.inside,
 			work:    s.work,
 			outbox:  s.republisher,
+			holdFor: spec.consumerTimeout(c.config.ConsumerTimeout) / 2,
 			onStale: c.config.OnStale,
 			dropped: func(e Evidence) { s.post(staleOutcome{e}) },
 			tripped: func() { s.post(tripped{sub}) },
