@@ -174,7 +174,7 @@ func classifyReply(code int, text string) Class {
 		}
 		return BrokerShutdown
 	case amqp.CommandInvalid: // 503
-		if begins("unknown exchange type ") { // a 406 from 4.0 on
+		if begins("invalid exchange type ") || begins("unknown exchange type ") { // a 406 from 4.0 on
 			return Precondition
 		}
 		return Protocol

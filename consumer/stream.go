@@ -20,10 +20,7 @@ type Stream struct {
 	Offset any
 }
 
-const (
-	streamOffset  = "x-stream-offset"  // the argument of basic.consume, and the header of each delivery
-	deliveryCount = "x-delivery-count" // the header by which a quorum queue tells how often a message came back
-)
+const streamOffset = "x-stream-offset" // the argument of basic.consume, and the header of each delivery
 
 func (s *Stream) problem() string {
 	switch offset := s.Offset.(type) {
@@ -106,7 +103,9 @@ func (k *queueKind) isStream() bool {
 // copied from a stream into another queue: one without it settles that.
 func (k *queueKind) see(d *Delivery) {
 	if d.Redelivered && !k.quorum.Load() {
-		if _, counted := d.Headers[deliveryCount]; counted {
+		_, delivered := d.Headers["x-delivery-count"]
+		_, acquired := d.Headers["x-acquired-count"]
+		if delivered || acquired {
 			k.quorum.Store(true)
 		}
 	}
