@@ -43,12 +43,16 @@ func (s *Stream) problem() string {
 	return ""
 }
 
-// consumeArguments are those of basic.consume.
+// consumeArguments are those of basic.consume. Where a stream begins is always among them: a queue of another type
+// refuses that, and what is passed over in a stream would be lost there.
 func (s Subscription) consumeArguments() map[string]any {
-	if s.Stream == nil || s.Stream.Offset == nil {
+	if s.kind() != kindStream {
 		return s.Arguments
 	}
-	arguments := map[string]any{streamOffset: s.Stream.Offset}
+	arguments := map[string]any{streamOffset: "next"}
+	if s.Stream != nil && s.Stream.Offset != nil {
+		arguments[streamOffset] = s.Stream.Offset
+	}
 	maps.Copy(arguments, s.Arguments)
 	return arguments
 }
@@ -68,16 +72,24 @@ const (
 
 // queueType is x-queue-type of the subscription's queue, or "" as long as that is not known.
 func (d *dispatcher) queueType() string {
-	switch declare := d.spec.Declare; {
+	switch {
 	case d.kind.isStream():
 		return "stream"
 	case d.kind.quorum.Load():
 		return "quorum"
+	}
+	return d.spec.declaredType()
+}
+
+// declaredType is x-queue-type of the queue as it is declared, or "" where the virtual host decides. What exists may
+// be another one.
+func (s Subscription) declaredType() string {
+	switch declare := s.Declare; {
 	case declare == nil:
 		return ""
 	case !declare.Durable, declare.Exclusive, declare.AutoDelete: // which others cannot be
 		return "classic"
-	default: // without one, the virtual host decides
+	default:
 		kind, _ := declare.Arguments["x-queue-type"].(string)
 		return kind
 	}
@@ -85,10 +97,11 @@ func (d *dispatcher) queueType() string {
 
 // kind is what the subscription says of its queue.
 func (s Subscription) kind() int32 {
+	declared := s.declaredType()
 	switch {
-	case s.Stream != nil, s.Declare != nil && s.Declare.Arguments["x-queue-type"] == "stream":
+	case s.Stream != nil, declared == "stream":
 		return kindStream
-	case s.Declare != nil:
+	case declared != "" && (s.Queue == "" || s.Declare.Strict): // nothing else is consumed
 		return kindQueue
 	}
 	return kindUnknown
