@@ -16,6 +16,7 @@ type matrixFault struct {
 	lasts  time.Duration
 	heal   func(*brokertest.Server)
 	silent time.Duration // nothing tells of it but that nothing comes in, for so long
+	waits  bool          // for the next delivery: the silence begins there
 }
 
 // outage is how long those faults last that somebody has to mend.
@@ -37,6 +38,10 @@ var matrixFaults = []matrixFault{
 	{name: "no-heartbeats", faults: list(brokertest.StopHeartbeats())},
 	{name: "slow", faults: list(brokertest.Delay(300 * time.Millisecond))},
 	{name: "drip", faults: list(brokertest.Drip(time.Millisecond))},
+	{name: "split-frames", faults: list(brokertest.SplitFrames())},
+	{name: "large-header", faults: list(brokertest.LargeHeader())},
+	{name: "garbage", faults: list(brokertest.Garbage())},
+	{name: "endless-body", faults: list(brokertest.StopInBody()), silent: promise, waits: true},
 	{name: "outage", faults: list(brokertest.RefuseConnections(), brokertest.Reset()), lasts: outage,
 		heal: func(s *brokertest.Server) { _ = s.AcceptConnections() }},
 	{name: "restart", faults: list(brokertest.StopApp()), lasts: outage,

@@ -204,11 +204,11 @@ func (s *stage) play(f matrixFault, p matrixPlace) string {
 		s.settled(consumer.Consuming)
 	}
 	happened := s.outcome()
-	if strings.HasPrefix(happened, "ChannelError") && !strings.Contains(happened, "Failed") {
+	if strings.HasPrefix(happened, "ChannelError") && !strings.Contains(happened, "Failed") && !strings.Contains(happened, "ConnectionError") {
 		s.sameConnection()
 	}
 	if f.silent > 0 && !stopping {
-		s.noticed(struck, f.silent)
+		s.noticed(struck, f)
 	}
 	if !s.hasEnded() {
 		if err := s.c.Stop(context.Background()); err != nil {
@@ -278,13 +278,17 @@ func (s *stage) sameConnection() {
 
 // noticed checks that the peer's silence was found out in time, whatever was under way. Where no event
 // tells of it, another connection was quicker.
-func (s *stage) noticed(struck time.Time, within time.Duration) {
+func (s *stage) noticed(struck time.Time, f matrixFault) {
 	s.Helper()
 	for _, e := range s.journal.Events()[s.since:] {
 		switch e.Trigger {
 		case consumer.HeartbeatFailed, consumer.ConnectionError, consumer.ReviveFailed:
-			if after := e.Time.Sub(struck); after > within {
-				s.Errorf("%s came after %v, and %v is promised", e.Trigger, after, within)
+			after := e.Time.Sub(struck)
+			if f.waits && e.Trigger == consumer.HeartbeatFailed {
+				after = time.Duration(consumer.EvidenceOf(e).SilenceMS) * time.Millisecond
+			}
+			if after > f.silent {
+				s.Errorf("%s came after %v, and %v is promised", e.Trigger, after, f.silent)
 			}
 		}
 	}
