@@ -207,6 +207,9 @@ func (s *stage) play(f matrixFault, p matrixPlace) string {
 	if strings.HasPrefix(happened, "ChannelError") && !strings.Contains(happened, "Failed") && !strings.Contains(happened, "ConnectionError") {
 		s.sameConnection()
 	}
+	if state, _, _ := strings.Cut(p.name, "/"); f.class != "" && (state == "consuming" || state == "check") {
+		s.said(f.class)
+	}
 	if f.silent > 0 && !stopping {
 		s.noticed(struck, f)
 	}
@@ -273,6 +276,19 @@ func (s *stage) sameConnection() {
 	s.Helper()
 	if all := s.server.Connections(); len(all) > 0 && all[0].ID != 1 {
 		s.Errorf("only a channel was lost, and this is connection number %d", all[0].ID)
+	}
+}
+
+// said checks that the loss of the connection was told as what it is.
+func (s *stage) said(class broker.Class) {
+	s.Helper()
+	for _, e := range s.journal.Events()[s.since:] {
+		if e.Trigger == consumer.ConnectionError {
+			if got := consumer.EvidenceOf(e).Class; got != string(class) {
+				s.Errorf("it was told as %s, and is %s: %s", got, class, e.Error)
+			}
+			return
+		}
 	}
 }
 
