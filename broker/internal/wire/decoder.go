@@ -22,6 +22,8 @@ type decoder struct {
 	fault string
 	// lenient reads what a server delivers as long as it can be read at all.
 	lenient bool
+	// skipHeaders skips the table of a content header.
+	skipHeaders bool
 	// memory is how many bytes what lenient tables hold may still take.
 	memory int64
 	// text is a copy of a table's content, of which its strings are parts. It was taken when the capacity of

@@ -19,6 +19,8 @@ type Delivered struct {
 	// MaxMemory bounds, in bytes, what the headers of one message may take beyond their text: a nil is one
 	// byte on the wire.
 	MaxMemory int64
+	// SkipHeaders leaves Headers nil, whatever they are.
+	SkipHeaders bool
 
 	deliver BasicDeliver
 	last    Properties
@@ -47,7 +49,7 @@ func (r *Delivered) Header(payload []byte, h *Header) error {
 		return &SyntaxError{Subject: "content header", Detail: fmt.Sprintf("%d bytes", len(payload))}
 	}
 	h.BodySize = binary.BigEndian.Uint64(payload[4:])
-	d := decoder{left: payload[fixed:], lenient: true, memory: r.MaxMemory}
+	d := decoder{left: payload[fixed:], lenient: true, memory: r.MaxMemory, skipHeaders: r.SkipHeaders}
 	h.Properties.decode(&d, &r.last)
 	if d.fault != "" {
 		return &SyntaxError{Subject: "content header", Detail: d.fault}

@@ -174,7 +174,7 @@ func (p *Properties) decode(d *decoder, last *Properties) (present PropertySet) 
 func (d *decoder) headers() (t Table, fault string) {
 	length := d.left[:min(4, len(d.left))]
 	content := d.longString()
-	if d.fault != "" {
+	if d.fault != "" || d.skipHeaders {
 		return nil, d.fault
 	}
 	behind := d.left
