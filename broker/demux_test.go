@@ -8,7 +8,6 @@ import (
 	"testing/iotest"
 	"time"
 
-
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
