@@ -74,7 +74,10 @@ func (r *reference) serve(started chan<- struct{}) {
 func (r *reference) read(stream []byte) *amqp.Delivery {
 	go func() { _, _ = r.far.Write(stream) }()
 	select {
-	case d := <-r.deliveries:
+	case d, ok := <-r.deliveries:
+		if !ok { // with the connection
+			return nil
+		}
 		return &d
 	case <-r.closed:
 		return nil
