@@ -170,6 +170,7 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 	}
 	err = s.guarded(ctx, func() error {
 		route := newRoute(s.plan.MaxMessageSize)
+		route.reader.SkipHeaders = true
 		route.returned = func(m *Delivery) {
 			select {
 			case p.returns <- m.MessageID:

@@ -111,7 +111,8 @@ type Subscription struct {
 	// OrderingKey, if set, keeps the order of the deliveries for which it returns the same: they are handled
 	// one after another, others meanwhile. It is called once for each, by one goroutine at a time,
 	// and should be quick; while one waits for its predecessor, it fills a place in the prefetch. What
-	// is put back, delayed or parked is overtaken. The empty key is a key, too.
+	// is put back, delayed or parked is overtaken. The empty key is a key, too; it is that of what could not be
+	// read (Delivery.Unreadable), for which it is not called.
 	OrderingKey func(*Delivery) string
 	// HandlerTimeout ends the context of a handler that takes longer. An error that it returns then is
 	// a failure like any other (see Retry); one that ignores its context is not ended. Defaults to 0:

@@ -145,8 +145,11 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	return true, w.inLane
 }
 
-// nameOf calls a function of the caller's; if it panics, the name is empty.
+// nameOf calls a function of the caller's; if it panics, the name is empty, as is that of what could not be read.
 func (d *dispatcher) nameOf(function string, name func(*Delivery) string, delivery *Delivery) string {
+	if delivery.Unreadable != nil {
+		return ""
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			d.about(d.env.logger.Error(), delivery).Msgf("%s panicked: %v\n%s", function, r, debug.Stack())

@@ -28,6 +28,8 @@ type Delivered struct {
 	// MaxMemory bounds, in bytes, what the headers of one message may take beyond their text: a nil is one
 	// byte on the wire.
 	MaxMemory int64
+	// SkipHeaders leaves Headers nil, whatever they are.
+	SkipHeaders bool
 
 	deliver BasicDeliver
 	last    Properties
@@ -56,7 +58,7 @@ func (r *Delivered) Header(payload []byte, h *Header) error {
 		return &SyntaxError{Subject: "content header", Detail: fmt.Sprintf("%d bytes", len(payload))}
 	}
 	h.BodySize = binary.BigEndian.Uint64(payload[4:])
-	d := decoder{left: payload[fixed:], lenient: true, memory: r.MaxMemory}
+	d := decoder{left: payload[fixed:], lenient: true, memory: r.MaxMemory, skipHeaders: r.SkipHeaders}
 	h.Properties.decode(&d, &r.last)
 	if d.fault != "" {
 		return &SyntaxError{Subject: "content header", Detail: d.fault}
@@ -125,7 +127,7 @@ func (p *Properties) decode(d *decoder, last *Properties) (present PropertySet) 
 func (d *decoder) headers() (t Table, fault string) {
 	length := d.left[:min(4, len(d.left))]
 	content := d.longString()
-	if d.fault != "" {
+	if d.fault != "" || d.skipHeaders {
 		return nil, d.fault
 	}
 	behind := d.left
@@ -142,6 +144,8 @@ type decoder struct {
 	fault string
 	// lenient reads what a server delivers as long as it can be read at all.
 	lenient bool
+	// skipHeaders skips the table of a content header.
+	skipHeaders bool
 	// memory is how many bytes what lenient tables hold may still take.
 	memory int64
 	// text is a copy of a table's content, of which its strings are parts. It was taken when the capacity of
