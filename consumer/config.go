@@ -67,10 +67,11 @@ type Config struct {
 	GracePeriod time.Duration
 
 	// ConsumerTimeout is the broker's consumer_timeout: past it RabbitMQ closes the channel of a
-	// delivery that was not acknowledged (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout).
-	// A warning is logged when four fifths of it have passed since a worker received a delivery. What
-	// waits in memory for a worker counts for RabbitMQ and not for this warning: keep Prefetch times
-	// handling time by Concurrency well below it. Defaults to RabbitMQ's 30 minutes.
+	// delivery that was not acknowledged, or from 4.3 on cancels the consumer of a quorum queue, and no other
+	// (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout). x-consumer-timeout among the Arguments of
+	// a subscription, or of its Declare, goes before it. A warning is logged when four fifths of it have passed
+	// since a delivery came in, where the queue has a timeout: keep Prefetch times handling time by Concurrency
+	// well below it. Defaults to RabbitMQ's 30 minutes.
 	ConsumerTimeout time.Duration
 	// MaxMessageSize is how many bytes the header and the body of a message may take together. The body of a
 	// larger one is not kept. Defaults to 256 MiB.
@@ -142,9 +143,10 @@ type Subscription struct {
 	// when the consumer stops; an error is logged, unless it wraps CommitLater. Its ctx is the handlers'.
 	Commit func(ctx context.Context) error
 
-	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it.
+	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it. One that exists is
+	// used as it is; if it differs, an event says so (NoteQueueDiffers), or with Strict Run ends.
 	Declare *broker.QueueOptions
-	// Exchanges are declared before the queue, Bindings after it.
+	// Exchanges are declared before the queue where they are missing, Bindings after it.
 	Exchanges []broker.Exchange
 	Bindings  []broker.Binding
 	// Exclusive asks to be the queue's only consumer.

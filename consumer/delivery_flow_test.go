@@ -145,7 +145,7 @@ func TestConsumerTimeoutWarning(t *testing.T) {
 	r.config.ConsumerTimeout = 500 * time.Millisecond
 	r.start()
 	e := r.awaitNote(0, consumer.NoteOverdue)
-	if e := consumer.EvidenceOf(e); e.Queue != r.queue || e.Class != string(broker.Precondition) {
+	if e := consumer.EvidenceOf(e); e.Queue != r.queue || e.Class != string(broker.ConsumerTimeout) {
 		t.Errorf("%+v", e)
 	}
 	close(d.let)

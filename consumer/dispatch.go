@@ -64,6 +64,7 @@ type environment struct {
 	inside  *inside
 	work    context.Context // of the handlers
 	outbox  outbox
+	holdFor time.Duration // what can go nowhere
 	onStale func(Stale)
 	// dropped and tripped tell the supervisor.
 	dropped func(Evidence)

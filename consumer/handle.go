@@ -190,7 +190,11 @@ func (w *worker) report(o outcome) {
 	if w.came.Unreadable != nil {
 		what = "the message could not be read; "
 	}
-	d.about(d.env.logger.Warn(), w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
+	line := d.env.logger.Warn()
+	if o.verdict == heldBack { // for long: this is the only line
+		line = d.env.logger.Error()
+	}
+	d.about(line, w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
 		Msg(what + d.inWords(o))
 	if o.tripped {
 		d.env.tripped()
@@ -208,6 +212,9 @@ func (d *dispatcher) inWords(o outcome) string {
 		return "to be passed over"
 	case parked:
 		return "to be parked in " + d.spec.Retry.ParkingQueue
+	case heldBack:
+		return fmt.Sprintf("to be held back, unacknowledged, for %v, since its body would be lost in %s: raise MaxMessageSize, or dead-letter what is poison",
+			d.env.holdFor, d.spec.Retry.ParkingQueue)
 	default:
 		return fmt.Sprintf("to be put back into the queue in %v", d.spec.RequeuePause)
 	}

@@ -93,10 +93,10 @@ var steps = []struct {
 	{"control", brokertest.OnMethod("channel.open", 1), brokertest.Now},
 	{"close", brokertest.Now, brokertest.OnMethod("channel.close", 1)},
 	{"channel", brokertest.OnMethod("channel.open", 2), brokertest.OnMethod("channel.open", 1)},
-	{"qos", brokertest.OnMethod("basic.qos", 1), brokertest.OnMethod("basic.qos", 1)},
 	{"exchange", brokertest.OnMethod("exchange.declare", 1), brokertest.OnMethod("exchange.declare", 1)},
 	{"queue", brokertest.OnMethod("queue.declare", 1), brokertest.OnMethod("queue.declare", 1)},
 	{"bind", brokertest.OnMethod("queue.bind", 1), brokertest.OnMethod("queue.bind", 1)},
+	{"qos", brokertest.OnMethod("basic.qos", 1), brokertest.OnMethod("basic.qos", 1)},
 	{"consume", brokertest.OnMethod("basic.consume", 1), brokertest.OnMethod("basic.consume", 1)},
 	{"confirm", brokertest.OnMethod("basic.consume-ok", 1), brokertest.OnMethod("basic.consume-ok", 1)},
 }

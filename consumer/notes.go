@@ -22,6 +22,10 @@ const (
 	// NoteOverdue: a delivery has been unacknowledged for so long that the broker is about to close its
 	// channel.
 	NoteOverdue = "overdue"
+	// NoteQueueDiffers and NoteExchangeDiffers: what exists is not as it is declared, and is used as it is.
+	// Evidence.Error has the broker's words.
+	NoteQueueDiffers    = "queue_differs"
+	NoteExchangeDiffers = "exchange_differs"
 	// NoteLossWhileReviving: something else was lost before the revival was complete.
 	NoteLossWhileReviving = "loss_while_reviving"
 	// NoteStalled: the process stood still for Evidence.StalledMS, or the clock was set ahead by so much.

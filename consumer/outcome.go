@@ -112,10 +112,11 @@ const (
 	passedOver                  // acknowledge, in a stream, what cannot be rejected
 	delayed                     // publish into a delay queue, acknowledge
 	parked                      // publish into the parking queue, acknowledge
+	heldBack                    // stay unacknowledged for a while, and then go back
 )
 
 func (v verdict) String() string {
-	return [...]string{"acknowledged", "again", "requeued", "put back", "rejected", "passed over", "delayed", "parked"}[v]
+	return [...]string{"acknowledged", "again", "requeued", "put back", "rejected", "passed over", "delayed", "parked", "held back"}[v]
 }
 
 // decide tells what an answer of the handler's means, other than success.

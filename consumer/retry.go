@@ -40,7 +40,8 @@ const (
 	// DeadLetter rejects it. The broker drops it if the queue has no dead-letter exchange.
 	DeadLetter Poison = "dead-letter"
 	// Park publishes it into the parking queue, with headers that tell why (HeaderError and others),
-	// and acknowledges it once the broker has confirmed that. A message above MaxMessageSize is put back instead.
+	// and acknowledges it once the broker has confirmed that. What cannot be parked, such as a message above
+	// MaxMessageSize, stays unacknowledged for half of the ConsumerTimeout, and is put back then.
 	Park Poison = "park"
 	// PutBack returns it to the queue after RequeuePause, again and again; a quorum queue counts that
 	// towards its delivery limit (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling),

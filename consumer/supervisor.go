@@ -76,6 +76,7 @@ type subscription struct {
 	prefetch int
 	applied  broker.Intake
 	steered  bool   // live is being changed
+	compared bool   // what exists with what is declared
 	warned   uint64 // the delivery tag of the last warning about consumer_timeout
 }
 
@@ -108,7 +109,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		counts:   c.counts,
 		inbox:    c.inbox,
 		clock:    newClock(),
-		overdue:  time.NewTicker(overdueEvery(c.config.ConsumerTimeout)),
+		overdue:  time.NewTicker(overdueEvery(c.config)),
 		schedule: schedule{backoff: c.config.ReviveBackoff},
 		soft:     c.soft,
 		hard:     c.hard,
@@ -124,6 +125,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			inside:  &c.inside,
 			work:    s.work,
 			outbox:  s.republisher,
+			holdFor: spec.consumerTimeout(c.config.ConsumerTimeout) / 2,
 			onStale: c.config.OnStale,
 			dropped: func(e Evidence) { s.post(staleOutcome{e}) },
 			tripped: func() { s.post(tripped{sub}) },

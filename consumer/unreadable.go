@@ -14,9 +14,9 @@ func (d *dispatcher) unreadable(came *Delivery) outcome {
 		delivery: came, reason: came.Unreadable.Error(), attempts: Attempts(came), first: now, last: now,
 	})
 	if o.verdict == parked && errors.Is(came.Unreadable, broker.ErrTooLarge) {
-		o.verdict = putBack // the body is in the queue and nowhere else
+		o.verdict = heldBack // the body is in the queue and nowhere else
 	}
-	if d.kind.isSaid() && (o.verdict == putBack || o.verdict == again) {
+	if d.kind.isSaid() && (o.verdict == heldBack || o.verdict == again) {
 		o.verdict = passedOver // the stream keeps it
 	}
 	return o

@@ -23,6 +23,12 @@ func (f *consumption) subscription() consumer.Subscription {
 	if f.declare {
 		s.Declare = &broker.QueueOptions{Durable: true}
 	}
+	if f.offset != nil {
+		s.Stream = &consumer.Stream{Offset: f.offset}
+		if f.declare {
+			s.Declare.Arguments = map[string]any{"x-queue-type": "stream"}
+		}
+	}
 	if f.count > 0 { // do not take what would only be given back
 		s.Concurrency = min(s.Concurrency, f.count)
 		if s.Prefetch == 0 {

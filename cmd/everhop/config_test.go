@@ -13,6 +13,10 @@ import (
 	"github.com/everhop/everhop/consumer"
 )
 
+func offset(of any) func(*consumer.Config, *consumer.Subscription) {
+	return func(_ *consumer.Config, s *consumer.Subscription) { s.Stream = &consumer.Stream{Offset: of} }
+}
+
 // Each flag lands in its field, and nowhere else.
 func TestConsumeConfig(t *testing.T) {
 	tests := []struct {
@@ -27,6 +31,16 @@ func TestConsumeConfig(t *testing.T) {
 		{"queue", "--queue orders", func(_ *consumer.Config, s *consumer.Subscription) { s.Queue = "orders" }},
 		{"declare", "--declare", func(_ *consumer.Config, s *consumer.Subscription) {
 			s.Declare = &broker.QueueOptions{Durable: true}
+		}},
+		{"stream from its beginning", "--stream-offset first", offset("first")},
+		{"stream from its last chunk", "--stream-offset last", offset("last")},
+		{"stream from now on", "--stream-offset next", offset("next")},
+		{"stream at an offset", "--stream-offset 0", offset(int64(0))},
+		{"stream at an age", "--stream-offset 7D", offset("7D")},
+		{"stream at a time", "--stream-offset 2026-01-31T12:00:00+01:00", offset(time.Date(2026, 1, 31, 11, 0, 0, 0, time.UTC))},
+		{"stream declared", "--stream-offset first --declare", func(c *consumer.Config, s *consumer.Subscription) {
+			offset("first")(c, s)
+			s.Declare = &broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-queue-type": "stream"}}
 		}},
 		{"prefetch", "--prefetch 7", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 7 }},
 		{"concurrency", "--concurrency 8", func(_ *consumer.Config, s *consumer.Subscription) { s.Concurrency = 8 }},

@@ -28,6 +28,7 @@ type consumption struct {
 	heartbeat             time.Duration
 	grace                 time.Duration // for what is at hand when it stops; no flag
 	declare               bool
+	offset                any // in a stream; nil: it is not said to be one
 	outcomes              outcomes
 	journal               journalFlags
 	log                   logFlags
@@ -75,6 +76,12 @@ it if the queue has no dead-letter exchange. --poison put-back returns it to the
 parked message keeps its number of failures in the header x-everhop-attempts. Remove that header when you
 move the message back, or its next failure parks it again.
 
+A stream keeps its messages, whatever becomes of them. --stream-offset says that the queue is one, and where to
+begin: at the first, last or next message (what is published from now on), at an offset, at a time such as
+2026-01-31T12:00:00Z, or at an age such as 90s, 2h or 7D (s, m, h, D, M or Y). When the connection breaks, it goes
+on behind the last message that was handled; the next everhop begins anew. Nothing is put back into a stream: the
+command is run again instead, and poison is parked.
+
 SIGINT, SIGTERM or SIGHUP stops it: it takes no more messages, and the ones it has may be finished for 20 s.
 A second SIGINT or SIGTERM stops it at once. In both cases commands that still run get SIGTERM, and a moment
 later SIGKILL; a write that its reader holds up is given up; and messages that are not finished go back to
@@ -97,6 +104,7 @@ Exit status, of everhop itself:
   everhop consume --queue orders --exec ./handle.sh --timeout 30s --attempts 10 --poison dead-letter
   everhop consume --queue orders --exec ./handle.sh --journal /var/lib/orders/journal
   everhop consume --queue orders --count 10 --output jsonl | jq .body
+  everhop consume --queue events --stream-offset 2h --output jsonl
   everhop consume --url amqp://node1/ --url amqp://node2/ --queue orders --declare --log-format json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -106,6 +114,7 @@ Exit status, of everhop itself:
 	f.url.add(cmd)
 	flags.Var(name(&f.queue, "QUEUE"), "queue", "queue to consume")
 	flags.BoolVar(&f.declare, "declare", false, "create the queue, durable, if it is missing (without this, wait for it)")
+	flags.Var(streamOffset(&f.offset), "stream-offset", "the queue is a stream, to be read from there; with --declare, create a stream (default next, if it is one)")
 	flags.Var(number(&f.count, noMost), "count", "stop after N messages; failed ones do not count (default no limit)")
 	choose(cmd, &f.output, "output", "what to write to standard output (default body; with --exec, none)", "body", "jsonl", "none")
 	flags.StringVar(&f.exec, "exec", "", "shell `COMMAND` to run for each message")
@@ -122,6 +131,7 @@ Exit status, of everhop itself:
 	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "silence", "probe-timeout", "heartbeat", "name"} {
 		complete(cmd, flag)
 	}
+	complete(cmd, "stream-offset", "first", "last", "next")
 	return cmd
 }
 

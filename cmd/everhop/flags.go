@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,6 +74,25 @@ func seconds(target *time.Duration, least, most time.Duration) value[time.Durati
 		func(text string) (time.Duration, bool) {
 			d, err := time.ParseDuration(text)
 			return d, err == nil && d%time.Second == 0 && d >= least && d <= most
+		}}
+}
+
+// age is what RabbitMQ takes as one: it is counted from when the stream is read.
+var age = regexp.MustCompile(`^[0-9]+[YMDhms]$`)
+
+// streamOffset accepts what consumer.Stream does.
+func streamOffset(target *any) value[any] {
+	return value[any]{target, "first|last|next|N|TIME",
+		"first, last, next, an offset, a time such as 2026-01-31T12:00:00Z, or an age such as 2h",
+		func(text string) (any, bool) {
+			if text == "first" || text == "last" || text == "next" || age.MatchString(text) {
+				return text, true
+			}
+			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+				return n, n >= 0
+			}
+			at, err := time.Parse(time.RFC3339, text)
+			return at, err == nil
 		}}
 }
 
