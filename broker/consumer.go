@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -88,6 +89,12 @@ func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 		s.names[i] = queue
 	}
 	c := newConsumer(s, i, queue, channel, route.inbox)
+	if in.Apart != nil {
+		route.apart = func(d *Delivery) bool { // nothing is delivered before basic.consume
+			d.Queue, d.Generation, d.ReceivedAt = c.queue, s.generation, time.Now()
+			return in.Apart(c, d)
+		}
+	}
 	if !in.Paused {
 		if err := c.subscribe(in); err != nil {
 			return fail("consume", err)

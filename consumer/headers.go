@@ -57,8 +57,25 @@ func Attempts(d *Delivery) int {
 	return 0
 }
 
-// headers are a copy of the delivery's, and ours: what tells of a failure.
+// headers are those of the message that is published again, with what tells of its failure.
 func (r *republisher) headers(d *Delivery, why failure) map[string]any {
+	h := carried(d)
+	if _, there := h[HeaderFirstFailed]; !there { // what an earlier round says goes before
+		h[HeaderFirstFailed] = why.first
+	}
+	h[HeaderLastFailed] = why.last
+	h[HeaderAttempts] = int64(why.attempts)
+	h[HeaderError] = errorText(why.reason)
+	h[HeaderQueue] = d.Queue
+	h[HeaderHost] = r.host
+	if d.Expiration != "" {
+		h[HeaderExpiration] = d.Expiration
+	}
+	return h
+}
+
+// carried are the delivery's headers without those that would hurt, and with what it would lose otherwise.
+func carried(d *Delivery) map[string]any {
 	h := make(map[string]any, len(d.Headers)+ourHeaders)
 	if d.Unreadable != nil {
 		h[HeaderRaw] = d.Unreadable.RawHeader
@@ -79,16 +96,6 @@ func (r *republisher) headers(d *Delivery, why failure) map[string]any {
 	}
 	earlier(HeaderExchange, d.Exchange)
 	earlier(HeaderRoutingKey, d.RoutingKey)
-	earlier(HeaderFirstFailed, why.first)
-
-	h[HeaderLastFailed] = why.last
-	h[HeaderAttempts] = int64(why.attempts)
-	h[HeaderError] = errorText(why.reason)
-	h[HeaderQueue] = d.Queue
-	h[HeaderHost] = r.host
-	if d.Expiration != "" {
-		h[HeaderExpiration] = d.Expiration
-	}
 	if d.UserID != "" {
 		h[HeaderUserID] = d.UserID
 	}

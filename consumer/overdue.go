@@ -23,16 +23,16 @@ func (s *supervisor) warnOverdue() {
 		if sub.live == nil {
 			continue
 		}
-		oldest, ok := sub.dispatch.oldest()
-		if !ok || oldest.Tag == sub.warned {
+		tag, since, ok := sub.dispatch.oldest()
+		if !ok || tag == sub.warned {
 			continue
 		}
-		if age := time.Since(oldest.ReceivedAt); age >= overdueAge(s.config.ConsumerTimeout) {
-			sub.warned = oldest.Tag
+		if age := time.Since(since); age >= overdueAge(s.config.ConsumerTimeout) {
+			sub.warned = tag
 			s.record(fsm.KindNote, NoteOverdue, Evidence{
-				Queue: oldest.Queue, Scope: string(broker.ScopeSubscription), Class: string(broker.Precondition),
+				Queue: sub.spec.Queue, Scope: string(broker.ScopeSubscription), Class: string(broker.Precondition),
 				Note: fmt.Sprintf("delivery tag %d has been unacknowledged for %v; at %v RabbitMQ closes its channel (consumer_timeout): lower Prefetch, raise Concurrency, or raise the timeout at the broker",
-					oldest.Tag, roughly(age), s.config.ConsumerTimeout),
+					tag, roughly(age), s.config.ConsumerTimeout),
 			})
 		}
 	}

@@ -41,7 +41,7 @@ func newRepublisher(plan broker.Plan, logger zerolog.Logger) *republisher {
 // queue is used as it is, with whatever arguments; where there is none, a durable one is declared, of the
 // virtual host's default type.
 func (r *republisher) park(ctx context.Context, d *Delivery, queue string, why failure) error {
-	m := r.message(d, why)
+	m := r.message(d, r.headers(d, why))
 	m.RoutingKey = queue
 	return r.try(ctx, func(p *broker.Publisher) error {
 		err := r.publish(ctx, p, m)
@@ -70,7 +70,7 @@ func (r *republisher) delay(ctx context.Context, d *Delivery, after time.Duratio
 	if err != nil {
 		return err
 	}
-	m := r.message(d, why)
+	m := r.message(d, r.headers(d, why))
 	m.RoutingKey = queue
 	return r.try(ctx, func(p *broker.Publisher) error {
 		// A message that is confirmed later may have come too late for the lease.
@@ -87,10 +87,10 @@ func (r *republisher) delay(ctx context.Context, d *Delivery, after time.Duratio
 }
 
 // message is the delivery as it is published again: with all its properties, but those that would hurt.
-func (r *republisher) message(d *Delivery, why failure) broker.Message {
+func (r *republisher) message(d *Delivery, headers map[string]any) broker.Message {
 	return broker.Message{
 		Body:            d.Body,
-		Headers:         r.headers(d, why),
+		Headers:         headers,
 		ContentType:     d.ContentType,
 		ContentEncoding: d.ContentEncoding,
 		Priority:        d.Priority,
