@@ -336,3 +336,8 @@ func (c Config) plan() (broker.Plan, error) {
 	}
 	return plan, plan.Validate()
 }
+
+// isSingleActive tells whether the queue is declared to have a single active consumer.
+func (s Subscription) isSingleActive() bool {
+	return s.Declare != nil && s.Declare.Arguments["x-single-active-consumer"] == true
+}

@@ -195,6 +195,17 @@ func (d *dispatcher) oldest() (tag uint64, since time.Time, ok bool) {
 	return tag, since, n > 0
 }
 
+// unstarted is how many deliveries of the channel in view no handler has begun with, as far as is known.
+func (d *dispatcher) unstarted() int {
+	c := d.view.Load().channel
+	if c == nil {
+		return 0
+	}
+	inInbox, _, _ := c.source.Waiting()
+	_, inLanes := d.lanes.Size()
+	return inInbox + inLanes
+}
+
 // inMemory is how many deliveries of the channel in view are not settled, with those that nobody has received.
 func (d *dispatcher) inMemory() int {
 	c := d.view.Load().channel
@@ -254,3 +265,10 @@ func (v *view) idle() bool { return v.paused || v.over }
 
 // leaving: what is not begun goes back.
 func (v *view) leaving() bool { return v.returning || v.over }
+
+// staysWithChannel tells whether what is not acknowledged goes back with its channel, and not one by one: to a
+// stream, which keeps it anyway; and when it stops, to a queue with a single active consumer. There, the next consumer
+// would get what is behind the prefetch before it got that.
+func (d *dispatcher) staysWithChannel() bool {
+	return d.kind.isStream() || d.spec.isSingleActive() && d.view.Load().over
+}

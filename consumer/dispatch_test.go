@@ -96,7 +96,7 @@ func TestPauseBetweenIDAndHandler(t *testing.T) {
 		d = it
 		s.deliveries <- &Delivery{DeliveryTag: 1, MessageID: "m"}
 		synctest.Wait()
-		d.giveBack(s)
+		d.release(s)
 		synctest.Wait()
 		if n := d.env.counts.returnedUnstarted.Load(); n != 1 || calls != 0 {
 			t.Fatalf("%d went back, %d were handled; want one and none", n, calls)

@@ -75,7 +75,7 @@ func (w *worker) requeue(o outcome) {
 	d.awaitSilence(c)
 	requeued := &d.env.counts.requeued
 	switch {
-	case d.kind.isStream(): // which keeps it, and is read from there the next time
+	case d.staysWithChannel():
 	case o.verdict == putBack && d.env.work.Err() == nil:
 		count(requeued, c.acks.Reject(w.tag, true))
 	default:
