@@ -42,11 +42,7 @@ const (
 	// Park publishes it into the parking queue, with headers that tell why (HeaderError and others),
 	// and acknowledges it once the broker has confirmed that. A message above MaxMessageSize is put back instead.
 	Park Poison = "park"
-	// PutBack returns it to the queue after RequeuePause, again and again; a quorum queue counts that
-	// towards its delivery limit (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling),
-	// and dead-letters or drops it beyond that. Before RabbitMQ 4.3 it counts whatever comes back, as well
-	// what was put back by Requeue, by a pause or a stop, or with a lost connection, even if no handler had
-	// begun with it: a low limit takes away messages that never failed.
+	// PutBack has it handled again after RequeuePause, again and again, as for Requeue.
 	PutBack Poison = "put-back"
 )
 

@@ -59,6 +59,7 @@ func (w *worker) putAside() bool {
 	}
 	j := w.job
 	j.delivery, j.again = w.came, true
+	j.delivery.Redelivered = true // for its handler it is no other
 	if !d.keep(keptJob{job: j, due: due, inLane: w.inLane}) {
 		return false
 	}
