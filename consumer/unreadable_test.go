@@ -131,7 +131,7 @@ func TestUnreadable(t *testing.T) {
 		{"parked", brokertest.Message{Headers: map[string]any{"faulty": "x"}}, nil, Park, "q.parked", "parked in q.parked"},
 		{"dead-lettered", brokertest.Message{Headers: map[string]any{"faulty": "x"}}, deadLetter, DeadLetter, "dead", "dead-lettered"},
 		{"too large, dead-lettered", brokertest.Message{Body: []byte(large)}, deadLetter, DeadLetter, "dead", "dead-lettered"},
-		{"too large to be parked", brokertest.Message{Body: []byte(large)}, nil, Park, "q", "held back, unacknowledged, for 15m0s"},
+		{"too large to be parked", brokertest.Message{Body: []byte(large)}, nil, Park, "q", "held back, unacknowledged, for 22m30s"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
