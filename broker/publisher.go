@@ -181,7 +181,6 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 	}
 	err = s.guarded(ctx, func() error {
 		route := newRoute(s.plan.MaxMessageSize)
-		route.reader.SkipHeaders = true
 		route.returned = func(m *Delivery) {
 			select {
 			case p.returns <- m.publishID():

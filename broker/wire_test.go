@@ -19,6 +19,16 @@ func besideEachOther(t *testing.T) (*brokertest.Server, *Session, [2]*Consumer) 
 	return server, s, [2]*Consumer{subscribe(t, s, 0), subscribe(t, s, 1)}
 }
 
+// number is that of the consumer's channel.
+func number(s *Session, c *Consumer) uint16 {
+	for _, r := range s.link.demux.routes.all() {
+		if r.inbox == c.inbox {
+			return r.channel
+		}
+	}
+	return 0
+}
+
 // Whatever way the bytes of a delivery come in, it is read.
 func TestFramesInSingleBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -143,7 +153,7 @@ func TestABodyThatTakesLong(t *testing.T) {
 func TestAFrameShorterThanItSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, s, c := besideEachOther(t)
-		frames := wire.AppendContent(nil, 2, &wire.BasicDeliver{ConsumerTag: "tag", DeliveryTag: 1}, wire.Header{}, make([]byte, 100), 0)
+		frames := wire.AppendContent(nil, number(s, c[0]), &wire.BasicDeliver{ConsumerTag: "tag", DeliveryTag: 1}, wire.Header{}, make([]byte, 100), 0)
 		server.Inject(brokertest.Now, brokertest.Send(frames[:len(frames)-90]))
 		for {
 			if err := s.Probe(t.Context()); err != nil {

@@ -28,8 +28,6 @@ type Delivered struct {
 	// MaxMemory bounds, in bytes, what the headers of one message may take beyond their text: a nil is one
 	// byte on the wire.
 	MaxMemory int64
-	// SkipHeaders leaves Headers nil, whatever they are.
-	SkipHeaders bool
 
 	deliver BasicDeliver
 	last    Properties
@@ -58,7 +56,7 @@ func (r *Delivered) Header(payload []byte, h *Header) error {
 		return &SyntaxError{Subject: "content header", Detail: fmt.Sprintf("%d bytes", len(payload))}
 	}
 	h.BodySize = binary.BigEndian.Uint64(payload[4:])
-	d := decoder{left: payload[fixed:], lenient: true, memory: r.MaxMemory, skipHeaders: r.SkipHeaders}
+	d := decoder{left: payload[fixed:], lenient: true, memory: r.MaxMemory}
 	h.Properties.decode(&d, &r.last)
 	if d.fault != "" {
 		return &SyntaxError{Subject: "content header", Detail: d.fault}
@@ -127,7 +125,7 @@ func (p *Properties) decode(d *decoder, last *Properties) (present PropertySet) 
 func (d *decoder) headers() (t Table, fault string) {
 	length := d.left[:min(4, len(d.left))]
 	content := d.longString()
-	if d.fault != "" || d.skipHeaders {
+	if d.fault != "" {
 		return nil, d.fault
 	}
 	behind := d.left
@@ -144,8 +142,6 @@ type decoder struct {
 	fault string
 	// lenient reads what a server delivers as long as it can be read at all.
 	lenient bool
-	// skipHeaders skips the table of a content header.
-	skipHeaders bool
 	// memory is how many bytes what lenient tables hold may still take.
 	memory int64
 	// text is a copy of a table's content, of which its strings are parts. It was taken when the capacity of

@@ -134,18 +134,3 @@ func FuzzHeader(f *testing.F) {
 		}
 	})
 }
-
-// Headers that are skipped may be anything.
-func TestSkipHeaders(t *testing.T) {
-	payload := AppendHeader(nil, Header{Properties: Properties{Headers: Table{"a": true}, MessageID: "id"}})
-	payload[len(payload)-len("\x02id")-len("t\x01")] = 'Z' // the type of a
-	r := Delivered{SkipHeaders: true}
-	var h Header
-	if err := r.Header(payload, &h); err != nil || h.Properties.Headers != nil || h.Properties.MessageID != "id" {
-		t.Errorf("got %+v, %v", h.Properties, err)
-	}
-	r.SkipHeaders, h = false, Header{}
-	if err := r.Header(payload, &h); err == nil {
-		t.Error("they are read all the same")
-	}
-}
