@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -66,7 +67,7 @@ func (s *Session) Consume(ctx context.Context, i int, in Intake) (*Consumer, err
 
 func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 	spec := s.plan.Subscriptions[i]
-	c, err := s.openConsumer(i)
+	c, err := s.openConsumer(i, in)
 	if err != nil {
 		return nil, s.newError("open channel", ScopeChannel, spec.Queue, err)
 	}
@@ -76,7 +77,7 @@ func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 		return nil, failure
 	}
 	laid := foundation{channel: c.channel, reopen: func() (*amqp.Channel, error) {
-		again, err := s.openConsumer(i)
+		again, err := s.openConsumer(i, in)
 		if err != nil {
 			return c.channel, err
 		}
@@ -105,17 +106,24 @@ func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 }
 
 // openConsumer opens the channel of a consumer to be.
-func (s *Session) openConsumer(i int) (*Consumer, error) {
+func (s *Session) openConsumer(i int, in Intake) (*Consumer, error) {
 	route := newRoute(s.plan.MaxMessageSize)
 	channel, err := s.link.openChannel(route)
 	if err != nil {
 		return nil, err
 	}
-	return &Consumer{
+	c := &Consumer{
 		session: s, index: i, channel: channel, inbox: route.inbox,
 		closes: channel.NotifyClose(make(chan *amqp.Error, 1)), cancels: channel.NotifyCancel(make(chan string, 1)),
 		lost: make(chan struct{}), turn: make(chan struct{}, 1),
-	}, nil
+	}
+	if in.Apart != nil {
+		route.apart = func(d *Delivery) bool { // nothing is delivered before basic.consume
+			d.Queue, d.Generation, d.ReceivedAt = c.queue, s.generation, time.Now()
+			return in.Apart(c, d)
+		}
+	}
+	return c, nil
 }
 
 // watch turns the end of the consumer into a Loss, unless it was asked for or came with the end of

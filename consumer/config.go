@@ -112,7 +112,8 @@ type Subscription struct {
 	// OrderingKey, if set, keeps the order of the deliveries for which it returns the same: they are handled
 	// one after another, others meanwhile. It is called once for each, by one goroutine at a time,
 	// and should be quick; while one waits for its predecessor, it fills a place in the prefetch. What
-	// is put back, delayed or parked is overtaken. The empty key is a key, too.
+	// is put back, delayed or parked is overtaken. The empty key is a key, too; it is that of what could not be
+	// read (Delivery.Unreadable), for which it is not called.
 	OrderingKey func(*Delivery) string
 	// HandlerTimeout ends the context of a handler that takes longer. An error that it returns then is
 	// a failure like any other (see Retry); one that ignores its context is not ended. Defaults to 0:
@@ -121,9 +122,18 @@ type Subscription struct {
 
 	// Retry is what happens when the handler fails.
 	Retry Retry
-	// RequeuePause is how long a delivery is kept before it is put back into the queue, so that it
-	// does not come again at once; it occupies one of the Concurrency. Defaults to 1 s.
+	// RequeuePause is how long a message waits that is put back (Requeue, or Retry.Poison PutBack) until its handler is
+	// called again. It waits in memory, and others are handled meanwhile: so it keeps its place in the
+	// prefetch, and a quorum queue does not count it as delivered once more. Defaults to 1 s.
 	RequeuePause time.Duration
+	// DeliveryLimit is how often a message of this queue may come back before RabbitMQ drops or dead-letters it, if it
+	// is a quorum queue (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling): the policy's
+	// delivery-limit, or the x-delivery-limit of a queue that is not declared here. A message that came back nearly
+	// as often is published again to the end of the queue, where it counts from 0 (see NoteSaved), or treated as
+	// Retry.Poison says if its handler has failed it before. The user must be allowed to write to
+	// amq.default, the default exchange. Defaults to the x-delivery-limit of Declare, or else to 20;
+	// NoDeliveryLimit if the queue has none. A queue of another type ignores it.
+	DeliveryLimit int
 	// Breaker pauses the subscription after a run of failures.
 	Breaker Breaker
 	// Dedup acknowledges a redelivery of a message that was handled without calling the handler again.
@@ -328,4 +338,9 @@ func (c Config) plan() (broker.Plan, error) {
 		})
 	}
 	return plan, plan.Validate()
+}
+
+// isSingleActive tells whether the queue is declared to have a single active consumer.
+func (s Subscription) isSingleActive() bool {
+	return s.Declare != nil && s.Declare.Arguments["x-single-active-consumer"] == true
 }

@@ -108,8 +108,10 @@ package consumer
 //	  handle.go        the handler is called, and again in place
 //	  outcome.go       what its answer means
 //	  unreadable.go    what no handler is called for
+//	  lives.go         what has come back so often that its queue would drop it
 //	  breaker.go       failures in a row
 //	  stream.go        what is different with a stream
+//	  keep.go          what is not settled yet, and waits in memory for its next turn
 //	  settle.go        the broker is told what became of it, if it was not simply handled
 //	  commit.go        Commit comes before acknowledgements
 //	  stale.go         what could not be sent

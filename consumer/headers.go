@@ -125,6 +125,18 @@ func Attempts(d *Delivery) int {
 
 // headers are the delivery's, as far as they are kept, and ours: what tells of a failure.
 func (r *republisher) headers(d *Delivery, why failure, much detail) map[string]any {
+	h := carried(d)
+	r.tell(h, d, why)
+	for _, our := range ours {
+		if much == nothingOfOurs || much == essentials && !our.essential {
+			delete(h, our.name)
+		}
+	}
+	return h
+}
+
+// carried are the delivery's headers, as far as they are kept.
+func carried(d *Delivery) map[string]any {
 	h := make(map[string]any, len(d.Headers)+len(ours))
 	if d.Unreadable != nil {
 		h[HeaderRaw] = d.Unreadable.RawHeader
@@ -138,26 +150,28 @@ func (r *republisher) headers(d *Delivery, why failure, much detail) map[string]
 			}
 		}
 	}
-	r.tell(h, d, why)
-	for _, our := range ours {
-		if much == nothingOfOurs || much == essentials && !our.essential {
-			delete(h, our.name)
-		}
-	}
 	return h
+}
+
+// tellOrigin adds where the message was published to, and by whom. What an earlier round says goes before.
+func tellOrigin(h map[string]any, d *Delivery) {
+	earlier(h, HeaderExchange, d.Exchange)
+	earlier(h, HeaderRoutingKey, d.RoutingKey)
+	if d.UserID != "" {
+		h[HeaderUserID] = d.UserID
+	}
+}
+
+func earlier(h map[string]any, name string, value any) {
+	if _, there := h[name]; !there {
+		h[name] = value
+	}
 }
 
 // tell adds ours.
 func (r *republisher) tell(h map[string]any, d *Delivery, why failure) {
-	earlier := func(name string, value any) { // what an earlier round says goes before
-		if _, there := h[name]; !there {
-			h[name] = value
-		}
-	}
-	earlier(HeaderExchange, d.Exchange)
-	earlier(HeaderRoutingKey, d.RoutingKey)
-	earlier(HeaderFirstFailed, why.first)
-
+	tellOrigin(h, d)
+	earlier(h, HeaderFirstFailed, why.first)
 	h[HeaderLastFailed] = why.last
 	h[HeaderAttempts] = int64(why.attempts)
 	h[HeaderError] = errorText(why.reason)
@@ -165,9 +179,6 @@ func (r *republisher) tell(h map[string]any, d *Delivery, why failure) {
 	h[HeaderHost] = r.host
 	if d.Expiration != "" {
 		h[HeaderExpiration] = d.Expiration
-	}
-	if d.UserID != "" {
-		h[HeaderUserID] = d.UserID
 	}
 }
 

@@ -36,7 +36,7 @@ func TestFateOfHeaders(t *testing.T) {
 	r := newRepublisher(broker.Plan{}, zerolog.Nop())
 	for name, want := range fates {
 		d := &Delivery{Headers: map[string]any{name: "value"}}
-		m := r.message(d, itFailed, nothingOfOurs)
+		m := copyOf(d, r.headers(d, itFailed, nothingOfOurs))
 		headers := map[string]any{name: "value"}
 		switch want {
 		case dropped:

@@ -16,6 +16,8 @@ type matrixFault struct {
 	lasts  time.Duration
 	heal   func(*brokertest.Server)
 	silent time.Duration // nothing tells of it but that nothing comes in, for so long
+	waits  bool          // for the next delivery: the silence begins there
+	class  broker.Class  // of the error that a connection ends with which is consumed from; "" if it does not
 }
 
 // outage is how long those faults last that somebody has to mend.
@@ -26,10 +28,10 @@ const outage = 10 * time.Second
 const promise = broker.DefaultDrainTimeout + broker.DefaultProbeTimeout
 
 var matrixFaults = []matrixFault{
-	{name: "reset", faults: list(brokertest.Reset())},
-	{name: "hang-up", faults: list(brokertest.HangUp())},
-	{name: "closed-320", faults: list(brokertest.CloseConnection(320, "closed by an operator"))},
-	{name: "closed-501", faults: list(brokertest.CloseConnection(501, "the broker took offence"))},
+	{name: "reset", faults: list(brokertest.Reset()), class: broker.Network},
+	{name: "hang-up", faults: list(brokertest.HangUp()), class: broker.Network},
+	{name: "closed-320", faults: list(brokertest.CloseConnection(320, "closed by an operator")), class: broker.BrokerShutdown},
+	{name: "closed-501", faults: list(brokertest.CloseConnection(501, "the broker took offence")), class: broker.Protocol},
 	{name: "silence", faults: list(brokertest.Freeze(brokertest.Both)), silent: promise},
 	{name: "silence-to-client", faults: list(brokertest.Freeze(brokertest.ToClient)), silent: promise},
 	{name: "silence-to-broker", faults: list(brokertest.Freeze(brokertest.FromClient)), silent: promise + time.Second},
@@ -37,6 +39,10 @@ var matrixFaults = []matrixFault{
 	{name: "no-heartbeats", faults: list(brokertest.StopHeartbeats())},
 	{name: "slow", faults: list(brokertest.Delay(300 * time.Millisecond))},
 	{name: "drip", faults: list(brokertest.Drip(time.Millisecond))},
+	{name: "split-frames", faults: list(brokertest.SplitFrames())},
+	{name: "large-header", faults: list(brokertest.LargeHeader())},
+	{name: "garbage", faults: list(brokertest.Garbage()), class: broker.Protocol},
+	{name: "endless-body", faults: list(brokertest.StopInBody()), silent: promise, waits: true},
 	{name: "outage", faults: list(brokertest.RefuseConnections(), brokertest.Reset()), lasts: outage,
 		heal: func(s *brokertest.Server) { _ = s.AcceptConnections() }},
 	{name: "restart", faults: list(brokertest.StopApp()), lasts: outage,

@@ -12,6 +12,12 @@ const (
 	NotePaused      = "paused"
 	NoteResumed     = "resumed"
 	NotePrefetchSet = "prefetch_set"
+	// NoteReleased: what waited in memory during a pause has gone back to the queue, since the broker does not wait
+	// for ever.
+	NoteReleased = "released"
+	// NoteSaved: messages had come back nearly as often as their quorum queue allows, and were published again, to the
+	// end of it, before they could be dropped.
+	NoteSaved = "saved"
 	// NoteBreakerOpen: so many failures in a row that the subscription is paused. NoteBreakerClosed: its
 	// pause is over, or Resume was called.
 	NoteBreakerOpen   = "breaker_open"

@@ -72,21 +72,21 @@ func (s *supervisor) warnOverdue() {
 		if sub.live == nil {
 			continue
 		}
-		oldest, ok := sub.dispatch.oldest()
-		if !ok || oldest.Tag == sub.warned {
+		tag, since, ok := sub.dispatch.oldest()
+		if !ok || tag == sub.warned {
 			continue
 		}
 		timeout := sub.spec.consumerTimeout(s.config.ConsumerTimeout)
-		age := time.Since(oldest.ReceivedAt)
+		age := time.Since(since)
 		if age < overdueAge(timeout) {
 			continue
 		}
-		sub.warned = oldest.Tag
+		sub.warned = tag
 		if then := s.strike(sub); then != nothing {
 			s.record(fsm.KindNote, NoteOverdue, Evidence{
-				Queue: oldest.Queue, Scope: string(broker.ScopeSubscription), Class: string(broker.ConsumerTimeout),
+				Queue: sub.spec.Queue, Scope: string(broker.ScopeSubscription), Class: string(broker.ConsumerTimeout),
 				Note: fmt.Sprintf("delivery tag %d has been unacknowledged for %v; at %v %v (consumer_timeout): lower Prefetch, raise Concurrency, or raise the timeout at the broker",
-					oldest.Tag, roughly(age), timeout, then),
+					tag, roughly(age), timeout, then),
 			})
 		}
 	}
@@ -112,15 +112,15 @@ func (s *supervisor) explain(sub *subscription, e *Evidence) {
 // outstanding for too long, or else the queue is gone.
 func (s *supervisor) explainCancelled(sub *subscription, e *Evidence) string {
 	const gone = "the queue was deleted, or moved to another node"
-	oldest, ok := sub.dispatch.oldest()
+	tag, since, ok := sub.dispatch.oldest()
 	if then := s.strike(sub); !ok || then != cancels && then != perhapsCancels {
 		return gone
 	}
-	timeout, age := sub.spec.consumerTimeout(s.config.ConsumerTimeout), time.Since(oldest.ReceivedAt)
+	timeout, age := sub.spec.consumerTimeout(s.config.ConsumerTimeout), time.Since(since)
 	if age < timeout-timeout/20 { // the broker sent it earlier than it came in
 		return fmt.Sprintf("%s; or the broker's timeout is shorter than %v, and it was for delivery tag %d, unacknowledged for %v",
-			gone, timeout, oldest.Tag, roughly(age))
+			gone, timeout, tag, roughly(age))
 	}
 	e.Class = string(broker.ConsumerTimeout)
-	return fmt.Sprintf("delivery tag %d had been unacknowledged for %v, and the timeout is %v", oldest.Tag, roughly(age), timeout)
+	return fmt.Sprintf("delivery tag %d had been unacknowledged for %v, and the timeout is %v", tag, roughly(age), timeout)
 }

@@ -60,7 +60,7 @@ func (r *republisher) park(ctx context.Context, d *Delivery, queue string, why f
 // copy publishes the message into a queue, with as many of our headers as fit, and no fewer than least.
 func (r *republisher) copy(ctx context.Context, p *broker.Publisher, d *Delivery, queue string, why failure, least detail) error {
 	for much := everything; ; much++ {
-		m := r.message(d, why, much)
+		m := copyOf(d, r.headers(d, why, much))
 		m.RoutingKey = queue
 		err := r.publish(ctx, p, m)
 		switch {
@@ -99,11 +99,11 @@ func (r *republisher) delay(ctx context.Context, d *Delivery, after time.Duratio
 	})
 }
 
-// message is the delivery as it is published again: with all its properties, but those that would hurt.
-func (r *republisher) message(d *Delivery, why failure, much detail) broker.Message {
+// copyOf is the delivery as it is published again: with all its properties, but those that would hurt.
+func copyOf(d *Delivery, headers map[string]any) broker.Message {
 	return broker.Message{
 		Body:            d.Body,
-		Headers:         r.headers(d, why, much),
+		Headers:         headers,
 		ContentType:     d.ContentType,
 		ContentEncoding: d.ContentEncoding,
 		Priority:        d.Priority,

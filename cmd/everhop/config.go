@@ -18,7 +18,11 @@ func (f *consumption) subscription() consumer.Subscription {
 		Concurrency: f.concurrency,
 		Prefetch:    f.prefetch,
 
-		Retry: f.outcomes.retry(),
+		Retry:         f.outcomes.retry(),
+		DeliveryLimit: f.deliveryLimit,
+	}
+	if f.exec != "" && s.Prefetch == 0 { // a command takes longer than a round trip: leave the rest to others
+		s.Prefetch = s.Concurrency
 	}
 	if f.declare {
 		s.Declare = &broker.QueueOptions{Durable: true}

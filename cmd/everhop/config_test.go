@@ -68,7 +68,15 @@ func TestConsumeConfig(t *testing.T) {
 		{"count above both", "--count 1000 --concurrency 3 --prefetch 4", func(_ *consumer.Config, s *consumer.Subscription) {
 			s.Concurrency, s.Prefetch = 3, 4
 		}},
-		{"handlers and logs are no settings", "--exec cat --timeout 90s --output none --log-level debug --log-format json", func(*consumer.Config, *consumer.Subscription) {}},
+		{"handlers and logs are no settings", "--output none --log-level debug --log-format json", func(*consumer.Config, *consumer.Subscription) {}},
+		{"commands have no backlog", "--exec cat --timeout 90s --concurrency 3", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Concurrency, s.Prefetch = 3, 3
+		}},
+		{"unless they are given one", "--exec cat --prefetch 9", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 9 }},
+		{"delivery-limit", "--delivery-limit 5", func(_ *consumer.Config, s *consumer.Subscription) { s.DeliveryLimit = 5 }},
+		{"no delivery-limit", "--delivery-limit 0", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.DeliveryLimit = consumer.NoDeliveryLimit
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -22,6 +22,7 @@ type consumption struct {
 	queue, exec, output   string
 	name                  string
 	prefetch, concurrency int
+	deliveryLimit         int
 	count                 int           // 0: no limit
 	timeout               time.Duration // of a command; 0: none
 	silence, probe        time.Duration // until the broker is probed, and until it counts as dead
@@ -62,19 +63,22 @@ messages are shown as \b, \u009b and the like; everywhere else bodies are writte
 message's properties in its environment: EVERHOP_QUEUE, EVERHOP_EXCHANGE, EVERHOP_ROUTING_KEY,
 EVERHOP_REDELIVERED (true or false), EVERHOP_MESSAGE_ID, EVERHOP_CORRELATION_ID, EVERHOP_REPLY_TO,
 EVERHOP_CONTENT_TYPE, EVERHOP_CONTENT_ENCODING, EVERHOP_TYPE, EVERHOP_APP_ID, EVERHOP_TIMESTAMP and
-EVERHOP_ATTEMPT: 1, and one more after each failure. It is 1 again when the message has been back in the
-queue: after exit status 75, a stop or a lost connection.
+EVERHOP_ATTEMPT: 1, and one more after each failure. It is 1 again after exit status 75, a stop or a lost
+connection.
 
 The exit status of the command decides what becomes of the message. 0 acknowledges it. 75 (EX_TEMPFAIL)
-puts it back into the queue after a second. Any other is a failure. A command that runs longer than
---timeout fails too: it gets SIGTERM, and a moment later SIGKILL. After a failure the command is run again,
-after a pause that grows.
+puts it back: the command is run for it again after a second, and for others meanwhile if --prefetch is more
+than --concurrency. Any other is a failure. A command that runs longer than --timeout fails too: it gets
+SIGTERM, and a moment later SIGKILL. After a failure the command is run again, after a pause that grows.
+
+A quorum queue drops a message that came back too often, because its connection was lost or its consumer was
+stopped. Before that, everhop publishes it again to the end of its queue (see --delivery-limit).
 
 A message that has failed 4 times (--attempts) is poison. By default it is parked: moved to the queue
 QUEUE.parked, with the error in its headers. --poison dead-letter rejects it instead, and the broker drops
-it if the queue has no dead-letter exchange. --poison put-back returns it to the queue, again and again. A
-parked message keeps its number of failures in the header x-everhop-attempts. Remove that header when you
-move the message back, or its next failure parks it again.
+it if the queue has no dead-letter exchange. --poison put-back has it handled again, for ever. A parked
+message keeps its number of failures in the header x-everhop-attempts. Remove that header when you move the
+message back, or its next failure parks it again.
 
 A stream keeps its messages, whatever becomes of them. --stream-offset says that the queue is one, and where to
 begin: at the first, last or next message (what is published from now on), at an offset, at a time such as
@@ -121,14 +125,15 @@ Exit status, of everhop itself:
 	flags.Var(period(&f.timeout, time.Millisecond, 24*time.Hour), "timeout", "how long the command may run (default no limit)")
 	f.outcomes.add(cmd)
 	flags.Var(number(&f.concurrency, math.MaxUint16), "concurrency", "how many messages to handle at once; 1 keeps the order of the queue")
-	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "how many messages to have unacknowledged (default 64, or --concurrency if that is more)")
+	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "how many messages to have unacknowledged (default 64, or --concurrency if that is more; with --exec, --concurrency)")
+	flags.Var(limitOfDeliveries(&f.deliveryLimit), "delivery-limit", "how often a quorum queue lets a message come back before it drops it; 0 if it has no limit (default 20)")
 	flags.Var(period(&f.silence, time.Millisecond, time.Hour), "silence", "probe the broker when nothing has come in for so long")
 	flags.Var(period(&f.probe, time.Millisecond, time.Hour), "probe-timeout", "how long it may take to answer before it counts as dead")
 	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat interval, the second line of defence")
 	flags.Var(name(&f.name, "NAME"), "name", "name in events and of the connection, to tell consumers apart")
 	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "silence", "probe-timeout", "heartbeat", "name"} {
+	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name"} {
 		complete(cmd, flag)
 	}
 	complete(cmd, "stream-offset", "first", "last", "next")

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer"
 )
 
 // value is a flag that knows what it accepts, and says so when it gets something else.
@@ -56,6 +57,18 @@ func number(target *int, most int) value[int] {
 		func(text string) (int, bool) {
 			n, err := strconv.Atoi(text)
 			return n, err == nil && n >= 1 && n <= most
+		}}
+}
+
+// limitOfDeliveries accepts whole numbers; 0 is for none.
+func limitOfDeliveries(target *int) value[int] {
+	return value[int]{target, "N", "a whole number, 0 or more",
+		func(text string) (int, bool) {
+			n, err := strconv.Atoi(text)
+			if n == 0 {
+				return consumer.NoDeliveryLimit, err == nil
+			}
+			return n, err == nil && n > 0
 		}}
 }
 
