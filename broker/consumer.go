@@ -63,6 +63,7 @@ func (s *Session) Consume(ctx context.Context, i int, in Intake) (*Consumer, err
 func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 	spec := s.plan.Subscriptions[i]
 	route := newRoute(s.plan.MaxMessageSize)
+	route.arrived = in.Arrived
 	channel, err := s.link.openChannel(route)
 	if err != nil {
 		return nil, s.newError("open channel", ScopeChannel, spec.Queue, err)

@@ -97,6 +97,13 @@ func (in *inbox) next() (d *Delivery, ok bool) {
 	return d, true
 }
 
+// length is how many deliveries wait.
+func (in *inbox) length() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.waiting) - in.taken
+}
+
 // leave passes on a token that was taken by somebody who is not going to use it.
 func (in *inbox) leave() {
 	in.mu.Lock()

@@ -22,6 +22,21 @@ type Intake struct {
 	// Arguments says. nil means as those say; 0 is an offset like any other. The message at it is the
 	// first that is delivered, and waited for if need be. A queue of another type refuses it (406).
 	StreamOffset *int64
+	// Arrived, if set, is told of each delivery as soon as it has come in, and how much memory it takes, about:
+	// before it can be received, and of those that came before Cancel's answer before Cancel returns. It
+	// must keep and change nothing of the delivery, and must not wait: the connection's reader calls it. It
+	// stays the same as long as the Consumer: Resume does not look at it.
+	Arrived func(d *Delivery, bytes int64)
+}
+
+// memoryOf is about what a delivery takes of memory, with a header of so many bytes on the wire: what stands there
+// in a few bytes becomes strings, interfaces and places in a map.
+func memoryOf(d *Delivery, header int64) int64 {
+	const fields, decoded = 512, 4
+	if d.Unreadable != nil {
+		header = int64(len(d.Unreadable.RawHeader))
+	}
+	return int64(cap(d.Body)) + fields + decoded*header
 }
 
 func (in Intake) validate() error {
@@ -108,6 +123,9 @@ func (c *Consumer) Cancel(ctx context.Context) error {
 		return nil
 	})
 }
+
+// Waiting is how many deliveries have come in and were not received.
+func (c *Consumer) Waiting() int { return c.inbox.length() }
 
 // takeTurn waits until no other call awaits an answer on the channel: amqp091-go gives the answer to
 // anyone who waits for one. It has no limit, but the others have; they run guarded.

@@ -49,6 +49,7 @@ type dispatcher struct {
 	kind    queueKind     // of a stream nothing can be given back
 	recent  *dedup.Window // nil without Dedup
 	breaker breaker
+	window  *window // nil without PrefetchBytes
 
 	committing sync.Mutex // one Commit at a time
 	calls      callbacks

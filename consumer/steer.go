@@ -9,12 +9,22 @@ import (
 
 // intake is how the subscription is to be consumed now.
 func (sub *subscription) intake() broker.Intake {
-	return broker.Intake{Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.dispatch.offset()}
+	in := broker.Intake{Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.dispatch.offset()}
+	if sub.window != nil {
+		in.Arrived = sub.window.arrived
+		if !sub.dispatch.kind.isStream() { // which delivers whole chunks, and must begin anew for each change
+			in.Prefetch = sub.window.next()
+		}
+	}
+	return in
 }
 
 // asWanted tells whether it is consumed so. What a paused one's prefetch is does not matter.
 func (sub *subscription) asWanted(want broker.Intake) bool {
 	is := sub.applied
+	if sub.window.isHeld() {
+		return false
+	}
 	return want.Paused == is.Paused && (want.Paused || want.Prefetch == is.Prefetch)
 }
 
@@ -22,7 +32,14 @@ func (sub *subscription) asWanted(want broker.Intake) bool {
 // already, is looked at again when that is done.
 func (s *supervisor) steer(sub *subscription) {
 	want := sub.intake()
-	if sub.live == nil || sub.steered || s.stopping || sub.asWanted(want) {
+	if sub.live == nil || sub.steered || s.stopping {
+		return
+	}
+	if sub.asWanted(want) {
+		sub.asked = false
+		return
+	}
+	if sub.window.isHeld() && !want.Paused && !sub.hasRoom() { // looked at again when a worker has finished
 		return
 	}
 	sub.steered = true
@@ -44,6 +61,7 @@ type steered struct {
 	was       broker.Intake
 	intake    broker.Intake // to be
 	givenBack int
+	held      bool // cancelled, and to be resumed later
 	err       error
 }
 
@@ -60,6 +78,8 @@ func (o *steered) carryOut(session *broker.Session) {
 		_ = o.live.Close(ctx)
 		o.intake.StreamOffset = o.sub.dispatch.offset()
 		o.is, o.err = o.sub.consume(ctx, session, &o.intake)
+	case !o.admit():
+		o.held = true
 	default:
 		o.err = o.live.Resume(ctx, o.intake)
 	}
@@ -97,7 +117,15 @@ func (o steered) takeOver(s *supervisor) error {
 			return s.broken(ChannelError, sub, evidence(asBrokerError(errLostAgain)))
 		}
 	}
+	if o.held {
+		if sub.window.hold() {
+			s.noteOf(sub, NotePrefetchHeld, Evidence{Note: sub.window.reason() + ": nothing more until some of what has come is handled"})
+		}
+		s.steer(sub) // perhaps it has been meanwhile
+		return nil
+	}
 	sub.applied = o.intake
+	sub.window.opened(o.intake)
 	sub.dispatch.fit(o.intake.Prefetch)
 	if !o.intake.Paused { // look for deliveries again
 		sub.dispatch.resume()
@@ -109,16 +137,24 @@ func (o steered) takeOver(s *supervisor) error {
 }
 
 func (o steered) note() (name string, e Evidence) {
+	sub := o.sub
 	switch {
 	case o.intake.Paused:
 		name, e.Note = NotePaused, "paused"
 	case o.was.Paused:
 		name = NoteResumed
-	default:
+	case sub.asked || sub.window == nil:
 		name = NotePrefetchSet
+	case o.intake.Prefetch < o.was.Prefetch:
+		name = NotePrefetchLowered
+	default:
+		name = NotePrefetchRaised
 	}
 	if !o.intake.Paused {
 		e.Prefetch, e.Note = o.intake.Prefetch, fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
+		if o.intake.Prefetch < sub.prefetch {
+			e.Note = fmt.Sprintf("%s: prefetch %d of %d", sub.window.reason(), o.intake.Prefetch, sub.prefetch)
+		}
 	}
 	if o.givenBack > 0 {
 		e.ReturnedUnstarted = uint64(o.givenBack)

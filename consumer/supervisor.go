@@ -29,6 +29,7 @@ type supervisor struct {
 	republisher *republisher
 
 	inbox      chan observation
+	resize     chan struct{} // a token: the windows are to be looked at
 	clock      clock
 	overdue    *time.Ticker // looks at how long handlers have been at work
 	background sync.WaitGroup
@@ -74,7 +75,9 @@ type subscription struct {
 	tripped  bool // by its breaker
 	trips    int  // so far
 	prefetch int
+	window   *window // nil without PrefetchBytes; else what of the prefetch is asked for
 	applied  broker.Intake
+	asked    bool   // the caller wants another prefetch
 	steered  bool   // live is being changed
 	warned   uint64 // the delivery tag of the last warning about consumer_timeout
 }
@@ -83,6 +86,7 @@ type subscription struct {
 // committed.
 func (sub *subscription) adopt(c *broker.Consumer, in broker.Intake) {
 	sub.live, sub.since, sub.applied, sub.warned = c, time.Now(), in, 0 // delivery tags begin anew
+	sub.window.opened(in)
 	sub.dispatch.attach(c, in.Prefetch)
 }
 
@@ -107,6 +111,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		machine:  c.machine,
 		counts:   c.counts,
 		inbox:    c.inbox,
+		resize:   make(chan struct{}, 1),
 		clock:    newClock(),
 		overdue:  time.NewTicker(overdueEvery(c.config.ConsumerTimeout)),
 		schedule: schedule{backoff: c.config.ReviveBackoff},
@@ -128,6 +133,10 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			dropped: func(e Evidence) { s.post(staleOutcome{e}) },
 			tripped: func() { s.post(tripped{sub}) },
 		})
+		if spec.PrefetchBytes > 0 {
+			sub.window = newWindow(spec, &sub.dispatch.kind, s.resize)
+			sub.dispatch.window = sub.window
+		}
 		s.subscriptions = append(s.subscriptions, sub)
 	}
 	return s
@@ -175,6 +184,8 @@ func (s *supervisor) next() error {
 		act = func() error { return o.apply(s) }
 	case l := <-losses:
 		act = func() error { return s.lost(l) }
+	case <-s.resize:
+		act = s.lookAtWindows
 	case b := <-blocked:
 		act = func() error { s.noteBlocked(b); return nil }
 	case <-s.clock.timer.C:
