@@ -131,6 +131,7 @@ func (o steered) takeOver(s *supervisor) error {
 		sub.dispatch.resume()
 	}
 	name, e := o.note()
+	sub.asked = false
 	s.noteOf(sub, name, e)
 	s.steer(sub)
 	return nil

@@ -126,18 +126,25 @@ func (w *window) admits(unfinished int) (prefetch int, now bool) {
 	return prefetch, unfinished <= w.least+max(0, w.fit()-prefetch)
 }
 
-// opened says that the broker was asked for that, or for nothing.
+// ask says that the broker is about to be asked for so many, or was. What comes from then on counts.
+func (w *window) ask(prefetch int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if prefetch != w.size {
+		w.came = 0
+	}
+	w.size, w.told = prefetch, prefetch
+}
+
+// opened says that the consumer is as it was asked for.
 func (w *window) opened(in broker.Intake) {
 	if w == nil {
 		return
 	}
 	w.held.Store(false)
-	if in.Paused {
-		return
+	if !in.Paused {
+		w.ask(in.Prefetch)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.size, w.told, w.came = in.Prefetch, in.Prefetch, 0
 }
 
 // hold says that nothing is asked for until there is room. It returns false if that is no news.
@@ -229,11 +236,14 @@ func (sub *subscription) hasRoom() bool {
 
 // admit decides, when the broker sends nothing more, what to ask for and whether to do so now.
 func (o *steered) admit() (now bool) {
-	if w := o.sub.window; w != nil {
-		o.intake.Prefetch, now = w.admits(o.sub.dispatch.unfinished(o.live))
-		return now
+	w := o.sub.window
+	if w == nil {
+		return true
 	}
-	return true
+	if o.intake.Prefetch, now = w.admits(o.sub.dispatch.unfinished(o.live)); now {
+		w.ask(o.intake.Prefetch)
+	}
+	return now
 }
 
 // lookAtWindows has each subscription ask for what its window wants.
