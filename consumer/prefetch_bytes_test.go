@@ -269,9 +269,12 @@ func TestPrefetchBytesOfSmall(t *testing.T) {
 		g.start()
 		g.awaitAll()
 		g.wantInOrder()
-		g.wantNotes("prefetch_raised 2", "prefetch_raised 4", "prefetch_raised 8", "prefetch_raised 16", "prefetch_raised 32", "prefetch_raised 64")
+		g.wantNotes("prefetch_raised 2", "prefetch_raised 4", "prefetch_raised 8", "prefetch_raised 16", "prefetch_raised 32", "prefetch_held", "prefetch_raised 64")
 		if n := g.server.Count("basic.consume"); n != 7 {
 			t.Errorf("%d times basic.consume", n)
+		}
+		if g.mostCount > 1+64 {
+			t.Errorf("%d were there at most, and the Prefetch is 64", g.mostCount)
 		}
 	})
 }

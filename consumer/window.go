@@ -123,7 +123,7 @@ func (w *window) admits(unfinished int) (prefetch int, now bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	prefetch = w.choose()
-	return prefetch, unfinished <= w.least+max(0, w.fit()-prefetch)
+	return prefetch, unfinished <= w.least+max(0, min(w.fit(), w.most)-prefetch)
 }
 
 // ask says that the broker is about to be asked for so many, or was. What comes from then on counts.

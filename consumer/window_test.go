@@ -155,7 +155,7 @@ func TestWindowAdmits(t *testing.T) {
 	}{
 		{"four fit, and as many handlers are busy", 250, 2, 4, true},
 		{"one waits", 250, 3, 4, false},
-		{"sixty wait, but are small", 1, 62, 64, true},
+		{"sixty wait, and are small, but the Prefetch is used up", 1, 62, 64, false},
 		{"none fits", 5000, 2, 2, true},
 		{"none fits, one waits", 5000, 3, 2, false},
 	} {
