@@ -459,7 +459,11 @@ func TestPrefetchBytesIsNotForStreams(t *testing.T) {
 // the beginning never more is there than there is room for.
 func TestPrefetchBytesHistories(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
+	seeds := uint64(20)
+	if testing.Short() {
+		seeds = 6
+	}
+	for seed := range seeds {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(seed, 0))

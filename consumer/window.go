@@ -38,20 +38,6 @@ func newWindow(spec Subscription, kind *queueKind, wake chan<- struct{}) *window
 	return &window{limit: spec.PrefetchBytes, kind: kind, wake: wake, least: spec.Concurrency, most: spec.Prefetch, size: size, told: size}
 }
 
-// prefetchBytesProblem says why PrefetchBytes would not do.
-func (s Subscription) prefetchBytesProblem() string {
-	switch {
-	case s.PrefetchBytes < 0:
-		return fmt.Sprintf("%d is negative", s.PrefetchBytes)
-	case s.PrefetchBytes == 0:
-	case s.kind() == kindStream:
-		return "not for a stream, which delivers in chunks, whatever is asked for"
-	case s.Declare != nil && s.Declare.AutoDelete:
-		return "not for a queue that is AutoDelete, which would go whenever the prefetch is changed"
-	}
-	return ""
-}
-
 // arrived is told by the connection's reader how much memory a delivery takes. As long as the queue may be a stream
 // nothing is changed: to consume one again on the same channel could pass messages over.
 func (w *window) arrived(d *Delivery, bytes int64) {
@@ -254,4 +240,18 @@ func (s *supervisor) lookAtWindows() error {
 		}
 	}
 	return nil
+}
+
+// prefetchBytesProblem says why PrefetchBytes would not do.
+func (s Subscription) prefetchBytesProblem() string {
+	switch {
+	case s.PrefetchBytes < 0:
+		return fmt.Sprintf("%d is negative", s.PrefetchBytes)
+	case s.PrefetchBytes == 0:
+	case s.kind() == kindStream:
+		return "not for a stream, which delivers in chunks, whatever is asked for"
+	case s.Declare != nil && s.Declare.AutoDelete:
+		return "not for a queue that is AutoDelete, which would go whenever the prefetch is changed"
+	}
+	return ""
 }
