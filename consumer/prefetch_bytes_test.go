@@ -417,6 +417,28 @@ func TestPrefetchBytesWhileHeld(t *testing.T) {
 	}
 }
 
+// It is held, and then the caller wants what it was before: it must not stay so for ever.
+func TestPrefetchBytesHeldInVain(t *testing.T) {
+	t.Parallel()
+	gauged(t, nil, func(g *gauge) {
+		sub := g.c.Subscription("work")
+		g.publish(300, small)
+		g.start()
+		g.await("the whole prefetch", func() bool { return slices.Contains(g.notes(0), "prefetch_raised 64") && g.done() > 150 })
+		n := len(g.journal.Events())
+		if err := sub.SetPrefetch(10); err != nil {
+			g.Fatal(err)
+		}
+		g.awaitNote(n, "prefetch_held")
+		if err := sub.SetPrefetch(64); err != nil {
+			g.Fatal(err)
+		}
+		g.awaitAll()
+		g.publish(1, small)
+		g.awaitAll()
+	})
+}
+
 // It stops while it is held, and while a change is under way.
 func TestPrefetchBytesAndStop(t *testing.T) {
 	t.Parallel()
