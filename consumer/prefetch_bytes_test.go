@@ -142,13 +142,6 @@ func (g *gauge) measure() {
 	g.most, g.mostCount = max(g.most, bytes), max(g.mostCount, count)
 }
 
-// forget begins to measure anew.
-func (g *gauge) forget() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.most, g.mostCount = 0, 0
-}
-
 func (g *gauge) await(what string, done func() bool) {
 	g.Helper()
 	for range 60_000 {
