@@ -142,6 +142,13 @@ func (g *gauge) measure() {
 	g.most, g.mostCount = max(g.most, bytes), max(g.mostCount, count)
 }
 
+// peak is the most that was at the client.
+func (g *gauge) peak() (bytes int64, messages int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.most, g.mostCount
+}
+
 func (g *gauge) await(what string, done func() bool) {
 	g.Helper()
 	for range 60_000 {
@@ -194,6 +201,8 @@ func (g *gauge) wantNotes(want ...string) {
 // wantInOrder checks that all were begun once, and in order.
 func (g *gauge) wantInOrder() {
 	g.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if len(g.order) != len(g.sizes) || !slices.IsSorted(g.order) {
 		g.Errorf("of %d messages were begun: %v", len(g.sizes), g.order)
 	}
@@ -203,10 +212,11 @@ func (g *gauge) wantInOrder() {
 // has room for, and so many more.
 func (g *gauge) wantMost(handlers, more int) {
 	g.Helper()
-	if most := int64(handlers+fits+more) * large; g.most > most {
-		g.Errorf("%d bytes were at the client, want %d at most", g.most, most)
+	was, count := g.peak()
+	if most := int64(handlers+fits+more) * large; was > most {
+		g.Errorf("%d bytes were at the client, want %d at most", was, most)
 	}
-	g.Logf("%d bytes and %d messages were at the client at most", g.most, g.mostCount)
+	g.Logf("%d bytes and %d messages were at the client at most", was, count)
 }
 
 func (g *gauge) stop() {
@@ -244,8 +254,8 @@ func TestPrefetchBytesOfLarge(t *testing.T) {
 		g.awaitAll()
 		g.wantMost(1, 0)
 		g.wantInOrder()
-		if g.mostCount < fits {
-			t.Errorf("%d were there at most, and there is room for %d", g.mostCount, fits)
+		if _, n := g.peak(); n < fits {
+			t.Errorf("%d were there at most, and there is room for %d", n, fits)
 		}
 		notes := slices.DeleteFunc(g.notes(0), func(n string) bool { return n == consumer.NotePrefetchHeld })
 		if want := []string{"prefetch_raised 2", "prefetch_raised 4", "prefetch_raised 6"}; !slices.Equal(notes, want) {
@@ -266,8 +276,8 @@ func TestPrefetchBytesOfSmall(t *testing.T) {
 		if n := g.server.Count("basic.consume"); n != 7 {
 			t.Errorf("%d times basic.consume", n)
 		}
-		if g.mostCount > 1+64 {
-			t.Errorf("%d were there at most, and the Prefetch is 64", g.mostCount)
+		if _, n := g.peak(); n > 1+64 {
+			t.Errorf("%d were there at most, and the Prefetch is 64", n)
 		}
 	})
 }
@@ -301,8 +311,8 @@ func TestPrefetchBytesOfHuge(t *testing.T) {
 		g.start()
 		g.awaitAll()
 		g.wantNotes()
-		if g.mostCount != 3 {
-			t.Errorf("%d were there at most, want 3", g.mostCount)
+		if _, n := g.peak(); n != 3 {
+			t.Errorf("%d were there at most, want 3", n)
 		}
 	})
 }
