@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -116,8 +117,12 @@ func (ch *channel) get(m *wire.BasicGet) error {
 		return err
 	}
 	if q.quorum && q.singleActive {
+		kind := "quorum"
+		if q.host.server.has(versions.QuotesTypes) {
+			kind = `<<"quorum">>`
+		}
 		return refuse(resourceLocked, "cannot obtain access to locked queue '%s' in vhost '%s'. basic.get operations are not "+
-			"supported by quorum queues with single active consumer", q.name, q.host.name)
+			"supported by %s queues with single active consumer", q.name, q.host.name, kind)
 	}
 	q.renew()
 	if q.ready.Len() == 0 {

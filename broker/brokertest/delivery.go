@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -94,31 +95,49 @@ func (ch *channel) settle(m wire.Method, tag uint64, multiple, requeue bool, out
 	return nil
 }
 
+// comeback is why a delivery goes back to its queue.
+type comeback int
+
+const (
+	lost     comeback = iota // its channel has ended
+	rejected                 // basic.reject
+	nacked                   // basic.nack or basic.recover
+)
+
 // requeue gives the entry back. A quorum queue counts how often that happens, gives a message up that
 // came back too often, and without a limit puts it behind the others if the client wanted it so; every
 // other way leads to its old place.
-func (d *delivery) requeue(wanted bool) {
-	q := d.queue
+func (d *delivery) requeue(why comeback) {
+	q, e := d.queue, d.entry
 	if q.deleted {
 		return
 	}
-	d.entry.redelivered = true
-	d.entry.returns++
-	if q.quorum && q.deliveryLimit != unlimited && d.entry.returns > q.deliveryLimit {
-		q.deadLetter(d.entry, "delivery_limit")
+	e.redelivered = true
+	e.acquired++
+	if why != nacked || q.host.server.has(versions.NackCounts) {
+		e.returns++
+		e.failed = true
+	}
+	if q.quorum && q.deliveryLimit != unlimited && e.returns > q.deliveryLimit {
+		q.deadLetter(e, "delivery_limit")
 		return
 	}
-	q.putBack(d.entry, wanted && q.quorum && q.deliveryLimit == unlimited)
+	q.putBack(e, why != lost && q.quorum && q.deliveryLimit == unlimited)
 }
 
 // reject is the end of a delivery that the client does not want.
 func (ch *channel) reject(m wire.Method, tag uint64, multiple, requeue bool) error {
+	why := nacked
+	if _, ok := m.(*wire.BasicReject); ok {
+		why = rejected
+	}
 	return ch.settle(m, tag, multiple, requeue, func(d *delivery) {
 		switch {
 		case requeue:
-			d.requeue(true)
+			d.requeue(why)
 		case !d.queue.deleted:
 			d.queue.rejected++
+			d.entry.failed = d.entry.failed || why == rejected
 			d.queue.deadLetter(d.entry, "rejected")
 		}
 	})
@@ -130,7 +149,7 @@ func (ch *channel) recover(requeue bool, answer wire.Method) error {
 		return refuse(notImplemented, "requeue=false")
 	}
 	for _, d := range ch.unacked.takeAll() {
-		d.requeue(true)
+		d.requeue(nacked)
 	}
 	if answer != nil {
 		ch.send(answer)

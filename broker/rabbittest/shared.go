@@ -83,6 +83,14 @@ func NeedsControl(tb testing.TB) {
 	}
 }
 
+// Needs skips a test that is about a feature which the shared node's version does not have.
+func Needs(tb testing.TB, f Feature) {
+	tb.Helper()
+	if node := Shared(tb); !node.Has(f) {
+		tb.Skipf("needs a RabbitMQ where this is so, and %s is not one: %s", node.Version(), f)
+	}
+}
+
 func foreignNode(text string) (*Node, error) {
 	parsed, err := url.Parse(text)
 	if err != nil {

@@ -47,6 +47,9 @@ const (
 	DefaultLimit = versions.DefaultLimit
 	// NackCounts: a basic.nack counts towards a quorum queue's delivery limit, as whatever comes back does.
 	NackCounts = versions.NackCounts
+	// TimesOutChannels: who does not acknowledge in time loses the channel. From then on it is the consumer, by
+	// basic.cancel, and only that of a quorum queue.
+	TimesOutChannels = versions.TimesOutChannels
 	// StreamsAreDeaf: a stream takes no notice of a nack or a reject, and does not end the connection.
 	StreamsAreDeaf = versions.StreamsAreDeaf
 )

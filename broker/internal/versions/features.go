@@ -35,9 +35,9 @@ const (
 	Acquired Feature = "x-acquired-count tells how often a message was given out"
 	// CountsFromZero: a basic.get of a quorum queue has an x-delivery-count though it is the first delivery.
 	CountsFromZero Feature = "a first basic.get has an x-delivery-count"
-	// TimesOutConsumers: who does not acknowledge in time loses the consumer if the queue is a quorum queue,
-	// and nothing otherwise; before, the channel.
-	TimesOutConsumers Feature = "the consumer timeout is a basic.cancel"
+	// TimesOutChannels: who does not acknowledge in time loses the channel. From then on it is the consumer, by
+	// basic.cancel, and only that of a quorum queue.
+	TimesOutChannels Feature = "the consumer timeout closes the channel, whatever the queue"
 	// StreamsAreDeaf: a stream takes no notice of a nack or a reject, and does not end the connection.
 	StreamsAreDeaf Feature = "a stream takes a reject without a word"
 
@@ -71,7 +71,7 @@ var spans = map[Feature]struct{ since, until release }{
 	NackCounts:        {until: fourThree},
 	Acquired:          {since: fourThree},
 	CountsFromZero:    {until: four},
-	TimesOutConsumers: {since: fourThree},
+	TimesOutChannels:  {until: fourThree},
 	StreamsAreDeaf:    {since: four},
 	LastDeath:         {since: four},
 	DeadRedelivered:   {since: fourThree},
