@@ -30,16 +30,19 @@ const (
 	VHost Class = "vhost"
 	// NotFound means: no such queue or exchange.
 	NotFound Class = "not_found"
-	// Precondition means: what exists differs from what is declared; or the broker gave up waiting for an
-	// acknowledgement.
+	// Precondition means: what exists differs from what is declared, or the broker does not permit what is asked for.
 	Precondition Class = "precondition"
+	// ConsumerTimeout means: the broker gave up waiting for an acknowledgement (consumer_timeout). RabbitMQ says so
+	// before 4.3; since then it cancels the consumer without a reason, which is [Cancelled] here.
+	ConsumerTimeout Class = "consumer_timeout"
 	// Exclusive means: another connection or consumer holds the queue for itself.
 	Exclusive Class = "exclusive"
 	// Protocol means: the peers disagree about AMQP itself.
 	Protocol Class = "protocol"
 	// TLS means: the handshake or the verification of a certificate failed.
 	TLS Class = "tls"
-	// Cancelled means: the broker cancelled the consumer (the queue was deleted, or moved).
+	// Cancelled means: the broker cancelled the consumer: the queue was deleted or moved, or from RabbitMQ 4.3 on an
+	// acknowledgement did not come in time.
 	Cancelled Class = "cancelled"
 	// Unknown means: everything else, such as a failure of the caller's own functions.
 	Unknown Class = "unknown"
@@ -65,7 +68,7 @@ var errCallTimeout = errors.New("the broker did not answer in time")
 var errBlocked = errors.New("the broker has stopped reading because of an alarm")
 
 // errCancelled stands for a basic.cancel from the broker, which carries no reason.
-var errCancelled = errors.New("the broker cancelled the consumer (queue deleted or moved)")
+var errCancelled = errors.New("the broker cancelled the consumer and gave no reason (basic.cancel)")
 
 // Classify maps any error met in a session to its class, and to the AMQP reply code if one came.
 // errors.Is and As decide wherever the error has structure. Text decides only where RabbitMQ uses
@@ -123,6 +126,8 @@ func Classify(err error) (Class, int) {
 // classifyReply judges a connection.close or channel.close by code, then by phrase.
 func classifyReply(code int, text string) Class {
 	says := func(phrase string) bool { return strings.Contains(text, phrase) }
+	_, words, _ := strings.Cut(text, " - ")                                        // behind the code's name
+	begins := func(phrase string) bool { return strings.HasPrefix(words, phrase) } // before any name that somebody chose
 	switch code {
 	case amqp.ConnectionForced: // 320: shutdown, or an operator closed the connection
 		return BrokerShutdown
@@ -144,14 +149,17 @@ func classifyReply(code int, text string) Class {
 	case amqp.ResourceLocked: // 405: an exclusive queue of another connection, often our own previous one
 		return Exclusive
 	case amqp.PreconditionFailed: // 406
-		if says(": queue limit in vhost ") {
+		switch {
+		case begins("cannot declare ") && strings.HasSuffix(text, " is reached"): // of queues or exchanges
 			return Resource
+		case begins("delivery acknowledgement on channel "):
+			return ConsumerTimeout
 		}
 		return Precondition
 	case amqp.NotAllowed: // 530
 		switch {
-		case strings.HasSuffix(text, ") is reached"), says("maximum allowed user limit of ("), says("negotiated channel_max ("):
-			return Resource // connection or channel limit of a user, virtual host or connection
+		case strings.HasSuffix(text, ") is reached"), begins("number of channels opened "), begins("reached maximum ("), says("negotiated channel_max ("):
+			return Resource // of connections, channels or consumers, for a user, virtual host, node, connection or channel
 		case strings.HasSuffix(text, "is down"): // a virtual host that is still starting
 			return BrokerShutdown
 		case says("vhost"):
@@ -161,8 +169,16 @@ func classifyReply(code int, text string) Class {
 	case amqp.ContentTooLarge, amqp.NoConsumers, amqp.ResourceError: // 311, 313, 506
 		return Resource
 	case amqp.InternalError: // 541: e.g. a quorum queue without a leader
+		if begins("Feature `") { // "... is deprecated. By default, this feature is not permitted anymore."
+			return Precondition
+		}
 		return BrokerShutdown
-	case amqp.FrameError, amqp.SyntaxError, amqp.CommandInvalid, amqp.ChannelError, amqp.UnexpectedFrame, amqp.NotImplemented:
+	case amqp.CommandInvalid: // 503
+		if begins("invalid exchange type ") || begins("unknown exchange type ") { // a 406 from 4.0 on
+			return Precondition
+		}
+		return Protocol
+	case amqp.FrameError, amqp.SyntaxError, amqp.ChannelError, amqp.UnexpectedFrame, amqp.NotImplemented:
 		return Protocol // 501 to 505, 540
 	}
 	return Unknown

@@ -63,6 +63,43 @@ func TestConfirm(t *testing.T) {
 	})
 }
 
+// A message that is to have no id goes without one, and is told from others all the same when it is returned.
+func TestNoMessageID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, plan := serve(t)
+		p := publishing(t, server, plan)
+		headers := map[string]any{"a": "b", HeaderPublishID: "of another publisher"}
+		var confirms []*Confirm
+		queues := []string{"q", "nowhere", "q", "nowhere", "nowhere", "q"}
+		for i, queue := range queues {
+			m := Message{RoutingKey: queue, Headers: headers, NoMessageID: true}
+			if i == 0 {
+				m.Headers = nil
+			}
+			confirm, err := p.Publish(t.Context(), m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			confirms = append(confirms, confirm)
+		}
+		for i, queue := range queues {
+			if err := confirms[i].Wait(t.Context()); errors.Is(err, ErrUnroutable) != (queue == "nowhere") {
+				t.Errorf("message %d to %s: %v", i, queue, err)
+			}
+		}
+		ids := map[any]bool{}
+		for _, m := range server.Messages("q") {
+			ids[m.Headers[HeaderPublishID]] = true
+			if m.MessageID != "" {
+				t.Errorf("id %q", m.MessageID)
+			}
+		}
+		if len(ids) != 3 || ids[headers[HeaderPublishID]] || len(headers) != 2 {
+			t.Errorf("ids %v, the caller's headers %v", ids, headers)
+		}
+	})
+}
+
 // A confirm that does not come leaves its message in doubt: not lost, and not stored.
 func TestConfirmOfALostConnection(t *testing.T) {
 	tests := []struct {

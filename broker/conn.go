@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -132,7 +133,7 @@ func (c *conn) announce() {
 func (c *conn) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failure == nil && !c.aborted {
+	if c.failure == nil && !c.aborted && !errors.Is(err, net.ErrClosed) { // amqp091-go closes it for a reason of its own
 		c.failure = err
 	}
 }

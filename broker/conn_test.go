@@ -178,3 +178,35 @@ func TestCloseOKDoesNotFail(t *testing.T) {
 		t.Error("another frame did not fail")
 	}
 }
+
+// A write that finds the socket closed says nothing about why amqp091-go closed it.
+func TestConnThatWasClosedHasNotFailed(t *testing.T) {
+	near, far := tcpPair(t)
+	defer far.Close()
+	c := newConn(near, time.Second)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte{1}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	if err := c.firstError(); err != nil {
+		t.Errorf("it is said to have failed: %v", err)
+	}
+}
+
+func tcpPair(t *testing.T) (near, far net.Conn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if near, err = net.Dial("tcp", listener.Addr().String()); err == nil {
+		far, err = listener.Accept()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return near, far
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -20,7 +21,10 @@ type Consumer struct {
 	index   int
 	queue   string
 	channel *amqp.Channel
+	found   []declaration // what had been there before
 	inbox   *inbox
+	closes  <-chan *amqp.Error
+	cancels <-chan string
 	lost    chan struct{} // closed when nothing more will come
 	once    sync.Once
 
@@ -36,8 +40,9 @@ type Consumer struct {
 	closed bool
 }
 
-// Consume opens a channel for the plan's subscription i, sets its prefetch, declares its topology and
-// subscribes. When it returns without an error, the broker has confirmed the consumer (consume-ok), or
+// Consume opens a channel for the plan's subscription i, declares what is missing of its topology, sets its
+// prefetch and subscribes. What exists takes one round trip each; what is missing is looked for first, and takes
+// three. When it returns without an error, the broker has confirmed the consumer (consume-ok), or
 // with Paused the topology. Different subscriptions may be consumed at once, the same one only after
 // the last Consumer is lost. A failed step leaves no channel behind; its error is an *Error of
 // ScopeChannel, or of ScopeConnection if the connection broke. An index or Intake that cannot be is
@@ -62,24 +67,24 @@ func (s *Session) Consume(ctx context.Context, i int, in Intake) (*Consumer, err
 
 func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 	spec := s.plan.Subscriptions[i]
-	route := newRoute(s.plan.MaxMessageSize)
-	channel, err := s.link.openChannel(route)
+	c, err := s.openConsumer(i, in)
 	if err != nil {
 		return nil, s.newError("open channel", ScopeChannel, spec.Queue, err)
 	}
-	closed := channel.NotifyClose(make(chan *amqp.Error, 1))
-	cancelled := channel.NotifyCancel(make(chan string, 1))
 	fail := func(op string, err error) (*Consumer, error) {
 		failure := s.newError(op, ScopeChannel, spec.Queue, err)
-		_ = channel.Close()
+		_ = c.channel.Close()
 		return nil, failure
 	}
-	if !in.Paused {
-		if err := channel.Qos(in.prefetch(spec), 0, false); err != nil {
-			return fail("qos", err)
+	laid := foundation{channel: c.channel, reopen: func() (*amqp.Channel, error) {
+		again, err := s.openConsumer(i, in)
+		if err != nil {
+			return c.channel, err
 		}
-	}
-	queue, op, err := spec.declare(channel, s.names[i])
+		c = again
+		return c.channel, nil
+	}}
+	queue, op, err := laid.lay(spec, s.names[i])
 	if err != nil {
 		s.names[i] = "" // if it is gone, the broker names another one next time
 		return fail(op, err)
@@ -87,36 +92,53 @@ func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 	if spec.Queue == "" {
 		s.names[i] = queue
 	}
-	c := newConsumer(s, i, queue, channel, route.inbox)
+	c.queue, c.found = queue, laid.found
 	if !in.Paused {
+		if err := c.channel.Qos(in.prefetch(spec), 0, false); err != nil {
+			return fail("qos", err)
+		}
 		if err := c.subscribe(in); err != nil {
 			return fail("consume", err)
 		}
 	}
-	s.watches.Go(func() { c.watch(closed, cancelled) })
+	s.watches.Go(c.watch)
 	return c, nil
 }
 
-func newConsumer(s *Session, i int, queue string, channel *amqp.Channel, inbox *inbox) *Consumer {
-	return &Consumer{
-		session: s, index: i, queue: queue, channel: channel, inbox: inbox,
+// openConsumer opens the channel of a consumer to be.
+func (s *Session) openConsumer(i int, in Intake) (*Consumer, error) {
+	route := newRoute(s.plan.MaxMessageSize)
+	channel, err := s.link.openChannel(route)
+	if err != nil {
+		return nil, err
+	}
+	c := &Consumer{
+		session: s, index: i, channel: channel, inbox: route.inbox,
+		closes: channel.NotifyClose(make(chan *amqp.Error, 1)), cancels: channel.NotifyCancel(make(chan string, 1)),
 		lost: make(chan struct{}), turn: make(chan struct{}, 1),
 	}
+	if in.Apart != nil {
+		route.apart = func(d *Delivery) bool { // nothing is delivered before basic.consume
+			d.Queue, d.Generation, d.ReceivedAt = c.queue, s.generation, time.Now()
+			return in.Apart(c, d)
+		}
+	}
+	return c, nil
 }
 
 // watch turns the end of the consumer into a Loss, unless it was asked for or came with the end of
 // the connection, which reports for all.
-func (c *Consumer) watch(closed <-chan *amqp.Error, cancelled <-chan string) {
+func (c *Consumer) watch() {
 	scope, err := ScopeChannel, error(amqp.ErrClosed)
 	select {
-	case reply := <-closed:
+	case reply := <-c.closes:
 		if reply != nil {
 			err = reply
 		}
-	case _, notified := <-cancelled: // closed together with the channel
+	case _, notified := <-c.cancels: // closed together with the channel
 		if notified {
 			scope, err = ScopeSubscription, errCancelled
-		} else if reply := <-closed; reply != nil {
+		} else if reply := <-c.closes; reply != nil {
 			err = reply
 		}
 	}

@@ -143,7 +143,7 @@ func TestConsumeRefused(t *testing.T) {
 			"declare exchange none", broker.NotFound, 404},
 		{"binding to nothing", broker.Subscription{Declare: &broker.QueueOptions{Exclusive: true}, Bindings: []broker.Binding{{Exchange: "none"}}},
 			"bind to exchange none", broker.NotFound, 404},
-		{"queue differs", broker.Subscription{Queue: t.Name() + "false", Declare: &broker.QueueOptions{Durable: true}},
+		{"queue differs", broker.Subscription{Queue: t.Name() + "false", Declare: &broker.QueueOptions{Durable: true, Strict: true}},
 			"declare queue", broker.Precondition, 406},
 		{"queue of another connection", broker.Subscription{Queue: t.Name() + "true"}, "consume", broker.Exclusive, 405},
 		{"exclusive consumer", broker.Subscription{Queue: held}, "consume", broker.Exclusive, 403},

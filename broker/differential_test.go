@@ -74,7 +74,10 @@ func (r *reference) serve(started chan<- struct{}) {
 func (r *reference) read(stream []byte) *amqp.Delivery {
 	go func() { _, _ = r.far.Write(stream) }()
 	select {
-	case d := <-r.deliveries:
+	case d, ok := <-r.deliveries:
+		if !ok { // with the connection
+			return nil
+		}
 		return &d
 	case <-r.closed:
 		return nil
@@ -159,7 +162,7 @@ func compareReading(t *testing.T, properties, body []byte) {
 	theirs := r.read(slices.Clone(stream))
 
 	d := newDemux(&feed{left: message(slices.Clone(stream), 1, &wire.BasicDeliver{DeliveryTag: 8}, "behind"), cut: whole})
-	in := opened(d, 1<<20, 1)[0].inbox
+	in := opened(d, 1<<26, 1)[0].inbox
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	d.fill()
@@ -183,18 +186,12 @@ func compareReading(t *testing.T, properties, body []byte) {
 		if !bytes.Equal(ours.Unreadable.RawHeader, payload) {
 			t.Errorf("raw header % x, want % x", ours.Unreadable.RawHeader, payload)
 		}
-		if theirs != nil && !cutInAList(ours.Unreadable, properties) {
+		if theirs != nil && !endsAListTooEarly(properties) {
 			t.Errorf("amqp091-go reads it, and we do not: %v", ours.Unreadable)
 		}
 	case theirs != nil && !bytes.Equal(ofReference(theirs), encoded(ours)):
 		t.Errorf("amqp091-go reads\n%+v, we\n%+v", theirs, ours)
 	}
-}
-
-// cutInAList: where a list ends in the middle of a value, amqp091-go drops the value, and reads what is behind
-// it in the list as something else.
-func cutInAList(err error, properties []byte) bool {
-	return strings.HasSuffix(err.Error(), " are left") && bytes.IndexByte(properties, 'A') >= 0
 }
 
 // someProperties are flags and the properties behind them.

@@ -1,6 +1,9 @@
 package broker
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // inbox holds what came in on one channel until somebody takes it: in the order in which it came, and the ends
 // of consumers in their places.
@@ -34,6 +37,19 @@ func (c *Consumer) Receive(stop <-chan struct{}) (*Delivery, bool) {
 	}
 	d.Queue, d.Generation = c.queue, c.session.generation
 	return d, true
+}
+
+// Waiting is how many deliveries have come in that nobody has received yet, and of the first of them its tag and
+// when that was.
+func (c *Consumer) Waiting() (deliveries int, tag uint64, since time.Time) {
+	in := c.inbox
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.taken == len(in.waiting) {
+		return 0, 0, time.Time{}
+	}
+	first := in.waiting[in.taken]
+	return len(in.waiting) - in.taken, first.DeliveryTag, first.ReceivedAt
 }
 
 // put appends the deliveries. They are dropped if it has ended: they cannot be acknowledged any more.

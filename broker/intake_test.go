@@ -283,6 +283,7 @@ func TestIntakeRefused(t *testing.T) {
 		server, plan := serve(t, topology)
 		s := begin(t, plan)
 		c := subscribe(t, s, 0)
+		opened := server.Count("channel.open")
 		negative := int64(-1)
 		for _, in := range []Intake{{Prefetch: -1}, {Prefetch: 65536}, {StreamOffset: &negative}} {
 			if _, err := s.Consume(t.Context(), 0, in); err == nil || !strings.HasPrefix(err.Error(), "broker: Consume: Intake.") {
@@ -297,7 +298,7 @@ func TestIntakeRefused(t *testing.T) {
 		}
 		publishTo(t, server, "q", "1")
 		wantBodies(t, c, "1") // it is as it was
-		if n := server.Count("channel.open"); n != 2 {
+		if n := server.Count("channel.open") - opened; n != 0 {
 			t.Errorf("%d channels were opened", n)
 		}
 	})
@@ -370,9 +371,8 @@ func TestReceivedAt(t *testing.T) {
 		publishTo(t, server, "q", "1")
 		time.Sleep(time.Minute) // in the bubble's time
 		d := take(t, c)
-		// The message came in a minute ago, and heartbeats came behind it.
-		if age := time.Since(d.ReceivedAt); age < 0 || age > DefaultHeartbeat {
-			t.Errorf("received at %v, now %v", d.ReceivedAt, time.Now())
+		if age := time.Since(d.ReceivedAt); age != time.Minute { // whatever came behind it
+			t.Errorf("received %v ago", age)
 		}
 	})
 }

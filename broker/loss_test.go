@@ -106,7 +106,7 @@ func TestLossOfAConsumer(t *testing.T) {
 	}{
 		{"cancelled", brokertest.CancelConsumers(), Cancelled, 0, ScopeSubscription},
 		{"the queue is deleted", brokertest.DeleteQueue("q"), Cancelled, 0, ScopeSubscription},
-		{"an acknowledgement is overdue", brokertest.ConsumerTimeout(), Precondition, 406, ScopeChannel},
+		{"an acknowledgement is overdue", brokertest.ConsumerTimeout(), ConsumerTimeout, 406, ScopeChannel},
 		{"the queue's process crashed", brokertest.CloseChannel(404, "queue 'q' in vhost '/' has crashed and failed to restart"), BrokerShutdown, 404, ScopeChannel},
 	}
 	for _, test := range tests {

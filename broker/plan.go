@@ -59,7 +59,7 @@ type Subscription struct {
 	// Queue is the queue's name. It may be empty if Declare is set: the broker then names it, anew
 	// on each connection.
 	Queue string
-	// Declare creates the queue where it is missing. Nil expects it to exist.
+	// Declare creates the queue where it is missing. Nil expects it to exist. What exists is used as it is.
 	Declare *QueueOptions
 	// Exchanges are declared before the queue, Bindings after it, both in order.
 	Exchanges []Exchange

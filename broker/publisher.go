@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,6 +43,9 @@ type Message struct {
 	Expiration string
 	// MessageID defaults to one that is unique. It tells a returned message from the others.
 	MessageID string
+	// NoMessageID leaves the id out, as a message that is published again needs when it came without one.
+	// HeaderPublishID tells it from the others then.
+	NoMessageID bool
 	// Timestamp has seconds only. Defaults to now.
 	Timestamp time.Time
 	// NoTimestamp leaves the timestamp out, as a message that is published again needs when it came
@@ -52,6 +56,10 @@ type Message struct {
 	UserID string
 	AppID  string
 }
+
+// HeaderPublishID is the header of a message with NoMessageID: a text that is unique. It means nothing to whoever
+// gets the message.
+const HeaderPublishID = "x-everhop-publish-id"
 
 // problem is what would break the connection if amqp091-go found it, amid a frame.
 func (m *Message) problem() error {
@@ -82,7 +90,7 @@ var ErrHeaderTooLarge = errors.New("broker: the headers do not fit into a frame"
 
 // fits returns an ErrHeaderTooLarge if the header frame is larger than frameMax, which is in bytes; 0: no limit.
 func (m *Message) fits(frameMax int) error {
-	if len(m.Headers) == 0 || frameMax == 0 {
+	if len(m.Headers) == 0 || frameMax == 0 { // the properties always fit
 		return nil
 	}
 	size := wire.FrameOverhead + len(wire.AppendHeader(nil, wire.Header{Properties: wire.Properties{
@@ -90,8 +98,11 @@ func (m *Message) fits(frameMax int) error {
 		Priority: m.Priority, CorrelationID: m.CorrelationID, ReplyTo: m.ReplyTo, Expiration: m.Expiration,
 		MessageID: m.MessageID, Timestamp: time.Now(), Type: m.Type, UserID: m.UserID, AppID: m.AppID,
 	}}))
-	const idLater = 64 // a MessageID of ours is not there yet
-	if size+idLater > frameMax {
+	if m.MessageID == "" {
+		const idLater = 64 // it is not there yet
+		size += idLater
+	}
+	if size > frameMax {
 		return fmt.Errorf("%w: %d bytes, and the connection's frame_max is %d", ErrHeaderTooLarge, size, frameMax)
 	}
 	return nil
@@ -141,7 +152,7 @@ type Publisher struct {
 	mu       sync.Mutex
 	count    uint64
 	returns  chan string         // ids of messages
-	inFlight map[string]*Confirm // by message id
+	inFlight map[string]*Confirm // by their ids
 }
 
 // MaxUnconfirmed is how many messages of a [Publisher] may await their confirm; beyond that Publish waits.
@@ -172,7 +183,7 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 		route := newRoute(s.plan.MaxMessageSize)
 		route.returned = func(m *Delivery) {
 			select {
-			case p.returns <- m.MessageID:
+			case p.returns <- m.publishID():
 			default: // cannot be: there is room for the whole window
 			}
 		}
@@ -193,6 +204,35 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 	p.unguard = cancel
 	p.guarded.Go(func() { s.guard(guard) }) // or a silent peer would be noticed by heartbeats alone
 	return p, nil
+}
+
+// publishID is what tells a returned message from others.
+func (d *Delivery) publishID() string {
+	if d.MessageID != "" {
+		return d.MessageID
+	}
+	id, _ := d.Headers[HeaderPublishID].(string)
+	return id
+}
+
+// identify gives a message what tells it from others, if it has nothing.
+func (p *Publisher) identify(m *Message) (id string) {
+	if m.MessageID != "" {
+		return m.MessageID
+	}
+	p.mu.Lock()
+	p.count++
+	id = p.ids + strconv.FormatUint(p.count, 10)
+	p.mu.Unlock()
+	if m.NoMessageID {
+		headers := make(map[string]any, len(m.Headers)+1) // the caller's stay as they are
+		maps.Copy(headers, m.Headers)
+		headers[HeaderPublishID] = id
+		m.Headers = headers
+	} else {
+		m.MessageID = id
+	}
+	return id
 }
 
 // Confirm stands for the publisher confirm of one message. Its method may be called from any goroutine.
@@ -228,13 +268,7 @@ func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	p.mu.Lock()
-	p.count++
-	if m.MessageID == "" {
-		m.MessageID = p.ids + strconv.FormatUint(p.count, 10)
-	}
-	p.mu.Unlock()
-	c := &Confirm{publisher: p, id: m.MessageID, sent: make(chan struct{})}
+	c := &Confirm{publisher: p, id: p.identify(&m), sent: make(chan struct{})}
 	defer close(c.sent)
 	if err := p.claim(ctx, c); err != nil {
 		<-p.window

@@ -133,23 +133,32 @@ func TestPublishAsAnotherUser(t *testing.T) {
 }
 
 // Message ids belong to the application and need not be unique: a message that is published to two
-// places has the same one in both.
+// places has the same one in both, and one that is published again may have none.
 func TestPublishTellsMessagesOfOneIDApart(t *testing.T) {
-	queue, _ := declare(t, nil)
+	queue, channel := declare(t, nil)
 	p := publisher(t, rabbittest.Shared(t).URL())
-	lost, err := p.Publish(within(t), broker.Message{RoutingKey: "nowhere", MessageID: "same"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stored, err := p.Publish(within(t), broker.Message{RoutingKey: queue, MessageID: "same"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stored.Wait(within(t)); err != nil {
-		t.Errorf("the stored one: %v", err)
-	}
-	if err := lost.Wait(within(t)); !errors.Is(err, broker.ErrUnroutable) {
-		t.Errorf("the one that was not stored: %v", err)
+	for _, m := range []broker.Message{{MessageID: "same"}, {NoMessageID: true}} {
+		m.RoutingKey = "nowhere"
+		lost, err := p.Publish(within(t), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.RoutingKey = queue
+		stored, err := p.Publish(within(t), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stored.Wait(within(t)); err != nil {
+			t.Errorf("the stored one: %v", err)
+		}
+		if err := lost.Wait(within(t)); !errors.Is(err, broker.ErrUnroutable) {
+			t.Errorf("the one that was not stored: %v", err)
+		}
+		got, ok, err := channel.Get(queue, true)
+		_, marked := got.Headers[broker.HeaderPublishID]
+		if err != nil || !ok || got.MessageId != m.MessageID || marked != m.NoMessageID {
+			t.Errorf("got id %q and headers %v, %v", got.MessageId, got.Headers, err)
+		}
 	}
 }
 

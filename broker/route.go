@@ -12,9 +12,10 @@ import (
 // but the inbox belongs to the connection's reader.
 type route struct {
 	inbox    *inbox
-	channel  uint16          // set when channel.open is sent; 0 before
-	limit    int64           // Plan.MaxMessageSize
-	returned func(*Delivery) // takes what basic.return brings, without its body; nil: amqp091-go does
+	channel  uint16               // set when channel.open is sent; 0 before
+	limit    int64                // Plan.MaxMessageSize
+	returned func(*Delivery)      // takes what basic.return brings, without its body; nil: amqp091-go does
+	apart    func(*Delivery) bool // takes what is not for the inbox; nil: nothing
 
 	reader  wire.Delivered
 	fresh   []*Delivery // complete, and not in the inbox yet
@@ -159,9 +160,11 @@ func extend(body, part []byte, size uint64) []byte {
 }
 
 func (r *route) complete() {
-	if r.isReturn {
+	switch {
+	case r.isReturn:
 		r.returned(r.message)
-	} else {
+	case r.apart != nil && r.message.Headers != nil && r.apart(r.message):
+	default:
 		r.fresh = append(r.fresh, r.message)
 	}
 	r.interrupt()

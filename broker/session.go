@@ -107,6 +107,15 @@ func (s *Session) Generation() uint64 { return s.generation }
 // Endpoint is where the session is connected.
 func (s *Session) Endpoint() Endpoint { return s.link.endpoint }
 
+// ServerVersion is the version that the broker has named, such as 4 and 3 of 4.3.6; 0 and 0 if it has not.
+func (s *Session) ServerVersion() (major, minor int) {
+	version, _ := s.link.amqp.Properties["version"].(string)
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return 0, 0
+	}
+	return major, minor
+}
+
 // Losses reports what breaks, once for each thing that breaks. It has no buffer and nothing is
 // dropped: one receiver must receive until the session is ended. It is never closed.
 func (s *Session) Losses() <-chan Loss { return s.losses }

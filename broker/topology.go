@@ -1,11 +1,14 @@
 package broker
 
 import (
+	"context"
+	"slices"
+
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// QueueOptions are the properties that a queue is declared with. If it exists with other ones, that
-// fails with class Precondition.
+// QueueOptions are the properties that a queue is declared with where it is missing. One that exists is used as
+// it is: see [Consumer.Differences].
 type QueueOptions struct {
 	Durable    bool
 	AutoDelete bool
@@ -13,6 +16,9 @@ type QueueOptions struct {
 	// Arguments, e.g. x-queue-type: quorum. A value is nil, a bool, string, []byte or time.Time, a float, an
 	// integer of any type but uint and uint64, or a []any or map[string]any of such, up to 10,000 deep.
 	Arguments map[string]any
+	// Strict makes a queue that exists with other properties an error of class Precondition, also when it comes
+	// to differ later: when the default queue type of the virtual host is changed, for one.
+	Strict bool
 }
 
 // problems are what keeps the queue from being declared, each with its field.
@@ -23,7 +29,8 @@ func (o QueueOptions) problems() (problems []string) {
 	return problems
 }
 
-// Exchange is an exchange to declare, or with Passive to expect.
+// Exchange is an exchange to declare where it is missing, or with Passive to expect. One that exists is used as it
+// is.
 type Exchange struct {
 	Name string
 	// Kind is direct, fanout, topic, headers, or what a plugin adds.
@@ -43,18 +50,37 @@ type Binding struct {
 	Arguments  map[string]any
 }
 
-// declare puts the subscription's topology in place and returns the queue's name. It describes what
-// the caller wants, so it is the same for the first connection and for every revival. A queue that
-// the broker has named before on this connection goes by that name: a second one would leave the first
-// behind, bound and filling, until the connection ends.
-func (s Subscription) declare(ch *amqp.Channel, named string) (queue, op string, err error) {
+// foundation is a subscription's topology on the way to be put in place. It describes what the caller wants, so it
+// is the same for the first connection and for every revival. What exists is used as it is. A refusal closes the
+// channel that it came on, and the next one goes on.
+type foundation struct {
+	channel *amqp.Channel
+	reopen  func() (*amqp.Channel, error)
+	found   []declaration // what had been there before
+}
+
+// declaration is a queue or an exchange that is to be there.
+type declaration struct {
+	op      string // "declare queue"
+	queue   string // "" if it is an exchange
+	passive func(*amqp.Channel) error
+	active  func(*amqp.Channel) error
+	risky   bool // what the active one may cost is the connection
+}
+
+// lay puts the topology in place and returns the queue's name. A queue that the broker has named before on this
+// connection goes by that name: a second one would leave the first behind, bound and filling, until the
+// connection ends.
+func (f *foundation) lay(s Subscription, named string) (queue, op string, err error) {
 	for _, x := range s.Exchanges {
-		declare := ch.ExchangeDeclare
+		d := x.declaration()
 		if x.Passive {
-			declare = ch.ExchangeDeclarePassive
+			err = d.passive(f.channel)
+		} else {
+			err = f.ensure(d)
 		}
-		if err := declare(x.Name, x.Kind, x.Durable, x.AutoDelete, x.Internal, false, table(x.Arguments)); err != nil {
-			return "", "declare exchange " + x.Name, err
+		if err != nil {
+			return "", d.op, err
 		}
 	}
 	queue = s.Queue
@@ -62,20 +88,127 @@ func (s Subscription) declare(ch *amqp.Channel, named string) (queue, op string,
 	case q == nil:
 	case named != "": // the name is the broker's, which refuses to declare it but answers whether it is there
 		queue = named
-		if _, err := ch.QueueDeclarePassive(named, q.Durable, q.AutoDelete, q.Exclusive, false, nil); err != nil {
+		if err := q.declaration(named).passive(f.channel); err != nil {
 			return "", "check queue " + named, err
 		}
-	default:
-		declared, err := ch.QueueDeclare(s.Queue, q.Durable, q.AutoDelete, q.Exclusive, false, table(q.Arguments))
+	case queue == "":
+		declared, err := q.declare(f.channel, "")
 		if err != nil {
 			return "", "declare queue", err
 		}
 		queue = declared.Name
+	case q.Strict:
+		if _, err := q.declare(f.channel, queue); err != nil {
+			return "", "declare queue", err
+		}
+	default:
+		d := q.declaration(queue)
+		if err := f.ensure(d); err != nil {
+			return "", d.op, err
+		}
 	}
 	for _, b := range s.Bindings {
-		if err := ch.QueueBind(queue, b.RoutingKey, b.Exchange, false, table(b.Arguments)); err != nil {
+		if err := f.channel.QueueBind(queue, b.RoutingKey, b.Exchange, false, table(b.Arguments)); err != nil {
 			return "", "bind to exchange " + b.Exchange, err
 		}
 	}
 	return queue, "", nil
+}
+
+// ensure declares what is missing.
+func (f *foundation) ensure(d declaration) error {
+	err := d.passive(f.channel)
+	if err == nil {
+		f.found = append(f.found, d)
+		return nil
+	}
+	if class, _ := Classify(err); class != NotFound {
+		return err
+	}
+	if f.channel, err = f.reopen(); err != nil {
+		return err
+	}
+	refusal := d.active(f.channel)
+	if class, _ := Classify(refusal); class != Precondition {
+		return refusal
+	}
+	// Somebody else has declared it meanwhile, and otherwise; or it cannot be declared so at all.
+	if f.channel, err = f.reopen(); err != nil {
+		return err
+	}
+	if d.passive(f.channel) != nil {
+		return refusal
+	}
+	f.found = append(f.found, d)
+	return nil
+}
+
+func (x Exchange) declaration() declaration {
+	with := func(declare func(name, kind string, durable, autoDelete, internal, noWait bool, args amqp.Table) error) error {
+		return declare(x.Name, x.Kind, x.Durable, x.AutoDelete, x.Internal, false, table(x.Arguments))
+	}
+	return declaration{
+		op:      "declare exchange " + x.Name,
+		passive: func(ch *amqp.Channel) error { return with(ch.ExchangeDeclarePassive) },
+		active:  func(ch *amqp.Channel) error { return with(ch.ExchangeDeclare) },
+		risky:   !slices.Contains(kinds, x.Kind),
+	}
+}
+
+// kinds of exchanges are known to every broker. RabbitMQ before 4.0 ends the connection when it is told of another
+// one (503).
+var kinds = []string{amqp.ExchangeDirect, amqp.ExchangeFanout, amqp.ExchangeTopic, amqp.ExchangeHeaders}
+
+func (o *QueueOptions) declaration(queue string) declaration {
+	return declaration{
+		op: "declare queue", queue: queue,
+		passive: func(ch *amqp.Channel) error {
+			_, err := ch.QueueDeclarePassive(queue, o.Durable, o.AutoDelete, o.Exclusive, false, nil)
+			return err
+		},
+		active: func(ch *amqp.Channel) error {
+			_, err := o.declare(ch, queue)
+			return err
+		},
+	}
+}
+
+func (o *QueueOptions) declare(ch *amqp.Channel, queue string) (amqp.Queue, error) {
+	return ch.QueueDeclare(queue, o.Durable, o.AutoDelete, o.Exclusive, false, table(o.Arguments))
+}
+
+// Differences declares once more what had been there before, on a channel of its own, and returns the broker's
+// refusals: in which way what exists is not what is declared. Each is of class Precondition. It tells of nothing
+// that cannot be found out, because the user may only use what exists, the connection breaks, or the kind of the
+// exchange is a plugin's.
+//
+// It takes three round trips, and three more for each difference. What differs has no bearing on the consumer, and
+// stays as it is until somebody changes it: to ask once is enough.
+func (c *Consumer) Differences(ctx context.Context) (differences []*Error) {
+	s := c.session
+	_ = s.guarded(ctx, func() (err error) {
+		var channel *amqp.Channel
+		for _, d := range c.found {
+			if d.risky {
+				continue
+			}
+			if channel == nil {
+				if channel, err = s.link.amqp.Channel(); err != nil {
+					return err
+				}
+			}
+			if err = d.active(channel); err == nil {
+				continue
+			}
+			channel = nil // it is closed
+			if e := s.newError(d.op, ScopeChannel, d.queue, err); e.Class == Precondition {
+				differences = append(differences, e)
+			}
+		}
+		if channel != nil {
+			err = channel.Close()
+		}
+		return err
+	})
+	return differences
 }

@@ -19,6 +19,16 @@ func besideEachOther(t *testing.T) (*brokertest.Server, *Session, [2]*Consumer) 
 	return server, s, [2]*Consumer{subscribe(t, s, 0), subscribe(t, s, 1)}
 }
 
+// number is that of the consumer's channel.
+func number(s *Session, c *Consumer) uint16 {
+	for _, r := range s.link.demux.routes.all() {
+		if r.inbox == c.inbox {
+			return r.channel
+		}
+	}
+	return 0
+}
+
 // Whatever way the bytes of a delivery come in, it is read.
 func TestFramesInSingleBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -96,22 +106,68 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
-// A body that never ends is as silent as anything else that does not come.
+// A body that never ends is as silent as anything else that does not come: what the broker answers is behind it.
 func TestABodyThatNeverEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, s, c := besideEachOther(t)
+		server.Inject(brokertest.Now, brokertest.StopInBody())
 		body := strings.Repeat("x", 100_000)
-		server.Inject(brokertest.OnMethod("basic.deliver", 1), brokertest.Delay(time.Second))
 		publishTo(t, server, "q", body)
-		synctest.Wait()
-		server.Inject(brokertest.AfterSent(50_000), brokertest.Freeze(brokertest.ToClient))
-		if err := s.Probe(t.Context()); err != nil { // bytes have come in
-			t.Error(err)
-		}
-		time.Sleep(2 * time.Second)
+		publishTo(t, server, "beside", "behind")
+		time.Sleep(DefaultDrainTimeout)
+		before := server.Count("basic.qos-ok")
 		wantError(t, s.Probe(t.Context()), Heartbeat, ScopeConnection)
+		if server.Count("basic.qos-ok") == before {
+			t.Error("the broker was not asked, or did not answer")
+		}
+		if silence := s.Silence(); silence != patience {
+			t.Errorf("found out after %v, want %v", silence, patience)
+		}
 		server.Inject(brokertest.Now, brokertest.Thaw())
 		wantBodies(t, c[0], body)
+		wantBodies(t, c[1], "behind")
 		wantNoMoreLosses(t, s)
+	})
+}
+
+// A body of which a byte comes now and then is slow, and its broker is not dead.
+func TestABodyThatTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, s, c := besideEachOther(t)
+		server.Inject(brokertest.OnMethod("basic.deliver", 1), brokertest.Drip(DefaultProbeTimeout-time.Millisecond))
+		body := strings.Repeat("x", 100)
+		publishTo(t, server, "q", body)
+		for range 50 {
+			if err := s.Probe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		server.Inject(brokertest.Now, brokertest.Delay(0))
+		wantBodies(t, c[0], body)
+		wantNoMoreLosses(t, s)
+	})
+}
+
+// A frame that is shorter than it says takes what comes next for its own, which are signs of life, and then has no
+// end: that is no frame.
+func TestAFrameShorterThanItSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, s, c := besideEachOther(t)
+		frames := wire.AppendContent(nil, number(s, c[0]), &wire.BasicDeliver{ConsumerTag: "tag", DeliveryTag: 1}, wire.Header{}, make([]byte, 100), 0)
+		server.Inject(brokertest.Now, brokertest.Send(frames[:len(frames)-90]))
+		for {
+			if err := s.Probe(t.Context()); err != nil {
+				break
+			}
+			synctest.Wait()
+			if s.Lost() {
+				break
+			}
+		}
+		wantError(t, (<-s.Losses()).Err, Protocol, ScopeConnection)
+		if n := server.Count("basic.qos-ok"); n > 20 {
+			t.Errorf("%d answers went into a frame that lacked 90 bytes", n)
+		}
+		wantNothing(t, c[0])
 	})
 }

@@ -7,9 +7,9 @@ import (
 )
 
 // Breaker pauses a subscription after a run of failures over all its messages: what the handler depends
-// on is probably down, and the messages wait in their queue instead of being tried in vain. After Pause
-// it consumes again, and counts anew. The messages that fail while it opens go back to the queue,
-// whatever their attempts; those that failed too often before that are poison, as ever.
+// on is probably down, and the messages wait instead of being tried in vain. After Pause it consumes again,
+// and counts anew. The messages that fail while it opens are handled again then, whatever their
+// attempts; those that failed too often before that are poison, as ever.
 type Breaker struct {
 	// Failures in a row that pause it, each call of the handler counting. More than Retry.Attempts
 	// times Concurrency: so each time some messages come to the end of their attempts, and a few bad

@@ -67,10 +67,11 @@ type Config struct {
 	GracePeriod time.Duration
 
 	// ConsumerTimeout is the broker's consumer_timeout: past it RabbitMQ closes the channel of a
-	// delivery that was not acknowledged (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout).
-	// A warning is logged when four fifths of it have passed since a worker received a delivery. What
-	// waits in memory for a worker counts for RabbitMQ and not for this warning: keep Prefetch times
-	// handling time by Concurrency well below it. Defaults to RabbitMQ's 30 minutes.
+	// delivery that was not acknowledged, or from 4.3 on cancels the consumer of a quorum queue, and no other
+	// (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout). x-consumer-timeout among the Arguments of
+	// a subscription, or of its Declare, goes before it. A warning is logged when four fifths of it have passed
+	// since a delivery came in, where the queue has a timeout: keep Prefetch times handling time by Concurrency
+	// well below it. Defaults to RabbitMQ's 30 minutes.
 	ConsumerTimeout time.Duration
 	// MaxMessageSize is how many bytes the header and the body of a message may take together. The body of a
 	// larger one is not kept. Defaults to 256 MiB.
@@ -111,7 +112,8 @@ type Subscription struct {
 	// OrderingKey, if set, keeps the order of the deliveries for which it returns the same: they are handled
 	// one after another, others meanwhile. It is called once for each, by one goroutine at a time,
 	// and should be quick; while one waits for its predecessor, it fills a place in the prefetch. What
-	// is put back, delayed or parked is overtaken. The empty key is a key, too.
+	// is put back, delayed or parked is overtaken. The empty key is a key, too; it is that of what could not be
+	// read (Delivery.Unreadable), for which it is not called.
 	OrderingKey func(*Delivery) string
 	// HandlerTimeout ends the context of a handler that takes longer. An error that it returns then is
 	// a failure like any other (see Retry); one that ignores its context is not ended. Defaults to 0:
@@ -120,9 +122,18 @@ type Subscription struct {
 
 	// Retry is what happens when the handler fails.
 	Retry Retry
-	// RequeuePause is how long a delivery is kept before it is put back into the queue, so that it
-	// does not come again at once; it occupies one of the Concurrency. Defaults to 1 s.
+	// RequeuePause is how long a message waits that is put back (Requeue, or Retry.Poison PutBack) until its handler is
+	// called again. It waits in memory, and others are handled meanwhile: so it keeps its place in the
+	// prefetch, and a quorum queue does not count it as delivered once more. Defaults to 1 s.
 	RequeuePause time.Duration
+	// DeliveryLimit is how often a message of this queue may come back before RabbitMQ drops or dead-letters it, if it
+	// is a quorum queue (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling): the policy's
+	// delivery-limit, or the x-delivery-limit of a queue that is not declared here. A message that came back nearly
+	// as often is published again to the end of the queue, where it counts from 0 (see NoteSaved), or treated as
+	// Retry.Poison says if its handler has failed it before. The user must be allowed to write to
+	// amq.default, the default exchange. Defaults to the x-delivery-limit of Declare, or else to 20;
+	// NoDeliveryLimit if the queue has none. A queue of another type ignores it.
+	DeliveryLimit int
 	// Breaker pauses the subscription after a run of failures.
 	Breaker Breaker
 	// Dedup acknowledges a redelivery of a message that was handled without calling the handler again.
@@ -141,9 +152,10 @@ type Subscription struct {
 	// when the consumer stops; an error is logged, unless it wraps CommitLater. Its ctx is the handlers'.
 	Commit func(ctx context.Context) error
 
-	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it.
+	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it. One that exists is
+	// used as it is; if it differs, an event says so (NoteQueueDiffers), or with Strict Run ends.
 	Declare *broker.QueueOptions
-	// Exchanges are declared before the queue, Bindings after it.
+	// Exchanges are declared before the queue where they are missing, Bindings after it.
 	Exchanges []broker.Exchange
 	Bindings  []broker.Binding
 	// Exclusive asks to be the queue's only consumer.
@@ -326,4 +338,9 @@ func (c Config) plan() (broker.Plan, error) {
 		})
 	}
 	return plan, plan.Validate()
+}
+
+// isSingleActive tells whether the queue is declared to have a single active consumer.
+func (s Subscription) isSingleActive() bool {
+	return s.Declare != nil && s.Declare.Arguments["x-single-active-consumer"] == true
 }

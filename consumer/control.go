@@ -22,9 +22,11 @@ type Handle struct {
 // them. A queue that the broker names is "" here, as it is in Subscription.Queue.
 func (c *Consumer) Subscription(queue string) *Handle { return &Handle{c, queue} }
 
-// Pause ends the subscription's consumer at the broker: nothing new is begun, handlers at work finish, and
-// what they have not begun with goes back to the queue. The consumer's state stays what it is; events tell
-// of the pause.
+// Pause ends the subscription's consumer at the broker: nothing new comes in or is begun, and handlers at work
+// finish. What they have not begun with waits in memory for Resume; it goes back to the queue when the consumer
+// stops, and after three quarters of ConsumerTimeout (see [NoteReleased]). The consumer's state stays what
+// it is; events tell of the pause. Of a queue with a single active consumer, the next one gets what is behind that
+// meanwhile.
 //
 // A queue that is declared AutoDelete goes with its last consumer, and its messages with it: do not pause
 // it, change its prefetch, or give it a Breaker.

@@ -8,7 +8,7 @@ type Dedup struct {
 	// prefetch. Defaults to 0: nothing is deduplicated.
 	Window int
 	// ID names a message; it must be unique, or a message may be taken for another one and be lost. It is
-	// called by several goroutines at once. Messages with an empty ID are never deduplicated. Defaults to
-	// Delivery.MessageID.
+	// called by several goroutines at once, and not for what could not be read (Delivery.Unreadable). That and
+	// messages with an empty ID are never deduplicated. Defaults to Delivery.MessageID.
 	ID func(*Delivery) string
 }

@@ -17,32 +17,52 @@ import (
 	"github.com/everhop/everhop/consumer"
 )
 
-// Pause: what was not begun is ready again while handlers are at work, and those are acknowledged.
-func TestPauseGivesBack(t *testing.T) {
+// Pause: what was not begun waits in memory while handlers are at work, and those are acknowledged.
+func TestPauseKeeps(t *testing.T) {
 	t.Parallel()
-	r, d := desks(t, 10, 2, 10)
+	r, d := desks(t, 20, 2, 10)
 	r.start()
 	r.awaitBusy(d, 2)
-	r.awaitDepth(r.queue, 0, 10)
+	r.awaitDepth(r.queue, 10, 10)
 	r.must(r.c.Subscription(r.queue).Pause())
-	r.awaitDepth(r.queue, 8, 2)
+	r.awaitNote(0, consumer.NotePauseRequested)
+	r.awaitNote(0, consumer.NotePaused)
 	if n := r.consumers(); n != 0 {
 		t.Errorf("the broker counts %d consumers", n)
 	}
-	r.awaitNote(0, consumer.NotePauseRequested)
-	if e := consumer.EvidenceOf(r.awaitNote(0, consumer.NotePaused)); e.ReturnedUnstarted != 8 {
-		t.Errorf("%+v", e)
-	}
 	close(d.let)
-	r.awaitDepth(r.queue, 8, 0)
+	r.awaitDepth(r.queue, 10, 8)
 	r.awaitState(consumer.Consuming)
-	r.wantStats(consumer.Stats{Acknowledged: 2, ReturnedUnstarted: 8})
+	r.wantStats(consumer.Stats{Acknowledged: 2})
 	r.must(r.c.Subscription(r.queue).Resume())
 	r.awaitNote(0, consumer.NoteResumed)
 	r.awaitDepth(r.queue, 0, 0)
 	r.stop()
-	r.wantStats(consumer.Stats{Acknowledged: 10, ReturnedUnstarted: 8})
+	r.wantStats(consumer.Stats{Acknowledged: 20})
 	r.replays()
+}
+
+// A pause that lasts nearly as long as the broker waits for acknowledgements: what was not begun goes back then.
+func TestLongPauseGivesBack(t *testing.T) {
+	t.Parallel()
+	r, d := desks(t, 10, 2, 10)
+	r.config.ConsumerTimeout = 4 * time.Second
+	r.start()
+	r.awaitBusy(d, 2)
+	r.awaitDepth(r.queue, 0, 10)
+	r.must(r.c.Subscription(r.queue).Pause())
+	r.awaitNote(0, consumer.NotePaused)
+	r.awaitDepth(r.queue, 8, 2)
+	if e := consumer.EvidenceOf(r.awaitNote(0, consumer.NoteReleased)); e.ReturnedUnstarted != 8 {
+		t.Errorf("%+v", e)
+	}
+	r.wantStats(consumer.Stats{ReturnedUnstarted: 8})
+	close(d.let)
+	r.awaitDepth(r.queue, 8, 0)
+	r.must(r.c.Subscription(r.queue).Resume())
+	r.awaitDepth(r.queue, 0, 0)
+	r.stop()
+	r.wantStats(consumer.Stats{Acknowledged: 10, ReturnedUnstarted: 8})
 }
 
 // The connection is lost while the subscription is paused, and comes back: that is no reason to consume.
@@ -145,7 +165,7 @@ func TestConsumerTimeoutWarning(t *testing.T) {
 	r.config.ConsumerTimeout = 500 * time.Millisecond
 	r.start()
 	e := r.awaitNote(0, consumer.NoteOverdue)
-	if e := consumer.EvidenceOf(e); e.Queue != r.queue || e.Class != string(broker.Precondition) {
+	if e := consumer.EvidenceOf(e); e.Queue != r.queue || e.Class != string(broker.ConsumerTimeout) {
 		t.Errorf("%+v", e)
 	}
 	close(d.let)

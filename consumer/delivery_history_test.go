@@ -74,7 +74,7 @@ func playHistory(p plan) *history {
 	defer h.cutWork()
 	h.d = newDispatcher(h.subscription(), environment{
 		counts: &h.counts, logger: zerolog.Nop(), inside: &inside{}, work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
-		dropped: func(Evidence) {}, tripped: h.trip,
+		keepFor: time.Hour, dropped: func(Evidence) {}, tripped: h.trip, saved: func() {},
 	})
 	h.play()
 	h.audit()
@@ -211,7 +211,7 @@ func (h *history) pause(takes time.Duration) {
 	h.d.pause()
 	time.Sleep(takes)
 	h.channel.cancel()
-	h.d.giveBack(h.channel)
+	h.d.fallSilent(h.channel)
 }
 
 func (h *history) resume() {

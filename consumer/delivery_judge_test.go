@@ -77,23 +77,35 @@ func (h *history) checkOrder(d *modelDelivery) {
 	if h.plan.keyed {
 		key = d.key
 	}
-	if last := h.front[key]; last != nil &&
+	aside := func(d *modelDelivery) bool { return !h.plan.keyed && (d.before > 0 || h.keepable(d)) } // it lets others pass
+	if last := h.front[key]; last != nil && !aside(d) &&
 		(last.channel.generation > d.channel.generation || last.channel == d.channel && last.tag > d.tag) {
 		h.fault("%v begins after %v", d, last)
-	} else if last != nil && last != d && last.channel == d.channel && !d.channel.ended && last.told == "" && last.last != success {
+	} else if last != nil && last != d && last.channel == d.channel && !d.channel.ended && last.told == "" && last.last != success && !aside(last) {
 		h.fault("%v begins before %v is settled, whose last call ended with %q", d, last, last.last)
 	}
 	h.front[key] = d
 }
 
-// checkRetry: one delivery's handler is called again after failures and short delays only, and is told how
-// often it was called before.
+// checkRetry: one delivery's handler is called again after failures and short delays, and is told how often it was
+// called before; or after it was kept, and then it is told what it was told first.
 func (h *history) checkRetry(d *modelDelivery, delivery *Delivery) {
-	if got, want := Attempts(delivery), d.attempts+d.calls; got != want {
+	got := Attempts(delivery)
+	if d.calls > d.before && got == d.attempts {
+		if !h.keepable(d) {
+			h.fault("%v begins anew, and %s", d, d.ending())
+		}
+		if time.Since(d.ended) < requeuePause {
+			h.fault("%v begins anew, and was not kept for a while", d)
+		}
+		d.before, d.never = d.calls, false
+		return
+	}
+	if want := d.tried(); got != want {
 		h.fault("%v begins, and is told of %d calls before, want %d", d, got, want)
 	}
 	switch {
-	case d.calls == 0:
+	case d.calls == d.before:
 	case !d.failed() && d.last != later:
 		h.fault("%v begins again, and its last call ended with %q", d, d.last)
 	case d.failed() && d.tried() >= h.plan.attempts:
@@ -103,11 +115,24 @@ func (h *history) checkRetry(d *modelDelivery, delivery *Delivery) {
 	}
 }
 
-// failed: the last call did, and Retry says what becomes of it.
-func (d *modelDelivery) failed() bool { return d.last == failed || d.last == panics }
+// keepable tells whether it is to be kept in memory after its last call.
+func (h *history) keepable(d *modelDelivery) bool {
+	switch {
+	case d.last == requeue, d.last == muchLater && d.never:
+		return true
+	case d.failed():
+		return h.plan.breaker || h.plan.poison == PutBack && d.tried() >= h.plan.attempts
+	}
+	return false
+}
 
-// tried is how often a handler was called for it, here and before it was published again.
-func (d *modelDelivery) tried() int { return d.attempts + d.calls }
+// failed: the last call did, and Retry says what becomes of it.
+func (d *modelDelivery) failed() bool {
+	return d.last == failed || d.last == panics || d.last == goexit
+}
+
+// tried is how often a handler was called for it, since it was kept and before it was published again.
+func (d *modelDelivery) tried() int { return d.attempts + d.calls - d.before }
 
 // checkWanted: nothing is begun in vain, nor tried again.
 func (h *history) checkWanted(d *modelDelivery) {
@@ -148,23 +173,26 @@ func (h *history) judge(d *modelDelivery, how settlement) (problem string) {
 	case acked, ackedTo:
 		return h.judgeAck(d, how)
 	case nacked:
-		if d.last == success || d.last == reject || h.quiet() && d.last != requeue && !d.never {
+		if d.last == success || d.last == reject {
 			return d.ending()
+		}
+		if !h.stopping && !d.channel.ended {
+			return "nobody stops, and it may wait in memory"
 		}
 	case killed:
 		if d.last != reject && !h.poison(d, DeadLetter) {
 			return d.ending()
 		}
 	case repelled:
-		if d.last != goexit && !h.poison(d, PutBack) {
+		if !h.poison(d, PutBack) {
 			return d.ending()
+		}
+		if !h.stopping && !d.channel.ended {
+			return "nobody stops, and it may wait in memory"
 		}
 		if !h.cutAt.IsZero() && d.ended.After(h.cutAt) {
 			return "it had to stop, and that is no fault of the message's"
 		}
-	}
-	if how != killed && h.quiet() && time.Since(d.ended) < requeuePause {
-		return "it was not kept for a while"
 	}
 	return ""
 }
@@ -172,9 +200,6 @@ func (h *history) judge(d *modelDelivery, how settlement) (problem string) {
 func (d *modelDelivery) ending() string {
 	return fmt.Sprintf("the last of %d calls ended with %q", d.calls, d.last)
 }
-
-// quiet: nobody interferes, and each message takes the way that its handler's outcome says.
-func (h *history) quiet() bool { return len(h.plan.events) == 0 && !h.stopping && !h.plan.breaker }
 
 // poison tells whether the message is, and such is to become of it.
 func (h *history) poison(d *modelDelivery, what Poison) bool {
@@ -284,6 +309,7 @@ func (h *history) auditDelivery(d *modelDelivery) {
 	case d.waits() && h.overdue(d, d.channel.endedAt):
 		h.fault("%v was never acknowledged", d)
 	case d.ended.After(h.overAt): // left behind
+	case h.keepable(d) && d.channel.ended: // it was kept, and came again
 	case d.calls > 0 && d.told == "" && d.stale == 0 && h.refused == 0:
 		h.fault("%v has an outcome that is neither settled nor stale", d)
 	}

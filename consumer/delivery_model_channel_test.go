@@ -189,6 +189,8 @@ func (m *modelMessage) headers() map[string]any {
 	return map[string]any{HeaderAttempts: int64(m.attempts)}
 }
 
+func (c *modelChannel) Waiting() (int, uint64, time.Time) { return 0, 0, time.Time{} }
+
 func (c *modelChannel) Lost() <-chan struct{} { return c.lost }
 
 func (c *modelChannel) Ack(tag uint64) error { return c.settle(acked, tag) }

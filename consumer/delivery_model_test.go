@@ -103,6 +103,7 @@ type modelDelivery struct {
 	opened      time.Time  // the breaker was open before that; zero: nobody knows
 
 	calls   int
+	before  int // calls before it was kept for the last time: it counts anew
 	running bool
 	last    modelOutcome // of the last call
 	ended   time.Time    // the last call

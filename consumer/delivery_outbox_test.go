@@ -66,6 +66,10 @@ func (o modelOutbox) delay(ctx context.Context, delivery *Delivery, after time.D
 	}, func(d *modelDelivery) { o.modelBroker.delay(d.modelBody, after, why.attempts) })
 }
 
+func (o modelOutbox) save(context.Context, *Delivery) error {
+	return errors.New("nothing of the model has few lives left")
+}
+
 // publishAgain copies a message with put, if the answer that was drawn lets it.
 func (o modelOutbox) publishAgain(
 	ctx context.Context, how verdict, delivery *Delivery, why failure, judge func(*modelDelivery) string, put func(*modelDelivery),

@@ -7,7 +7,6 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/everhop/everhop/broker"
-	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -71,43 +70,32 @@ func (r *rig) wantDead(body, reason string) {
 	})
 }
 
-// What is put back reaches the limit; without blame (basic.nack) it does so where nacks count.
-func TestDeliveryLimit(t *testing.T) {
+// What is put back never reaches the limit, however often that is.
+func TestPutBackBeyondDeliveryLimit(t *testing.T) {
 	t.Parallel()
-	const limit = 2
+	const limit, often = 2, 10
 	for _, test := range []struct {
 		name   string
 		answer error
-		calls  int
-		reason string
 		stats  consumer.Stats
 	}{
-		{"put-back", errFails, limit + 1, "delivery_limit", consumer.Stats{Acknowledged: 2, Failed: limit + 1, Requeued: limit + 1}},
-		{"requeue", consumer.Requeue, limit + 1, "delivery_limit", consumer.Stats{Acknowledged: 2, Requeued: limit + 1}},
-		{"reject", consumer.Reject, 1, "rejected", consumer.Stats{Acknowledged: 2, Rejected: 1}},
+		{"put-back", errFails, consumer.Stats{Acknowledged: 3, Failed: often, Kept: often}},
+		{"requeue", consumer.Requeue, consumer.Stats{Acknowledged: 3, Kept: often}},
 	} {
 		t.Run("limit-"+test.name, func(t *testing.T) {
 			t.Parallel()
 			r := limited(t, limit)
-			script := &script{T: t, answers: times(test.calls, test.answer)}
-			if test.answer == consumer.Requeue && !r.node.Has(rabbittest.NackCounts) {
-				test.reason, test.stats.Acknowledged = "", 3 // it comes once more, and is handled
-				test.calls++
-			}
+			script := &script{T: t, answers: times(often, test.answer)}
 			s := &r.config.Subscriptions[0]
 			s.Handler = script.handle
 			s.Retry = consumer.Retry{Attempts: 1, Poison: consumer.PutBack}
 			r.load(3)
 			r.start()
-			if test.reason == "" {
-				r.await("all to be handled", func() bool { return r.c.Stats().Acknowledged == test.stats.Acknowledged })
-			} else {
-				r.wantDead("message 1", test.reason)
-			}
+			r.await("all to be handled", func() bool { return r.c.Stats().Acknowledged == 3 })
 			r.awaitDepth(r.queue, 0, 0)
 			r.stop()
-			if calls := script.calls.of("1"); len(calls) != test.calls {
-				t.Errorf("%d calls, want %d", len(calls), test.calls)
+			if calls := script.calls.of("1"); len(calls) != often+1 {
+				t.Errorf("%d calls, want %d", len(calls), often+1)
 			}
 			script.checkDeliveryCount()
 			r.wantStats(test.stats)
@@ -115,28 +103,16 @@ func TestDeliveryLimit(t *testing.T) {
 	}
 }
 
-// Where nacks count, even what no handler has begun with reaches the limit.
-func TestDeliveryLimitOfWhatIsGivenBack(t *testing.T) {
+// What a handler rejects is dead-lettered at once.
+func TestRejectWithDeliveryLimit(t *testing.T) {
 	t.Parallel()
-	rabbittest.Needs(t, rabbittest.NackCounts)
-	const limit = 1
-	r, d := limited(t, limit), newDesk()
-	s := &r.config.Subscriptions[0]
-	s.Handler, s.Prefetch = d.handle, 2
-	r.load(2)
+	r := limited(t, 2)
+	script := &script{T: t, answers: times(1, consumer.Reject)}
+	r.config.Subscriptions[0].Handler = script.handle
+	r.load(3)
 	r.start()
-	r.awaitBusy(d, 1)
-	for range limit {
-		r.awaitDepth(r.queue, 0, 2)
-		r.must(r.c.Subscription(r.queue).Pause())
-		r.awaitDepth(r.queue, 1, 1)
-		r.must(r.c.Subscription(r.queue).Resume())
-	}
-	r.awaitDepth(r.queue, 0, 2)
-	r.must(r.c.Subscription(r.queue).Pause())
-	r.wantDead("message 2", "delivery_limit")
-	close(d.let)
+	r.wantDead("message 1", "rejected")
 	r.awaitDepth(r.queue, 0, 0)
 	r.stop()
-	r.wantStats(consumer.Stats{Acknowledged: 1, ReturnedUnstarted: limit + 1})
+	r.wantStats(consumer.Stats{Acknowledged: 2, Rejected: 1})
 }

@@ -75,8 +75,8 @@ func TestBreakerPausesAnew(t *testing.T) {
 	r.stop()
 }
 
-// What waits for its predecessor of the same key was not begun: it goes back at once.
-func TestPauseGivesBackWhatWaitsForItsKey(t *testing.T) {
+// What waits for its predecessor of the same key waits through a pause, and keeps its order.
+func TestPauseKeepsWhatWaitsForItsKey(t *testing.T) {
 	t.Parallel()
 	r, d := desks(t, 20, 4, 10)
 	r.config.Subscriptions[0].OrderingKey = func(*consumer.Delivery) string { return "same" }
@@ -84,11 +84,13 @@ func TestPauseGivesBackWhatWaitsForItsKey(t *testing.T) {
 	r.awaitBusy(d, 1)
 	r.awaitDepth(r.queue, 10, 10)
 	r.must(r.c.Subscription(r.queue).Pause())
-	r.awaitDepth(r.queue, 19, 1)
+	r.awaitNote(0, consumer.NotePaused)
 	close(d.let)
+	r.awaitDepth(r.queue, 10, 9)
 	r.must(r.c.Subscription(r.queue).Resume())
 	r.awaitDepth(r.queue, 0, 0)
 	r.stop()
+	r.wantStats(consumer.Stats{Acknowledged: 20})
 }
 
 // A stream does not deliver again what the parking queue refused for a while: it is tried until it is parked.

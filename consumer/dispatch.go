@@ -9,7 +9,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/broker"
-	"github.com/everhop/everhop/consumer/internal/ack"
 	"github.com/everhop/everhop/consumer/internal/dedup"
 	"github.com/everhop/everhop/consumer/internal/lanes"
 )
@@ -46,9 +45,12 @@ type dispatcher struct {
 	workers sync.WaitGroup
 	turn    chan struct{} // held while receiving
 	lanes   lanes.Lanes[job]
+	kept    waitingRoom
 	kind    queueKind     // of a stream nothing can be given back
 	recent  *dedup.Window // nil without Dedup
 	breaker breaker
+	// lastLives is the delivery count from which on a message is saved; 0: never.
+	lastLives int
 
 	committing sync.Mutex // one Commit at a time
 	calls      callbacks
@@ -65,9 +67,11 @@ type environment struct {
 	work    context.Context // of the handlers
 	outbox  outbox
 	onStale func(Stale)
-	// dropped and tripped tell the supervisor.
+	keepFor time.Duration // how long a delivery may wait in memory for its next turn
+	// dropped, tripped and saved tell the supervisor.
 	dropped func(Evidence)
 	tripped func()
+	saved   func()
 }
 
 // outbox publishes messages again: a *republisher, or a model of one in tests. Whoever is told nil may
@@ -75,13 +79,15 @@ type environment struct {
 type outbox interface {
 	park(ctx context.Context, d *Delivery, queue string, why failure) error
 	delay(ctx context.Context, d *Delivery, after time.Duration, why failure) error
+	save(ctx context.Context, d *Delivery) error
 }
 
 // view is what the workers go by; a change replaces it.
 type view struct {
 	channel     *channel // to receive from; nil while there is none
-	paused      bool     // receive nothing, give back what was not begun
-	over        bool     // and end
+	paused      bool     // receive and begin nothing
+	returning   bool     // and give back what was not begun
+	over        bool     // likewise, and end
 	concurrency int
 	silent      chan struct{} // closed when the broker sends nothing more, since it is paused or over
 	changed     chan struct{} // closed when this is not the view any more
@@ -92,6 +98,7 @@ func newDispatcher(spec Subscription, env environment) *dispatcher {
 	d.calls.inside = env.inside
 	d.kind.v.Store(spec.kind())
 	d.breaker.limit = int64(spec.Breaker.Failures)
+	d.lastLives = lastLives(spec.deliveryLimit())
 	if spec.Dedup.Window > 0 {
 		d.recent = dedup.New(spec.Dedup.Window)
 	}
@@ -109,7 +116,7 @@ func (d *dispatcher) attach(s source, prefetch int) {
 		last.acks.Replace()
 	}
 	c := d.newChannel(s, prefetch, from)
-	d.change(func(v *view) { v.channel, v.paused, v.silent = c, true, make(chan struct{}) })
+	d.change(func(v *view) { v.channel, v.paused, v.returning, v.silent = c, true, false, make(chan struct{}) })
 	d.forget(func(of *channel) bool { return of != c })
 }
 
@@ -120,13 +127,14 @@ func (d *dispatcher) detach() {
 	d.forget(func(of *channel) bool { return of == c })
 }
 
-// forget drops what waits in its lane and is of such a channel. It would be dropped anyway, but only in its
-// turn, and whatever comes again until then would wait beside it.
+// forget drops what waits in its lane, or is kept, and is of such a channel. It would be dropped anyway, but only
+// in its turn, and whatever comes again until then would wait beside it.
 func (d *dispatcher) forget(gone func(*channel) bool) {
 	d.lanes.Remove(func(j job) bool { return gone(j.channel) })
+	d.removeKept(gone)
 }
 
-// pause has nothing more received or begun. What is to go back waits for giveBack.
+// pause has nothing more received or begun. What has come stays, unless release gives it back.
 func (d *dispatcher) pause() {
 	d.change(func(v *view) {
 		if !v.idle() {
@@ -137,7 +145,14 @@ func (d *dispatcher) pause() {
 }
 
 // resume goes on after attach or pause.
-func (d *dispatcher) resume() { d.change(func(v *view) { v.paused = false }) }
+func (d *dispatcher) resume() { d.change(func(v *view) { v.paused, v.returning = false, false }) }
+
+// release gives back what a pause has kept, and tells how much that was. If the subscription is not paused any
+// more, nothing happens.
+func (d *dispatcher) release(s source) (deliveries int) {
+	d.change(func(v *view) { v.returning = v.paused })
+	return d.giveBack(s)
+}
 
 // fit says how many deliveries may be outstanding now.
 func (d *dispatcher) fit(prefetch int) {
@@ -167,12 +182,38 @@ func (d *dispatcher) outstanding() int {
 	return 0
 }
 
-// oldest is the delivery of the channel in view that has been outstanding for longest.
-func (d *dispatcher) oldest() (i ack.Item, ok bool) {
-	if c := d.view.Load().channel; c != nil {
-		return c.acks.Oldest()
+// oldest is the delivery of the channel in view that has been unacknowledged for longest.
+func (d *dispatcher) oldest() (tag uint64, since time.Time, ok bool) {
+	c := d.view.Load().channel
+	if c == nil {
+		return 0, since, false
 	}
-	return i, false
+	if i, ok := c.acks.Oldest(); ok {
+		return i.Tag, i.ReceivedAt, true
+	}
+	n, tag, since := c.source.Waiting()
+	return tag, since, n > 0
+}
+
+// unstarted is how many deliveries of the channel in view no handler has begun with, as far as is known.
+func (d *dispatcher) unstarted() int {
+	c := d.view.Load().channel
+	if c == nil {
+		return 0
+	}
+	inInbox, _, _ := c.source.Waiting()
+	_, inLanes := d.lanes.Size()
+	return inInbox + inLanes
+}
+
+// inMemory is how many deliveries of the channel in view are not settled, with those that nobody has received.
+func (d *dispatcher) inMemory() int {
+	c := d.view.Load().channel
+	if c == nil {
+		return 0
+	}
+	n, _, _ := c.source.Waiting()
+	return n + c.acks.Outstanding()
 }
 
 // offset is where a stream goes on after the channel in view. nil means where the subscription says, and 0
@@ -221,3 +262,13 @@ func (d *dispatcher) change(edit func(*view)) {
 
 // idle: nothing is received or begun.
 func (v *view) idle() bool { return v.paused || v.over }
+
+// leaving: what is not begun goes back.
+func (v *view) leaving() bool { return v.returning || v.over }
+
+// staysWithChannel tells whether what is not acknowledged goes back with its channel, and not one by one: to a
+// stream, which keeps it anyway; and when it stops, to a queue with a single active consumer. There, the next consumer
+// would get what is behind the prefetch before it got that.
+func (d *dispatcher) staysWithChannel() bool {
+	return d.kind.isStream() || d.spec.isSingleActive() && d.view.Load().over
+}

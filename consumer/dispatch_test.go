@@ -43,6 +43,8 @@ func (s *plainSource) Receive(stop <-chan struct{}) (*Delivery, bool) {
 	return nil, false
 }
 
+func (s *plainSource) Waiting() (int, uint64, time.Time) { return 0, 0, time.Time{} }
+
 func (s *plainSource) Lost() <-chan struct{} { return s.lost }
 
 func (s *plainSource) Ack(uint64) error     { return nil }
@@ -65,7 +67,7 @@ func dispatching(t *testing.T, s Subscription, test func(*testing.T, *dispatcher
 		config := Config{Subscriptions: []Subscription{s}}.withDefaults()
 		d := newDispatcher(config.Subscriptions[0], environment{
 			counts: &counts{}, logger: zerolog.Nop(), inside: &inside{}, work: t.Context(),
-			dropped: func(Evidence) {}, tripped: func() {},
+			keepFor: time.Hour, dropped: func(Evidence) {}, tripped: func() {}, saved: func() {},
 		})
 		d.start()
 		source := newPlainSource()
@@ -94,7 +96,7 @@ func TestPauseBetweenIDAndHandler(t *testing.T) {
 		d = it
 		s.deliveries <- &Delivery{DeliveryTag: 1, MessageID: "m"}
 		synctest.Wait()
-		d.giveBack(s)
+		d.release(s)
 		synctest.Wait()
 		if n := d.env.counts.returnedUnstarted.Load(); n != 1 || calls != 0 {
 			t.Fatalf("%d went back, %d were handled; want one and none", n, calls)

@@ -67,8 +67,8 @@
 //
 //  1. Make handlers idempotent, and let them return when their context ends: one that does not
 //     outlives Run, and its message is delivered again.
-//  2. Handle within the broker's consumer_timeout (30 minutes by default), counted from when the broker
-//     sent the message: with Prefetch 64 and Concurrency 1 the last of 64 waits for 63 handlers.
+//  2. Handle within the broker's consumer_timeout (30 minutes by default; from RabbitMQ 4.3 on only quorum queues
+//     have one), counted from when the broker sent the message: with Prefetch 64 and Concurrency 1 the last of 64 waits for 63 handlers.
 //  3. Call Run once, and look at its error.
 package consumer
 
@@ -93,7 +93,8 @@ package consumer
 //	  loss.go          a connection, a channel or a queue is gone: the one way in which something is given up
 //	  clock.go         when the supervisor looks again, and whether it was kept from it
 //	  probe.go         asking a silent broker
-//	  overdue.go       handlers that take too long
+//	  overdue.go       handlers that take too long, and whether it was that for which a consumer was cancelled
+//	  differs.go       what exists otherwise than it is declared
 //	  reviving.go      attempts to connect and to revive
 //	  backoff.go       when the next attempt begins
 //	  steer.go         a live consumer becomes what its subscription wants to be
@@ -107,8 +108,10 @@ package consumer
 //	  handle.go        the handler is called, and again in place
 //	  outcome.go       what its answer means
 //	  unreadable.go    what no handler is called for
+//	  lives.go         what has come back so often that its queue would drop it
 //	  breaker.go       failures in a row
 //	  stream.go        what is different with a stream
+//	  keep.go          what is not settled yet, and waits in memory for its next turn
 //	  settle.go        the broker is told what became of it, if it was not simply handled
 //	  commit.go        Commit comes before acknowledgements
 //	  stale.go         what could not be sent

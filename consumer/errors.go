@@ -39,7 +39,7 @@ type Error struct {
 // Error says what happened, where, and what to do.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("consumer: gave up while %s (%s at %s): %v", e.State, e.Class, e.Endpoint, e.Err)
-	if a := advice[e.Class]; a != "" {
+	if a := adviceOn(e.Class, asBrokerError(e.Err).Code); a != "" {
 		text += "; " + a
 	}
 	return text
@@ -51,18 +51,30 @@ func (e *Error) Unwrap() error { return e.Err }
 // advice is what a human can do about each class. It is in the error that ends Run, and in the event of
 // the first failed attempt.
 var advice = map[broker.Class]string{
-	broker.Network:        "check that the broker runs and that host and port are right",
-	broker.Heartbeat:      "check the network between here and the broker",
-	broker.BrokerShutdown: "check the state of the broker's nodes",
-	broker.Resource:       "raise the limit at the broker, or end other connections",
-	broker.Auth:           "check user name, password and permissions (rabbitmqctl authenticate_user, list_permissions)",
-	broker.VHost:          "create the virtual host, or give the user permissions in it (rabbitmqctl add_vhost, set_permissions)",
-	broker.NotFound:       "declare the queue or exchange, or let the consumer declare it",
-	broker.Precondition:   "make the declaration equal to what exists, or delete what exists",
-	broker.Exclusive:      "end the consumer that holds the queue exclusively",
-	broker.Protocol:       "check that the port speaks AMQP 0-9-1",
-	broker.TLS:            "check certificates, their names and their dates",
+	broker.Network:         "check that the broker runs and that host and port are right",
+	broker.Heartbeat:       "check the network between here and the broker",
+	broker.BrokerShutdown:  "check the state of the broker's nodes",
+	broker.Resource:        "raise the limit at the broker, or end other connections",
+	broker.Auth:            "check user name, password and permissions (rabbitmqctl authenticate_user, list_permissions)",
+	broker.VHost:           "create the virtual host, or give the user permissions in it (rabbitmqctl add_vhost, set_permissions)",
+	broker.NotFound:        "declare the queue or exchange, or let the consumer declare it",
+	broker.Precondition:    "make the declaration equal to what exists, or delete what exists, or leave out Strict",
+	broker.ConsumerTimeout: "shorten the handler, lower Prefetch, or raise consumer_timeout at the broker (x-consumer-timeout for one queue) and ConsumerTimeout here",
+	broker.Cancelled:       "declare the queue again, or let the consumer declare it",
+	broker.Exclusive:       "end the consumer that holds the queue exclusively",
+	broker.Protocol:        "check that the port speaks AMQP 0-9-1",
+	broker.TLS:             "check certificates, their names and their dates",
 }
+
+// adviceOn is the advice on a failure.
+func adviceOn(class broker.Class, code int) string {
+	if class == broker.Precondition && code == codeInternalError {
+		return "ask for what the broker permits, such as a durable queue, or permit the feature (deprecated_features.permit)"
+	}
+	return advice[class]
+}
+
+const codeInternalError = 541 // by which RabbitMQ refuses a feature
 
 // asBrokerError gives every error the broker package's form.
 func asBrokerError(err error) *broker.Error {

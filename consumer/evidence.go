@@ -25,6 +25,7 @@ const (
 	FieldConcurrency       = "concurrency"
 	FieldReturnedUnstarted = "returned_unstarted"
 	FieldUnfinished        = "unfinished"
+	FieldSaved             = "saved"
 )
 
 // Evidence is what a consumer says of why an event happened. The zero value of a field means that
@@ -57,6 +58,8 @@ type Evidence struct {
 	// no handler had begun with, and the others.
 	ReturnedUnstarted uint64 `json:"returned_unstarted,omitempty"`
 	Unfinished        uint64 `json:"unfinished,omitempty"`
+	// Saved counts the messages that were saved from their queue's delivery limit; see [NoteSaved].
+	Saved uint64 `json:"saved,omitempty"`
 
 	// Error and Note are those of the event.
 	Error string `json:"-"`
@@ -104,6 +107,8 @@ func (e *Evidence) read(name, value string) {
 		readUint(value, &e.ReturnedUnstarted)
 	case FieldUnfinished:
 		readUint(value, &e.Unfinished)
+	case FieldSaved:
+		readUint(value, &e.Saved)
 	}
 }
 
@@ -124,6 +129,7 @@ func (e Evidence) Event() fsm.Evidence {
 	b.Int(FieldConcurrency, int64(e.Concurrency))
 	b.Uint(FieldReturnedUnstarted, e.ReturnedUnstarted)
 	b.Uint(FieldUnfinished, e.Unfinished)
+	b.Uint(FieldSaved, e.Saved)
 	details, err := b.Details()
 	if err != nil { // they are a few short names and numbers
 		e.Note += " (" + err.Error() + ")"

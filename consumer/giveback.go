@@ -2,15 +2,20 @@ package consumer
 
 import "time"
 
-// giveBack returns to the queue what waits in its lane, and what the broker has sent and nobody has received,
-// and tells how much that was. The workers do so, too, with what they have in hand. The channel must have been
-// cancelled, after pause or stop; if another one is in its place, nothing happens.
+// giveBack returns to the queue what waits in its lane, what is kept, and what the broker has sent and nobody has
+// received, and tells how much that was. The workers do so, too, with what they have in hand. The channel must
+// have been cancelled, after stop, or pause and release; if another one is in its place, nothing happens.
 func (d *dispatcher) giveBack(s source) (deliveries int) {
 	c := d.fallSilent(s)
-	if c == nil || d.kind.isStream() { // a stream's rest goes with its channel, and is read again
+	if c == nil || d.staysWithChannel() {
 		return 0
 	}
-	for _, j := range d.lanes.Remove(func(j job) bool { return j.channel == c }) { // behind others of their keys
+	ofChannel := func(of *channel) bool { return of == c }
+	waiting := d.lanes.Remove(func(j job) bool { return ofChannel(j.channel) }) // behind others of their keys
+	for _, j := range d.removeKept(ofChannel) {
+		count(&d.env.counts.requeued, c.acks.Nack(j.delivery.DeliveryTag))
+	}
+	for _, j := range waiting {
 		if d.returnUnseen(j) {
 			deliveries++
 		}
@@ -48,7 +53,7 @@ const silencePatience = cutGrace / 2
 // awaitSilence waits, when it is paused or over, until the broker has heard of it: what goes back before that, it
 // would send again at once, and each time counts towards a quorum queue's delivery limit.
 func (d *dispatcher) awaitSilence(c *channel) {
-	if !d.view.Load().idle() || d.kind.isStream() {
+	if !d.view.Load().idle() || d.staysWithChannel() {
 		return
 	}
 	timer := time.NewTimer(silencePatience)
@@ -85,7 +90,7 @@ func (d *dispatcher) returnUnseen(j job) bool {
 
 // returnUnstarted returns to its queue what no handler has begun with.
 func (d *dispatcher) returnUnstarted(j job) bool {
-	if d.kind.isStream() || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
+	if d.staysWithChannel() || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
 		return false
 	}
 	d.env.counts.returnedUnstarted.Add(1)

@@ -13,16 +13,14 @@ import (
 )
 
 // handle takes the worker's job from its handler to its outcome, unless it is not to be begun with. Without
-// its channel it could not be acknowledged, and the broker delivers it again; when the consumer stops or
-// pauses, it goes back.
+// its channel it could not be acknowledged, and the broker delivers it again; when the consumer stops, it goes
+// back. While the subscription is paused, it waits.
 func (w *worker) handle() {
 	d, j := w.dispatcher, w.job
-	if d.view.Load().idle() {
-		d.awaitSilence(j.channel)
-	}
+	v := d.view.Load()
 	switch {
 	case j.channel.lost():
-	case d.view.Load().idle():
+	case v.idle() && !d.awaitTurn(j.channel):
 		d.returnUnseen(j)
 	case d.recent == nil || w.dedup():
 		w.conclude(w.attempt())
@@ -30,13 +28,36 @@ func (w *worker) handle() {
 	w.open = false
 }
 
+// awaitTurn waits until a delivery may be begun with. It returns false if it is to go back, which the broker
+// must not send again at once, or goes with its channel.
+func (d *dispatcher) awaitTurn(c *channel) bool {
+	for {
+		v := d.view.Load()
+		switch {
+		case c.lost():
+			return false
+		case v.leaving():
+			d.awaitSilence(c)
+			return false
+		case !v.paused:
+			return true
+		}
+		select {
+		case <-v.changed:
+		case <-c.source.Lost():
+		}
+	}
+}
+
 // dedup tells whether the handler is to be called, as far as the job's id is concerned. It may have to wait.
 func (w *worker) dedup() (goOn bool) {
 	d, j := w.dispatcher, w.job
 	id := d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
-	handled, ok := d.recent.Begin(id, j.delivery.Redelivered, j.channel.source.Lost())
-	if ok && !handled {
-		d.awaitSilence(j.channel)
+	handled, ok := false, true
+	if j.again {
+		d.recent.Again(id)
+	} else {
+		handled, ok = d.recent.Begin(id, j.delivery.Redelivered, j.channel.source.Lost())
 	}
 	switch {
 	case handled:
@@ -45,13 +66,11 @@ func (w *worker) dedup() (goOn bool) {
 		return false
 	case !ok:
 		return false
-	case j.channel.lost(): // while it waited
-	case d.view.Load().idle():
-		d.returnUnstarted(j)
-	default:
+	case d.awaitTurn(j.channel): // it may have changed while it waited
 		w.id, w.deduped = id, true
 		return true
 	}
+	d.returnUnstarted(j)
 	d.recent.End(id, false)
 	return false
 }
@@ -66,22 +85,16 @@ func (w *worker) conclude(o outcome) {
 	if o.verdict == acknowledged {
 		w.job.channel.acks.Finish(w.tag)
 	} else {
-		w.dispatcher.settle(w.job.channel, w.tag, o)
+		w.settle(o)
 	}
 }
 
-// interrupted concludes what was in hand when a function of the caller's ended the goroutine.
+// interrupted goes on when a function of the caller's has ended the goroutine: that is a failure.
 func (w *worker) interrupted() {
-	d, now := w.dispatcher, time.Now()
 	if w.came == nil { // its handler has not begun
 		w.keep(*w.job.delivery)
 	}
-	o := outcome{verdict: putBack, failed: true, failure: failure{w.came, errGoexit.Error(), 1, now, now}}
-	if d.kind.isStream() { // which takes nothing back, and nobody is left to call the handler again
-		o.verdict = parked
-	}
-	w.report(o)
-	w.conclude(o)
+	w.conclude(w.attemptAgain(answer{meaning: fails, text: errGoexit.Error()}))
 }
 
 // attempt calls the handler, and again as long as its outcome is to be tried again in place.
@@ -108,18 +121,20 @@ func (w *worker) attempt() outcome {
 }
 
 func (w *worker) attemptAgain(a answer) outcome {
-	d := w.dispatcher
-	f := failure{delivery: w.came, attempts: Attempts(w.came), first: time.Now()}
+	d, f := w.dispatcher, &w.failure
+	if f.attempts == 0 { // it is the first
+		*f = failure{delivery: w.came, attempts: Attempts(w.came), first: time.Now()}
+	}
 	for {
 		f.reason, f.last = a.text, time.Now()
 		f.attempts++
-		o := d.decide(a, f)
+		o := d.decide(a, *f)
 		w.report(o)
 		if o.verdict != again {
 			return o
 		}
 		if !d.linger(w.job.channel, o.pause) {
-			return outcome{verdict: requeued, failure: f}
+			return outcome{verdict: requeued, failure: *f}
 		}
 		delivery := *w.came
 		delivery.Headers = maps.Clone(w.came.Headers)
@@ -160,19 +175,23 @@ func (d *dispatcher) call(delivery *Delivery) (a answer) {
 	return answer{}
 }
 
-// linger keeps a delivery for a while. False: it is not worth it any more, because its channel is gone,
-// or the consumer stops or pauses.
+// linger has a delivery wait in place, through a pause of the subscription if need be. False: it is not worth it
+// any more, because its channel is gone, or it is to go back.
 func (d *dispatcher) linger(c *channel, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
+	waited := false
 	for {
 		v := d.view.Load()
-		if v.idle() || c.lost() {
+		switch {
+		case v.leaving() || c.lost():
 			return false
+		case waited && !v.paused:
+			return true
 		}
 		select {
 		case <-timer.C:
-			return true
+			waited = true
 		case <-c.source.Lost():
 		case <-v.changed:
 		}
@@ -190,7 +209,11 @@ func (w *worker) report(o outcome) {
 	if w.came.Unreadable != nil {
 		what = "the message could not be read; "
 	}
-	d.about(d.env.logger.Warn(), w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
+	line := d.env.logger.Warn()
+	if o.verdict == heldBack { // for long: this is the only line
+		line = d.env.logger.Error()
+	}
+	d.about(line, w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
 		Msg(what + d.inWords(o))
 	if o.tripped {
 		d.env.tripped()
@@ -208,8 +231,11 @@ func (d *dispatcher) inWords(o outcome) string {
 		return "to be passed over"
 	case parked:
 		return "to be parked in " + d.spec.Retry.ParkingQueue
+	case heldBack:
+		return fmt.Sprintf("to be held back, unacknowledged, for %v, since its body would be lost in %s: raise MaxMessageSize, or dead-letter what is poison",
+			d.env.keepFor, d.spec.Retry.ParkingQueue)
 	default:
-		return fmt.Sprintf("to be put back into the queue in %v", d.spec.RequeuePause)
+		return fmt.Sprintf("to be handled again in %v", d.spec.RequeuePause)
 	}
 }
 

@@ -1,15 +1,18 @@
 package consumer
 
 import (
-	"maps"
 	"math"
 	"reflect"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/everhop/everhop/broker"
 )
 
 // Headers of a message that was published again because its handler failed: to be retried after a delay,
-// or into a parking queue.
+// or into a parking queue. If they fit into no frame together with the message's own, only HeaderAttempts, HeaderQueue,
+// HeaderExchange, HeaderRoutingKey, HeaderExpiration and HeaderUserID are added; if that is too much, a message is
+// parked with none of them.
 const (
 	// HeaderAttempts is how often the handler has been called for the message so far (int64); see [Attempts].
 	// Take it off a message that is moved back from the parking queue, or its next failure parks it again.
@@ -39,7 +42,70 @@ const (
 	HeaderCC = "x-everhop-cc"
 )
 
-const ourHeaders = 12 // at most are added
+// ours are the headers that are added, and for whom.
+var ours = []struct {
+	name      string
+	essential bool // without it the message cannot be brought back to where it was, or is tried for ever
+}{
+	{HeaderAttempts, true}, {HeaderQueue, true}, {HeaderExchange, true}, {HeaderRoutingKey, true}, {HeaderExpiration, true}, {HeaderUserID, true},
+	{HeaderError, false}, {HeaderFirstFailed, false}, {HeaderLastFailed, false}, {HeaderHost, false},
+	// HeaderRaw and HeaderCC are not added, but in place of others.
+}
+
+// notOurs is what becomes of the headers that brokers add, and of those on which they act, when a message is published
+// again. What is not here is kept, whoever it is from: to lose what an application needs would be worse than to pass
+// on what a broker once said, and on no other of its words a broker acts. So x-received-from of a federation is kept,
+// x-shovelled, x-delay, and x-opt-*, the annotations of AMQP 1.0.
+var notOurs = []struct {
+	name string // * at the end stands for anything
+	fate fate
+}{
+	// RabbitMQ drops a message that dead-letters into a queue in which it died before, unless it was
+	// rejected on the way (https://www.rabbitmq.com/docs/dlx#dead-letter-cycle); x-death is how it knows.
+	{"x-death", dropped},
+	// These two say where it came from, and have no bearing on where it goes. RabbitMQ writes them anew when it
+	// dies without an x-death: so after a delay they tell of the delay queue.
+	{"x-first-death-*", kept},
+	{"x-last-death-*", kept}, // from 3.13 on
+	// The original's place in its queue, which the copy does not have.
+	{"x-delivery-count", dropped}, // a quorum queue
+	{"x-acquired-count", dropped}, // a quorum queue, from 4.3 on
+	{"x-stream-offset", dropped},  // a stream
+	// The broker would send copies to its routing keys again. It takes BCC off itself.
+	{"CC", renamed}, // HeaderCC
+	// It was for the publisher of the copy that came back.
+	{broker.HeaderPublishID, dropped},
+}
+
+type fate int
+
+const (
+	kept fate = iota
+	dropped
+	renamed
+)
+
+func fateOf(header string) fate {
+	for _, row := range notOurs {
+		if prefix, all := strings.CutSuffix(row.name, "*"); row.name == header || all && strings.HasPrefix(header, prefix) {
+			return row.fate
+		}
+	}
+	return kept
+}
+
+// detail is how much a message that is published again is told. It is less than all where that fits into no frame.
+type detail int
+
+const (
+	everything detail = iota
+	essentials
+	nothingOfOurs
+)
+
+func (much detail) String() string {
+	return [...]string{"all of ours", "few of ours", "none of ours"}[much]
+}
 
 // maxErrorText is how many bytes of an error go into HeaderError.
 const maxErrorText = 1 << 10
@@ -57,30 +123,55 @@ func Attempts(d *Delivery) int {
 	return 0
 }
 
-// headers are a copy of the delivery's, and ours: what tells of a failure.
-func (r *republisher) headers(d *Delivery, why failure) map[string]any {
-	h := make(map[string]any, len(d.Headers)+ourHeaders)
+// headers are the delivery's, as far as they are kept, and ours: what tells of a failure.
+func (r *republisher) headers(d *Delivery, why failure, much detail) map[string]any {
+	h := carried(d)
+	r.tell(h, d, why)
+	for _, our := range ours {
+		if much == nothingOfOurs || much == essentials && !our.essential {
+			delete(h, our.name)
+		}
+	}
+	return h
+}
+
+// carried are the delivery's headers, as far as they are kept.
+func carried(d *Delivery) map[string]any {
+	h := make(map[string]any, len(d.Headers)+len(ours))
 	if d.Unreadable != nil {
 		h[HeaderRaw] = d.Unreadable.RawHeader
 	} else {
-		maps.Copy(h, d.Headers)
-	}
-	// RabbitMQ drops a message that dead-letters into a queue in which it died before, unless it was
-	// rejected on the way (https://www.rabbitmq.com/docs/dlx#dead-letter-cycle); x-death is how it knows.
-	// x-first-death-* stay, until RabbitMQ sees no x-death when the delay is over, and writes them anew.
-	delete(h, "x-death")
-	delete(h, "x-delivery-count") // these two are about the original's place in a quorum queue or a stream
-	delete(h, "x-stream-offset")
-
-	earlier := func(name string, value any) { // what an earlier round says goes before
-		if _, there := h[name]; !there {
-			h[name] = value
+		for name, value := range d.Headers {
+			switch fateOf(name) {
+			case kept:
+				h[name] = value
+			case renamed:
+				h[HeaderCC] = value
+			}
 		}
 	}
-	earlier(HeaderExchange, d.Exchange)
-	earlier(HeaderRoutingKey, d.RoutingKey)
-	earlier(HeaderFirstFailed, why.first)
+	return h
+}
 
+// tellOrigin adds where the message was published to, and by whom. What an earlier round says goes before.
+func tellOrigin(h map[string]any, d *Delivery) {
+	earlier(h, HeaderExchange, d.Exchange)
+	earlier(h, HeaderRoutingKey, d.RoutingKey)
+	if d.UserID != "" {
+		h[HeaderUserID] = d.UserID
+	}
+}
+
+func earlier(h map[string]any, name string, value any) {
+	if _, there := h[name]; !there {
+		h[name] = value
+	}
+}
+
+// tell adds ours.
+func (r *republisher) tell(h map[string]any, d *Delivery, why failure) {
+	tellOrigin(h, d)
+	earlier(h, HeaderFirstFailed, why.first)
 	h[HeaderLastFailed] = why.last
 	h[HeaderAttempts] = int64(why.attempts)
 	h[HeaderError] = errorText(why.reason)
@@ -89,14 +180,6 @@ func (r *republisher) headers(d *Delivery, why failure) map[string]any {
 	if d.Expiration != "" {
 		h[HeaderExpiration] = d.Expiration
 	}
-	if d.UserID != "" {
-		h[HeaderUserID] = d.UserID
-	}
-	if cc, there := h["CC"]; there {
-		h[HeaderCC] = cc
-		delete(h, "CC")
-	}
-	return h
 }
 
 func errorText(text string) string {

@@ -1,12 +1,131 @@
 package consumer
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/brokertest"
 )
+
+// What becomes of each header that a broker adds is written down twice, here and in notOurs: a change is one of two.
+func TestFateOfHeaders(t *testing.T) {
+	fates := map[string]fate{
+		"x-death": dropped, "x-delivery-count": dropped, "x-acquired-count": dropped, "x-stream-offset": dropped,
+		"x-everhop-publish-id": dropped, "CC": renamed,
+		"x-first-death-queue": kept, "x-first-death-reason": kept, "x-first-death-exchange": kept,
+		"x-last-death-queue": kept, "x-last-death-reason": kept, "x-last-death-exchange": kept,
+		// Of others, and of applications.
+		"x-received-from": kept, "x-shovelled": kept, "x-delay": kept, "x-opt-anything": kept, "x-death-of-a-salesman": kept,
+		"X-Death": kept, "cc": kept, "x-": kept, "": kept, "x-everhop-attempt": kept,
+	}
+	for _, row := range notOurs {
+		if name := strings.TrimSuffix(row.name, "*"); name == row.name && fates[name] != row.fate || name != row.name && fateOf(name+"anything") != row.fate {
+			t.Errorf("%s: %d", row.name, row.fate)
+		}
+	}
+	r := newRepublisher(broker.Plan{}, zerolog.Nop())
+	for name, want := range fates {
+		d := &Delivery{Headers: map[string]any{name: "value"}}
+		m := copyOf(d, r.headers(d, itFailed, nothingOfOurs))
+		headers := map[string]any{name: "value"}
+		switch want {
+		case dropped:
+			headers = map[string]any{}
+		case renamed:
+			headers = map[string]any{HeaderCC: "value"}
+		}
+		if !reflect.DeepEqual(m.Headers, headers) {
+			t.Errorf("%q: %v, want %v", name, m.Headers, headers)
+		}
+	}
+}
+
+// A message without an id stays without one, whatever has become of it in between.
+func TestParkedWithoutAnID(t *testing.T) {
+	republishing(t, func(t *testing.T, server *brokertest.Server, r *republisher) {
+		d := delivered("x")
+		d.MessageID = ""
+		for round := range 2 {
+			if err := r.park(t.Context(), d, "parked", itFailed); err != nil { // first it is returned, since there is no queue
+				t.Fatal(err)
+			}
+			m := server.Messages("parked")[round]
+			id, _ := m.Headers[broker.HeaderPublishID].(string)
+			if m.MessageID != "" || id == "" || id == d.Headers[broker.HeaderPublishID] {
+				t.Errorf("round %d: id %q, headers %v", round, m.MessageID, m.Headers)
+			}
+			d.Headers = m.Headers
+		}
+		if n := server.Count("basic.publish"); n != 3 {
+			t.Errorf("published %d times", n)
+		}
+	})
+}
+
+// Where ours fit into no frame with the message's own, there are fewer.
+func TestHeadersThatHardlyFit(t *testing.T) {
+	const frame = 131_072
+	most, few := []string{HeaderError, HeaderAttempts, HeaderQueue, HeaderUserID}, []string{HeaderAttempts, HeaderQueue, HeaderUserID}
+	for _, test := range []struct {
+		name   string
+		room   int // for ours
+		parked []string
+		delays bool
+	}{
+		{"all", 2000, most, true},
+		{"few", 1000, few, true},
+		{"none", 150, nil, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			republishing(t, func(t *testing.T, server *brokertest.Server, r *republisher) {
+				var log bytes.Buffer
+				r.logger = zerolog.New(&log)
+				declareIn(t, server, "work", nil)
+				d := delivered("x")
+				d.UserID = "somebody"
+				d.Headers = map[string]any{"own": strings.Repeat("x", frame-test.room), "x-death": strings.Repeat("x", 10_000), HeaderHost: "earlier"}
+				why := itFailed
+				why.reason = strings.Repeat("e", maxErrorText)
+				if err := r.park(t.Context(), d, "parked", why); err != nil {
+					t.Fatal(err)
+				}
+				headers := server.Messages("parked")[0].Headers
+				var got []string
+				for _, name := range most {
+					if _, there := headers[name]; there {
+						got = append(got, name)
+					}
+				}
+				if !reflect.DeepEqual(got, test.parked) || headers["own"] != d.Headers["own"] || headers[HeaderHost] == "earlier" {
+					t.Errorf("got %q, %d headers", got, len(headers))
+				}
+				if strings.Contains(log.String(), `"level":"warn"`) != (test.name != "all") {
+					t.Errorf("the log: %s", log.String())
+				}
+				if err := r.delay(t.Context(), d, time.Second, why); (err == nil) != test.delays || err != nil && !errors.Is(err, broker.ErrHeaderTooLarge) {
+					t.Errorf("delayed: %v", err)
+				}
+			})
+		})
+	}
+	republishing(t, func(t *testing.T, server *brokertest.Server, r *republisher) {
+		d := delivered("x")
+		d.Headers = map[string]any{"own": strings.Repeat("x", frame)}
+		if err := r.park(context.Background(), d, "parked", itFailed); !errors.Is(err, broker.ErrHeaderTooLarge) {
+			t.Errorf("what fits into no frame: %v", err)
+		}
+	})
+}
 
 func TestAttempts(t *testing.T) {
 	tests := []struct {

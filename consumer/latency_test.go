@@ -21,16 +21,18 @@ import (
 // messages per second, for a loop over amqp091-go and for Everhop, in turns. It prints a table in Markdown:
 //
 //	go test -run '^$' -bench Latency -benchtime 1x ./consumer
+//
+// It fails when Everhop is clearly slower, in the median or in the slowest hundredth.
 func BenchmarkLatency(b *testing.B) {
-	const messages, rounds = 2000, 5
+	const messages, rounds = 2000, 9
 	url := rabbittest.Shared(b).URL()
-	consume := map[string]func(testing.TB, string, string, func([]byte)) (stop func()){"one-ack": consumeBare, everhop1: consumeEverhop}
-	names := []string{"one-ack", everhop1}
-	took := map[string][]time.Duration{}
-	for range rounds {
-		for _, name := range names {
-			queue := fmt.Sprintf("latency.%d", len(took["one-ack"])+len(took[everhop1]))
-			took[name] = append(took[name], latencies(b, url, queue, messages, consume[name])...)
+	consume := map[string]func(testing.TB, string, string, func([]byte)) (stop func()){oneAck: consumeBare, everhop1: consumeEverhop}
+	names := []string{oneAck, everhop1}
+	took := map[string][][]time.Duration{} // by round
+	for round := range rounds {
+		for i, name := range names {
+			queue := fmt.Sprintf("latency.%d.%d", round, i)
+			took[name] = append(took[name], latencies(b, url, queue, messages, consume[name]))
 		}
 		slices.Reverse(names)
 	}
@@ -38,12 +40,69 @@ func BenchmarkLatency(b *testing.B) {
 	var text strings.Builder
 	text.WriteString("| | p50 | p99 |\n|---|--:|--:|\n")
 	for _, name := range names {
-		all := took[name]
-		slices.Sort(all)
-		fmt.Fprintf(&text, "| %s | %v | %v |\n", name, all[len(all)/2].Round(time.Microsecond), all[len(all)*99/100].Round(time.Microsecond))
+		all := slices.Concat(took[name]...)
+		fmt.Fprintf(&text, "| %s | %v | %v |\n", name, percentile(all, 50).Round(time.Microsecond), percentile(all, 99).Round(time.Microsecond))
 	}
-	fmt.Printf("\nPublish to handler at 1,000 messages per second:\n\n%s\n", &text)
+	fmt.Printf("\nPublish to handler at 1,000 messages per second, %d rounds:\n\n%s\n", rounds, &text)
 	b.ReportMetric(0, "ns/op")
+	for _, p := range []int{50, 99} {
+		r := timesAsLong(took[everhop1], took[oneAck], p)
+		b.ReportMetric(r.median, fmt.Sprintf("x-p%d", p))
+		if isClearlyMore(r) {
+			b.Errorf("p%d: %s takes %v times as long as %s", p, everhop1, r, oneAck)
+		}
+	}
+}
+
+// percentile is what so many hundredths of the values are below.
+func percentile(values []time.Duration, p int) time.Duration {
+	slices.Sort(values)
+	return values[len(values)*p/100]
+}
+
+// timesAsLong compares a percentile within each round.
+func timesAsLong(took, other [][]time.Duration, p int) ratio {
+	var ratios []float64
+	for round := range took {
+		ratios = append(ratios, float64(percentile(took[round], p))/float64(percentile(other[round], p)))
+	}
+	return ratioOf(ratios)
+}
+
+// isClearlyMore: a tenth more is nothing that anybody would notice, and the rest must be more than the rounds leave in
+// doubt, with one chance in forty that it is not.
+func isClearlyMore(r ratio) bool { return r.median-2*r.doubt > 1.1 }
+
+func TestLatencyThatIsClearlyMore(t *testing.T) {
+	rounds := func(p99s ...time.Duration) (all [][]time.Duration) { // in microseconds
+		for _, p99 := range p99s {
+			all = append(all, append(slices.Repeat([]time.Duration{300}, 197), p99, p99, p99))
+		}
+		return all
+	}
+	usual := rounds(1000, 1400, 900, 1100, 1000)
+	for _, test := range []struct {
+		name  string
+		took  [][]time.Duration
+		fails bool
+	}{
+		{"the same", usual, false},
+		{"half", rounds(500, 700, 450, 550, 500), false},
+		{"a tenth more", rounds(1090, 1500, 980, 1200, 1090), false},
+		{"twice as much in one round", rounds(1000, 2800, 900, 1100, 1000), false},
+		{"up and down", rounds(2500, 700, 1800, 600, 1500), false},
+		{"half as much again", rounds(1500, 2000, 1400, 1700, 1500), true},
+		{"three times as much, more or less", rounds(2500, 5000, 2500, 3500, 3000), true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if r := timesAsLong(test.took, usual, 99); isClearlyMore(r) != test.fails {
+				t.Errorf("%v times as long: fails %t", r, !test.fails)
+			}
+			if r := timesAsLong(test.took, usual, 50); isClearlyMore(r) {
+				t.Errorf("the median is the same, and told as %v", r)
+			}
+		})
+	}
 }
 
 // latencies publishes into a queue that is consumed, and returns how long each message took.

@@ -20,6 +20,7 @@ func (s *supervisor) lost(l broker.Loss) error {
 		s.record(fsm.KindStale, StaleLoss, e)
 		return nil
 	}
+	s.explain(sub, &e)
 	return s.broken(ChannelError, sub, e)
 }
 
@@ -33,14 +34,14 @@ func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e Evidence) error 
 	switch s.machine.State() {
 	case Consuming, HeartbeatCheck:
 		e.BackoffMS = s.schedule.start(worked).Milliseconds()
-		e.Note = "after consuming for " + roughly(time.Since(s.entered))
+		e.Note = joined("after consuming for "+roughly(time.Since(s.entered)), e.Note)
 		s.entered = time.Now()
 		if err := s.fire(t, e); err != nil {
 			return err
 		}
 	default: // Reviving already, or Disconnected and stopping
 		s.schedule.extend(worked)
-		e.Note = "lost too, while reviving"
+		e.Note = joined("lost too, while reviving", e.Note)
 		s.record(fsm.KindNote, NoteLossWhileReviving, e)
 	}
 	if sub != nil {
@@ -50,6 +51,13 @@ func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e Evidence) error 
 	}
 	s.setClock()
 	return nil
+}
+
+func joined(note, more string) string {
+	if note == "" || more == "" {
+		return note + more
+	}
+	return note + "; " + more
 }
 
 // dropSession gives up the connection; whoever works on it finds it closed.

@@ -16,6 +16,8 @@ type matrixFault struct {
 	lasts  time.Duration
 	heal   func(*brokertest.Server)
 	silent time.Duration // nothing tells of it but that nothing comes in, for so long
+	waits  bool          // for the next delivery: the silence begins there
+	class  broker.Class  // of the error that a connection ends with which is consumed from; "" if it does not
 }
 
 // outage is how long those faults last that somebody has to mend.
@@ -26,10 +28,10 @@ const outage = 10 * time.Second
 const promise = broker.DefaultDrainTimeout + broker.DefaultProbeTimeout
 
 var matrixFaults = []matrixFault{
-	{name: "reset", faults: list(brokertest.Reset())},
-	{name: "hang-up", faults: list(brokertest.HangUp())},
-	{name: "closed-320", faults: list(brokertest.CloseConnection(320, "closed by an operator"))},
-	{name: "closed-501", faults: list(brokertest.CloseConnection(501, "the broker took offence"))},
+	{name: "reset", faults: list(brokertest.Reset()), class: broker.Network},
+	{name: "hang-up", faults: list(brokertest.HangUp()), class: broker.Network},
+	{name: "closed-320", faults: list(brokertest.CloseConnection(320, "closed by an operator")), class: broker.BrokerShutdown},
+	{name: "closed-501", faults: list(brokertest.CloseConnection(501, "the broker took offence")), class: broker.Protocol},
 	{name: "silence", faults: list(brokertest.Freeze(brokertest.Both)), silent: promise},
 	{name: "silence-to-client", faults: list(brokertest.Freeze(brokertest.ToClient)), silent: promise},
 	{name: "silence-to-broker", faults: list(brokertest.Freeze(brokertest.FromClient)), silent: promise + time.Second},
@@ -37,6 +39,10 @@ var matrixFaults = []matrixFault{
 	{name: "no-heartbeats", faults: list(brokertest.StopHeartbeats())},
 	{name: "slow", faults: list(brokertest.Delay(300 * time.Millisecond))},
 	{name: "drip", faults: list(brokertest.Drip(time.Millisecond))},
+	{name: "split-frames", faults: list(brokertest.SplitFrames())},
+	{name: "large-header", faults: list(brokertest.LargeHeader())},
+	{name: "garbage", faults: list(brokertest.Garbage()), class: broker.Protocol},
+	{name: "endless-body", faults: list(brokertest.StopInBody()), silent: promise, waits: true},
 	{name: "outage", faults: list(brokertest.RefuseConnections(), brokertest.Reset()), lasts: outage,
 		heal: func(s *brokertest.Server) { _ = s.AcceptConnections() }},
 	{name: "restart", faults: list(brokertest.StopApp()), lasts: outage,
@@ -87,10 +93,10 @@ var steps = []struct {
 	{"control", brokertest.OnMethod("channel.open", 1), brokertest.Now},
 	{"close", brokertest.Now, brokertest.OnMethod("channel.close", 1)},
 	{"channel", brokertest.OnMethod("channel.open", 2), brokertest.OnMethod("channel.open", 1)},
-	{"qos", brokertest.OnMethod("basic.qos", 1), brokertest.OnMethod("basic.qos", 1)},
 	{"exchange", brokertest.OnMethod("exchange.declare", 1), brokertest.OnMethod("exchange.declare", 1)},
 	{"queue", brokertest.OnMethod("queue.declare", 1), brokertest.OnMethod("queue.declare", 1)},
 	{"bind", brokertest.OnMethod("queue.bind", 1), brokertest.OnMethod("queue.bind", 1)},
+	{"qos", brokertest.OnMethod("basic.qos", 1), brokertest.OnMethod("basic.qos", 1)},
 	{"consume", brokertest.OnMethod("basic.consume", 1), brokertest.OnMethod("basic.consume", 1)},
 	{"confirm", brokertest.OnMethod("basic.consume-ok", 1), brokertest.OnMethod("basic.consume-ok", 1)},
 }

@@ -12,6 +12,12 @@ const (
 	NotePaused      = "paused"
 	NoteResumed     = "resumed"
 	NotePrefetchSet = "prefetch_set"
+	// NoteReleased: what waited in memory during a pause has gone back to the queue, since the broker does not wait
+	// for ever.
+	NoteReleased = "released"
+	// NoteSaved: messages had come back nearly as often as their quorum queue allows, and were published again, to the
+	// end of it, before they could be dropped.
+	NoteSaved = "saved"
 	// NoteBreakerOpen: so many failures in a row that the subscription is paused. NoteBreakerClosed: its
 	// pause is over, or Resume was called.
 	NoteBreakerOpen   = "breaker_open"
@@ -22,6 +28,10 @@ const (
 	// NoteOverdue: a delivery has been unacknowledged for so long that the broker is about to close its
 	// channel.
 	NoteOverdue = "overdue"
+	// NoteQueueDiffers and NoteExchangeDiffers: what exists is not as it is declared, and is used as it is.
+	// Evidence.Error has the broker's words.
+	NoteQueueDiffers    = "queue_differs"
+	NoteExchangeDiffers = "exchange_differs"
 	// NoteLossWhileReviving: something else was lost before the revival was complete.
 	NoteLossWhileReviving = "loss_while_reviving"
 	// NoteStalled: the process stood still for Evidence.StalledMS, or the clock was set ahead by so much.

@@ -7,10 +7,11 @@ import (
 )
 
 var (
-	// Requeue is what a handler returns, wrapped or not, to put a message back on purpose, after
-	// Subscription.RequeuePause (basic.nack). It is neither logged nor counted as a failure; but a quorum
-	// queue counts it towards its delivery limit before RabbitMQ 4.3. On a stream, where nothing can be put
-	// back, the handler is called again after the pause instead.
+	// Requeue is what a handler returns, wrapped or not, to put a message back on purpose: a handler is called for it
+	// again after Subscription.RequeuePause, as for a redelivery, and for others meanwhile. It waits for that in
+	// memory, where no delivery limit counts it, and goes back to the queue (basic.nack) only when the consumer
+	// stops or three quarters of ConsumerTimeout have passed. It is neither logged nor counted as a failure. On a
+	// stream it keeps its handler's place among Concurrency.
 	Requeue = errors.New("consumer: put back on purpose") //nolint:errname,staticcheck // an outcome, not a failure
 	// Reject is what a handler returns, wrapped or not, to give a message to the queue's dead-letter
 	// exchange. Without one the broker drops it. On a stream the message is passed over; if it was not said to be
@@ -106,16 +107,17 @@ type verdict int
 const (
 	acknowledged verdict = iota // acknowledge
 	again                       // call the handler again, after the pause
-	requeued                    // basic.nack into the queue, without blame (from RabbitMQ 4.3 on)
-	putBack                     // basic.reject into the queue: a quorum queue counts that
+	requeued                    // keep and handle again; or basic.nack, without blame (from RabbitMQ 4.3 on)
+	putBack                     // likewise; or basic.reject, which a quorum queue counts
 	rejected                    // basic.reject, to the dead-letter exchange
 	passedOver                  // acknowledge, in a stream, what cannot be rejected
 	delayed                     // publish into a delay queue, acknowledge
 	parked                      // publish into the parking queue, acknowledge
+	heldBack                    // stay unacknowledged for a while, and then go back
 )
 
 func (v verdict) String() string {
-	return [...]string{"acknowledged", "again", "requeued", "put back", "rejected", "passed over", "delayed", "parked"}[v]
+	return [...]string{"acknowledged", "again", "requeued", "put back", "rejected", "passed over", "delayed", "parked", "held back"}[v]
 }
 
 // decide tells what an answer of the handler's means, other than success.

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/everhop/everhop/broker"
@@ -12,28 +13,114 @@ import (
 func overdueAge(consumerTimeout time.Duration) time.Duration { return consumerTimeout / 5 * 4 }
 
 // overdueEvery is how often that is looked at.
-func overdueEvery(consumerTimeout time.Duration) time.Duration {
-	return max(consumerTimeout/20, time.Millisecond)
+func overdueEvery(c Config) time.Duration {
+	shortest := c.ConsumerTimeout
+	for _, s := range c.Subscriptions {
+		shortest = min(shortest, s.consumerTimeout(c.ConsumerTimeout))
+	}
+	return max(shortest/20, time.Millisecond)
 }
 
-// warnOverdue tells when a handler has taken so long that the broker is about to close its channel
+// consumerTimeout is the broker's, unless the consumer's or the queue's arguments say otherwise.
+func (s Subscription) consumerTimeout(brokers time.Duration) time.Duration {
+	const name = "x-consumer-timeout"
+	said := s.Arguments[name]
+	if said == nil && s.Declare != nil {
+		said = s.Declare.Arguments[name]
+	}
+	if v := reflect.ValueOf(said); v.CanInt() && v.Int() > 0 {
+		return time.Duration(min(v.Int(), int64(maxTimeout/time.Millisecond))) * time.Millisecond
+	}
+	return brokers
+}
+
+const maxTimeout = 100 * 365 * 24 * time.Hour
+
+// strike is what the broker does when a delivery was not acknowledged in time.
+type strike int
+
+const (
+	nothing strike = iota
+	closesChannel
+	cancels // basic.cancel, without a reason
+	perhapsCancels
+)
+
+// strikeOf tells what RabbitMQ of a version does with a queue of a type: up to 4.2 it closes the channel, whatever
+// the queue is; from then on the queue does it, and only a quorum queue.
+func strikeOf(major, minor int, queueType string) strike {
+	switch {
+	case major < 4, major == 4 && minor < 3:
+		return closesChannel
+	case queueType == "quorum":
+		return cancels
+	case queueType == "":
+		return perhapsCancels
+	}
+	return nothing
+}
+
+func (k strike) String() string {
+	return [...]string{"nothing happens", "RabbitMQ closes its channel", "RabbitMQ cancels its consumer",
+		"RabbitMQ cancels its consumer if this is a quorum queue"}[k]
+}
+
+// warnOverdue tells when a handler has taken so long that the broker is about to end its consumer
 // (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout).
 func (s *supervisor) warnOverdue() {
 	for _, sub := range s.subscriptions {
 		if sub.live == nil {
 			continue
 		}
-		oldest, ok := sub.dispatch.oldest()
-		if !ok || oldest.Tag == sub.warned {
+		tag, since, ok := sub.dispatch.oldest()
+		if !ok || tag == sub.warned {
 			continue
 		}
-		if age := time.Since(oldest.ReceivedAt); age >= overdueAge(s.config.ConsumerTimeout) {
-			sub.warned = oldest.Tag
+		timeout := sub.spec.consumerTimeout(s.config.ConsumerTimeout)
+		age := time.Since(since)
+		if age < overdueAge(timeout) {
+			continue
+		}
+		sub.warned = tag
+		if then := s.strike(sub); then != nothing {
 			s.record(fsm.KindNote, NoteOverdue, Evidence{
-				Queue: oldest.Queue, Scope: string(broker.ScopeSubscription), Class: string(broker.Precondition),
-				Note: fmt.Sprintf("delivery tag %d has been unacknowledged for %v; at %v RabbitMQ closes its channel (consumer_timeout): lower Prefetch, raise Concurrency, or raise the timeout at the broker",
-					oldest.Tag, roughly(age), s.config.ConsumerTimeout),
+				Queue: sub.spec.Queue, Scope: string(broker.ScopeSubscription), Class: string(broker.ConsumerTimeout),
+				Note: fmt.Sprintf("delivery tag %d has been unacknowledged for %v; at %v %v (consumer_timeout): lower Prefetch, raise Concurrency, or raise the timeout at the broker",
+					tag, roughly(age), timeout, then),
 			})
 		}
 	}
+}
+
+func (s *supervisor) strike(sub *subscription) strike {
+	major, minor := s.session.ServerVersion()
+	return strikeOf(major, minor, sub.dispatch.queueType())
+}
+
+// explain adds to a loss what is known about it, and what is to be done.
+func (s *supervisor) explain(sub *subscription, e *Evidence) {
+	var known string
+	if e.Class == string(broker.Cancelled) {
+		known = s.explainCancelled(sub, e)
+	}
+	if e.Class == string(broker.Cancelled) || e.Class == string(broker.ConsumerTimeout) {
+		e.Note = joined(known, advice[broker.Class(e.Class)])
+	}
+}
+
+// explainCancelled tells why the broker has cancelled a consumer, which it does not say: a delivery has been
+// outstanding for too long, or else the queue is gone.
+func (s *supervisor) explainCancelled(sub *subscription, e *Evidence) string {
+	const gone = "the queue was deleted, or moved to another node"
+	tag, since, ok := sub.dispatch.oldest()
+	if then := s.strike(sub); !ok || then != cancels && then != perhapsCancels {
+		return gone
+	}
+	timeout, age := sub.spec.consumerTimeout(s.config.ConsumerTimeout), time.Since(since)
+	if age < timeout-timeout/20 { // the broker sent it earlier than it came in
+		return fmt.Sprintf("%s; or the broker's timeout is shorter than %v, and it was for delivery tag %d, unacknowledged for %v",
+			gone, timeout, tag, roughly(age))
+	}
+	e.Class = string(broker.ConsumerTimeout)
+	return fmt.Sprintf("delivery tag %d had been unacknowledged for %v, and the timeout is %v", tag, roughly(age), timeout)
 }

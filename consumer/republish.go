@@ -41,10 +41,8 @@ func newRepublisher(plan broker.Plan, logger zerolog.Logger) *republisher {
 // queue is used as it is, with whatever arguments; where there is none, a durable one is declared, of the
 // virtual host's default type.
 func (r *republisher) park(ctx context.Context, d *Delivery, queue string, why failure) error {
-	m := r.message(d, why)
-	m.RoutingKey = queue
 	return r.try(ctx, func(p *broker.Publisher) error {
-		err := r.publish(ctx, p, m)
+		err := r.copy(ctx, p, d, queue, why, nothingOfOurs)
 		if !errors.Is(err, broker.ErrUnroutable) {
 			return err
 		}
@@ -55,8 +53,25 @@ func (r *republisher) park(ctx context.Context, d *Delivery, queue string, why f
 		case class != broker.Precondition: // which says that somebody else just declared it, otherwise
 			return err
 		}
-		return r.publish(ctx, p, m)
+		return r.copy(ctx, p, d, queue, why, nothingOfOurs)
 	})
+}
+
+// copy publishes the message into a queue, with as many of our headers as fit, and no fewer than least.
+func (r *republisher) copy(ctx context.Context, p *broker.Publisher, d *Delivery, queue string, why failure, least detail) error {
+	for much := everything; ; much++ {
+		m := copyOf(d, r.headers(d, why, much))
+		m.RoutingKey = queue
+		err := r.publish(ctx, p, m)
+		switch {
+		case errors.Is(err, broker.ErrHeaderTooLarge) && much < least: // nothing was sent
+			continue
+		case err == nil && much > everything:
+			r.logger.Warn().Str(FieldQueue, queue).Str("message_id", d.MessageID).
+				Msgf("the headers of a message leave no room in a frame: it was published with %v", much)
+		}
+		return err
+	}
 }
 
 // delay publishes the message so that it comes back into d.Queue after the delay, or up to a tenth more;
@@ -70,8 +85,6 @@ func (r *republisher) delay(ctx context.Context, d *Delivery, after time.Duratio
 	if err != nil {
 		return err
 	}
-	m := r.message(d, why)
-	m.RoutingKey = queue
 	return r.try(ctx, func(p *broker.Publisher) error {
 		// A message that is confirmed later may have come too late for the lease.
 		ctx, cancel := context.WithTimeout(ctx, delayLease/2)
@@ -82,21 +95,22 @@ func (r *republisher) delay(ctx context.Context, d *Delivery, after time.Duratio
 		if err := r.declare(ctx, p, queue, options); err != nil {
 			return err
 		}
-		return r.publish(ctx, p, m)
+		return r.copy(ctx, p, d, queue, why, essentials) // it must count its attempts
 	})
 }
 
-// message is the delivery as it is published again: with all its properties, but those that would hurt.
-func (r *republisher) message(d *Delivery, why failure) broker.Message {
+// copyOf is the delivery as it is published again: with all its properties, but those that would hurt.
+func copyOf(d *Delivery, headers map[string]any) broker.Message {
 	return broker.Message{
 		Body:            d.Body,
-		Headers:         r.headers(d, why),
+		Headers:         headers,
 		ContentType:     d.ContentType,
 		ContentEncoding: d.ContentEncoding,
 		Priority:        d.Priority,
 		CorrelationID:   d.CorrelationID,
 		ReplyTo:         d.ReplyTo,
 		MessageID:       d.MessageID,
+		NoMessageID:     d.MessageID == "",
 		Timestamp:       d.Timestamp,
 		NoTimestamp:     d.Timestamp.IsZero(),
 		Type:            d.Type,

@@ -160,6 +160,7 @@ func (o attempted) apply(s *supervisor) error {
 			sub.dispatch.resume()
 		}
 		s.steer(sub) // it may have been changed meanwhile
+		s.compare(sub)
 	}
 	return nil
 }
@@ -258,12 +259,12 @@ func (s *supervisor) failed(f *broker.Error) error {
 	if s.machine.State() == Connecting {
 		s.schedule.attempt = 1
 		s.entered = time.Now()
-		e.Note = advice[f.Class]
+		e.Note = adviceOn(f.Class, f.Code)
 		return s.fire(ConnectionError, e)
 	}
 	e.Attempt = s.schedule.attempt
 	if e.Attempt == 1 {
-		e.Note = advice[f.Class]
+		e.Note = adviceOn(f.Class, f.Code)
 	}
 	spent := s.config.MaxReviveAttempts > 0 && s.schedule.attempt >= s.config.MaxReviveAttempts
 	if spent {

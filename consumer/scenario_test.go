@@ -240,7 +240,7 @@ func TestScenarioUnknownVirtualHost(t *testing.T) {
 func TestScenarioTopologyMismatch(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.config.Subscriptions[0].Declare = &broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-max-length": 7}}
+	r.config.Subscriptions[0].Declare = &broker.QueueOptions{Durable: true, Strict: true, Arguments: map[string]any{"x-max-length": 7}}
 	r.start()
 	r.failsWith(broker.Precondition, consumer.Connecting, "make the declaration equal")
 	r.check("topology_mismatch")

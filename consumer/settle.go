@@ -9,20 +9,22 @@ import (
 	"github.com/everhop/everhop/broker"
 )
 
-// settle tells the broker any outcome but a success.
-func (d *dispatcher) settle(c *channel, tag uint64, o outcome) {
-	counts := d.env.counts
+// settle carries out any outcome but a success.
+func (w *worker) settle(o outcome) {
+	acks, counts := w.job.channel.acks, w.dispatcher.env.counts
 	switch o.verdict {
 	case rejected:
-		count(&counts.rejected, c.acks.Reject(tag, false))
+		count(&counts.rejected, acks.Reject(w.tag, false))
 	case passedOver:
-		count(&counts.rejected, c.acks.Ack(tag))
+		count(&counts.rejected, acks.Ack(w.tag))
 	case delayed:
-		d.move(c, tag, o, &counts.delayed)
+		w.move(o, &counts.delayed)
 	case parked:
-		d.move(c, tag, o, &counts.parked)
+		w.move(o, &counts.parked)
+	case heldBack:
+		w.holdBack(o)
 	default:
-		d.requeue(c, tag, o)
+		w.putBack(o)
 	}
 }
 
@@ -34,53 +36,111 @@ func count(n *atomic.Uint64, err error) {
 }
 
 // move publishes the message into another queue and then acknowledges it. What cannot be moved goes back.
-func (d *dispatcher) move(c *channel, tag uint64, o outcome, moved *atomic.Uint64) {
-	if d.republish(c, o) {
-		count(moved, c.acks.Ack(tag))
-		return
+func (w *worker) move(o outcome, moved *atomic.Uint64) {
+	published, never := w.dispatcher.republish(w.job.channel, o)
+	switch {
+	case published:
+		count(moved, w.job.channel.acks.Ack(w.tag))
+	case never:
+		w.holdBack(o)
+	default:
+		w.putBack(o)
 	}
-	d.requeue(c, tag, o)
+}
+
+// holdBack keeps a message that can go nowhere, and would come again at once. It takes no worker meanwhile, but a
+// place in the prefetch. Then it is put back, since the broker's consumer_timeout would end the channel of all.
+func (w *worker) holdBack(o outcome) {
+	held := *w // its job; the worker gets another one
+	w.dispatcher.workers.Go(func() {
+		held.dispatcher.linger(held.job.channel, held.dispatcher.env.keepFor)
+		held.requeue(o)
+	})
+}
+
+// putBack has the message handled again later, here or, if it must be, by whoever gets it from the queue.
+func (w *worker) putBack(o outcome) {
+	if !w.putAside() {
+		w.requeue(o)
+	}
+}
+
+// putAside keeps the job in memory, to be handled again, in the place of putting it back. It returns false if
+// it has to go back: because the consumer stops, or the broker would not wait so long for its acknowledgement.
+func (w *worker) putAside() bool {
+	d := w.dispatcher
+	due := time.Now().Add(d.spec.RequeuePause)
+	if d.kind.isStream() || w.job.channel.lost() || due.Sub(w.came.ReceivedAt) > d.env.keepFor {
+		return false
+	}
+	j := w.job
+	j.delivery, j.again = w.came, true
+	j.delivery.Redelivered = true // for its handler it is no other
+	if !d.keep(keptJob{job: j, due: due, inLane: w.inLane}) {
+		return false
+	}
+	w.inLane = false
+	d.env.counts.kept.Add(1)
+	return true
 }
 
 // requeue gives a message back, after a pause. A quorum queue counts a reject towards its delivery limit,
 // and from RabbitMQ 4.3 on no nack: that is for what was not the message's fault.
-func (d *dispatcher) requeue(c *channel, tag uint64, o outcome) {
+func (w *worker) requeue(o outcome) {
+	d, c := w.dispatcher, w.job.channel
 	d.linger(c, d.spec.RequeuePause)
 	d.awaitSilence(c)
 	requeued := &d.env.counts.requeued
 	switch {
-	case d.kind.isStream(): // which keeps it, and is read from there the next time
+	case d.staysWithChannel():
 	case o.verdict == putBack && d.env.work.Err() == nil:
-		count(requeued, c.acks.Reject(tag, true))
+		count(requeued, c.acks.Reject(w.tag, true))
 	default:
-		count(requeued, c.acks.Nack(tag))
+		count(requeued, c.acks.Nack(w.tag))
 	}
 }
 
 // republishTimeout is how long the broker may take to confirm a message that is published again.
 const republishTimeout = 30 * time.Second
 
+// refusals is after how many of them a message is taken to be the one that the broker refuses: it ends the channel,
+// and with it what others were publishing.
+const refusals = 3
+
 // republish publishes the message again, and keeps trying: to put it back each time would use up a quorum
-// queue's delivery limit. It returns false if the channel is gone, or the consumer stops or pauses.
-func (d *dispatcher) republish(c *channel, o outcome) bool {
-	for !c.lost() { // else it comes again, and would be there twice
+// queue's delivery limit. It gives up if the channel is gone, the consumer stops or pauses, or it can never be.
+func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
+	for refused := 0; !c.lost(); { // else it comes again, and would be there twice
 		err := d.tryRepublish(o)
 		if err == nil {
-			return true
+			return true, false
 		}
-		never, then := errors.Is(err, errDelay) || errors.Is(err, broker.ErrHeaderTooLarge), "it is tried again"
-		if never {
-			then = "it goes back to the queue"
+		if isRefusal(err) {
+			refused++
+		}
+		never = errors.Is(err, broker.ErrHeaderTooLarge) || refused == refusals
+		then, pause := "it is tried again", d.spec.RequeuePause
+		switch {
+		case never:
+			then, pause = "it is held back, unacknowledged, and put back", d.env.keepFor
+		case errors.Is(err, errDelay):
+			then = "it is handled again"
 		}
 		if !c.lost() {
 			d.about(d.env.logger.Error(), o.failure.delivery).Err(err).
-				Msgf("the message could not be %s; %s in %v", o.verdict, then, d.spec.RequeuePause)
+				Msgf("the message could not be %s; %s in %v", o.verdict, then, pause)
 		}
-		if never || !d.linger(c, d.spec.RequeuePause) {
+		if never || errors.Is(err, errDelay) || !d.linger(c, d.spec.RequeuePause) {
 			break
 		}
 	}
-	return false
+	return false, never
+}
+
+// isRefusal tells whether the broker has ended the channel over a message: it is larger than max_message_size, for one.
+func isRefusal(err error) bool {
+	var e *broker.Error
+	return errors.As(err, &e) && e.Op == "publish" && e.Class == broker.Precondition
 }
 
 func (d *dispatcher) tryRepublish(o outcome) error {

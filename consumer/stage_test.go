@@ -204,11 +204,14 @@ func (s *stage) play(f matrixFault, p matrixPlace) string {
 		s.settled(consumer.Consuming)
 	}
 	happened := s.outcome()
-	if strings.HasPrefix(happened, "ChannelError") && !strings.Contains(happened, "Failed") {
+	if strings.HasPrefix(happened, "ChannelError") && !strings.Contains(happened, "Failed") && !strings.Contains(happened, "ConnectionError") {
 		s.sameConnection()
 	}
+	if state, _, _ := strings.Cut(p.name, "/"); f.class != "" && (state == "consuming" || state == "check") {
+		s.said(f.class)
+	}
 	if f.silent > 0 && !stopping {
-		s.noticed(struck, f.silent)
+		s.noticed(struck, f)
 	}
 	if !s.hasEnded() {
 		if err := s.c.Stop(context.Background()); err != nil {
@@ -276,15 +279,32 @@ func (s *stage) sameConnection() {
 	}
 }
 
+// said checks that the loss of the connection was told as what it is.
+func (s *stage) said(class broker.Class) {
+	s.Helper()
+	for _, e := range s.journal.Events()[s.since:] {
+		if e.Trigger == consumer.ConnectionError {
+			if got := consumer.EvidenceOf(e).Class; got != string(class) {
+				s.Errorf("it was told as %s, and is %s: %s", got, class, e.Error)
+			}
+			return
+		}
+	}
+}
+
 // noticed checks that the peer's silence was found out in time, whatever was under way. Where no event
 // tells of it, another connection was quicker.
-func (s *stage) noticed(struck time.Time, within time.Duration) {
+func (s *stage) noticed(struck time.Time, f matrixFault) {
 	s.Helper()
 	for _, e := range s.journal.Events()[s.since:] {
 		switch e.Trigger {
 		case consumer.HeartbeatFailed, consumer.ConnectionError, consumer.ReviveFailed:
-			if after := e.Time.Sub(struck); after > within {
-				s.Errorf("%s came after %v, and %v is promised", e.Trigger, after, within)
+			after := e.Time.Sub(struck)
+			if f.waits && e.Trigger == consumer.HeartbeatFailed {
+				after = time.Duration(consumer.EvidenceOf(e).SilenceMS) * time.Millisecond
+			}
+			if after > f.silent {
+				s.Errorf("%s came after %v, and %v is promised", e.Trigger, after, f.silent)
 			}
 		}
 	}

@@ -9,9 +9,15 @@ type Stats struct {
 	// Failed: calls of a handler that ended with an error, other than an outcome, or a panic; and messages that
 	// could not be read.
 	Failed uint64
-	// Requeued: put back into the queue after a handler had begun with it, by its wish, because it failed,
-	// or because the consumer stopped or paused before it could be tried again.
+	// Kept: to be put back into the queue, by its handler's wish or because it failed, and kept in memory instead,
+	// to be handled again after RequeuePause.
+	Kept uint64
+	// Requeued: put back into the queue after a handler had begun with it, because the consumer stopped before
+	// it could be handled again, or because the broker would not wait any longer for its acknowledgement.
 	Requeued uint64
+	// Saved: published again to the end of the queue, because it had come back nearly as often as a quorum queue
+	// allows; see Subscription.DeliveryLimit.
+	Saved uint64
 	// Rejected: given to the dead-letter exchange, or dropped by the broker if the queue has none; on a
 	// stream, passed over.
 	Rejected uint64
@@ -32,7 +38,9 @@ type Stats struct {
 func (s *Stats) add(other Stats) {
 	s.Acknowledged += other.Acknowledged
 	s.Failed += other.Failed
+	s.Kept += other.Kept
 	s.Requeued += other.Requeued
+	s.Saved += other.Saved
 	s.Rejected += other.Rejected
 	s.Delayed += other.Delayed
 	s.Parked += other.Parked
@@ -43,14 +51,16 @@ func (s *Stats) add(other Stats) {
 
 // counts are the Stats of one subscription.
 type counts struct {
-	acknowledged, failed, requeued, rejected, delayed, parked, deduplicated, returnedUnstarted, stale atomic.Uint64
+	acknowledged, failed, kept, requeued, saved, rejected, delayed, parked, deduplicated, returnedUnstarted, stale atomic.Uint64
 }
 
 func (c *counts) stats() Stats {
 	return Stats{
 		Acknowledged:      c.acknowledged.Load(),
 		Failed:            c.failed.Load(),
+		Kept:              c.kept.Load(),
 		Requeued:          c.requeued.Load(),
+		Saved:             c.saved.Load(),
 		Rejected:          c.rejected.Load(),
 		Delayed:           c.delayed.Load(),
 		Parked:            c.parked.Load(),

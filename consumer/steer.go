@@ -9,7 +9,10 @@ import (
 
 // intake is how the subscription is to be consumed now.
 func (sub *subscription) intake() broker.Intake {
-	return broker.Intake{Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.dispatch.offset()}
+	return broker.Intake{
+		Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.dispatch.offset(),
+		Apart: func(c *broker.Consumer, d *Delivery) bool { return sub.dispatch.rescue(c, d) },
+	}
 }
 
 // asWanted tells whether it is consumed so. What a paused one's prefetch is does not matter.
@@ -39,12 +42,11 @@ func (s *supervisor) steer(sub *subscription) {
 
 // steered is how steering ended.
 type steered struct {
-	sub       *subscription
-	live, is  *broker.Consumer // before and after
-	was       broker.Intake
-	intake    broker.Intake // to be
-	givenBack int
-	err       error
+	sub      *subscription
+	live, is *broker.Consumer // before and after
+	was      broker.Intake
+	intake   broker.Intake // to be
+	err      error
 }
 
 // carryOut asks the broker for the change. It runs beside the supervisor.
@@ -55,7 +57,7 @@ func (o *steered) carryOut(session *broker.Session) {
 	}
 	switch {
 	case o.intake.Paused:
-		o.givenBack = o.sub.dispatch.giveBack(o.live)
+		o.sub.dispatch.fallSilent(o.live)
 	case o.sub.dispatch.kind.isStream(): // a new channel begins with what was not handled by now
 		_ = o.live.Close(ctx)
 		o.intake.StreamOffset = o.sub.dispatch.offset()
@@ -97,7 +99,7 @@ func (o steered) takeOver(s *supervisor) error {
 			return s.broken(ChannelError, sub, evidence(asBrokerError(errLostAgain)))
 		}
 	}
-	sub.applied = o.intake
+	sub.applied, sub.released = o.intake, false
 	sub.dispatch.fit(o.intake.Prefetch)
 	if !o.intake.Paused { // look for deliveries again
 		sub.dispatch.resume()
@@ -112,6 +114,9 @@ func (o steered) note() (name string, e Evidence) {
 	switch {
 	case o.intake.Paused:
 		name, e.Note = NotePaused, "paused"
+		if n := o.sub.dispatch.inMemory(); n > 0 {
+			e.Note += fmt.Sprintf("; %d deliveries wait in memory", n)
+		}
 	case o.was.Paused:
 		name = NoteResumed
 	default:
@@ -119,10 +124,6 @@ func (o steered) note() (name string, e Evidence) {
 	}
 	if !o.intake.Paused {
 		e.Prefetch, e.Note = o.intake.Prefetch, fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
-	}
-	if o.givenBack > 0 {
-		e.ReturnedUnstarted = uint64(o.givenBack)
-		e.Note += fmt.Sprintf("; %d deliveries not begun went back to the queue", o.givenBack)
 	}
 	return name, e
 }

@@ -52,10 +52,11 @@ func (s *supervisor) stopSoftly() {
 	}()
 }
 
-// withdraw ends a subscription's consumer: others shall get what has come and what comes now.
+// withdraw ends a subscription's consumer: others shall get what has come and what comes now. A single active
+// consumer's successor gets all of it at once, when the connection is closed.
 func (s *supervisor) withdraw(sub *subscription, done func()) {
 	c := sub.live
-	if c == nil {
+	if c == nil || sub.spec.isSingleActive() {
 		done()
 		return
 	}
@@ -137,7 +138,9 @@ func (s *supervisor) leftovers() (e Evidence) {
 	e.ReturnedUnstarted, e.Unfinished = now.ReturnedUnstarted-s.before.ReturnedUnstarted, now.Requeued-s.before.Requeued
 	for _, sub := range s.subscriptions {
 		if sub.live != nil {
-			e.Unfinished += uint64(sub.dispatch.outstanding())
+			unstarted, all := sub.dispatch.unstarted(), sub.dispatch.inMemory()
+			e.ReturnedUnstarted += uint64(unstarted)
+			e.Unfinished += uint64(all - unstarted)
 		}
 	}
 	if e.ReturnedUnstarted+e.Unfinished > 0 {

@@ -241,7 +241,7 @@ func TestFailedDeliveryComesAgain(t *testing.T) {
 	r.publish(1)
 	r.awaitHandled()
 	r.stop()
-	if s := r.c.Stats(); s != (consumer.Stats{Acknowledged: 1, Failed: 2, Requeued: 3}) {
+	if s := r.c.Stats(); s != (consumer.Stats{Acknowledged: 1, Failed: 2, Kept: 3}) {
 		t.Errorf("stats %+v, want one handled and two failed", s)
 	}
 	if got := r.log.String(); !contains(got, "not yet either", "stop_test.go", "not yet") {

@@ -43,18 +43,25 @@ func (s *Stream) problem() string {
 	return ""
 }
 
-// consumeArguments are those of basic.consume.
+// consumeArguments are those of basic.consume. Where a stream begins is always among them: a queue of another type
+// refuses that, and what is passed over in a stream would be lost there.
 func (s Subscription) consumeArguments() map[string]any {
-	if s.Stream == nil || s.Stream.Offset == nil {
+	if s.kind() != kindStream {
 		return s.Arguments
 	}
-	arguments := map[string]any{streamOffset: s.Stream.Offset}
+	arguments := map[string]any{streamOffset: "next"}
+	if s.Stream != nil && s.Stream.Offset != nil {
+		arguments[streamOffset] = s.Stream.Offset
+	}
 	maps.Copy(arguments, s.Arguments)
 	return arguments
 }
 
-// queueKind is whether a queue is a stream, as far as that is known: it cannot be asked for.
-type queueKind struct{ v atomic.Int32 }
+// queueKind is whether a queue is a stream or a quorum queue, as far as that is known: it cannot be asked for.
+type queueKind struct {
+	v      atomic.Int32
+	quorum atomic.Bool // a message has come back, and a count of that with it
+}
 
 const (
 	kindUnknown int32 = iota
@@ -63,12 +70,38 @@ const (
 	kindQueue
 )
 
+// queueType is x-queue-type of the subscription's queue, or "" as long as that is not known.
+func (d *dispatcher) queueType() string {
+	switch {
+	case d.kind.isStream():
+		return "stream"
+	case d.kind.quorum.Load():
+		return "quorum"
+	}
+	return d.spec.declaredType()
+}
+
+// declaredType is x-queue-type of the queue as it is declared, or "" where the virtual host decides. What exists may
+// be another one.
+func (s Subscription) declaredType() string {
+	switch declare := s.Declare; {
+	case declare == nil:
+		return ""
+	case !declare.Durable, declare.Exclusive, declare.AutoDelete: // which others cannot be
+		return "classic"
+	default:
+		kind, _ := declare.Arguments["x-queue-type"].(string)
+		return kind
+	}
+}
+
 // kind is what the subscription says of its queue.
 func (s Subscription) kind() int32 {
+	declared := s.declaredType()
 	switch {
-	case s.Stream != nil, s.Declare != nil && s.Declare.Arguments["x-queue-type"] == "stream":
+	case s.Stream != nil, declared == "stream":
 		return kindStream
-	case s.Declare != nil:
+	case declared != "" && (s.Queue == "" || s.Declare.Strict): // nothing else is consumed
 		return kindQueue
 	}
 	return kindUnknown
@@ -82,6 +115,13 @@ func (k *queueKind) isStream() bool {
 // see learns from a delivery. All those of a stream have the header, but so may a message that somebody has
 // copied from a stream into another queue: one without it settles that.
 func (k *queueKind) see(d *Delivery) {
+	if d.Redelivered && !k.quorum.Load() {
+		_, delivered := d.Headers["x-delivery-count"]
+		_, acquired := d.Headers["x-acquired-count"]
+		if delivered || acquired {
+			k.quorum.Store(true)
+		}
+	}
 	v := k.v.Load()
 	if v == kindStream || v == kindQueue || d.Unreadable != nil {
 		return

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/everhop/everhop/broker"
 )
 
 func TestStreamOffsets(t *testing.T) {
@@ -21,7 +23,44 @@ func TestStreamOffsets(t *testing.T) {
 	}
 }
 
+// Only what is sure is said: a queue that exists is used, whatever it is.
+func TestKindOfASubscription(t *testing.T) {
+	ofType := func(queueType string, strict bool) *broker.QueueOptions {
+		return &broker.QueueOptions{Durable: true, Strict: strict, Arguments: map[string]any{"x-queue-type": queueType}}
+	}
+	for name, test := range map[string]struct {
+		s      Subscription
+		want   int32
+		offset any // that is asked for
+	}{
+		"nothing":             {Subscription{Queue: "q"}, kindUnknown, nil},
+		"a stream":            {Subscription{Queue: "q", Stream: &Stream{}}, kindStream, "next"},
+		"from an offset":      {Subscription{Queue: "q", Stream: &Stream{Offset: 7}}, kindStream, 7},
+		"declared as one":     {Subscription{Queue: "q", Declare: ofType("stream", false)}, kindStream, "next"},
+		"declared":            {Subscription{Queue: "q", Declare: &broker.QueueOptions{Durable: true}}, kindUnknown, nil},
+		"declared strictly":   {Subscription{Queue: "q", Declare: &broker.QueueOptions{Durable: true, Strict: true}}, kindUnknown, nil},
+		"of a type":           {Subscription{Queue: "q", Declare: ofType("quorum", false)}, kindUnknown, nil},
+		"strictly of a type":  {Subscription{Queue: "q", Declare: ofType("quorum", true)}, kindQueue, nil},
+		"named by the broker": {Subscription{Declare: &broker.QueueOptions{Exclusive: true}}, kindQueue, nil},
+		"not durable":         {Subscription{Queue: "q", Declare: &broker.QueueOptions{Strict: true}}, kindQueue, nil},
+	} {
+		if got := test.s.kind(); got != test.want || test.s.consumeArguments()[streamOffset] != test.offset {
+			t.Errorf("%s: kind %d, arguments %v", name, got, test.s.consumeArguments())
+		}
+	}
+}
+
 func TestQueueKind(t *testing.T) {
+	for header, want := range map[string]bool{"x-delivery-count": true, "x-acquired-count": true, "x-death": false} {
+		d := dispatcher{}
+		d.kind.see(&Delivery{Headers: map[string]any{header: int64(1)}}) // which may be another queue's, copied
+		first := d.queueType()
+		d.kind.see(&Delivery{Redelivered: true, Headers: map[string]any{header: int64(1)}})
+		if got := d.queueType(); first != "" || (got == "quorum") != want {
+			t.Errorf("%s: %q, then %q", header, first, got)
+		}
+	}
+
 	stream, plain := &Delivery{Headers: map[string]any{"x-stream-offset": int64(1)}}, &Delivery{}
 	for name, test := range map[string]struct {
 		said       int32

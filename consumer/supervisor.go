@@ -75,14 +75,18 @@ type subscription struct {
 	trips    int  // so far
 	prefetch int
 	applied  broker.Intake
+	saved    uint64 // messages, as events have told
 	steered  bool   // live is being changed
+	compared bool   // what exists with what is declared
+	released bool   // since it was paused: what waited in memory has gone back
 	warned   uint64 // the delivery tag of the last warning about consumer_timeout
 }
 
 // adopt takes over a consumer that the broker has confirmed. Its deliveries wait until that is
 // committed.
 func (sub *subscription) adopt(c *broker.Consumer, in broker.Intake) {
-	sub.live, sub.since, sub.applied, sub.warned = c, time.Now(), in, 0 // delivery tags begin anew
+	sub.live, sub.since, sub.applied = c, time.Now(), in
+	sub.warned, sub.released = 0, false // delivery tags begin anew
 	sub.dispatch.attach(c, in.Prefetch)
 }
 
@@ -108,7 +112,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		counts:   c.counts,
 		inbox:    c.inbox,
 		clock:    newClock(),
-		overdue:  time.NewTicker(overdueEvery(c.config.ConsumerTimeout)),
+		overdue:  time.NewTicker(overdueEvery(c.config)),
 		schedule: schedule{backoff: c.config.ReviveBackoff},
 		soft:     c.soft,
 		hard:     c.hard,
@@ -125,8 +129,10 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			work:    s.work,
 			outbox:  s.republisher,
 			onStale: c.config.OnStale,
+			keepFor: keepFor(spec.consumerTimeout(c.config.ConsumerTimeout)),
 			dropped: func(e Evidence) { s.post(staleOutcome{e}) },
 			tripped: func() { s.post(tripped{sub}) },
+			saved:   func() { s.post(saved{sub}) },
 		})
 		s.subscriptions = append(s.subscriptions, sub)
 	}
@@ -180,7 +186,7 @@ func (s *supervisor) next() error {
 	case <-s.clock.timer.C:
 		act = s.tick
 	case <-s.overdue.C:
-		act = func() error { s.warnOverdue(); return nil }
+		act = func() error { s.releaseLongKept(); s.warnOverdue(); return nil }
 	case <-soft:
 		act = func() error { s.stopSoftly(); return nil }
 	case <-hard:

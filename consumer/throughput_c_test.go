@@ -4,6 +4,7 @@ package consumer_test
 
 import (
 	"encoding/json"
+	"fmt"
 	neturl "net/url"
 	"os"
 	"os/exec"
@@ -16,13 +17,12 @@ import (
 // and librabbitmq are (on Debian, gcc and librabbitmq-dev).
 const librabbitmq = "C, librabbitmq"
 
-// buildInC returns the program, or why it cannot be built.
+// buildInC returns the program, or why there is none.
 func buildInC(tb testing.TB) (program string, err error) {
 	program = filepath.Join(tb.TempDir(), "librabbitmq")
 	source := filepath.Join("..", "testdata", "bench", "librabbitmq.c")
 	if output, err := exec.Command("cc", "-O2", "-o", program, source, "-lrabbitmq").CombinedOutput(); err != nil {
-		tb.Logf("no contestant in C: %v\n%s", err, output)
-		return "", err
+		return "", fmt.Errorf("it cannot be built (on Debian: apt-get install gcc librabbitmq-dev): %w\n%s", err, output)
 	}
 	return program, nil
 }
@@ -54,7 +54,7 @@ func TestThroughputInC(t *testing.T) {
 		if os.Getenv("EVERHOP_TEST_REQUIRE") == "1" {
 			missing = t.Fatal
 		}
-		missing("needs a C compiler and librabbitmq-dev: ", err)
+		missing("no ", librabbitmq, ": ", err)
 	}
 	if s := a.play(librabbitmq, 1000); s.Acks != (1000+batch-1)/batch || s.CPU <= 0 || s.Elapsed <= 0 {
 		t.Errorf("got %+v", s)

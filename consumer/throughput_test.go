@@ -48,12 +48,15 @@ func BenchmarkThroughput(b *testing.B) {
 			for _, c := range contestants {
 				names = append(names, c.name)
 			}
+			missing := ""
 			if program, err := buildInC(b); err == nil {
 				a.inC = program
 				names = append(names, librabbitmq)
+			} else {
+				missing = fmt.Sprintf("\nThere is no row of %q: %v", librabbitmq, err)
 			}
 			s := a.compete(names)
-			fmt.Printf("\n%s\n\n%s\n%s\n\n", a.title, s.table(names), s.conditions(a))
+			fmt.Printf("\n%s\n\n%s\n%s%s\n\n", a.title, s.table(names), s.conditions(a), missing)
 			b.ReportMetric(0, "ns/op") // not the time of an operation: hide it
 			for other, least := range place.least {
 				if r := s.ratio(everhop1, other); r.median+r.doubt < least {
@@ -333,7 +336,11 @@ func (s scores) pairs(x, y string, f func(x, y score) float64) (values []float64
 
 // ratio is how many times as fast one is as another.
 func (s scores) ratio(name, to string) ratio {
-	ratios := s.pairs(name, to, func(x, y score) float64 { return x.rate() / y.rate() })
+	return ratioOf(s.pairs(name, to, func(x, y score) float64 { return x.rate() / y.rate() }))
+}
+
+// ratioOf is what the rounds have in the middle, and by how much that may be off.
+func ratioOf(ratios []float64) ratio {
 	var sum, squares float64
 	for _, r := range ratios {
 		sum += r

@@ -13,10 +13,10 @@ func (d *dispatcher) unreadable(came *Delivery) outcome {
 	o := d.decide(answer{meaning: failsForGood}, failure{
 		delivery: came, reason: came.Unreadable.Error(), attempts: Attempts(came), first: now, last: now,
 	})
-	if o.verdict == parked && errors.Is(came.Unreadable, broker.ErrTooLarge) {
-		o.verdict = putBack // the body is in the queue and nowhere else
+	if o.verdict == putBack || o.verdict == parked && errors.Is(came.Unreadable, broker.ErrTooLarge) {
+		o.verdict = heldBack // the body is in the queue and nowhere else
 	}
-	if d.kind.isSaid() && (o.verdict == putBack || o.verdict == again) {
+	if d.kind.isSaid() && (o.verdict == heldBack || o.verdict == again) {
 		o.verdict = passedOver // the stream keeps it
 	}
 	return o

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"runtime/debug"
+	"time"
 
 	"github.com/everhop/everhop/consumer/internal/ack"
 )
@@ -17,6 +18,7 @@ type worker struct {
 	job     job
 	tag     uint64    // the job's
 	came    *Delivery // the job's, as it came, once that is needed
+	failure failure   // how it has failed so far
 	open    bool      // its outcome is not known
 	inLane  bool      // somebody may wait for it
 	id      string    // under which it is handled, with Dedup
@@ -28,6 +30,7 @@ type job struct {
 	delivery *Delivery
 	channel  *channel // the only one it can be settled through
 	key      string   // with OrderingKey
+	again    bool     // it was handled before, and kept
 }
 
 // run is the worker's goroutine.
@@ -74,13 +77,16 @@ func (w *worker) next() bool {
 }
 
 // take makes the job the worker's.
-func (w *worker) take(j job) { w.job, w.tag, w.open = j, j.delivery.DeliveryTag, true }
+func (w *worker) take(j job) {
+	w.job, w.tag, w.open = j, j.delivery.DeliveryTag, true
+	w.came, w.failure = nil, failure{}
+}
 
 // keep keeps the job's delivery as it came.
 func (w *worker) keep(came Delivery) { w.came = &came }
 
 // drop forgets the job, which may be big.
-func (w *worker) drop() { w.job, w.came, w.open = job{}, nil, false }
+func (w *worker) drop() { w.job, w.came, w.failure, w.open = job{}, nil, failure{}, false }
 
 // stay gives a worker the current view, or nil if it is not needed any more.
 func (d *dispatcher) stay() *view {
@@ -126,18 +132,23 @@ func (d *dispatcher) receiveInTurn(w *worker) (received, mine bool) {
 	return d.receiveNext(w)
 }
 
-// receiveNext waits for a delivery; it is the worker's unless it waits in its lane.
+// receiveNext waits for a delivery; it is the worker's unless it waits in its lane. What was kept comes first.
 func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	c := w.view.channel
-	delivery, ok := c.receive(w.view.changed)
-	if !ok {
+	if j, ok := d.takeDue(c); ok {
+		w.take(j.job)
+		if w.inLane = j.inLane; w.inLane {
+			return true, true
+		}
+	} else if delivery, ok := c.receive(w.view.changed); ok {
+		w.take(job{delivery: delivery, channel: c})
+	} else {
 		return false, false
 	}
-	w.take(job{delivery: delivery, channel: c})
 	if d.spec.OrderingKey == nil {
 		return true, true
 	}
-	w.job.key = d.nameOf("OrderingKey", d.spec.OrderingKey, delivery)
+	w.job.key = d.nameOf("OrderingKey", d.spec.OrderingKey, w.job.delivery)
 	w.inLane = d.lanes.Begin(w.job.key, w.job)
 	if !w.inLane {
 		w.drop()
@@ -145,8 +156,11 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	return true, w.inLane
 }
 
-// nameOf calls a function of the caller's; if it panics, the name is empty.
+// nameOf calls a function of the caller's; if it panics, the name is empty, as is that of what could not be read.
 func (d *dispatcher) nameOf(function string, name func(*Delivery) string, delivery *Delivery) string {
+	if delivery.Unreadable != nil {
+		return ""
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			d.about(d.env.logger.Error(), delivery).Msgf("%s panicked: %v\n%s", function, r, debug.Stack())
@@ -159,6 +173,7 @@ func (d *dispatcher) nameOf(function string, name func(*Delivery) string, delive
 type source interface {
 	ack.Channel
 	Receive(stop <-chan struct{}) (*Delivery, bool)
+	Waiting() (deliveries int, tag uint64, since time.Time)
 	Lost() <-chan struct{}
 }
 
@@ -184,18 +199,26 @@ func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {
 	return &channel{source: s, acks: ack.New(s, o), kind: &d.kind}
 }
 
-// receive waits for the next delivery, until stop is closed. The acknowledger keeps by value what is needed
-// later: the delivery will be its handler's.
+// receive waits for the next delivery, until stop is closed.
 func (c *channel) receive(stop <-chan struct{}) (*Delivery, bool) {
 	d, ok := c.source.Receive(stop)
 	if ok {
-		c.kind.see(d)
-		c.acks.Receive(ack.Item{
-			Tag: d.DeliveryTag, Generation: d.Generation, Queue: d.Queue, MessageID: d.MessageID,
-			ReceivedAt: d.ReceivedAt, Offset: d.StreamOffset,
-		})
+		c.track(d)
 	}
 	return d, ok
+}
+
+// track takes charge of a delivery. The acknowledger keeps by value what is needed later: the delivery will be its
+// handler's.
+func (c *channel) track(d *Delivery) {
+	c.kind.see(d)
+	c.acks.Receive(ack.Item{
+		Tag: d.DeliveryTag, Generation: d.Generation, Queue: d.Queue, MessageID: d.MessageID,
+		ReceivedAt: d.ReceivedAt, Offset: d.StreamOffset,
+	})
+	if d.Headers != nil {
+		restore(d)
+	}
 }
 
 // lost tells whether nothing more will come. What is with a handler may still be settled.

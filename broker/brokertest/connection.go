@@ -56,6 +56,8 @@ type connection struct {
 	unblocked  chan struct{} // closed when it is read again; nil while it is not blocked
 	starved    bool          // a delivery was held back because the client does not read
 	patience   *time.Timer   // for the next step of the handshake, or for close-ok
+
+	frameFaults frameFaults
 }
 
 // newConnection serves conn. The caller holds mu.
@@ -132,7 +134,14 @@ func (c *connection) read() {
 
 func (c *connection) write() {
 	err := c.out.drain(
-		func(batch []byte) error { _, err := c.socket.Write(batch); return err },
+		func(batch []byte) error {
+			for part := range c.socket.parts(batch) {
+				if _, err := c.socket.Write(part); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
 		func() {
 			if c.out.roomForDeliveries() {
 				c.feed()
@@ -343,29 +352,6 @@ func (c *connection) close(r *reply, class, method uint16) {
 	c.terminate()
 	c.wait(closeTimeout)
 	c.send(0, &wire.ConnectionClose{ReplyCode: r.code, ReplyText: r.text, ClassID: class, MethodID: method})
-}
-
-// send queues a method for the client.
-func (c *connection) send(channel uint16, m wire.Method) {
-	c.server.seen.counts[wire.Name(m)]++
-	if c.server.injections.method(c, channel, m) {
-		return
-	}
-	c.out.add(func(b []byte) []byte {
-		return wire.AppendFrame(b, wire.Frame{Type: wire.FrameMethod, Channel: channel, Payload: wire.AppendMethod(nil, m)})
-	})
-}
-
-// sendContent queues a method and the message that goes with it.
-func (c *connection) sendContent(channel uint16, m wire.Method, msg *message, properties wire.Properties) {
-	c.server.seen.counts[wire.Name(m)]++
-	if c.server.injections.method(c, channel, m) {
-		return
-	}
-	header := wire.Header{BodySize: uint64(len(msg.body)), Properties: properties}
-	c.out.add(func(b []byte) []byte {
-		return wire.AppendContent(b, channel, m, header, msg.body, c.frameMax)
-	})
 }
 
 func unreadable(err error) error {

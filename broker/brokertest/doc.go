@@ -8,9 +8,10 @@
 //	                  │                            ├─ StopApp, StartApp, Alarm, RefuseConnections
 //	   Inject(Moment, Fault)                       └─ Queue, Messages, Connections, Settlements, Count, Await
 //
-// A [Fault] is what goes wrong on a connection: [Reset], [Freeze], [CloseChannel] and others. A [Moment]
-// is when: [Now], or [OnMethod] and its siblings, so that a fault comes at an exact place of the
-// conversation, with no sleep in the test.
+// A [Fault] is what goes wrong on a connection: [Reset], [Freeze], [CloseChannel] and others; [SplitFrames],
+// [LargeHeader], [Garbage] and [StopInBody] go wrong in the frames themselves. A [Moment] is when: [Now], or
+// [OnMethod] and its siblings, so that a fault comes at an exact place of the conversation, with no sleep in
+// the test.
 //
 //	server := brokertest.NewServer(t)
 //	server.Inject(brokertest.OnMethod("basic.ack", 3), brokertest.Reset())

@@ -136,10 +136,10 @@ func StopHeartbeats() Fault {
 }
 
 // Delay sends everything later, by d or, what comes while something is on its way, by up to twice as much;
-// Delay(0) ends Delay and Drip.
+// Delay(0) ends Delay, Drip and SplitFrames.
 func Delay(d time.Duration) Fault {
 	return Fault{name: fmt.Sprintf("Delay(%v)", d), connection: func(c *connection, _ uint16) bool {
-		c.socket.slow(d, nil)
+		c.socket.slow(d, nil, false)
 		return false
 	}}
 }
@@ -147,7 +147,7 @@ func Delay(d time.Duration) Fault {
 // Drip sends one byte at a time, each after a pause.
 func Drip(pause time.Duration) Fault {
 	return Fault{name: fmt.Sprintf("Drip(%v)", pause), connection: func(c *connection, _ uint16) bool {
-		c.socket.slow(0, &pause)
+		c.socket.slow(0, &pause, false)
 		return false
 	}}
 }

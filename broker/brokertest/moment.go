@@ -14,7 +14,8 @@ type Moment struct {
 	on     occasion
 	method string
 	n      uint64
-	client string // "" for any
+	client string      // "" for any
+	only   *connection // nil for any
 }
 
 type occasion int
@@ -66,7 +67,7 @@ func (m Moment) Of(connectionName string) Moment {
 
 // concerns tells whether the moment may come on a connection.
 func (m Moment) concerns(c *connection) bool {
-	return m.client == "" || c.client["connection_name"] == m.client
+	return (m.client == "" || c.client["connection_name"] == m.client) && (m.only == nil || m.only == c)
 }
 
 // injections are the faults that wait for their moments. They are guarded by the server's mu.

@@ -21,6 +21,7 @@ type outbox struct {
 	mu       sync.Mutex
 	changed  sync.Cond
 	waiting  []byte // encoded frames
+	added    uint64 // bytes, ever
 	size     atomic.Int64
 	finished bool // nothing more is added; close when all is written
 	closed   bool // the socket is gone
@@ -41,6 +42,7 @@ func (o *outbox) add(encode func([]byte) []byte) {
 	}
 	before := len(o.waiting)
 	o.waiting = encode(o.waiting)
+	o.added += uint64(len(o.waiting) - before)
 	o.size.Add(int64(len(o.waiting) - before))
 	o.changed.Broadcast()
 }

@@ -35,10 +35,13 @@ type socket struct {
 	ended   error  // nothing more will be taken in
 	delay   time.Duration
 	drip    *time.Duration
-	closed  bool        // the broker is done with it
-	late    bool        // closed while the client could not see it: what was sent before is still sent
-	giveUp  *time.Timer // on the thaw that late waits for
-	abort   bool        // ends with RST
+	// splitting: each frame is sent in two parts. cuts counts them, for the one goroutine that writes.
+	splitting bool
+	cuts      int
+	closed    bool        // the broker is done with it
+	late      bool        // closed while the client could not see it: what was sent before is still sent
+	giveUp    *time.Timer // on the thaw that late waits for
+	abort     bool        // ends with RST
 }
 
 func newSocket(conn net.Conn) *socket {
@@ -221,11 +224,11 @@ func (s *socket) thaw() {
 	s.changed.Broadcast()
 }
 
-// slow makes each write late by delay, and with drip one byte long, that long apart.
-func (s *socket) slow(delay time.Duration, drip *time.Duration) {
+// slow makes each write late by delay, with drip one byte long and that long apart, and with split half a frame.
+func (s *socket) slow(delay time.Duration, drip *time.Duration, split bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.delay, s.drip = delay, drip
+	s.delay, s.drip, s.splitting = delay, drip, split
 }
 
 // Close ends reading and writing, unless the way to the client is frozen: then what was sent before is

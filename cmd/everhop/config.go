@@ -18,10 +18,20 @@ func (f *consumption) subscription() consumer.Subscription {
 		Concurrency: f.concurrency,
 		Prefetch:    f.prefetch,
 
-		Retry: f.outcomes.retry(),
+		Retry:         f.outcomes.retry(),
+		DeliveryLimit: f.deliveryLimit,
+	}
+	if f.exec != "" && s.Prefetch == 0 { // a command takes longer than a round trip: leave the rest to others
+		s.Prefetch = s.Concurrency
 	}
 	if f.declare {
 		s.Declare = &broker.QueueOptions{Durable: true}
+	}
+	if f.offset != nil {
+		s.Stream = &consumer.Stream{Offset: f.offset}
+		if f.declare {
+			s.Declare.Arguments = map[string]any{"x-queue-type": "stream"}
+		}
 	}
 	if f.count > 0 { // do not take what would only be given back
 		s.Concurrency = min(s.Concurrency, f.count)

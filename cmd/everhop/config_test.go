@@ -13,6 +13,10 @@ import (
 	"github.com/everhop/everhop/consumer"
 )
 
+func offset(of any) func(*consumer.Config, *consumer.Subscription) {
+	return func(_ *consumer.Config, s *consumer.Subscription) { s.Stream = &consumer.Stream{Offset: of} }
+}
+
 // Each flag lands in its field, and nowhere else.
 func TestConsumeConfig(t *testing.T) {
 	tests := []struct {
@@ -27,6 +31,16 @@ func TestConsumeConfig(t *testing.T) {
 		{"queue", "--queue orders", func(_ *consumer.Config, s *consumer.Subscription) { s.Queue = "orders" }},
 		{"declare", "--declare", func(_ *consumer.Config, s *consumer.Subscription) {
 			s.Declare = &broker.QueueOptions{Durable: true}
+		}},
+		{"stream from its beginning", "--stream-offset first", offset("first")},
+		{"stream from its last chunk", "--stream-offset last", offset("last")},
+		{"stream from now on", "--stream-offset next", offset("next")},
+		{"stream at an offset", "--stream-offset 0", offset(int64(0))},
+		{"stream at an age", "--stream-offset 7D", offset("7D")},
+		{"stream at a time", "--stream-offset 2026-01-31T12:00:00+01:00", offset(time.Date(2026, 1, 31, 11, 0, 0, 0, time.UTC))},
+		{"stream declared", "--stream-offset first --declare", func(c *consumer.Config, s *consumer.Subscription) {
+			offset("first")(c, s)
+			s.Declare = &broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-queue-type": "stream"}}
 		}},
 		{"prefetch", "--prefetch 7", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 7 }},
 		{"concurrency", "--concurrency 8", func(_ *consumer.Config, s *consumer.Subscription) { s.Concurrency = 8 }},
@@ -54,7 +68,15 @@ func TestConsumeConfig(t *testing.T) {
 		{"count above both", "--count 1000 --concurrency 3 --prefetch 4", func(_ *consumer.Config, s *consumer.Subscription) {
 			s.Concurrency, s.Prefetch = 3, 4
 		}},
-		{"handlers and logs are no settings", "--exec cat --timeout 90s --output none --log-level debug --log-format json", func(*consumer.Config, *consumer.Subscription) {}},
+		{"handlers and logs are no settings", "--output none --log-level debug --log-format json", func(*consumer.Config, *consumer.Subscription) {}},
+		{"commands have no backlog", "--exec cat --timeout 90s --concurrency 3", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Concurrency, s.Prefetch = 3, 3
+		}},
+		{"unless they are given one", "--exec cat --prefetch 9", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 9 }},
+		{"delivery-limit", "--delivery-limit 5", func(_ *consumer.Config, s *consumer.Subscription) { s.DeliveryLimit = 5 }},
+		{"no delivery-limit", "--delivery-limit 0", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.DeliveryLimit = consumer.NoDeliveryLimit
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

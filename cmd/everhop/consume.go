@@ -22,12 +22,14 @@ type consumption struct {
 	queue, exec, output   string
 	name                  string
 	prefetch, concurrency int
+	deliveryLimit         int
 	count                 int           // 0: no limit
 	timeout               time.Duration // of a command; 0: none
 	silence, probe        time.Duration // until the broker is probed, and until it counts as dead
 	heartbeat             time.Duration
 	grace                 time.Duration // for what is at hand when it stops; no flag
 	declare               bool
+	offset                any // in a stream; nil: it is not said to be one
 	outcomes              outcomes
 	journal               journalFlags
 	log                   logFlags
@@ -61,19 +63,28 @@ messages are shown as \b, \u009b and the like; everywhere else bodies are writte
 message's properties in its environment: EVERHOP_QUEUE, EVERHOP_EXCHANGE, EVERHOP_ROUTING_KEY,
 EVERHOP_REDELIVERED (true or false), EVERHOP_MESSAGE_ID, EVERHOP_CORRELATION_ID, EVERHOP_REPLY_TO,
 EVERHOP_CONTENT_TYPE, EVERHOP_CONTENT_ENCODING, EVERHOP_TYPE, EVERHOP_APP_ID, EVERHOP_TIMESTAMP and
-EVERHOP_ATTEMPT: 1, and one more after each failure. It is 1 again when the message has been back in the
-queue: after exit status 75, a stop or a lost connection.
+EVERHOP_ATTEMPT: 1, and one more after each failure. It is 1 again after exit status 75, a stop or a lost
+connection.
 
 The exit status of the command decides what becomes of the message. 0 acknowledges it. 75 (EX_TEMPFAIL)
-puts it back into the queue after a second. Any other is a failure. A command that runs longer than
---timeout fails too: it gets SIGTERM, and a moment later SIGKILL. After a failure the command is run again,
-after a pause that grows.
+puts it back: the command is run for it again after a second, and for others meanwhile if --prefetch is more
+than --concurrency. Any other is a failure. A command that runs longer than --timeout fails too: it gets
+SIGTERM, and a moment later SIGKILL. After a failure the command is run again, after a pause that grows.
+
+A quorum queue drops a message that came back too often, because its connection was lost or its consumer was
+stopped. Before that, everhop publishes it again to the end of its queue (see --delivery-limit).
 
 A message that has failed 4 times (--attempts) is poison. By default it is parked: moved to the queue
 QUEUE.parked, with the error in its headers. --poison dead-letter rejects it instead, and the broker drops
-it if the queue has no dead-letter exchange. --poison put-back returns it to the queue, again and again. A
-parked message keeps its number of failures in the header x-everhop-attempts. Remove that header when you
-move the message back, or its next failure parks it again.
+it if the queue has no dead-letter exchange. --poison put-back has it handled again, for ever. A parked
+message keeps its number of failures in the header x-everhop-attempts. Remove that header when you move the
+message back, or its next failure parks it again.
+
+A stream keeps its messages, whatever becomes of them. --stream-offset says that the queue is one, and where to
+begin: at the first, last or next message (what is published from now on), at an offset, at a time such as
+2026-01-31T12:00:00Z, or at an age such as 90s, 2h or 7D (s, m, h, D, M or Y). When the connection breaks, it goes
+on behind the last message that was handled; the next everhop begins anew. Nothing is put back into a stream: the
+command is run again instead, and poison is parked.
 
 SIGINT, SIGTERM or SIGHUP stops it: it takes no more messages, and the ones it has may be finished for 20 s.
 A second SIGINT or SIGTERM stops it at once. In both cases commands that still run get SIGTERM, and a moment
@@ -97,6 +108,7 @@ Exit status, of everhop itself:
   everhop consume --queue orders --exec ./handle.sh --timeout 30s --attempts 10 --poison dead-letter
   everhop consume --queue orders --exec ./handle.sh --journal /var/lib/orders/journal
   everhop consume --queue orders --count 10 --output jsonl | jq .body
+  everhop consume --queue events --stream-offset 2h --output jsonl
   everhop consume --url amqp://node1/ --url amqp://node2/ --queue orders --declare --log-format json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -106,22 +118,25 @@ Exit status, of everhop itself:
 	f.url.add(cmd)
 	flags.Var(name(&f.queue, "QUEUE"), "queue", "queue to consume")
 	flags.BoolVar(&f.declare, "declare", false, "create the queue, durable, if it is missing (without this, wait for it)")
+	flags.Var(streamOffset(&f.offset), "stream-offset", "the queue is a stream, to be read from there; with --declare, create a stream (default next, if it is one)")
 	flags.Var(number(&f.count, noMost), "count", "stop after N messages; failed ones do not count (default no limit)")
 	choose(cmd, &f.output, "output", "what to write to standard output (default body; with --exec, none)", "body", "jsonl", "none")
 	flags.StringVar(&f.exec, "exec", "", "shell `COMMAND` to run for each message")
 	flags.Var(period(&f.timeout, time.Millisecond, 24*time.Hour), "timeout", "how long the command may run (default no limit)")
 	f.outcomes.add(cmd)
 	flags.Var(number(&f.concurrency, math.MaxUint16), "concurrency", "how many messages to handle at once; 1 keeps the order of the queue")
-	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "how many messages to have unacknowledged (default 64, or --concurrency if that is more)")
+	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "how many messages to have unacknowledged (default 64, or --concurrency if that is more; with --exec, --concurrency)")
+	flags.Var(limitOfDeliveries(&f.deliveryLimit), "delivery-limit", "how often a quorum queue lets a message come back before it drops it; 0 if it has no limit (default 20)")
 	flags.Var(period(&f.silence, time.Millisecond, time.Hour), "silence", "probe the broker when nothing has come in for so long")
 	flags.Var(period(&f.probe, time.Millisecond, time.Hour), "probe-timeout", "how long it may take to answer before it counts as dead")
 	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat interval, the second line of defence")
 	flags.Var(name(&f.name, "NAME"), "name", "name in events and of the connection, to tell consumers apart")
 	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "silence", "probe-timeout", "heartbeat", "name"} {
+	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name"} {
 		complete(cmd, flag)
 	}
+	complete(cmd, "stream-offset", "first", "last", "next")
 	return cmd
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer"
 )
 
 // value is a flag that knows what it accepts, and says so when it gets something else.
@@ -58,6 +60,18 @@ func number(target *int, most int) value[int] {
 		}}
 }
 
+// limitOfDeliveries accepts whole numbers; 0 is for none.
+func limitOfDeliveries(target *int) value[int] {
+	return value[int]{target, "N", "a whole number, 0 or more",
+		func(text string) (int, bool) {
+			n, err := strconv.Atoi(text)
+			if n == 0 {
+				return consumer.NoDeliveryLimit, err == nil
+			}
+			return n, err == nil && n > 0
+		}}
+}
+
 // period accepts durations from least to most.
 func period(target *time.Duration, least, most time.Duration) value[time.Duration] {
 	return value[time.Duration]{target, "DURATION", fmt.Sprintf("a duration between %v and %.0fs, such as 1500ms or 10s", least, most.Seconds()),
@@ -73,6 +87,25 @@ func seconds(target *time.Duration, least, most time.Duration) value[time.Durati
 		func(text string) (time.Duration, bool) {
 			d, err := time.ParseDuration(text)
 			return d, err == nil && d%time.Second == 0 && d >= least && d <= most
+		}}
+}
+
+// age is what RabbitMQ takes as one: it is counted from when the stream is read.
+var age = regexp.MustCompile(`^[0-9]+[YMDhms]$`)
+
+// streamOffset accepts what consumer.Stream does.
+func streamOffset(target *any) value[any] {
+	return value[any]{target, "first|last|next|N|TIME",
+		"first, last, next, an offset, a time such as 2026-01-31T12:00:00Z, or an age such as 2h",
+		func(text string) (any, bool) {
+			if text == "first" || text == "last" || text == "next" || age.MatchString(text) {
+				return text, true
+			}
+			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+				return n, n >= 0
+			}
+			at, err := time.Parse(time.RFC3339, text)
+			return at, err == nil
 		}}
 }
 

@@ -85,7 +85,18 @@ func (w *Window) Begin(id string, redelivered bool, giveUp <-chan struct{}) (han
 	return false, true
 }
 
-// End is called after the handler, once for each Begin that let it go ahead. done: the message was handled
+// Again is called before the handler is called again for a delivery whose End said that it was not done. End must
+// follow.
+func (w *Window) Again(id string) {
+	if id == "" {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mark(id).begun++
+}
+
+// End is called after the handler, once for each Begin that let it go ahead, and each Again. done: the message was handled
 // to its end.
 func (w *Window) End(id string, done bool) {
 	if id == "" {

@@ -1,0 +1,146 @@
+package consumer
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// waitingRoom has the deliveries of a subscription that wait in memory for their next turn: those that were to be put
+// back, above all. They stay unacknowledged meanwhile. So the broker does not count them as delivered once
+// more, which is what a quorum queue drops a message for.
+type waitingRoom struct {
+	waiting atomic.Int64 // how many there are, readable without the lock
+
+	mu    sync.Mutex
+	jobs  []keptJob   // the first to be due in front
+	timer *time.Timer // wakes the workers when the first is due; nil before the first one was kept
+}
+
+// keepFor is how long a delivery may wait in memory: well within the broker's time for an acknowledgement.
+func keepFor(consumerTimeout time.Duration) time.Duration { return consumerTimeout / 4 * 3 }
+
+type keptJob struct {
+	job
+	due    time.Time
+	inLane bool // it is its key's turn until it is settled
+}
+
+// keep has a job wait until it is due. It returns false if nothing may wait any more, since the consumer stops.
+func (d *dispatcher) keep(j keptJob) bool {
+	k := &d.kept
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if d.view.Load().over { // it is set before giveBack empties this
+		return false
+	}
+	at, _ := slices.BinarySearchFunc(k.jobs, j.due, func(other keptJob, due time.Time) int {
+		if other.due.After(due) {
+			return 1
+		}
+		return -1 // those of the same time in the order in which they came
+	})
+	k.jobs = slices.Insert(k.jobs, at, j)
+	k.waiting.Add(1)
+	if at == 0 {
+		d.rouseAt(j.due)
+	}
+	return true
+}
+
+// rouseAt is called with kept.mu held.
+func (d *dispatcher) rouseAt(due time.Time) {
+	k, in := &d.kept, max(0, time.Until(due))
+	if k.timer == nil {
+		k.timer = time.AfterFunc(in, func() { d.change(func(*view) {}) }) // workers look again
+	} else {
+		k.timer.Reset(in)
+	}
+}
+
+// takeDue takes what has waited for long enough, if it is of that channel.
+func (d *dispatcher) takeDue(c *channel) (j keptJob, ok bool) {
+	k := &d.kept
+	if k.waiting.Load() == 0 {
+		return j, false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	for i, candidate := range k.jobs {
+		switch {
+		case candidate.due.After(now):
+			d.rouseAt(candidate.due)
+			return j, false
+		case candidate.channel == c:
+			k.jobs = slices.Delete(k.jobs, i, i+1)
+			k.waiting.Add(-1)
+			return candidate, true
+		}
+	}
+	return j, false
+}
+
+// removeKept takes out those that are to go, and lets the next ones of their keys have their turn.
+func (d *dispatcher) removeKept(goes func(*channel) bool) (jobs []job) {
+	k := &d.kept
+	k.mu.Lock()
+	var keys []string
+	k.jobs = slices.DeleteFunc(k.jobs, func(j keptJob) bool {
+		if !goes(j.channel) {
+			return false
+		}
+		jobs = append(jobs, j.job)
+		if j.inLane {
+			keys = append(keys, j.key)
+		}
+		return true
+	})
+	k.waiting.Store(int64(len(k.jobs)))
+	if len(k.jobs) == 0 && k.timer != nil {
+		k.timer.Stop()
+	}
+	k.mu.Unlock()
+	for _, key := range keys {
+		if next, ok := d.lanes.Next(key); ok {
+			d.keep(keptJob{job: next, inLane: true})
+		}
+	}
+	return jobs
+}
+
+// releaseLongKept gives back what a pause has kept for nearly as long as the broker waits for acknowledgements.
+func (s *supervisor) releaseLongKept() {
+	for _, sub := range s.subscriptions {
+		if sub.live == nil || !sub.applied.Paused || sub.steered || sub.released || s.stopping {
+			continue
+		}
+		if _, since, ok := sub.dispatch.oldest(); !ok || time.Since(since) < sub.dispatch.env.keepFor {
+			continue
+		}
+		sub.released, sub.steered = true, true // the broker is not to send anything meanwhile
+		live := sub.live
+		s.background.Go(func() { s.post(released{sub, sub.dispatch.release(live)}) })
+	}
+}
+
+// released says that what a pause had kept has gone back.
+type released struct {
+	sub        *subscription
+	deliveries int
+}
+
+func (r released) apply(s *supervisor) error {
+	r.sub.steered = false
+	if r.deliveries > 0 {
+		s.noteOf(r.sub, NoteReleased, Evidence{
+			ReturnedUnstarted: uint64(r.deliveries),
+			Note: fmt.Sprintf("%d deliveries that waited in memory during the pause went back to the queue: the broker waits %v for acknowledgements (consumer_timeout)",
+				r.deliveries, r.sub.spec.consumerTimeout(s.config.ConsumerTimeout)),
+		})
+	}
+	s.steer(r.sub)
+	return nil
+}

@@ -1,0 +1,268 @@
+package consumer
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/fsm"
+)
+
+func TestLastLives(t *testing.T) {
+	for limit, want := range map[int]int{NoDeliveryLimit: 0, 0: 0, 1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 8: 6, 20: 15, 100: 75} {
+		if got := lastLives(limit); got != want {
+			t.Errorf("limit %d: from %d on, want %d", limit, got, want)
+		}
+	}
+}
+
+func TestDeliveryLimit(t *testing.T) {
+	declared := func(limit any) *broker.QueueOptions {
+		return &broker.QueueOptions{Arguments: map[string]any{"x-delivery-limit": limit}}
+	}
+	for _, test := range []struct {
+		name string
+		s    Subscription
+		want int
+	}{
+		{"nothing said", Subscription{}, 20},
+		{"declared without", Subscription{Declare: &broker.QueueOptions{}}, 20},
+		{"declared", Subscription{Declare: declared(3)}, 3},
+		{"declared, of another type", Subscription{Declare: declared(uint8(4))}, 4},
+		{"declared to have none", Subscription{Declare: declared(int64(-1))}, -1},
+		{"set", Subscription{DeliveryLimit: 7}, 7},
+		{"set to none", Subscription{DeliveryLimit: NoDeliveryLimit, Declare: declared(3)}, -1},
+		{"set goes before declared", Subscription{DeliveryLimit: 7, Declare: declared(3)}, 7},
+	} {
+		if got := test.s.deliveryLimit(); got != test.want {
+			t.Errorf("%s: %d, want %d", test.name, got, test.want)
+		}
+	}
+}
+
+// worn is a quorum queue with a delivery limit of 3, with one message that has come back so often, and a consumer
+// of it. Its one handler is busy with another message until it is let go.
+type worn struct {
+	*testing.T
+	server  *brokertest.Server
+	c       *Consumer
+	busy    chan struct{}
+	handled chan Delivery
+	events  *fsm.Ring
+}
+
+func playWorn(t *testing.T, returns int, m brokertest.Message, set func(*worn, *Subscription), test func(*worn)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &worn{T: t, server: brokertest.NewInMemoryServer(t), busy: make(chan struct{}), handled: make(chan Delivery, 10), events: fsm.NewRing(1000)}
+		options := &broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-queue-type": "quorum", "x-delivery-limit": 3}}
+		declareIn(t, w.server, "work", options.Arguments)
+		if err := w.server.PublishMessage("work", m); err != nil {
+			t.Fatal(err)
+		}
+		w.wear(returns)
+		if err := w.server.Publish("work", "busy"); err != nil {
+			t.Fatal(err)
+		}
+		s := Subscription{Queue: "work", Declare: options, Handler: w.handle}
+		if set != nil {
+			set(w, &s)
+		}
+		c, err := New(Config{
+			URLs: []string{w.server.URL()}, Dial: w.server.Dial, Name: "worn", Journal: w.events, Logger: zerolog.Nop(),
+			Subscriptions: []Subscription{s},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.c = c
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		synctest.Wait()
+		test(w)
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// wear has the message come back.
+func (w *worn) wear(returns int) {
+	endpoints, err := broker.ParseEndpoints(w.server.URL())
+	if err != nil {
+		w.Fatal(err)
+	}
+	s, err := broker.Open(w.Context(), broker.Plan{
+		Endpoints: endpoints, Dial: w.server.Dial, Subscriptions: []broker.Subscription{{Queue: "work", Prefetch: 1}},
+	}, 1, 0)
+	if err != nil {
+		w.Fatal(err)
+	}
+	c, err := s.Consume(w.Context(), 0, broker.Intake{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	for i := range returns {
+		d, _ := c.Receive(nil)
+		if i == returns-1 {
+			s.Abort() // which gives it back, too
+		} else if err := c.Reject(d.DeliveryTag, true); err != nil {
+			w.Fatal(err)
+		}
+	}
+	synctest.Wait()
+}
+
+func (w *worn) handle(ctx context.Context, d *Delivery) error {
+	if string(d.Body) == "busy" {
+		select {
+		case <-w.busy:
+		case <-ctx.Done():
+		}
+	}
+	w.handled <- *d
+	return nil
+}
+
+// next is what is handled next.
+func (w *worn) next() Delivery {
+	select {
+	case d := <-w.handled:
+		return d
+	case <-time.After(time.Minute):
+		w.Fatal("nothing is handled")
+		return Delivery{}
+	}
+}
+
+func (w *worn) wantSaved(n uint64) {
+	w.Helper()
+	if got := w.c.Stats().Saved; got != n {
+		w.Errorf("%d messages were saved, want %d", got, n)
+	}
+	var told uint64
+	for _, e := range w.events.Events() {
+		if e.Name == NoteSaved {
+			told += EvidenceOf(e).Saved
+		}
+	}
+	if told != n {
+		w.Errorf("events tell of %d messages that were saved, want %d", told, n)
+	}
+}
+
+// A message that could come back once more is saved, though no handler is free: it is in the queue anew.
+func TestSaved(t *testing.T) {
+	m := brokertest.Message{
+		Body: []byte("worn"), MessageID: "id", Expiration: "3600000",
+		Headers: map[string]any{"a": "b", HeaderSaved: int64(1)},
+	}
+	playWorn(t, 2, m, nil, func(w *worn) {
+		w.wantSaved(1)
+		if acked := w.server.Count("basic.ack"); acked < 1 {
+			t.Errorf("the delivery was not acknowledged")
+		}
+		close(w.busy)
+		if d := w.next(); string(d.Body) != "busy" {
+			t.Errorf("handled %s first", d.Body)
+		}
+		d := w.next()
+		if count, _ := integer(d.Headers[deliveryCount]); count != 0 || d.Redelivered {
+			t.Errorf("it came back %d times, redelivered: %t", count, d.Redelivered)
+		}
+		if string(d.Body) != "worn" || d.MessageID != "id" || d.Expiration != "3600000" || d.Headers["a"] != "b" {
+			t.Errorf("handled %+v", d)
+		}
+		if d.Exchange != "" || d.RoutingKey != "work" {
+			t.Errorf("from exchange %q with key %q", d.Exchange, d.RoutingKey)
+		}
+		if n := timesSaved(&d); n != 2 {
+			t.Errorf("saved %d times, want 2", n)
+		}
+	})
+}
+
+// One that has more lives is not, nor any if the queue has no limit.
+func TestNotSaved(t *testing.T) {
+	m := brokertest.Message{Body: []byte("worn")}
+	for name, test := range map[string]struct {
+		returns int
+		set     func(*worn, *Subscription)
+	}{
+		"more lives": {1, nil},
+		"no limit":   {2, func(_ *worn, s *Subscription) { s.DeliveryLimit = NoDeliveryLimit }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			playWorn(t, test.returns, m, test.set, func(w *worn) {
+				d := w.next()
+				close(w.busy)
+				if count, _ := integer(d.Headers[deliveryCount]); count != test.returns {
+					t.Errorf("it came back %d times, want %d", count, test.returns)
+				}
+				w.wantSaved(0)
+			})
+		})
+	}
+}
+
+// One whose handler has failed it before is poison.
+func TestSavedAfterFailures(t *testing.T) {
+	m := brokertest.Message{Body: []byte("worn"), MessageID: "id", Headers: map[string]any{HeaderAttempts: int64(2), HeaderError: "no such customer"}}
+	playWorn(t, 2, m, nil, func(w *worn) {
+		parked := w.server.Messages("work.parked")
+		if len(parked) != 1 || string(parked[0].Body) != "worn" {
+			t.Fatalf("parked: %+v", parked)
+		}
+		if reason, want := parked[0].Headers[HeaderError], "it came back nearly as often as its queue allows; before that: no such customer"; reason != want {
+			t.Errorf("because %v", reason)
+		}
+		if s := w.c.Stats(); s.Parked != 1 || s.Saved != 0 {
+			t.Errorf("%+v", s)
+		}
+		close(w.busy)
+	})
+}
+
+// What cannot be published again is handled in its stead.
+func TestSavedInVain(t *testing.T) {
+	m := brokertest.Message{Body: []byte("worn")}
+	playWorn(t, 2, m, func(w *worn, _ *Subscription) {
+		for nth := range 2 { // it is tried on two connections
+			w.server.Inject(brokertest.OnMethod("basic.publish", nth+1), brokertest.Reset())
+		}
+	}, func(w *worn) {
+		w.wantSaved(0)
+		close(w.busy)
+		first, second := w.next(), w.next()
+		d := second
+		if string(first.Body) == "worn" { // the handler was free for it
+			d = first
+		}
+		if count, _ := integer(d.Headers[deliveryCount]); string(d.Body) != "worn" || count != 2 {
+			t.Errorf("handled %s, which came back %d times", d.Body, count)
+		}
+	})
+}
+
+// A message from an exchange is handled as if it had never been saved.
+func TestRestored(t *testing.T) {
+	saved := &Delivery{
+		Exchange: "", RoutingKey: "work",
+		Headers: map[string]any{HeaderSaved: int64(1), HeaderExchange: "events", HeaderRoutingKey: "work.now"},
+	}
+	restore(saved)
+	if saved.Exchange != "events" || saved.RoutingKey != "work.now" {
+		t.Errorf("from exchange %q with key %q", saved.Exchange, saved.RoutingKey)
+	}
+	delayed := &Delivery{RoutingKey: "work", Headers: map[string]any{HeaderExchange: "events"}}
+	restore(delayed)
+	if delayed.Exchange != "" {
+		t.Errorf("from exchange %q", delayed.Exchange)
+	}
+}
