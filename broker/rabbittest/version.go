@@ -50,6 +50,9 @@ const (
 	// TimesOutChannels: who does not acknowledge in time loses the channel. From then on it is the consumer, by
 	// basic.cancel, and only that of a quorum queue.
 	TimesOutChannels = versions.TimesOutChannels
+	// CutsTexts: a reply text that is too long is cut. From then on characters are counted, and not octets: names
+	// that are long and not ASCII make some refusals end the connection with 541.
+	CutsTexts = versions.CutsTexts
 	// StreamsAreDeaf: a stream takes no notice of a nack or a reject, and does not end the connection.
 	StreamsAreDeaf = versions.StreamsAreDeaf
 )

@@ -14,6 +14,10 @@ const (
 	// SmallMessages: max_message_size is 16 MiB, and not 128.
 	SmallMessages Feature = "a message has at most 16 MiB"
 
+	// CutsTexts: a reply text that is too long is cut. From then on characters are counted, and not octets: names
+	// that are long and not ASCII make some refusals end the connection with 541.
+	CutsTexts Feature = "a reply text is cut to 255 octets, whatever its characters"
+
 	// NamesTypes: what is declared without a type is compared, and called, classic.
 	NamesTypes Feature = "a queue without a type is called classic"
 	// ForgivesTypes: an exchange of an unknown type costs the channel, and not the connection.
@@ -46,8 +50,6 @@ const (
 	// DeadRedelivered: a dead letter is redelivered if it ever came back in a way that the delivery limit counts, or
 	// died by basic.reject. Before, none is.
 	DeadRedelivered Feature = "a dead letter may be redelivered"
-	// NamesAccess: a refusal by permissions says which of configure, write and read is missing.
-	NamesAccess Feature = "a refusal names the kind of access"
 )
 
 var (
@@ -58,22 +60,22 @@ var (
 
 // spans say from which release on something is so, and until before which.
 var spans = map[Feature]struct{ since, until release }{
-	Anonymous:         {since: four},
-	AMQP1:             {since: four},
-	LargeFrames:       {since: fourOne},
-	SmallMessages:     {since: four},
-	NamesTypes:        {since: four},
-	ForgivesTypes:     {since: four},
-	KeepsExchanges:    {since: fourThree},
-	QuotesTypes:       {since: fourThree},
-	QosPerConsumer:    {since: fourThree},
-	DefaultLimit:      {since: four},
-	NackCounts:        {until: fourThree},
-	Acquired:          {since: fourThree},
-	CountsFromZero:    {until: four},
-	TimesOutChannels:  {until: fourThree},
-	StreamsAreDeaf:    {since: four},
-	LastDeath:         {since: four},
-	DeadRedelivered:   {since: fourThree},
-	NamesAccess:       {since: four},
+	Anonymous:        {since: four},
+	AMQP1:            {since: four},
+	LargeFrames:      {since: fourOne},
+	SmallMessages:    {since: four},
+	CutsTexts:        {until: fourThree},
+	NamesTypes:       {since: four},
+	ForgivesTypes:    {since: four},
+	KeepsExchanges:   {since: fourThree},
+	QuotesTypes:      {since: fourThree},
+	QosPerConsumer:   {since: fourThree},
+	DefaultLimit:     {since: four},
+	NackCounts:       {until: fourThree},
+	Acquired:         {since: fourThree},
+	CountsFromZero:   {until: four},
+	TimesOutChannels: {until: fourThree},
+	StreamsAreDeaf:   {since: four},
+	LastDeath:        {since: four},
+	DeadRedelivered:  {since: fourThree},
 }

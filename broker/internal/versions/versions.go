@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// Tested are the versions that the tests run on, the newest last. Those between are taken to change where the next
-// of them does, unless it is known better.
+// Tested are the versions that the tests run on, the newest last.
 var Tested = []string{"3.10", "4.0", "4.3"}
 
 // Newest is the last of those.
@@ -20,20 +19,11 @@ func Has(version string, f Feature) bool {
 	if !ok {
 		v, _ = parse(Newest())
 	}
-	span := spans[f]
-	return !v.before(span.since) && (span.until == release{} || v.before(span.until))
-}
-
-// Like is the tested version that a version behaves like: the last that is not newer than it.
-func Like(version string) string {
-	v, ok := parse(version)
-	like := Tested[0]
-	for _, tested := range Tested {
-		if at, _ := parse(tested); !ok || !v.before(at) {
-			like = tested
-		}
+	span, known := spans[f]
+	if !known {
+		panic(fmt.Sprintf("versions: nobody knows which have: %s", f))
 	}
-	return like
+	return !v.before(span.since) && (span.until == release{} || v.before(span.until))
 }
 
 // release is a major and a minor number. What a patch changes is a bug that it mends.
