@@ -108,6 +108,7 @@ func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 // openConsumer opens the channel of a consumer to be.
 func (s *Session) openConsumer(i int, in Intake) (*Consumer, error) {
 	route := newRoute(s.plan.MaxMessageSize)
+	route.arrived = in.Arrived
 	channel, err := s.link.openChannel(route)
 	if err != nil {
 		return nil, err

@@ -26,6 +26,21 @@ type Intake struct {
 	// that it takes: Receive does not return them. It is called by the connection's reader, so it must return at
 	// once and may call nothing of this connection. Consume looks at it, Resume does not.
 	Apart func(*Consumer, *Delivery) bool
+	// Arrived, if set, is told of each other delivery as soon as it has come in, and how much memory it takes, about:
+	// before it can be received, and of those that came before Cancel's answer before Cancel returns. It
+	// must keep and change nothing of the delivery, and must not wait: the connection's reader calls it. It
+	// stays the same as long as the Consumer: Resume does not look at it.
+	Arrived func(d *Delivery, bytes int64)
+}
+
+// memoryOf is about what a delivery takes of memory, with a header of so many bytes on the wire: what stands there
+// in a few bytes becomes strings, interfaces and places in a map.
+func memoryOf(d *Delivery, header int64) int64 {
+	const fields, decoded = 512, 4
+	if d.Unreadable != nil {
+		header = int64(len(d.Unreadable.RawHeader))
+	}
+	return int64(cap(d.Body)) + fields + decoded*header
 }
 
 func (in Intake) validate() error {

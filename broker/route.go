@@ -12,10 +12,11 @@ import (
 // but the inbox belongs to the connection's reader.
 type route struct {
 	inbox    *inbox
-	channel  uint16               // set when channel.open is sent; 0 before
-	limit    int64                // Plan.MaxMessageSize
-	returned func(*Delivery)      // takes what basic.return brings, without its body; nil: amqp091-go does
-	apart    func(*Delivery) bool // takes what is not for the inbox; nil: nothing
+	channel  uint16                         // set when channel.open is sent; 0 before
+	limit    int64                          // Plan.MaxMessageSize
+	returned func(*Delivery)                // takes what basic.return brings, without its body; nil: amqp091-go does
+	apart    func(*Delivery) bool           // takes what is not for the inbox; nil: nothing
+	arrived  func(d *Delivery, bytes int64) // Intake.Arrived
 
 	reader  wire.Delivered
 	fresh   []*Delivery // complete, and not in the inbox yet
@@ -25,6 +26,7 @@ type route struct {
 	message  *Delivery // that is coming in
 	isReturn bool      // it was published on the channel, and could not be routed
 	size     uint64    // of its body
+	around   int64     // the size of its header
 	skip     bool      // the body is too large to be kept
 	skipped  uint64    // bytes of it
 	header   []byte    // what has come in of a header that does not fit into the reader's buffer
@@ -91,7 +93,7 @@ func (r *route) properties(payload []byte, length int64) {
 	var h wire.Header
 	err := r.reader.Header(payload, &h)
 	r.message.describe(&h.Properties)
-	r.size, r.expects = h.BodySize, contentBody
+	r.size, r.around, r.expects = h.BodySize, length, contentBody
 	if length > r.limit || h.BodySize > uint64(r.limit-length) {
 		r.skip = true
 		err = fmt.Errorf("%w: %d bytes of header and %d of body", ErrTooLarge, length, h.BodySize)
@@ -166,6 +168,9 @@ func (r *route) complete() {
 	case r.apart != nil && r.message.Headers != nil && r.apart(r.message):
 	default:
 		r.fresh = append(r.fresh, r.message)
+		if r.arrived != nil {
+			r.arrived(r.message, memoryOf(r.message, r.around))
+		}
 	}
 	r.interrupt()
 }

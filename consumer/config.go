@@ -109,6 +109,16 @@ type Subscription struct {
 	// less keeps slow handlers from hoarding messages, each of which must be acknowledged within the
 	// broker's consumer_timeout (30 minutes by default). Defaults to 64, or Concurrency if that is more.
 	Prefetch int
+	// PrefetchBytes is how many bytes of deliveries may wait in memory for a handler: bodies, and about what
+	// headers take. RabbitMQ bounds only their number, so as many are asked for as fit, by the largest recent
+	// one: from Concurrency, where it begins, up to Prefetch. Defaults to 0: only their number is bounded.
+	//
+	// Not bounded is what handlers hold: Concurrency deliveries are asked for in any case. Nor is what RabbitMQ
+	// had sent before messages became larger: up to Prefetch of them. Each change is a basic.cancel and a
+	// basic.consume. A single active consumer may lose its role by that; an AutoDelete queue would be gone, and is
+	// refused. So is a stream, which delivers in chunks of its own; one that was not said to be one is consumed
+	// with the whole Prefetch. A Commit must not wait for more than Concurrency messages (see CommitLater).
+	PrefetchBytes int64
 	// OrderingKey, if set, keeps the order of the deliveries for which it returns the same: they are handled
 	// one after another, others meanwhile. It is called once for each, by one goroutine at a time,
 	// and should be quick; while one waits for its predecessor, it fills a place in the prefetch. What
@@ -283,6 +293,9 @@ func (s Subscription) problems() (problems []string) {
 		if d.value < 0 {
 			report("%s: %v is negative", d.field, d.value)
 		}
+	}
+	if problem := s.prefetchBytesProblem(); problem != "" {
+		report("PrefetchBytes: %s", problem)
 	}
 	if problem := s.breakerProblem(s.Concurrency); problem != "" {
 		report("%s", problem)

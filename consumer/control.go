@@ -47,19 +47,21 @@ func (h *Handle) Resume() error {
 }
 
 // SetPrefetch changes how many deliveries may be unacknowledged at once, 1 to 65535. The broker wants a
-// new consumer for that: until what came before is settled, it may be as many more.
+// new consumer for that: until what came before is settled, it may be as many more. With PrefetchBytes it
+// is the most that is asked for, and may change nothing at once.
 func (h *Handle) SetPrefetch(prefetch int) error {
 	if prefetch < 1 || prefetch > maxPrefetch {
 		return fmt.Errorf("consumer: SetPrefetch: %d is not between 1 and %d", prefetch, maxPrefetch)
 	}
 	return h.adjust(NotePrefetchRequested, func(sub *subscription) Evidence {
-		sub.prefetch = prefetch
+		sub.prefetch, sub.asked = prefetch, true
+		sub.window.setMost(prefetch)
 		return Evidence{Prefetch: prefetch, Note: fmt.Sprintf("prefetch to be %d", prefetch)}
 	})
 }
 
 // SetConcurrency changes how many deliveries are handled at once. When it shrinks, handlers at work
-// finish first. It does not change the prefetch. More than the Breaker's Failures allow is an error.
+// finish first. It does not change the prefetch (but see PrefetchBytes). More than the Breaker's Failures allow is an error.
 func (h *Handle) SetConcurrency(concurrency int) error {
 	if concurrency < 1 || concurrency > maxConcurrency {
 		return fmt.Errorf("consumer: SetConcurrency: %d is not between 1 and %d", concurrency, maxConcurrency)
@@ -71,6 +73,7 @@ func (h *Handle) SetConcurrency(concurrency int) error {
 	}
 	return h.adjust(NoteConcurrencyRequested, func(sub *subscription) Evidence {
 		sub.dispatch.resize(concurrency)
+		sub.window.setLeast(concurrency)
 		return Evidence{Concurrency: concurrency, Note: fmt.Sprintf("concurrency %d", concurrency)}
 	})
 }

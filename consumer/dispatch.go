@@ -51,6 +51,7 @@ type dispatcher struct {
 	breaker breaker
 	// lastLives is the delivery count from which on a message is saved; 0: never.
 	lastLives int
+	window    *window // nil without PrefetchBytes
 
 	committing sync.Mutex // one Commit at a time
 	calls      callbacks

@@ -97,6 +97,7 @@ package consumer
 //	  differs.go       what exists otherwise than it is declared
 //	  reviving.go      attempts to connect and to revive
 //	  backoff.go       when the next attempt begins
+//	  window.go        how much of the prefetch is asked for, with PrefetchBytes
 //	  steer.go         a live consumer becomes what its subscription wants to be
 //	  stop.go          the end: softly, then hard
 //	  observe.go       the events, for observers; and when a journal in files is synced

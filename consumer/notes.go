@@ -18,6 +18,12 @@ const (
 	// NoteSaved: messages had come back nearly as often as their quorum queue allows, and were published again, to the
 	// end of it, before they could be dropped.
 	NoteSaved = "saved"
+	// NotePrefetchLowered and NotePrefetchRaised say that another prefetch is asked for, since messages are larger
+	// or smaller than before (Subscription.PrefetchBytes). NotePrefetchHeld: none for now, until some of what has
+	// come is handled.
+	NotePrefetchLowered = "prefetch_lowered"
+	NotePrefetchRaised  = "prefetch_raised"
+	NotePrefetchHeld    = "prefetch_held"
 	// NoteBreakerOpen: so many failures in a row that the subscription is paused. NoteBreakerClosed: its
 	// pause is over, or Resume was called.
 	NoteBreakerOpen   = "breaker_open"

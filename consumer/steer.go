@@ -9,15 +9,25 @@ import (
 
 // intake is how the subscription is to be consumed now.
 func (sub *subscription) intake() broker.Intake {
-	return broker.Intake{
+	in := broker.Intake{
 		Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.dispatch.offset(),
 		Apart: func(c *broker.Consumer, d *Delivery) bool { return sub.dispatch.rescue(c, d) },
 	}
+	if sub.window != nil {
+		in.Arrived = sub.window.arrived
+		if !sub.dispatch.kind.isStream() { // which delivers whole chunks, and must begin anew for each change
+			in.Prefetch = sub.window.next()
+		}
+	}
+	return in
 }
 
 // asWanted tells whether it is consumed so. What a paused one's prefetch is does not matter.
 func (sub *subscription) asWanted(want broker.Intake) bool {
 	is := sub.applied
+	if sub.window.isHeld() {
+		return false
+	}
 	return want.Paused == is.Paused && (want.Paused || want.Prefetch == is.Prefetch)
 }
 
@@ -25,7 +35,14 @@ func (sub *subscription) asWanted(want broker.Intake) bool {
 // already, is looked at again when that is done.
 func (s *supervisor) steer(sub *subscription) {
 	want := sub.intake()
-	if sub.live == nil || sub.steered || s.stopping || sub.asWanted(want) {
+	if sub.live == nil || sub.steered || s.stopping {
+		return
+	}
+	if sub.asWanted(want) {
+		sub.asked = false
+		return
+	}
+	if sub.window.isHeld() && !want.Paused && !sub.hasRoom() { // looked at again when a worker has finished
 		return
 	}
 	sub.steered = true
@@ -46,6 +63,7 @@ type steered struct {
 	live, is *broker.Consumer // before and after
 	was      broker.Intake
 	intake   broker.Intake // to be
+	held     bool          // cancelled, and to be resumed later
 	err      error
 }
 
@@ -62,6 +80,8 @@ func (o *steered) carryOut(session *broker.Session) {
 		_ = o.live.Close(ctx)
 		o.intake.StreamOffset = o.sub.dispatch.offset()
 		o.is, o.err = o.sub.consume(ctx, session, &o.intake)
+	case !o.admit():
+		o.held = true
 	default:
 		o.err = o.live.Resume(ctx, o.intake)
 	}
@@ -99,18 +119,28 @@ func (o steered) takeOver(s *supervisor) error {
 			return s.broken(ChannelError, sub, evidence(asBrokerError(errLostAgain)))
 		}
 	}
+	if o.held {
+		if sub.window.hold() {
+			s.noteOf(sub, NotePrefetchHeld, Evidence{Note: sub.window.reason() + ": nothing more until some of what has come is handled"})
+		}
+		s.steer(sub) // perhaps it has been meanwhile
+		return nil
+	}
 	sub.applied, sub.released = o.intake, false
+	sub.window.opened(o.intake)
 	sub.dispatch.fit(o.intake.Prefetch)
 	if !o.intake.Paused { // look for deliveries again
 		sub.dispatch.resume()
 	}
 	name, e := o.note()
+	sub.asked = false
 	s.noteOf(sub, name, e)
 	s.steer(sub)
 	return nil
 }
 
 func (o steered) note() (name string, e Evidence) {
+	sub := o.sub
 	switch {
 	case o.intake.Paused:
 		name, e.Note = NotePaused, "paused"
@@ -119,11 +149,18 @@ func (o steered) note() (name string, e Evidence) {
 		}
 	case o.was.Paused:
 		name = NoteResumed
-	default:
+	case sub.asked || sub.window == nil:
 		name = NotePrefetchSet
+	case o.intake.Prefetch < o.was.Prefetch:
+		name = NotePrefetchLowered
+	default:
+		name = NotePrefetchRaised
 	}
 	if !o.intake.Paused {
 		e.Prefetch, e.Note = o.intake.Prefetch, fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
+		if o.intake.Prefetch < sub.prefetch {
+			e.Note = fmt.Sprintf("%s: prefetch %d of %d", sub.window.reason(), o.intake.Prefetch, sub.prefetch)
+		}
 	}
 	return name, e
 }

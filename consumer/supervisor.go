@@ -29,6 +29,7 @@ type supervisor struct {
 	republisher *republisher
 
 	inbox      chan observation
+	resize     chan struct{} // a token: the windows are to be looked at
 	clock      clock
 	overdue    *time.Ticker // looks at how long handlers have been at work
 	background sync.WaitGroup
@@ -74,8 +75,10 @@ type subscription struct {
 	tripped  bool // by its breaker
 	trips    int  // so far
 	prefetch int
+	window   *window // nil without PrefetchBytes; else what of the prefetch is asked for
 	applied  broker.Intake
 	saved    uint64 // messages, as events have told
+	asked    bool   // the caller wants another prefetch
 	steered  bool   // live is being changed
 	compared bool   // what exists with what is declared
 	released bool   // since it was paused: what waited in memory has gone back
@@ -86,7 +89,9 @@ type subscription struct {
 // committed.
 func (sub *subscription) adopt(c *broker.Consumer, in broker.Intake) {
 	sub.live, sub.since, sub.applied = c, time.Now(), in
-	sub.warned, sub.released = 0, false // delivery tags begin anew
+	sub.warned, sub.released = 0, false                                 // delivery tags begin anew
+	sub.live, sub.since, sub.applied, sub.warned = c, time.Now(), in, 0 // delivery tags begin anew
+	sub.window.opened(in)
 	sub.dispatch.attach(c, in.Prefetch)
 }
 
@@ -111,6 +116,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		machine:  c.machine,
 		counts:   c.counts,
 		inbox:    c.inbox,
+		resize:   make(chan struct{}, 1),
 		clock:    newClock(),
 		overdue:  time.NewTicker(overdueEvery(c.config)),
 		schedule: schedule{backoff: c.config.ReviveBackoff},
@@ -134,6 +140,10 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			tripped: func() { s.post(tripped{sub}) },
 			saved:   func() { s.post(saved{sub}) },
 		})
+		if spec.PrefetchBytes > 0 {
+			sub.window = newWindow(spec, &sub.dispatch.kind, s.resize)
+			sub.dispatch.window = sub.window
+		}
 		s.subscriptions = append(s.subscriptions, sub)
 	}
 	return s
@@ -181,6 +191,8 @@ func (s *supervisor) next() error {
 		act = func() error { return o.apply(s) }
 	case l := <-losses:
 		act = func() error { return s.lost(l) }
+	case <-s.resize:
+		act = s.lookAtWindows
 	case b := <-blocked:
 		act = func() error { s.noteBlocked(b); return nil }
 	case <-s.clock.timer.C:

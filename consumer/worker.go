@@ -55,6 +55,7 @@ func (w *worker) run() {
 // waited for the last one.
 func (w *worker) next() bool {
 	d := w.dispatcher
+	d.window.handled()
 	if w.inLane {
 		if j, ok := d.lanes.Next(w.job.key); ok {
 			w.take(j)

@@ -14,9 +14,10 @@ import (
 // subscription is all of it but the handler.
 func (f *consumption) subscription() consumer.Subscription {
 	s := consumer.Subscription{
-		Queue:       f.queue,
-		Concurrency: f.concurrency,
-		Prefetch:    f.prefetch,
+		Queue:         f.queue,
+		Concurrency:   f.concurrency,
+		Prefetch:      f.prefetch,
+		PrefetchBytes: int64(f.prefetchBytes),
 
 		Retry:         f.outcomes.retry(),
 		DeliveryLimit: f.deliveryLimit,

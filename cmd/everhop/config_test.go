@@ -43,6 +43,7 @@ func TestConsumeConfig(t *testing.T) {
 			s.Declare = &broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-queue-type": "stream"}}
 		}},
 		{"prefetch", "--prefetch 7", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 7 }},
+		{"prefetch-bytes", "--prefetch-bytes 64MB", func(_ *consumer.Config, s *consumer.Subscription) { s.PrefetchBytes = 64 << 20 }},
 		{"concurrency", "--concurrency 8", func(_ *consumer.Config, s *consumer.Subscription) { s.Concurrency = 8 }},
 		{"attempts", "--attempts 9", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.Attempts = 9 }},
 		{"poison", "--poison put-back", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.Poison = consumer.PutBack }},

@@ -23,6 +23,7 @@ type consumption struct {
 	name                  string
 	prefetch, concurrency int
 	deliveryLimit         int
+	prefetchBytes         byteSize      // 0: no limit
 	count                 int           // 0: no limit
 	timeout               time.Duration // of a command; 0: none
 	silence, probe        time.Duration // until the broker is probed, and until it counts as dead
@@ -126,6 +127,7 @@ Exit status, of everhop itself:
 	f.outcomes.add(cmd)
 	flags.Var(number(&f.concurrency, math.MaxUint16), "concurrency", "how many messages to handle at once; 1 keeps the order of the queue")
 	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "how many messages to have unacknowledged (default 64, or --concurrency if that is more; with --exec, --concurrency)")
+	flags.Var(size(&f.prefetchBytes, 1), "prefetch-bytes", "how many bytes of messages may wait for a handler; of large ones fewer than --prefetch are asked for (default no limit)")
 	flags.Var(limitOfDeliveries(&f.deliveryLimit), "delivery-limit", "how often a quorum queue lets a message come back before it drops it; 0 if it has no limit (default 20)")
 	flags.Var(period(&f.silence, time.Millisecond, time.Hour), "silence", "probe the broker when nothing has come in for so long")
 	flags.Var(period(&f.probe, time.Millisecond, time.Hour), "probe-timeout", "how long it may take to answer before it counts as dead")
@@ -133,7 +135,7 @@ Exit status, of everhop itself:
 	flags.Var(name(&f.name, "NAME"), "name", "name in events and of the connection, to tell consumers apart")
 	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name"} {
+	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name"} {
 		complete(cmd, flag)
 	}
 	complete(cmd, "stream-offset", "first", "last", "next")

@@ -82,6 +82,7 @@ func TestUsageErrors(t *testing.T) {
 		{"demo argument", "demo amqp://u:pw@h/", `unexpected argument "amqp://***@h/"; see 'everhop demo --help'`},
 		{"graph format", "graph --format gif", `--format: "gif": expected dot, mermaid, markdown, svg or png; see 'everhop graph --help'`},
 		{"graph of a journal as a table", "graph --format markdown --journal x", `--format markdown: shows nothing of a journal; see 'everhop graph --help'`},
+		{"no prefetch in bytes", "consume --queue q --url amqp://h --prefetch-bytes 0", `--prefetch-bytes: "0": expected a size of 1B or more, such as 64MB or 1GB; see 'everhop consume --help'`},
 		{"journal retention alone", "consume --queue q --url amqp://h --journal-retain 1GB", `--journal-retain: only with --journal DIR; see 'everhop consume --help'`},
 		{"journal empty", "consume --queue q --url amqp://h --journal= --journal-retain 1GB", `--journal: empty; see 'everhop consume --help'`},
 		{"demo journal empty", "demo --journal=", `--journal: empty; see 'everhop demo --help'`},

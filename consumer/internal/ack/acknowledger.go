@@ -347,6 +347,13 @@ func (a *Acknowledger) Outstanding() int {
 	return a.tracker.held + a.tracker.finished
 }
 
+// Held is how many deliveries were received and are neither finished nor settled.
+func (a *Acknowledger) Held() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker.held
+}
+
 // Offset is where a stream goes on after this channel: behind everything that was handled up to. nil means
 // where the caller says, and 0 is an offset like any other.
 func (a *Acknowledger) Offset() *int64 {

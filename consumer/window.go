@@ -1,0 +1,257 @@
+package consumer
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/everhop/everhop/broker"
+)
+
+// window is how many deliveries a subscription asks the broker for, out of its Prefetch. RabbitMQ bounds their
+// number and not their bytes, so the number is chosen such that as many of the largest recent ones fit:
+//
+//	Concurrency <= window <= Prefetch       window x largest <= PrefetchBytes, if Concurrency permits
+//
+// It begins with Concurrency, since nothing is known of the sizes and nothing that was sent can be called back. It
+// doubles at most, once as many deliveries as it holds have come; when they get larger, it shrinks at once.
+//
+// It decides nothing: whenever another size is wanted, wake has the supervisor look, and that steers. A nil window
+// is that of a subscription without PrefetchBytes. All methods may be called from any goroutine.
+type window struct {
+	limit int64 // PrefetchBytes
+	kind  *queueKind
+	wake  chan<- struct{}
+	held  atomic.Bool // cancelled, and not to be resumed before there is room
+
+	mu          sync.Mutex
+	least, most int // Concurrency and Prefetch
+	size        int // what the broker was asked for last
+	came        int // deliveries, since then
+	told        int // what wake was last sent for
+	recent      recent
+}
+
+func newWindow(spec Subscription, kind *queueKind, wake chan<- struct{}) *window {
+	size := min(spec.Concurrency, spec.Prefetch)
+	return &window{limit: spec.PrefetchBytes, kind: kind, wake: wake, least: spec.Concurrency, most: spec.Prefetch, size: size, told: size}
+}
+
+// arrived is told by the connection's reader how much memory a delivery takes. As long as the queue may be a stream
+// nothing is changed: to consume one again on the same channel could pass messages over.
+func (w *window) arrived(d *Delivery, bytes int64) {
+	if w.kind.see(d); w.kind.v.Load() == kindUnknown {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.recent.see(bytes, time.Now)
+	w.came++
+	if next := w.choose(); next != w.told {
+		w.told = next
+		w.rouse()
+	}
+}
+
+// handled is told that a worker is done with a delivery.
+func (w *window) handled() {
+	if w.isHeld() {
+		w.rouse()
+	}
+}
+
+func (w *window) rouse() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // there is a token
+	}
+}
+
+// next is what is to be asked for.
+func (w *window) next() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.choose()
+}
+
+// choose is called with mu held. So that it does not go up and down with every other message, it leaves some room
+// when it shrinks, and does not grow by less than a half, unless there is room in abundance.
+func (w *window) choose() int {
+	least, fit := min(w.least, w.most), w.fit()
+	size := min(max(w.size, least), w.most)
+	switch {
+	case fit < size:
+		return max(least, fit-fit/8)
+	case w.came < w.size, size != w.size:
+		return size
+	}
+	grown := min(2*size, fit, w.most)
+	if grown-size < (size+1)/2 && fit/2 < w.most {
+		return size
+	}
+	return grown
+}
+
+// fit is how many of the largest recent ones PrefetchBytes has room for. It is called with mu held.
+func (w *window) fit() int {
+	const plenty = 4 * maxPrefetch // more than is ever asked for
+	if largest := w.recent.largest(); largest > 0 {
+		return int(min(w.limit/largest, plenty))
+	}
+	return plenty
+}
+
+// admits tells what to ask for when so many deliveries have come that no handler has finished with, and whether to
+// do so now. What came before does not count for the broker: so it is the sum that must fit. What handlers hold
+// does not wait.
+func (w *window) admits(unfinished int) (prefetch int, now bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	prefetch = w.choose()
+	return prefetch, unfinished <= w.least+max(0, min(w.fit(), w.most)-prefetch)
+}
+
+// ask says that the broker is about to be asked for so many, or was. What comes from then on counts.
+func (w *window) ask(prefetch int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if prefetch != w.size {
+		w.came = 0
+	}
+	w.size, w.told = prefetch, prefetch
+}
+
+// opened says that the consumer is as it was asked for.
+func (w *window) opened(in broker.Intake) {
+	if w == nil {
+		return
+	}
+	w.held.Store(false)
+	if !in.Paused {
+		w.ask(in.Prefetch)
+	}
+}
+
+// hold says that nothing is asked for until there is room. It returns false if that is no news.
+func (w *window) hold() bool { return !w.held.Swap(true) }
+
+func (w *window) isHeld() bool { return w != nil && w.held.Load() }
+
+// setLeast says how many handlers there are.
+func (w *window) setLeast(concurrency int) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.least = concurrency
+}
+
+// setMost says what the caller's prefetch is.
+func (w *window) setMost(prefetch int) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.most = prefetch
+}
+
+// reason says in words why it is what it is.
+func (w *window) reason() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if largest := w.recent.largest(); largest > 0 {
+		return "messages of up to " + inBytes(largest)
+	}
+	return "messages of unknown size"
+}
+
+// inBytes is a size for people.
+func inBytes(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 10<<20:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}
+
+// recent is the largest size of the recent deliveries. They are forgotten after a while, but not before many
+// others have come: that nothing came says nothing about what comes.
+type recent struct {
+	now, before int64 // of this period and of the last one
+	count       int   // in this period
+	since       time.Time
+}
+
+const (
+	periodDeliveries = 1000
+	periodTime       = time.Minute
+)
+
+func (r *recent) see(size int64, clock func() time.Time) {
+	if r.count == 0 {
+		r.since = clock()
+	}
+	r.count++
+	r.now = max(r.now, size)
+	if r.count >= periodDeliveries && r.count%64 == 0 && clock().Sub(r.since) >= periodTime {
+		*r = recent{before: r.now}
+	}
+}
+
+func (r *recent) largest() int64 { return max(r.now, r.before) }
+
+// unfinished is how many deliveries of a live consumer have come in that no handler has finished with.
+func (d *dispatcher) unfinished(live *broker.Consumer) int {
+	n, _, _ := live.Waiting()
+	if c := d.view.Load().channel; c != nil {
+		n += c.acks.Held()
+	}
+	return n
+}
+
+// hasRoom tells whether a consumer that is held may go on.
+func (sub *subscription) hasRoom() bool {
+	_, now := sub.window.admits(sub.dispatch.unfinished(sub.live))
+	return now
+}
+
+// admit decides, when the broker sends nothing more, what to ask for and whether to do so now.
+func (o *steered) admit() (now bool) {
+	w := o.sub.window
+	if w == nil {
+		return true
+	}
+	if o.intake.Prefetch, now = w.admits(o.sub.dispatch.unfinished(o.live)); now {
+		w.ask(o.intake.Prefetch)
+	}
+	return now
+}
+
+// lookAtWindows has each subscription ask for what its window wants.
+func (s *supervisor) lookAtWindows() error {
+	for _, sub := range s.subscriptions {
+		if sub.window != nil {
+			s.steer(sub)
+		}
+	}
+	return nil
+}
+
+// prefetchBytesProblem says why PrefetchBytes would not do.
+func (s Subscription) prefetchBytesProblem() string {
+	switch {
+	case s.PrefetchBytes < 0:
+		return fmt.Sprintf("%d is negative", s.PrefetchBytes)
+	case s.PrefetchBytes == 0:
+	case s.kind() == kindStream:
+		return "not for a stream, which delivers in chunks, whatever is asked for"
+	case s.Declare != nil && s.Declare.AutoDelete:
+		return "not for a queue that is AutoDelete, which would go whenever the prefetch is changed"
+	}
+	return ""
+}
