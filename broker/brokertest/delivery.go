@@ -14,6 +14,7 @@ type delivery struct {
 	entry    *entry
 	queue    *queue
 	consumer *consumer // nil if the client asked with basic.get
+	overdue  bool      // it went back to the queue, and what the client says about it is ignored
 }
 
 // deliveries are what a channel has not settled, by delivery tag.
@@ -73,6 +74,9 @@ func (ds *deliveries) takeAll() []*delivery {
 // closed counts what is no longer open.
 func (ds *deliveries) closed(taken []*delivery) {
 	for _, d := range taken {
+		if d.overdue {
+			continue
+		}
 		d.queue.unacked--
 		if d.consumer != nil {
 			ds.consumed--
@@ -87,6 +91,7 @@ func (ch *channel) settle(m wire.Method, tag uint64, multiple, requeue bool, out
 	if !known {
 		return refuse(preconditionFailed, "unknown delivery tag %d", tag)
 	}
+	taken = slices.DeleteFunc(taken, func(d *delivery) bool { return d.overdue })
 	ch.connection.server.seen.settled(ch, m, multiple, requeue, taken)
 	for _, d := range taken {
 		outcome(d)
@@ -109,7 +114,7 @@ const (
 // other way leads to its old place.
 func (d *delivery) requeue(why comeback) {
 	q, e := d.queue, d.entry
-	if q.deleted {
+	if q.deleted || d.overdue {
 		return
 	}
 	e.redelivered = true
@@ -156,4 +161,24 @@ func (ch *channel) recover(requeue bool, answer wire.Method) error {
 	}
 	ch.feed()
 	return nil
+}
+
+// cancelOverdue ends the consumers of quorum queues that hold deliveries. These go back as if nacked; the channel stays,
+// and may still settle them in vain.
+func (c *connection) cancelOverdue() {
+	for _, ch := range c.channelsInOrder() {
+		for _, consumer := range ch.consumersInOrder() {
+			if !consumer.queue.quorum || consumer.unacked == 0 {
+				continue
+			}
+			consumer.cancelled()
+			for _, d := range ch.unacked.open {
+				if d.consumer == consumer && !d.overdue {
+					ch.unacked.closed([]*delivery{d})
+					d.requeue(nacked)
+					d.overdue = true
+				}
+			}
+		}
+	}
 }
