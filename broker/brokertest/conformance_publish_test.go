@@ -2,12 +2,15 @@ package brokertest_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/versions"
 )
 
 const badExpiration = "PRECONDITION_FAILED - invalid expiration '"
@@ -16,6 +19,7 @@ var publishScenarios = slices.Concat(
 	[]scenario{
 		{"all properties survive", propertiesSurvive},
 		{"properties that are not set are not set", bareMessage},
+		{"large message", largeMessage},
 		{"all types of headers survive", headersSurvive},
 		{"user_id that is true", trueUser},
 		{"bodies of all sizes", bodySizes},
@@ -78,6 +82,20 @@ func bareMessage(c *client) {
 	want := amqp.Delivery{RoutingKey: c.name, DeliveryTag: got.DeliveryTag}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(amqp.Delivery{}, "Acknowledger")); diff != "" {
 		c.Errorf("delivery (-want +got):\n%s", diff)
+	}
+}
+
+func largeMessage(c *client) {
+	const most = 16 << 20
+	ch := c.channel()
+	ch.queue()
+	ch.cast("", c.name, amqp.Publishing{Body: make([]byte, most+1)})
+	if c.has(versions.SmallMessages) {
+		ch.wantClosed(406, fmt.Sprintf("PRECONDITION_FAILED - message size %d is larger than configured max size %d", most+1, most))
+		return
+	}
+	if got := len(ch.get(c.name).Body); got != most+1 {
+		c.Errorf("got %d octets", got)
 	}
 }
 

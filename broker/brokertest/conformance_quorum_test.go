@@ -254,7 +254,7 @@ func quorumPrefetchOfChannel(c *client) {
 	ch.wantClosed(540, "NOT_IMPLEMENTED - queue '{name}' in vhost '/' does not support global qos")
 }
 
-// quorumExclusiveConsumer is not alone: RabbitMQ 3.10 does not enforce it.
+// quorumExclusiveConsumer is not alone: RabbitMQ does not enforce it.
 func quorumExclusiveConsumer(c *client) {
 	ch := c.channel()
 	ch.quorum()

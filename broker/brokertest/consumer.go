@@ -71,7 +71,7 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	if q.quorum && ch.shared > 0 {
 		return refuse(notImplemented, "queue '%s' in vhost '%s' does not support global qos", q.name, q.host.name)
 	}
-	inUse := len(q.consumers) > 0 && !q.quorum // RabbitMQ 3.10 does not enforce it there
+	inUse := len(q.consumers) > 0 && !q.quorum // RabbitMQ does not enforce it there
 	if inUse && (m.Exclusive || q.consumers[0].exclusive) || m.Exclusive && q.singleActive {
 		return refuse(accessRefused, "queue '%s' in vhost '%s' in exclusive use", q.name, q.host.name)
 	}

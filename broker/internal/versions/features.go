@@ -64,7 +64,7 @@ var spans = map[Feature]struct{ since, until release }{
 	AMQP1:            {since: four},
 	LargeFrames:      {since: fourOne},
 	SmallMessages:    {since: four},
-	CutsTexts:        {until: fourThree},
+	CutsTexts:        {until: four},
 	NamesTypes:       {since: four},
 	ForgivesTypes:    {since: four},
 	KeepsExchanges:   {since: fourThree},
