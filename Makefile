@@ -24,10 +24,27 @@ quick: ## Run go vet and the tests that need neither RabbitMQ nor patience
 	go vet ./...
 	go test -short -p 6 ./... # several packages at once, since most of them wait for something
 
+# The version of RabbitMQ that tests run on: 3.10, 4.0 or 4.3. Defaults to the system's.
+RABBITMQ =
+export EVERHOP_TEST_RABBITMQ := $(RABBITMQ)
+
 .PHONY: test
-test: prepare ## Run all tests with the race detector, against a private RabbitMQ
-	EVERHOP_TEST_REQUIRE=1 go test -race -parallel 8 -timeout 8m ./...
-	@$(MAKE) --no-print-directory prove
+test: tests proofs ## Run all tests with the race detector, on a private RabbitMQ and some on 4.0; with RABBITMQ=4.3 all on that
+ifeq ($(RABBITMQ),)
+	@.ci/suites 4.0
+endif
+
+.PHONY: test-all
+test-all: proofs ## Run all tests against RabbitMQ 3.10, 4.0 and 4.3
+	@for version in 3.10 4.0 4.3; do $(MAKE) --no-print-directory tests RABBITMQ=$$version || exit; done
+
+.PHONY: tests
+tests:
+	@.ci/prepare $(RABBITMQ)
+	EVERHOP_TEST_REQUIRE=1 go test -race -parallel 8 -timeout 10m ./...
+
+.PHONY: proofs
+proofs: prove
 	go test -run 'TestDeliveries|TestTracker' ./consumer/... # 180,000 histories; with the race detector, a tenth
 
 .PHONY: check

@@ -18,7 +18,7 @@ var (
 // Where a message goes that nobody began to handle differs by queue, and so does what order decides.
 func TestOrderAfterAPause(t *testing.T) {
 	unlimited := []int{4, 5, 6, 1, 2, 3}
-	if since4(t) { // no quorum queue is, by default
+	if rabbittest.Shared(t).Has(rabbittest.DefaultLimit) { // then none is
 		unlimited = []int{1, 2, 3, 4, 5, 6}
 	}
 	tests := []struct {

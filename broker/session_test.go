@@ -178,6 +178,9 @@ func TestOpenRefused(t *testing.T) {
 func TestTheLongestNames(t *testing.T) {
 	long := func(c string) string { return t.Name() + strings.Repeat(c, (255-len(t.Name()))/len(c)) }
 	for _, c := range []string{"x", "é", "蜂"} {
+		if c != "x" && !rabbittest.Shared(t).Has(rabbittest.CutsTexts) {
+			continue // that there is no such queue cannot be said
+		}
 		name := long(c)
 		s := broker.Subscription{
 			Queue: name, ConsumerTag: name, Prefetch: 1, Arguments: map[string]any{name: name},

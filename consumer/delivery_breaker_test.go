@@ -16,7 +16,7 @@ func breaking(t *testing.T, fails func(n int) bool) *rig {
 	rabbittest.NeedsControl(t)
 	s := &r.config.Subscriptions[0]
 	s.Retry = consumer.Retry{Attempts: 2, Backoff: consumer.Backoff{Initial: time.Millisecond, Max: time.Millisecond}}
-	s.Breaker = consumer.Breaker{Failures: 3, Pause: 500 * time.Millisecond}
+	s.Breaker = consumer.Breaker{Failures: 3, Pause: 2 * time.Second} // time to look at the queue
 	s.Handler = func(ctx context.Context, d *consumer.Delivery) error {
 		if fails(numberOf(d)) {
 			return errFails

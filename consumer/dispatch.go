@@ -51,6 +51,7 @@ type dispatcher struct {
 	breaker breaker
 	// lastLives is the delivery count from which on a message is saved; 0: never.
 	lastLives int
+	rescues   *rescues
 	window    *window // nil without PrefetchBytes
 
 	committing sync.Mutex // one Commit at a time
@@ -69,10 +70,11 @@ type environment struct {
 	outbox  outbox
 	onStale func(Stale)
 	keepFor time.Duration // how long a delivery may wait in memory for its next turn
-	// dropped, tripped and saved tell the supervisor.
+	// dropped, tripped, saved and resize tell the supervisor.
 	dropped func(Evidence)
 	tripped func()
 	saved   func()
+	resize  chan<- struct{}
 }
 
 // outbox publishes messages again: a *republisher, or a model of one in tests. Whoever is told nil may
@@ -97,8 +99,10 @@ type view struct {
 func newDispatcher(spec Subscription, env environment) *dispatcher {
 	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1)}
 	d.calls.inside = env.inside
+	d.window = newWindow(spec, &d.kind, env.resize)
 	d.kind.v.Store(spec.kind())
 	d.breaker.limit = int64(spec.Breaker.Failures)
+	d.rescues = newRescues()
 	d.lastLives = lastLives(spec.deliveryLimit())
 	if spec.Dedup.Window > 0 {
 		d.recent = dedup.New(spec.Dedup.Window)

@@ -2,9 +2,14 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"reflect"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/everhop/everhop/broker"
 )
@@ -15,7 +20,8 @@ import (
 // From RabbitMQ 4.0 on each quorum queue has a limit.
 //
 // A delivery that has few lives left is saved as soon as it comes in, whether a handler is free or not: a copy goes to
-// the end of its queue, where it counts from 0, and then the delivery is acknowledged.
+// the end of its queue, where it counts from 0, and then the delivery is acknowledged. If its channel is lost before,
+// nobody knows whether it comes again: if it does not, it is saved all the same.
 
 const (
 	// DefaultDeliveryLimit is RabbitMQ's own, and the default of Subscription.DeliveryLimit.
@@ -51,12 +57,13 @@ func (s Subscription) deliveryLimit() int {
 }
 
 // lastLives is from which delivery count on a message is saved: when a quarter of its limit is left, so that
-// saving it may fail a few times. 0 means never.
+// its connection, or the process, may be lost a few times meanwhile. 0 means never.
 func lastLives(limit int) int {
+	const few = 2
 	if limit < 1 {
 		return 0
 	}
-	return max(1, limit-max(1, limit/4))
+	return max(1, limit-max(few, limit/4))
 }
 
 // integer is a whole number of whatever type, within an int32; false for anything else.
@@ -68,6 +75,51 @@ func integer(v any) (n int, ok bool) {
 		return int(min(v.Uint(), math.MaxInt32)), true
 	}
 	return 0, false
+}
+
+// rescues are the deliveries that are being saved, by what is in them: a message that comes again is known by nothing
+// else.
+type rescues struct {
+	seed maphash.Seed
+	mu   sync.Mutex
+	by   map[uint64][]*rescue
+}
+
+func newRescues() *rescues { return &rescues{seed: maphash.MakeSeed(), by: map[uint64][]*rescue{}} }
+
+type rescue struct {
+	source   source
+	delivery *Delivery // as it came
+	key      uint64
+	again    chan struct{} // closed: its channel is lost, and the message has come again
+}
+
+// begin notes a delivery. If it is another one of a message whose channel is lost, it takes that one's place.
+func (r *rescues) begin(s source, came *Delivery) *rescue {
+	n := &rescue{source: s, delivery: came, key: r.keyOf(came), again: make(chan struct{})}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	same := r.by[n.key]
+	if i := slices.IndexFunc(same, func(o *rescue) bool { return isLost(o.source) }); i >= 0 {
+		close(same[i].again)
+		same = slices.Delete(same, i, i+1)
+	}
+	r.by[n.key] = append(same, n)
+	return n
+}
+
+func (r *rescues) end(n *rescue) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	same := slices.DeleteFunc(r.by[n.key], func(o *rescue) bool { return o == n })
+	if r.by[n.key] = same; len(same) == 0 {
+		delete(r.by, n.key)
+	}
+}
+
+// keyOf is the same for the same message.
+func (r *rescues) keyOf(d *Delivery) uint64 {
+	return maphash.Bytes(r.seed, d.Body) ^ maphash.String(r.seed, d.MessageID+"\x00"+d.CorrelationID)
 }
 
 // rescue takes charge of a delivery that has few lives left. It is called by the connection's reader.
@@ -88,34 +140,102 @@ func (d *dispatcher) rescue(s source, delivery *Delivery) bool {
 // save sees to it that the message outlives its delivery. If that cannot be, the best that can be done is to handle
 // it at once.
 func (d *dispatcher) save(s source, delivery *Delivery) {
-	c := d.awaitChannel(s)
-	if c == nil {
-		return
-	}
-	c.track(delivery)
 	came := *delivery
-	if attempts := Attempts(&came); attempts > 0 && d.spec.Retry.Poison != PutBack {
-		d.giveUp(c, &came, attempts)
-		return
-	}
-	ctx, cancel := c.lifetime(d.env.work)
-	defer cancel()
-	if err := d.env.outbox.save(ctx, &came); err != nil {
-		if !c.lost() {
-			d.about(d.env.logger.Error(), &came).Err(err).Msg("the message has come back nearly as often as its queue allows, and could not be published again; it is handled next")
+	restore(&came)
+	r := d.rescues.begin(s, &came)
+	defer d.rescues.end(r)
+	c := d.awaitChannel(s)
+	if c != nil {
+		c.track(delivery)
+		if attempts := Attempts(&came); attempts > 0 && d.spec.Retry.Poison != PutBack {
+			d.giveUp(c, &came, attempts)
+			return
 		}
-		if !d.keep(keptJob{job: job{delivery: delivery, channel: c}}) {
-			d.returnUnseen(job{delivery: delivery, channel: c})
+	}
+	published, err := d.publishAgain(r)
+	switch {
+	case published:
+		d.saved(c, &came)
+	case c == nil || c.lost(): // it comes again, or has
+	default:
+		d.about(d.env.logger.Error(), &came).Err(err).
+			Msg("the message has come back nearly as often as its queue allows, and could not be published again; it is handled next")
+		if j := (job{delivery: delivery, channel: c}); !d.keep(keptJob{job: j}) {
+			d.returnUnseen(j)
 		}
-		return
 	}
-	if c.acks.Ack(came.DeliveryTag) == nil {
-		d.env.counts.saved.Add(1)
+}
+
+// saved acknowledges the delivery of a message that is in the queue anew. Without its channel it may be there twice.
+func (d *dispatcher) saved(c *channel, came *Delivery) {
+	if c != nil && !c.lost() {
+		_ = c.acks.Ack(came.DeliveryTag)
 	}
+	d.env.counts.saved.Add(1)
 	d.env.saved()
-	if n := timesSaved(&came) + 1; n >= oftenSaved {
-		d.about(d.env.logger.Error(), &came).Int("saved", n).
+	if n := timesSaved(came) + 1; n >= oftenSaved {
+		d.about(d.env.logger.Error(), came).Int(FieldSaved, n).
 			Msg("the message was saved again from its queue's delivery limit, and was never handled in between: something takes its connection away each time, perhaps the message itself")
+	}
+}
+
+// publishAgain tries a few times; if its channel is lost, for as long as it takes, unless the message comes again.
+func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
+	const few = 3
+	for failures := 1; ; failures++ {
+		if isLost(r.source) && !d.isOrphan(r) {
+			return false, nil
+		}
+		ctx, end := context.WithTimeout(d.env.work, republishTimeout)
+		err = d.env.outbox.save(ctx, r.delivery)
+		end()
+		if err == nil {
+			return true, nil
+		}
+		class, _ := broker.Classify(err)
+		hopeless := errors.Is(err, broker.ErrHeaderTooLarge) || errors.Is(err, broker.ErrUnroutable) || !class.Retryable()
+		if hopeless || failures >= few && !isLost(r.source) {
+			return false, err
+		}
+		select {
+		case <-time.After(savePause):
+		case <-d.env.work.Done():
+			return false, err
+		}
+	}
+}
+
+const (
+	// savePause is how long it takes until it is tried again to save a message.
+	savePause = 100 * time.Millisecond
+	// orphanPause is how long a subscription must be consumed again until a message that has not come counts as
+	// dropped.
+	orphanPause = 2 * time.Second
+)
+
+// isOrphan waits whether a message whose channel is lost comes again. It returns true if it does not.
+func (d *dispatcher) isOrphan(r *rescue) bool {
+	for {
+		v := d.view.Load()
+		var passed <-chan time.Time
+		switch c := v.channel; {
+		case v.over:
+			return true
+		case c != nil && c.source != r.source && !c.lost():
+			passed = time.After(orphanPause)
+		}
+		select {
+		case <-r.again:
+			return false
+		case <-v.changed:
+		case <-passed:
+			if !v.channel.lost() {
+				return true
+			}
+			<-v.changed
+		case <-d.env.work.Done():
+			return false
+		}
 	}
 }
 
@@ -145,19 +265,6 @@ func (d *dispatcher) awaitChannel(s source) *channel {
 			return nil
 		}
 	}
-}
-
-// lifetime is a context that ends with the channel, or after republishTimeout.
-func (c *channel) lifetime(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, republishTimeout)
-	go func() {
-		select {
-		case <-c.source.Lost(): // then the message comes again, and would be there twice
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
 }
 
 // timesSaved is how often the message was saved before.

@@ -15,7 +15,7 @@ import (
 // it may lose one. Where the queue has no limit of its own, the argument gives it RabbitMQ 4's.
 func TestNoLifeIsTheLast(t *testing.T) {
 	t.Parallel()
-	const messages = 100
+	const messages = 60
 	for _, limit := range []int{consumer.DefaultDeliveryLimit, 3} {
 		for _, test := range []struct {
 			name  string
@@ -119,7 +119,7 @@ func (s *spender) awaitCalls(n int64) {
 }
 
 func (s *spender) call() {
-	s.awaitCalls(50 * 100)
+	s.awaitCalls(50 * 60)
 }
 
 func (s *spender) trip() {

@@ -45,8 +45,12 @@ func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e Evidence) error 
 		s.record(fsm.KindNote, NoteLossWhileReviving, e)
 	}
 	if sub != nil {
+		s.slowDown(sub, worked)
 		sub.retired = sub.lose()
 	} else {
+		for _, sub := range s.subscriptions {
+			s.slowDown(sub, worked)
+		}
 		s.dropSession()
 	}
 	s.setClock()

@@ -19,9 +19,9 @@ const matrixFile = "../testdata/fault-matrix.txt"
 func TestFaultMatrix(t *testing.T) {
 	matrix := readMatrix(t)
 	matrix.check(t)
-	shapes := shapes
+	shapes, brokers := shapes, matrixBrokers
 	if testing.Short() {
-		shapes = shapes[:1]
+		shapes, brokers = shapes[:1], brokers[:1]
 	}
 	var played, impossible int
 	for _, f := range matrixFaults {
@@ -38,20 +38,29 @@ func TestFaultMatrix(t *testing.T) {
 				continue
 			}
 			played++
-			for _, as := range shapes {
-				t.Run(name+" "+as.name, func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) {
-						if got := newStage(t, as).play(f, p); !slices.Contains(strings.Split(want, " or "), got) {
-							t.Errorf("got %s\nwant %s", got, want)
-						}
+			for _, of := range brokers {
+				for _, as := range shapes {
+					t.Run(name+" as "+of.version+" "+as.name, func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) {
+							if got := newStage(t, as, of).play(f, p); !slices.Contains(strings.Split(want, " or "), got) {
+								t.Errorf("got %s\nwant %s", got, want)
+							}
+						})
 					})
-				})
+				}
 			}
 		}
 	}
-	t.Logf("%d faults at %d places: %d pairs, of which %d were played, each with %d numbers of handlers, and %d cannot occur",
-		len(matrixFaults), len(matrixPlaces), played+impossible, played, len(shapes), impossible)
+	t.Logf("%d faults at %d places: %d pairs, of which %d were played, each as %d versions of RabbitMQ and with %d numbers of handlers, and %d cannot occur",
+		len(matrixFaults), len(matrixPlaces), played+impossible, played, len(brokers), len(shapes), impossible)
 }
+
+// matrixBroker is the version of RabbitMQ as which the broker plays, and the type of the queue.
+type matrixBroker struct{ version, queueType string }
+
+// matrixBrokers are one that cancels consumers after the consumer timeout, which only quorum queues have there, and one that
+// closes channels. The first is the one for a short run.
+var matrixBrokers = []matrixBroker{{"4.3", "quorum"}, {"3.10", "classic"}}
 
 // never begins the outcome of a pair that cannot occur; the reason follows.
 const never = "never: "

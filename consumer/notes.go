@@ -12,18 +12,18 @@ const (
 	NotePaused      = "paused"
 	NoteResumed     = "resumed"
 	NotePrefetchSet = "prefetch_set"
+	// NotePrefetchLowered and NotePrefetchRaised say that another prefetch is asked for: since messages are larger
+	// or smaller than before (Subscription.PrefetchBytes), or since a quorum queue's consumer was lost again and
+	// again, and works for longer now. NotePrefetchHeld: none for now, until some of what has come is handled.
+	NotePrefetchLowered = "prefetch_lowered"
+	NotePrefetchRaised  = "prefetch_raised"
+	NotePrefetchHeld    = "prefetch_held"
 	// NoteReleased: what waited in memory during a pause has gone back to the queue, since the broker does not wait
 	// for ever.
 	NoteReleased = "released"
 	// NoteSaved: messages had come back nearly as often as their quorum queue allows, and were published again, to the
 	// end of it, before they could be dropped.
 	NoteSaved = "saved"
-	// NotePrefetchLowered and NotePrefetchRaised say that another prefetch is asked for, since messages are larger
-	// or smaller than before (Subscription.PrefetchBytes). NotePrefetchHeld: none for now, until some of what has
-	// come is handled.
-	NotePrefetchLowered = "prefetch_lowered"
-	NotePrefetchRaised  = "prefetch_raised"
-	NotePrefetchHeld    = "prefetch_held"
 	// NoteBreakerOpen: so many failures in a row that the subscription is paused. NoteBreakerClosed: its
 	// pause is over, or Resume was called.
 	NoteBreakerOpen   = "breaker_open"

@@ -1,11 +1,9 @@
 package consumer
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math"
-	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -52,18 +50,6 @@ func TestConsumerTimeoutOf(t *testing.T) {
 	}
 }
 
-// versionConn is a connection to a broker that says it is of another version.
-type versionConn struct {
-	net.Conn
-	version string
-}
-
-func (c versionConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	copy(p[:n], bytes.ReplaceAll(p[:n], []byte("3.10.0"), []byte(c.version)))
-	return n, err
-}
-
 // A consumer that the broker cancels may have lost its queue, or may have taken too long: that is told apart by how
 // long a delivery has been outstanding, and only where the queue has a timeout.
 func TestCancelledOrOverdue(t *testing.T) {
@@ -75,16 +61,16 @@ func TestCancelledOrOverdue(t *testing.T) {
 		note               string
 		overdue            string // what the warning says; "": there is none
 	}{
-		{"3.10.0", "quorum", 11 * time.Minute, broker.Cancelled, "queue was deleted", "closes its channel"},
-		{"4.3.10", "quorum", 11 * time.Minute, broker.ConsumerTimeout, "unacknowledged for 11m0s, and the timeout is 10m0s; shorten the handler", "RabbitMQ cancels its consumer (consumer_timeout)"},
-		{"4.3.10", "", 11 * time.Minute, broker.ConsumerTimeout, "shorten the handler", "if this is a quorum queue"},
-		{"4.3.10", "quorum", 5 * time.Minute, broker.Cancelled, "unacknowledged for 5m0s; declare the queue again", ""},
-		{"4.3.10", "classic", 11 * time.Minute, broker.Cancelled, "queue was deleted, or moved to another node; declare the queue again", ""},
+		{"3.10", "quorum", 11 * time.Minute, broker.Cancelled, "queue was deleted", "closes its channel"},
+		{"4.3", "quorum", 11 * time.Minute, broker.ConsumerTimeout, "unacknowledged for 11m0s, and the timeout is 10m0s; shorten the handler", "RabbitMQ cancels its consumer (consumer_timeout)"},
+		{"4.3", "", 11 * time.Minute, broker.ConsumerTimeout, "shorten the handler", "if this is a quorum queue"},
+		{"4.3", "quorum", 5 * time.Minute, broker.Cancelled, "unacknowledged for 5m0s; declare the queue again", ""},
+		{"4.3", "classic", 11 * time.Minute, broker.Cancelled, "queue was deleted, or moved to another node; declare the queue again", ""},
 	}
 	for _, test := range tests {
 		t.Run(fmt.Sprintf("%s %s after %v", test.version, test.queueType, test.after), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				server := brokertest.NewInMemoryServer(t)
+				server := brokertest.NewInMemoryServer(t, brokertest.Version(test.version))
 				declareIn(t, server, "q", map[string]any{"x-queue-type": "quorum"})
 				declare := &broker.QueueOptions{Durable: true, Arguments: map[string]any{}}
 				if test.queueType != "" {
@@ -97,10 +83,7 @@ func TestCancelledOrOverdue(t *testing.T) {
 				lost := make(chan fsm.Event, 10)
 				c, err := New(Config{
 					URLs: []string{server.URL()}, ConsumerTimeout: timeout, GracePeriod: time.Second,
-					Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-						raw, err := server.Dial(ctx, network, address)
-						return versionConn{raw, test.version}, err
-					},
+					Dial: server.Dial,
 					Observers: []func(fsm.Event){func(e fsm.Event) {
 						switch {
 						case e.Name == NoteOverdue:

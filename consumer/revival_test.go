@@ -161,8 +161,42 @@ func TestStopDuringPartialRevival(t *testing.T) {
 
 // A queue that the broker named is found again when only its channel was lost: a second one would
 // leave the first behind, with its bindings and messages.
+// Where the consumer timeout is the consumer's, the channel stays, and what was late is acknowledged in vain or in time.
+func TestConsumerTimeoutOfAQuorumQueue(t *testing.T) {
+	rabbittest.NeedsControl(t)
+	r := newRig(t)
+	if r.node.Has(rabbittest.TimesOutChannels) {
+		t.Skip("TestScenarioChannelError is about this version: ", rabbittest.TimesOutChannels)
+	}
+	r.remake("quorum", nil)
+	r.erlang("application:set_env(rabbit, consumer_timeout, 500).")
+	defer r.erlang("application:set_env(rabbit, consumer_timeout, 1800000).")
+	release := make(chan struct{})
+	s := &r.config.Subscriptions[0]
+	s.Concurrency = 2 // the redelivery is handled while the first delivery still is
+	s.Handler = func(ctx context.Context, d *consumer.Delivery) error {
+		if !d.Redelivered {
+			<-release
+		}
+		return r.handle(ctx, d)
+	}
+	r.start()
+	r.awaitState(consumer.Consuming)
+	r.load(1)
+	r.awaitEvent(0, consumer.Revived)
+	r.erlang("application:set_env(rabbit, consumer_timeout, 1800000).")
+	r.awaitHandled()
+	close(release)
+	r.stop()
+	r.awaitDepth(r.queue, 0, 0)
+	if log := r.log.String(); !strings.Contains(log, `"class":"cancelled"`) {
+		t.Error("the consumer was not cancelled")
+	}
+}
+
 func TestServerNamedQueueSurvivesItsChannel(t *testing.T) {
 	rabbittest.NeedsControl(t)
+	rabbittest.Needs(t, rabbittest.TimesOutChannels)
 	r := newRig(t)
 	r.erlang("application:set_env(rabbit, consumer_timeout, 500).")
 	r.erlang("application:set_env(rabbit, channel_tick_interval, 500).")

@@ -190,7 +190,7 @@ func (s *supervisor) adopt(o attempted) (confirmed []*broker.Consumer) {
 	return confirmed
 }
 
-func isLost(c *broker.Consumer) bool {
+func isLost(c source) bool {
 	select {
 	case <-c.Lost():
 		return true

@@ -185,6 +185,7 @@ func TestScenarioMissingQueueFatal(t *testing.T) {
 // The broker closes the channel with 406 because a delivery was not acknowledged in time.
 func TestScenarioChannelError(t *testing.T) {
 	rabbittest.NeedsControl(t)
+	rabbittest.Needs(t, rabbittest.TimesOutChannels)
 	r := newRig(t)
 	r.erlang("application:set_env(rabbit, consumer_timeout, 500).")
 	r.erlang("application:set_env(rabbit, channel_tick_interval, 500).")

@@ -48,9 +48,10 @@ var shapes = []shape{
 	{"four handlers", 4, 64}, // whose acknowledgements share frames
 }
 
-func newStage(t *testing.T, as shape) *stage {
+func newStage(t *testing.T, as shape, of matrixBroker) *stage {
+	arguments := map[string]any{"x-queue-type": of.queueType}
 	s := &stage{
-		T: t, server: brokertest.NewInMemoryServer(t), journal: &book{},
+		T: t, server: brokertest.NewInMemoryServer(t, brokertest.Version(of.version)), journal: &book{},
 		ended: make(chan struct{}), handled: map[string]time.Time{},
 	}
 	c, err := consumer.New(consumer.Config{
@@ -60,7 +61,7 @@ func newStage(t *testing.T, as shape) *stage {
 		Journal: s.journal,
 		Subscriptions: []consumer.Subscription{{
 			Queue:       stageQueue,
-			Declare:     &broker.QueueOptions{Durable: true},
+			Declare:     &broker.QueueOptions{Durable: true, Arguments: arguments},
 			Exchanges:   []broker.Exchange{{Name: "events", Kind: "topic", Durable: true}},
 			Bindings:    []broker.Binding{{Exchange: "events", RoutingKey: "work.#"}},
 			Handler:     s.handle,
@@ -77,7 +78,7 @@ func newStage(t *testing.T, as shape) *stage {
 		cancel()
 		_ = c.Stop(over)
 	})
-	if err := s.server.DeclareQueue(stageQueue, nil); err != nil {
+	if err := s.server.DeclareQueue(stageQueue, arguments); err != nil {
 		t.Fatal(err)
 	}
 	s.publish()

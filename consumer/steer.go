@@ -13,11 +13,11 @@ func (sub *subscription) intake() broker.Intake {
 		Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.dispatch.offset(),
 		Apart: func(c *broker.Consumer, d *Delivery) bool { return sub.dispatch.rescue(c, d) },
 	}
-	if sub.window != nil {
+	if sub.window.watches() {
 		in.Arrived = sub.window.arrived
-		if !sub.dispatch.kind.isStream() { // which delivers whole chunks, and must begin anew for each change
-			in.Prefetch = sub.window.next()
-		}
+	}
+	if !sub.dispatch.kind.isStream() { // which delivers whole chunks, and must begin anew for each change
+		in.Prefetch = sub.window.next()
 	}
 	return in
 }
@@ -123,6 +123,9 @@ func (o steered) takeOver(s *supervisor) error {
 		if sub.window.hold() {
 			s.noteOf(sub, NotePrefetchHeld, Evidence{Note: sub.window.reason() + ": nothing more until some of what has come is handled"})
 		}
+		if !o.intake.Paused { // what has come is handled meanwhile
+			sub.dispatch.resume()
+		}
 		s.steer(sub) // perhaps it has been meanwhile
 		return nil
 	}
@@ -149,7 +152,7 @@ func (o steered) note() (name string, e Evidence) {
 		}
 	case o.was.Paused:
 		name = NoteResumed
-	case sub.asked || sub.window == nil:
+	case sub.asked:
 		name = NotePrefetchSet
 	case o.intake.Prefetch < o.was.Prefetch:
 		name = NotePrefetchLowered

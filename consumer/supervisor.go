@@ -75,8 +75,9 @@ type subscription struct {
 	tripped  bool // by its breaker
 	trips    int  // so far
 	prefetch int
-	window   *window // nil without PrefetchBytes; else what of the prefetch is asked for
+	window   *window // what of the prefetch is asked for
 	applied  broker.Intake
+	losses   int    // in a row
 	saved    uint64 // messages, as events have told
 	asked    bool   // the caller wants another prefetch
 	steered  bool   // live is being changed
@@ -139,11 +140,9 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			dropped: func(e Evidence) { s.post(staleOutcome{e}) },
 			tripped: func() { s.post(tripped{sub}) },
 			saved:   func() { s.post(saved{sub}) },
+			resize:  s.resize,
 		})
-		if spec.PrefetchBytes > 0 {
-			sub.window = newWindow(spec, &sub.dispatch.kind, s.resize)
-			sub.dispatch.window = sub.window
-		}
+		sub.window = sub.dispatch.window
 		s.subscriptions = append(s.subscriptions, sub)
 	}
 	return s

@@ -17,25 +17,54 @@ import (
 // It begins with Concurrency, since nothing is known of the sizes and nothing that was sent can be called back. It
 // doubles at most, once as many deliveries as it holds have come; when they get larger, it shrinks at once.
 //
-// It decides nothing: whenever another size is wanted, wake has the supervisor look, and that steers. A nil window
-// is that of a subscription without PrefetchBytes. All methods may be called from any goroutine.
+// Without PrefetchBytes it is Prefetch. But a quorum queue counts each loss of a connection against all that was
+// prefetched: so it begins with Concurrency, too, after losses in a row, and doubles likewise.
+//
+// It decides nothing: whenever another size is wanted, wake has the supervisor look, and that steers. All methods may
+// be called from any goroutine.
 type window struct {
-	limit int64 // PrefetchBytes
+	limit int64 // PrefetchBytes; 0: none
 	kind  *queueKind
 	wake  chan<- struct{}
 	held  atomic.Bool // cancelled, and not to be resumed before there is room
 
 	mu          sync.Mutex
-	least, most int // Concurrency and Prefetch
-	size        int // what the broker was asked for last
-	came        int // deliveries, since then
-	told        int // what wake was last sent for
+	least, most int  // Concurrency and Prefetch
+	grows       bool // it began small, and has not come to its end; always with PrefetchBytes
+	size        int  // what the broker was asked for last
+	came        int  // deliveries, since then
+	told        int  // what wake was last sent for
 	recent      recent
 }
 
 func newWindow(spec Subscription, kind *queueKind, wake chan<- struct{}) *window {
-	size := min(spec.Concurrency, spec.Prefetch)
-	return &window{limit: spec.PrefetchBytes, kind: kind, wake: wake, least: spec.Concurrency, most: spec.Prefetch, size: size, told: size}
+	w := &window{limit: spec.PrefetchBytes, kind: kind, wake: wake, least: spec.Concurrency, most: spec.Prefetch}
+	w.size = w.most
+	if w.limit > 0 {
+		w.begin()
+	}
+	w.told = w.size
+	return w
+}
+
+// begin has it grow from its least. It is called with mu held, or before anybody else has the window.
+func (w *window) begin() { w.grows, w.size, w.came = true, min(w.least, w.most), 0 }
+
+// restart is for when what was prefetched is lost again and again. It returns false if that is no news.
+func (w *window) restart() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	was := w.size
+	w.begin()
+	w.told = w.size
+	return w.size < was
+}
+
+// watches tells whether it needs to know what arrives.
+func (w *window) watches() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.grows
 }
 
 // arrived is told by the connection's reader how much memory a delivery takes. As long as the queue may be a stream
@@ -46,7 +75,12 @@ func (w *window) arrived(d *Delivery, bytes int64) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.recent.see(bytes, time.Now)
+	if !w.grows {
+		return
+	}
+	if w.limit > 0 {
+		w.recent.see(bytes, time.Now)
+	}
 	w.came++
 	if next := w.choose(); next != w.told {
 		w.told = next
@@ -78,6 +112,9 @@ func (w *window) next() int {
 // choose is called with mu held. So that it does not go up and down with every other message, it leaves some room
 // when it shrinks, and does not grow by less than a half, unless there is room in abundance.
 func (w *window) choose() int {
+	if !w.grows {
+		return w.most
+	}
 	least, fit := min(w.least, w.most), w.fit()
 	size := min(max(w.size, least), w.most)
 	switch {
@@ -109,6 +146,9 @@ func (w *window) admits(unfinished int) (prefetch int, now bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	prefetch = w.choose()
+	if w.limit == 0 { // or each pause could add to what waits
+		return prefetch, unfinished <= prefetch
+	}
 	return prefetch, unfinished <= w.least+max(0, min(w.fit(), w.most)-prefetch)
 }
 
@@ -120,13 +160,11 @@ func (w *window) ask(prefetch int) {
 		w.came = 0
 	}
 	w.size, w.told = prefetch, prefetch
+	w.grows = w.limit > 0 || w.grows && w.size < w.most
 }
 
 // opened says that the consumer is as it was asked for.
 func (w *window) opened(in broker.Intake) {
-	if w == nil {
-		return
-	}
 	w.held.Store(false)
 	if !in.Paused {
 		w.ask(in.Prefetch)
@@ -136,13 +174,10 @@ func (w *window) opened(in broker.Intake) {
 // hold says that nothing is asked for until there is room. It returns false if that is no news.
 func (w *window) hold() bool { return !w.held.Swap(true) }
 
-func (w *window) isHeld() bool { return w != nil && w.held.Load() }
+func (w *window) isHeld() bool { return w.held.Load() }
 
 // setLeast says how many handlers there are.
 func (w *window) setLeast(concurrency int) {
-	if w == nil {
-		return
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.least = concurrency
@@ -150,9 +185,6 @@ func (w *window) setLeast(concurrency int) {
 
 // setMost says what the caller's prefetch is.
 func (w *window) setMost(prefetch int) {
-	if w == nil {
-		return
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.most = prefetch
@@ -162,10 +194,15 @@ func (w *window) setMost(prefetch int) {
 func (w *window) reason() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if largest := w.recent.largest(); largest > 0 {
+	switch largest := w.recent.largest(); {
+	case largest > 0:
 		return "messages of up to " + inBytes(largest)
+	case w.limit > 0:
+		return "messages of unknown size"
+	case w.grows:
+		return "after losses in a row"
 	}
-	return "messages of unknown size"
+	return "more has come than the prefetch"
 }
 
 // inBytes is a size for people.
@@ -223,9 +260,6 @@ func (sub *subscription) hasRoom() bool {
 // admit decides, when the broker sends nothing more, what to ask for and whether to do so now.
 func (o *steered) admit() (now bool) {
 	w := o.sub.window
-	if w == nil {
-		return true
-	}
 	if o.intake.Prefetch, now = w.admits(o.sub.dispatch.unfinished(o.live)); now {
 		w.ask(o.intake.Prefetch)
 	}
@@ -235,11 +269,30 @@ func (o *steered) admit() (now bool) {
 // lookAtWindows has each subscription ask for what its window wants.
 func (s *supervisor) lookAtWindows() error {
 	for _, sub := range s.subscriptions {
-		if sub.window != nil {
-			s.steer(sub)
-		}
+		s.steer(sub)
 	}
 	return nil
+}
+
+// inARow is within which time of its beginning a loss is one in a row.
+const inARow = time.Minute
+
+// slowDown has a subscription begin small when it is consumed again, if its queue counts what is lost with a channel,
+// and it is lost again and again. A single active consumer would lose its role to grow again.
+func (s *supervisor) slowDown(sub *subscription, worked time.Duration) {
+	if worked >= inARow {
+		sub.losses = 0
+	}
+	sub.losses++
+	if sub.losses < 2 || sub.dispatch.queueType() != "quorum" || sub.spec.isSingleActive() {
+		return
+	}
+	if sub.window.restart() {
+		prefetch := sub.window.next()
+		s.noteOf(sub, NotePrefetchLowered, Evidence{
+			Prefetch: prefetch, Note: fmt.Sprintf("lost again, after %v: prefetch %d of %d at first", roughly(worked), prefetch, sub.prefetch),
+		})
+	}
 }
 
 // prefetchBytesProblem says why PrefetchBytes would not do.

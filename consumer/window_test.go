@@ -247,9 +247,9 @@ func TestWindowKeepsItsBounds(t *testing.T) {
 	})
 }
 
-// Of a subscription without PrefetchBytes it is nothing, and costs nothing.
-func TestNoWindow(t *testing.T) {
-	var w *window
+// A window costs no allocation, with PrefetchBytes or without.
+func TestWindowAllocatesNothing(t *testing.T) {
+	w, _ := windowOf(1, 64, 0)
 	if n := testing.AllocsPerRun(100, func() { w.handled(); _ = w.isHeld() }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -257,6 +257,37 @@ func TestNoWindow(t *testing.T) {
 	d := &Delivery{}
 	if n := testing.AllocsPerRun(1000, func() { w.arrived(d, 10) }); n > 0 {
 		t.Errorf("%v allocations for a delivery", n)
+	}
+}
+
+// Without PrefetchBytes it is the prefetch, but after losses in a row, which it grows from.
+func TestWindowAfterLosses(t *testing.T) {
+	w, _ := windowOf(4, 64, 0)
+	if n := w.next(); n != 64 || w.watches() {
+		t.Errorf("%d, watches: %t", n, w.watches())
+	}
+	w.setMost(20)
+	if n := w.next(); n != 20 {
+		t.Errorf("%d of 20", n)
+	}
+	w.setMost(64)
+	if !w.restart() || w.restart() || !w.watches() {
+		t.Error("it begins anew, once")
+	}
+	for _, want := range []int{4, 8, 16, 32, 64} {
+		if n := w.next(); n != want {
+			t.Errorf("%d, want %d", n, want)
+		}
+		w.opened(broker.Intake{Prefetch: want})
+		for i := range want {
+			if n := w.next(); n != want {
+				t.Errorf("%d after %d of %d", n, i, want)
+			}
+			w.arrived(&Delivery{}, 1<<30)
+		}
+	}
+	if w.watches() || w.next() != 64 {
+		t.Error("it goes on watching")
 	}
 }
 

@@ -223,11 +223,4 @@ func (c *channel) track(d *Delivery) {
 }
 
 // lost tells whether nothing more will come. What is with a handler may still be settled.
-func (c *channel) lost() bool {
-	select {
-	case <-c.source.Lost():
-		return true
-	default:
-		return false
-	}
-}
+func (c *channel) lost() bool { return isLost(c.source) }

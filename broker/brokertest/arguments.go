@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -118,11 +119,16 @@ func count(v any, most int64) (n int64, problem string) {
 }
 
 // value is the argument's in a table. A queue of type classic is what no type gives, too.
-func (a argument) value(t wire.Table) any {
-	if v := t[a.name]; a.name != "x-queue-type" || v != "classic" {
-		return v
+func (s *Server) value(a argument, t wire.Table) any {
+	v := t[a.name]
+	switch {
+	case a.name != "x-queue-type":
+	case s.has(versions.NamesTypes) && v == nil:
+		return "classic"
+	case !s.has(versions.NamesTypes) && v == "classic":
+		return nil
 	}
-	return nil
+	return v
 }
 
 // readArguments makes limits of a declaration.
@@ -153,6 +159,9 @@ func (h *virtualHost) readArguments(queue string, d declaration) (limits, error)
 			}
 			return l, invalid(a, ": %s", problem)
 		}
+	}
+	if _, given := d.arguments["x-delivery-limit"]; l.quorum && !given {
+		l.deliveryLimit = h.server.deliveryLimit()
 	}
 	if property := l.notForQuorum(d); property != "" {
 		return l, refuse(preconditionFailed, "invalid property '%s' for queue '%s' in vhost '%s'", property, queue, h.name)

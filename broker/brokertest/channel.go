@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -145,7 +146,7 @@ func (ch *channel) end() {
 func (ch *channel) release() {
 	ch.closing = true // takes no more deliveries
 	for _, d := range ch.unacked.takeAll() {
-		d.requeue(false)
+		d.requeue(lost)
 	}
 	for _, c := range ch.consumersInOrder() {
 		c.queue.remove(c)
@@ -169,12 +170,13 @@ func (ch *channel) feed() {
 	}
 }
 
-// qos sets the prefetch, for consumers to come or, global, of all of the channel's together.
+// qos sets the prefetch, for consumers to come or, global, of all of the channel's together. Some versions make no difference
+// between the two.
 func (ch *channel) qos(m *wire.BasicQos) error {
 	if m.PrefetchSize != 0 {
 		return refuse(notImplemented, "prefetch_size!=0 (%d)", m.PrefetchSize)
 	}
-	if m.Global {
+	if m.Global && !ch.connection.server.has(versions.QosPerConsumer) {
 		ch.shared = int(m.PrefetchCount)
 	} else {
 		ch.prefetch = int(m.PrefetchCount)

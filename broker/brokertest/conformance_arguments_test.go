@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/versions"
 )
 
 const (
@@ -13,17 +15,19 @@ const (
 
 // refusedArguments are those that a queue cannot be declared with.
 func refusedArguments(name, text string, args ...any) refusal {
-	return refusal{"argument " + name, 406, text, func(ch *channel) {
+	return refused("argument "+name, 406, text, func(ch *channel) {
 		ch.QueueDeclare(ch.c.name, false, false, true, false, arguments(args))
-	}}
+	})
+
 }
 
 // differingArguments are those that a queue, declared with the first, cannot be declared with again.
 func differingArguments(name, text string, first, second []any) refusal {
-	return refusal{"argument " + name, 406, "PRECONDITION_FAILED - inequivalent arg '" + text, func(ch *channel) {
+	return refused("argument "+name, 406, "PRECONDITION_FAILED - inequivalent arg '"+text, func(ch *channel) {
 		ch.queue(first...)
 		ch.QueueDeclare(ch.c.name, false, false, true, false, arguments(second))
-	}}
+	})
+
 }
 
 var argumentScenarios = slices.Concat(
@@ -75,11 +79,11 @@ var argumentScenarios = slices.Concat(
 			nil, []any{"x-single-active-consumer", true}),
 		differingArguments("single active false is not none", "x-single-active-consumer"+ofThisQueue+"received the value 'false' of type 'bool' but current is none",
 			nil, []any{"x-single-active-consumer", false}),
-		refusal{"argument type differs", 406, queueDiffers + "x-queue-type" + ofThisQueue + "received the value 'quorum' of type 'longstr' but current is none",
+		refused("argument type differs", 406, queueDiffers+"x-queue-type"+ofThisQueue+"received the value 'quorum' of type 'longstr' but current is none",
 			func(ch *channel) {
 				ch.durable(ch.c.name)
 				ch.QueueDeclare(ch.c.name, true, false, false, false, amqp.Table{"x-queue-type": "quorum"})
-			}},
+			}).where(versions.NamesTypes, 406, queueDiffers+"x-queue-type"+ofThisQueue+"received 'quorum' but current is 'classic'"),
 	),
 )
 

@@ -17,7 +17,7 @@ var channelScenarios = slices.Concat(
 		{"long reply texts are cut", longText},
 	},
 	refusals(
-		refusal{"flow off", 540, "NOT_IMPLEMENTED - active=false", func(ch *channel) { ch.Flow(false) }},
+		refused("flow off", 540, "NOT_IMPLEMENTED - active=false", func(ch *channel) { ch.Flow(false) }),
 	),
 )
 

@@ -10,6 +10,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/rabbittest"
 )
 
@@ -316,15 +317,39 @@ type refusal struct {
 	code int
 	text string // {name} is the scenario's
 	act  func(*channel)
+	then []otherwise
+}
+
+// otherwise is what the broker says if it has a feature.
+type otherwise struct {
+	feature versions.Feature
+	code    int
+	text    string
+}
+
+func refused(name string, code int, text string, act func(*channel)) refusal {
+	return refusal{name: name, code: code, text: text, act: act}
+}
+
+// where says how the refusal of brokers with a feature reads.
+func (r refusal) where(feature versions.Feature, code int, text string) refusal {
+	r.then = append(r.then, otherwise{feature, code, text})
+	return r
 }
 
 func refusals(table ...refusal) []scenario {
 	scenarios := make([]scenario, len(table))
 	for i, r := range table {
 		scenarios[i] = scenario{r.name, func(c *client) {
+			code, text := r.code, r.text
+			for _, o := range r.then {
+				if c.has(o.feature) {
+					code, text = o.code, o.text
+				}
+			}
 			ch := c.channel()
 			r.act(ch)
-			ch.wantClosed(r.code, r.text)
+			ch.wantClosed(code, text)
 		}}
 	}
 	return scenarios

@@ -20,10 +20,10 @@ var confirmScenarios = slices.Concat(
 		{"transaction", transaction},
 	},
 	refusals(
-		refusal{"publish to a missing exchange in confirm mode", 404, exchangeMissing, func(ch *channel) {
+		refused("publish to a missing exchange in confirm mode", 404, exchangeMissing, func(ch *channel) {
 			ch.c.ok(ch.Confirm(false))
 			ch.cast(ch.c.name, "", amqp.Publishing{})
-		}},
+		}),
 	),
 )
 

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/versions"
 )
 
 var connectionScenarios = []scenario{
@@ -22,6 +25,8 @@ var connectionScenarios = []scenario{
 	{"connection.start", connectionStart},
 	{"tune is offered", tuneOffer},
 	{"tune is negotiated down", tuneDown},
+	{"the smallest frame_max", smallestFrame},
+	{"anonymous login", anonymous},
 	{"a body is split for a small frame_max", smallFrames},
 	{"channel_max is reached", channelMax},
 	{"channel_max limits no numbers", channelNumbers},
@@ -128,8 +133,16 @@ func connectionStart(c *client) {
 	if !bytes.HasPrefix(f.payload[4:], []byte{0, 9}) {
 		c.Errorf("version %v, want 0-9", f.payload[4:6])
 	}
-	if want := encode(long("PLAIN AMQPLAIN"), long("en_US")); !bytes.HasSuffix(f.payload, want) {
-		c.Errorf("got %q, want mechanisms and locales %q at its end", f.payload, want)
+	mechanisms := []string{"AMQPLAIN", "PLAIN"}
+	if c.has(versions.Anonymous) {
+		mechanisms = []string{"AMQPLAIN", "ANONYMOUS", "PLAIN"}
+	}
+	rest, ok := bytes.CutSuffix(f.payload, encode(long("en_US")))
+	length := len(strings.Join(mechanisms, " "))
+	got := strings.Fields(string(rest[max(0, len(rest)-length):]))
+	slices.Sort(got)
+	if !ok || !slices.Equal(got, mechanisms) || !bytes.HasSuffix(rest[:len(rest)-length], encode(uint32(length))) {
+		c.Errorf("got %q, want mechanisms %q and the locale en_US at its end", f.payload, mechanisms)
 	}
 }
 
@@ -141,16 +154,39 @@ func tuneOffer(c *client) {
 }
 
 func tuneDown(c *client) {
-	conn := c.dial(amqp.Config{ChannelMax: 7, FrameSize: 4096, Heartbeat: 5 * time.Second})
-	if got := conn.Config; got.ChannelMax != 7 || got.FrameSize != 4096 || got.Heartbeat != 5*time.Second {
+	conn := c.dial(amqp.Config{ChannelMax: 7, FrameSize: 8192, Heartbeat: 5 * time.Second})
+	if got := conn.Config; got.ChannelMax != 7 || got.FrameSize != 8192 || got.Heartbeat != 5*time.Second {
 		c.Errorf("channel_max %d, frame_max %d, heartbeat %v", got.ChannelMax, got.FrameSize, got.Heartbeat)
 	}
 	conn.channel().sync()
 }
 
+func smallestFrame(c *client) {
+	smallest := uint32(4096)
+	if c.has(versions.LargeFrames) {
+		smallest = 8192
+		w := c.wire()
+		w.tune()
+		w.tuneOK(2047, smallest-1, 60)
+		w.wantHangUp()
+	}
+	c.wire().open(2047, smallest, 0)
+}
+
+func anonymous(c *client) {
+	w := c.wire()
+	w.start()
+	w.startOK("ANONYMOUS", "")
+	if !c.has(versions.Anonymous) {
+		w.wantHangUp()
+		return
+	}
+	w.want(10, 30)
+}
+
 func smallFrames(c *client) {
 	body := bytes.Repeat([]byte("0123456789"), 1000)
-	ch := c.dial(amqp.Config{FrameSize: 4096}).channel() // which refuses longer frames
+	ch := c.dial(amqp.Config{FrameSize: 8192}).channel() // which refuses longer frames
 	ch.queue()
 	ch.send("", c.name, amqp.Publishing{Body: body})
 	if got := ch.get(c.name).Body; !bytes.Equal(got, body) {
@@ -221,12 +257,21 @@ func anyFrameIsAHeartbeat(c *client) {
 }
 
 func otherHeader(c *client) {
-	for _, header := range []string{"AMQP\x00\x00\x09\x00", "AMQP\x00\x01\x00\x00", "AMQP\x03\x01\x00\x00", "GET / HT"} {
+	offer := protocolHeader
+	if c.has(versions.AMQP1) {
+		offer = "AMQP\x03\x01\x00\x00"
+	}
+	for header, want := range map[string]string{
+		"AMQP\x00\x00\x09\x00": protocolHeader, "AMQP\x00\x01\x00\x00": offer, "AMQP\x03\x01\x00\x00": offer, "GET / HT": offer,
+	} {
+		if header == want && !c.differs(lacksAMQP1) {
+			continue // it is understood
+		}
 		w := c.wire()
 		w.send([]byte(header))
 		answer := make([]byte, len(protocolHeader))
 		w.SetReadDeadline(time.Now().Add(moment))
-		if _, err := w.reader.Read(answer); err != nil || string(answer) != protocolHeader {
+		if _, err := w.reader.Read(answer); err != nil || string(answer) != want {
 			c.Errorf("the answer to %q is %q: %v", header, answer, err)
 		}
 		w.wantHangUp()

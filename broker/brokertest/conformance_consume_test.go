@@ -29,25 +29,25 @@ var consumeScenarios = slices.Concat(
 		{"get beside an exclusive consumer", getBesideExclusive},
 	},
 	refusals(
-		refusal{"consumer tag twice", 530, "NOT_ALLOWED - attempt to reuse consumer tag 'tag'", func(ch *channel) {
+		refused("consumer tag twice", 530, "NOT_ALLOWED - attempt to reuse consumer tag 'tag'", func(ch *channel) {
 			ch.consume(ch.queue(), consuming{tag: "tag"})
 			ch.Consume(ch.c.name, "tag", false, false, false, false, nil)
-		}},
-		refusal{"exclusive consumer after another", 403, exclusiveUse, func(ch *channel) {
+		}),
+		refused("exclusive consumer after another", 403, exclusiveUse, func(ch *channel) {
 			ch.consume(ch.queue(), consuming{})
 			ch.Consume(ch.c.name, "", false, true, false, false, nil)
-		}},
-		refusal{"consumer after an exclusive one", 403, exclusiveUse, func(ch *channel) {
+		}),
+		refused("consumer after an exclusive one", 403, exclusiveUse, func(ch *channel) {
 			ch.consume(ch.queue(), consuming{exclusive: true})
 			ch.Consume(ch.c.name, "", false, false, false, false, nil)
-		}},
-		refusal{"exclusive consumer of a single-active queue", 403, exclusiveUse, func(ch *channel) {
+		}),
+		refused("exclusive consumer of a single-active queue", 403, exclusiveUse, func(ch *channel) {
 			ch.queue("x-single-active-consumer", true)
 			ch.Consume(ch.c.name, "", false, true, false, false, nil)
-		}},
-		refusal{"consumer priority text", 406, invalidArgument + "x-priority" + ofThisQueue + `"expected integer, got longstr"`, func(ch *channel) {
+		}),
+		refused("consumer priority text", 406, invalidArgument+"x-priority"+ofThisQueue+`"expected integer, got longstr"`, func(ch *channel) {
 			ch.Consume(ch.queue(), "", false, false, false, false, amqp.Table{"x-priority": "high"})
-		}},
+		}),
 	),
 )
 

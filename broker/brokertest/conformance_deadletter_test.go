@@ -1,11 +1,14 @@
 package brokertest_test
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/versions"
 )
 
 var deadLetterScenarios = []scenario{
@@ -55,6 +58,13 @@ func (c *client) wantDeaths(d amqp.Delivery, first amqp.Table, deaths ...any) {
 		"x-first-death-queue":    first["queue"],
 		"x-first-death-exchange": first["exchange"],
 	}
+	if last := deaths[0].(amqp.Table); c.has(versions.LastDeath) {
+		want["x-last-death-reason"] = last["reason"]
+		want["x-last-death-queue"] = last["queue"]
+		want["x-last-death-exchange"] = last["exchange"]
+	}
+	delete(d.Headers, "x-delivery-count") // from where it died
+	delete(d.Headers, "x-acquired-count")
 	noTime := cmpopts.IgnoreMapEntries(func(name string, value any) bool {
 		at, ok := value.(time.Time)
 		return ok && name == "time" && time.Since(at).Abs() < time.Minute
@@ -62,8 +72,12 @@ func (c *client) wantDeaths(d amqp.Delivery, first amqp.Table, deaths ...any) {
 	if diff := cmp.Diff(want, d.Headers, noTime); diff != "" {
 		c.Errorf("headers (-want +got):\n%s", diff)
 	}
-	if d.Redelivered {
-		c.Error("a dead letter is not redelivered")
+	givenOut := slices.ContainsFunc(deaths, func(death any) bool {
+		reason := death.(amqp.Table)["reason"]
+		return reason == "rejected" || reason == "delivery_limit"
+	})
+	if want := givenOut && c.has(versions.DeadRedelivered); d.Redelivered != want {
+		c.Errorf("redelivered %t, want %t", d.Redelivered, want)
 	}
 	list, _ := d.Headers["x-death"].([]any)
 	for _, entry := range list {
@@ -110,9 +124,7 @@ func deadRejected(c *client, args ...any) {
 	c.ok(ch.get(c.name).Reject(false))
 	want := death("rejected", c.name, c.name, 1, "k")
 	want["original-expiration"] = "60000"
-	got := ch.get(dead)
-	delete(got.Headers, "x-delivery-count")
-	c.wantDeaths(got, want, want)
+	c.wantDeaths(ch.get(dead), want, want)
 }
 
 func deadInOrder(c *client) {
@@ -224,7 +236,11 @@ func deadLater(c *client) {
 	ch.queueNamed(c.other("dead"))
 	ch.bind(c.other("dead"), "", c.name)
 	c.ok(held.Reject(false))
-	ch.wantQueue(c.other("dead"), "1")
+	if c.has(versions.DeadRedelivered) {
+		ch.wantQueue(c.other("dead"), "1R")
+	} else {
+		ch.wantQueue(c.other("dead"), "1")
+	}
 }
 
 func deadNotRequeued(c *client) {

@@ -22,6 +22,7 @@ const (
 	strictArguments difference = "it refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not know; RabbitMQ ignores it"
 	ownWords        difference = "of frames that no client library sends it speaks in its own words, and closes with 501 where RabbitMQ hangs up"
 	noCarbonCopy    difference = "it refuses with 540 CC and BCC headers"
+	lacksAMQP1      difference = "it speaks AMQP 0-9-1 only, and hangs up on a client of AMQP 1.0"
 	lacksFeatures   difference = "it refuses with 540 transactions, streams and direct reply-to"
 )
 

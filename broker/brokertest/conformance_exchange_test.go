@@ -5,6 +5,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/rabbittest"
 )
 
@@ -27,60 +28,61 @@ var exchangeScenarios = slices.Concat(
 		{"exchange declare with nowait", exchangeNoWait},
 	},
 	refusals(
-		refusal{"exchange bound to a missing one", 404, "NOT_FOUND - no exchange 'nope' in vhost '/'",
-			func(ch *channel) { ch.ExchangeBind("nope", "", "amq.fanout", false, nil) }},
-		refusal{"exchange bound from a missing one", 404, "NOT_FOUND - no exchange 'nope' in vhost '/'",
-			func(ch *channel) { ch.ExchangeBind("amq.fanout", "", "nope", false, nil) }},
-		refusal{"exchange bound to the default exchange", 403, "ACCESS_REFUSED - operation not permitted on the default exchange",
-			func(ch *channel) { ch.ExchangeBind("", "", "amq.fanout", false, nil) }},
-		refusal{"exchange unbound from the default exchange", 403, "ACCESS_REFUSED - operation not permitted on the default exchange",
-			func(ch *channel) { ch.ExchangeUnbind("amq.fanout", "", "", false, nil) }},
-		refusal{"exchange of another type", 406, exchangeDiffers + "type' for exchange '{name}' in vhost '/': received 'topic' but current is 'direct'",
-			func(ch *channel) { ch.exchange("direct"); ch.redeclare("topic", false, false, false) }},
-		refusal{"exchange now durable", 406, exchangeDiffers + "durable' for exchange '{name}' in vhost '/': received 'true' but current is 'false'",
-			func(ch *channel) { ch.exchange("direct"); ch.redeclare("direct", true, false, false) }},
-		refusal{"exchange now auto-delete", 406, exchangeDiffers + "auto_delete' for exchange '{name}' in vhost '/': received 'true' but current is 'false'",
-			func(ch *channel) { ch.exchange("direct"); ch.redeclare("direct", false, true, false) }},
-		refusal{"exchange now internal", 406, exchangeDiffers + "internal' for exchange '{name}' in vhost '/': received 'true' but current is 'false'",
-			func(ch *channel) { ch.exchange("direct"); ch.redeclare("direct", false, false, true) }},
-		refusal{"exchange differs in everything", 406, exchangeDiffers + "type' for exchange '{name}' in vhost '/': received 'topic' but current is 'direct'",
-			func(ch *channel) { ch.exchange("direct"); ch.redeclare("topic", true, true, true) }},
-		refusal{"exchange of an unknown type", 503, "COMMAND_INVALID - invalid exchange type 'other'",
-			func(ch *channel) { ch.redeclare("other", false, false, false) }},
-		refusal{"exchange passive, missing", 404, exchangeMissing,
-			func(ch *channel) { ch.ExchangeDeclarePassive(ch.c.name, "direct", false, false, false, false, nil) }},
-		refusal{"exchange with a reserved name", 403, "ACCESS_REFUSED - exchange name 'amq.{name}' contains reserved prefix 'amq.*'",
-			func(ch *channel) { ch.ExchangeDeclare("amq."+ch.c.name, "direct", false, false, false, false, nil) }},
-		refusal{"predeclared exchange differs", 406, exchangeDiffers + "type' for exchange 'amq.direct' in vhost '/': received 'topic' but current is 'direct'",
-			func(ch *channel) { ch.ExchangeDeclare("amq.direct", "topic", true, false, false, false, nil) }},
-		refusal{"predeclared exchange is deleted", 403, "ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost '/' not allowed",
-			func(ch *channel) { ch.ExchangeDelete("amq.direct", false, false) }},
-		refusal{"exchange in use is deleted if unused", 406, "PRECONDITION_FAILED - exchange '{name}' in vhost '/' in use",
+		refused("exchange bound to a missing one", 404, "NOT_FOUND - no exchange 'nope' in vhost '/'",
+			func(ch *channel) { ch.ExchangeBind("nope", "", "amq.fanout", false, nil) }),
+		refused("exchange bound from a missing one", 404, "NOT_FOUND - no exchange 'nope' in vhost '/'",
+			func(ch *channel) { ch.ExchangeBind("amq.fanout", "", "nope", false, nil) }),
+		refused("exchange bound to the default exchange", 403, "ACCESS_REFUSED - operation not permitted on the default exchange",
+			func(ch *channel) { ch.ExchangeBind("", "", "amq.fanout", false, nil) }),
+		refused("exchange unbound from the default exchange", 403, "ACCESS_REFUSED - operation not permitted on the default exchange",
+			func(ch *channel) { ch.ExchangeUnbind("amq.fanout", "", "", false, nil) }),
+		refused("exchange of another type", 406, exchangeDiffers+"type' for exchange '{name}' in vhost '/': received 'topic' but current is 'direct'",
+			func(ch *channel) { ch.exchange("direct"); ch.redeclare("topic", false, false, false) }),
+		refused("exchange now durable", 406, exchangeDiffers+"durable' for exchange '{name}' in vhost '/': received 'true' but current is 'false'",
+			func(ch *channel) { ch.exchange("direct"); ch.redeclare("direct", true, false, false) }),
+		refused("exchange now auto-delete", 406, exchangeDiffers+"auto_delete' for exchange '{name}' in vhost '/': received 'true' but current is 'false'",
+			func(ch *channel) { ch.exchange("direct"); ch.redeclare("direct", false, true, false) }),
+		refused("exchange now internal", 406, exchangeDiffers+"internal' for exchange '{name}' in vhost '/': received 'true' but current is 'false'",
+			func(ch *channel) { ch.exchange("direct"); ch.redeclare("direct", false, false, true) }),
+		refused("exchange differs in everything", 406, exchangeDiffers+"type' for exchange '{name}' in vhost '/': received 'topic' but current is 'direct'",
+			func(ch *channel) { ch.exchange("direct"); ch.redeclare("topic", true, true, true) }),
+		refused("exchange of an unknown type", 503, "COMMAND_INVALID - invalid exchange type 'other'",
+			func(ch *channel) { ch.redeclare("other", false, false, false) }).
+			where(versions.ForgivesTypes, 406, "PRECONDITION_FAILED - invalid exchange type 'other'"),
+		refused("exchange passive, missing", 404, exchangeMissing,
+			func(ch *channel) { ch.ExchangeDeclarePassive(ch.c.name, "direct", false, false, false, false, nil) }),
+		refused("exchange with a reserved name", 403, "ACCESS_REFUSED - exchange name 'amq.{name}' contains reserved prefix 'amq.*'",
+			func(ch *channel) { ch.ExchangeDeclare("amq."+ch.c.name, "direct", false, false, false, false, nil) }),
+		refused("predeclared exchange differs", 406, exchangeDiffers+"type' for exchange 'amq.direct' in vhost '/': received 'topic' but current is 'direct'",
+			func(ch *channel) { ch.ExchangeDeclare("amq.direct", "topic", true, false, false, false, nil) }),
+		refused("predeclared exchange is deleted", 403, "ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost '/' not allowed",
+			func(ch *channel) { ch.ExchangeDelete("amq.direct", false, false) }),
+		refused("exchange in use is deleted if unused", 406, "PRECONDITION_FAILED - exchange '{name}' in vhost '/' in use",
 			func(ch *channel) {
 				ch.exchange("fanout")
 				ch.queue()
 				ch.bind(ch.c.name, "", ch.c.name)
 				ch.ExchangeDelete(ch.c.name, true, false)
-			}},
-		refusal{"default exchange is declared", 403, defaultRefused,
-			func(ch *channel) { ch.ExchangeDeclare("", "direct", true, false, false, false, nil) }},
-		refusal{"default exchange is declared passively", 403, defaultRefused,
-			func(ch *channel) { ch.ExchangeDeclarePassive("", "direct", true, false, false, false, nil) }},
-		refusal{"default exchange is deleted", 403, defaultRefused,
-			func(ch *channel) { ch.ExchangeDelete("", false, false) }},
-		refusal{"default exchange is bound", 403, defaultRefused,
-			func(ch *channel) { ch.queue(); ch.QueueBind(ch.c.name, "k", "", false, nil) }},
-		refusal{"default exchange is unbound", 403, defaultRefused,
-			func(ch *channel) { ch.queue(); ch.QueueUnbind(ch.c.name, ch.c.name, "", nil) }},
-		refusal{"publish to a missing exchange", 404, exchangeMissing,
-			func(ch *channel) { ch.cast(ch.c.name, "", amqp.Publishing{}) }},
-		refusal{"publish to an internal exchange", 403, "ACCESS_REFUSED - cannot publish to internal exchange '{name}' in vhost '/'",
+			}),
+		refused("default exchange is declared", 403, defaultRefused,
+			func(ch *channel) { ch.ExchangeDeclare("", "direct", true, false, false, false, nil) }),
+		refused("default exchange is declared passively", 403, defaultRefused,
+			func(ch *channel) { ch.ExchangeDeclarePassive("", "direct", true, false, false, false, nil) }),
+		refused("default exchange is deleted", 403, defaultRefused,
+			func(ch *channel) { ch.ExchangeDelete("", false, false) }),
+		refused("default exchange is bound", 403, defaultRefused,
+			func(ch *channel) { ch.queue(); ch.QueueBind(ch.c.name, "k", "", false, nil) }),
+		refused("default exchange is unbound", 403, defaultRefused,
+			func(ch *channel) { ch.queue(); ch.QueueUnbind(ch.c.name, ch.c.name, "", nil) }),
+		refused("publish to a missing exchange", 404, exchangeMissing,
+			func(ch *channel) { ch.cast(ch.c.name, "", amqp.Publishing{}) }),
+		refused("publish to an internal exchange", 403, "ACCESS_REFUSED - cannot publish to internal exchange '{name}' in vhost '/'",
 			func(ch *channel) {
 				c := ch.c
 				c.ok(ch.ExchangeDeclare(c.name, "fanout", false, false, true, false, nil))
 				c.Cleanup(func() { c.channel().ExchangeDelete(c.name, false, false) })
 				ch.cast(c.name, "", amqp.Publishing{})
-			}},
+			}),
 	),
 )
 

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/versions"
 )
 
 var prefetchScenarios = slices.Concat(
@@ -21,7 +23,7 @@ var prefetchScenarios = slices.Concat(
 		{"consumer priority", priorities},
 	},
 	refusals(
-		refusal{"prefetch_size", 540, "NOT_IMPLEMENTED - prefetch_size!=0 (10)", func(ch *channel) { ch.Qos(0, 10, false) }},
+		refused("prefetch_size", 540, "NOT_IMPLEMENTED - prefetch_size!=0 (10)", func(ch *channel) { ch.Qos(0, 10, false) }),
 	),
 )
 
@@ -87,6 +89,11 @@ func prefetchGlobal(c *client) {
 	c.ok(ch.Qos(3, 0, true))
 	a, b := ch.consume(c.name, consuming{}), ch.consume(c.name, consuming{})
 	ch.publish(c.name, "1", "2", "3", "4", "5")
+	if c.has(versions.QosPerConsumer) {
+		a.want("1", "3", "5")
+		b.want("2", "4")
+		return
+	}
 	a.want("1", "3")
 	last := b.want("2")
 	ch.awaitReady(c.name, 2)
@@ -103,6 +110,11 @@ func prefetchGlobalChanges(c *client) {
 	consumer.want("1")
 	ch.awaitReady(c.name, 4)
 	c.ok(ch.Qos(3, 0, true))
+	if c.has(versions.QosPerConsumer) {
+		ch.consume(c.name, consuming{}).want("2", "3", "4") // it is the later consumers'
+		ch.awaitReady(c.name, 1)
+		return
+	}
 	consumer.want("2", "3")
 	ch.awaitReady(c.name, 2)
 	c.ok(ch.Qos(0, 0, true))

@@ -2,12 +2,15 @@ package brokertest_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/versions"
 )
 
 const badExpiration = "PRECONDITION_FAILED - invalid expiration '"
@@ -16,6 +19,7 @@ var publishScenarios = slices.Concat(
 	[]scenario{
 		{"all properties survive", propertiesSurvive},
 		{"properties that are not set are not set", bareMessage},
+		{"large message", largeMessage},
 		{"all types of headers survive", headersSurvive},
 		{"user_id that is true", trueUser},
 		{"bodies of all sizes", bodySizes},
@@ -25,18 +29,18 @@ var publishScenarios = slices.Concat(
 		{"mandatory and unroutable", mandatoryUnroutable},
 	},
 	refusals(
-		refusal{"immediate", 540, "NOT_IMPLEMENTED - immediate=true", func(ch *channel) {
+		refused("immediate", 540, "NOT_IMPLEMENTED - immediate=true", func(ch *channel) {
 			ch.PublishWithContext(ch.c.Context(), "", ch.queue(), false, true, amqp.Publishing{})
-		}},
-		refusal{"user_id of another", 406, "PRECONDITION_FAILED - user_id property set to 'other' but authenticated user was 'guest'",
-			func(ch *channel) { ch.cast("", ch.queue(), amqp.Publishing{UserId: "other"}) }},
-		refusal{"expiration text", 406, badExpiration + "soon': no_integer", func(ch *channel) { ch.expiring("soon") }},
-		refusal{"expiration negative", 406, badExpiration + "-1': {value_negative,-1}", func(ch *channel) { ch.expiring("-1") }},
-		refusal{"expiration fraction", 406, badExpiration + `1.5': {leftover_string,".5"}`, func(ch *channel) { ch.expiring("1.5") }},
-		refusal{"expiration with a unit", 406, badExpiration + `5s': {leftover_string,"s"}`, func(ch *channel) { ch.expiring("5s") }},
-		refusal{"expiration with a space", 406, badExpiration + " 5': no_integer", func(ch *channel) { ch.expiring(" 5") }},
-		refusal{"expiration of more than ten years", 406, badExpiration + "315360000001': {value_too_large,315360000001}",
-			func(ch *channel) { ch.expiring("315360000001") }},
+		}),
+		refused("user_id of another", 406, "PRECONDITION_FAILED - user_id property set to 'other' but authenticated user was 'guest'",
+			func(ch *channel) { ch.cast("", ch.queue(), amqp.Publishing{UserId: "other"}) }),
+		refused("expiration text", 406, badExpiration+"soon': no_integer", func(ch *channel) { ch.expiring("soon") }),
+		refused("expiration negative", 406, badExpiration+"-1': {value_negative,-1}", func(ch *channel) { ch.expiring("-1") }),
+		refused("expiration fraction", 406, badExpiration+`1.5': {leftover_string,".5"}`, func(ch *channel) { ch.expiring("1.5") }),
+		refused("expiration with a unit", 406, badExpiration+`5s': {leftover_string,"s"}`, func(ch *channel) { ch.expiring("5s") }),
+		refused("expiration with a space", 406, badExpiration+" 5': no_integer", func(ch *channel) { ch.expiring(" 5") }),
+		refused("expiration of more than ten years", 406, badExpiration+"315360000001': {value_too_large,315360000001}",
+			func(ch *channel) { ch.expiring("315360000001") }),
 	),
 )
 
@@ -81,6 +85,20 @@ func bareMessage(c *client) {
 	}
 }
 
+func largeMessage(c *client) {
+	const most = 16 << 20
+	ch := c.channel()
+	ch.queue()
+	ch.cast("", c.name, amqp.Publishing{Body: make([]byte, most+1)})
+	if c.has(versions.SmallMessages) {
+		ch.wantClosed(406, fmt.Sprintf("PRECONDITION_FAILED - message size %d is larger than configured max size %d", most+1, most))
+		return
+	}
+	if got := len(ch.get(c.name).Body); got != most+1 {
+		c.Errorf("got %d octets", got)
+	}
+}
+
 var everyType = amqp.Table{
 	"bool":    true,
 	"int8":    int8(-8),
@@ -113,7 +131,8 @@ func headersSurvive(c *client) {
 	}
 	ch.send("", c.other("dying"), amqp.Publishing{Headers: everyType})
 	got := ch.get(c.name).Headers
-	for _, added := range []string{"x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason"} {
+	for _, added := range []string{"x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason",
+		"x-last-death-exchange", "x-last-death-queue", "x-last-death-reason"} {
 		delete(got, added)
 	}
 	if diff := cmp.Diff(everyType, got, cmpopts.EquateEmpty()); diff != "" {

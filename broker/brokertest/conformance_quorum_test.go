@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/versions"
 )
 
 const ofQuorum = "' for queue '{name}' in vhost '/'"
@@ -17,10 +21,13 @@ var quorumScenarios = slices.Concat(
 		{"quorum: delivery limit", quorumLimit},
 		{"quorum: delivery limit 0", quorumLimitZero},
 		{"quorum: delivery limit without a dead-letter exchange", quorumLimitDrops},
+		{"quorum: delivery limit that nobody set", quorumLimitDefault},
+		{"quorum: nacks and the delivery limit", quorumNacks},
 		{"quorum: requeued behind what waits", quorumRequeueConsumer},
 		{"quorum: requeued before what waits, with a limit", quorumRequeueLimited},
 		{"quorum: exclusive consumer", quorumExclusiveConsumer},
 		{"quorum: prefetch", quorumPrefetch},
+		{"quorum: prefetch of a channel", quorumPrefetchOfChannel},
 		{"quorum: queue deleted under its consumer", quorumDeleted},
 		{"quorum: purge and delete count", quorumCounts},
 	},
@@ -29,27 +36,22 @@ var quorumScenarios = slices.Concat(
 		quorumRefusal("quorum: exclusive", "PRECONDITION_FAILED - invalid property 'exclusive-owner"+ofQuorum, true, false, true),
 		quorumRefusal("quorum: auto-delete", "PRECONDITION_FAILED - invalid property 'auto-delete"+ofQuorum, true, true, false),
 		quorumRefusal("quorum: neither durable nor lasting", "PRECONDITION_FAILED - invalid property 'auto-delete"+ofQuorum, false, true, false),
-		refusal{"quorum: other limit", 406, queueDiffers + "x-delivery-limit" + ofThisQueue + "received '3' but current is '2'", func(ch *channel) {
+		refused("quorum: other limit", 406, queueDiffers+"x-delivery-limit"+ofThisQueue+"received '3' but current is '2'", func(ch *channel) {
 			ch.durable(ch.c.name, "x-queue-type", "quorum", "x-delivery-limit", 2)
 			ch.QueueDeclare(ch.c.name, true, false, false, false, amqp.Table{"x-queue-type": "quorum", "x-delivery-limit": 3})
-		}},
-		refusal{"quorum: now classic", 406,
-			queueDiffers + "x-queue-type" + ofThisQueue + "received none but current is the value 'quorum' of type 'longstr'", func(ch *channel) {
+		}),
+		refused("quorum: now classic", 406,
+			queueDiffers+"x-queue-type"+ofThisQueue+"received none but current is the value 'quorum' of type 'longstr'", func(ch *channel) {
 				ch.durable(ch.c.name, "x-queue-type", "quorum")
 				ch.QueueDeclare(ch.c.name, true, false, false, false, nil)
-			}},
-		refusal{"quorum: prefetch of a channel", 540, "NOT_IMPLEMENTED - queue '{name}' in vhost '/' does not support global qos", func(ch *channel) {
-			ch.durable(ch.c.name, "x-queue-type", "quorum")
-			ch.c.ok(ch.Qos(1, 0, true))
-			ch.Consume(ch.c.name, "", false, false, false, false, nil)
-		}},
+			}).where(versions.NamesTypes, 406, queueDiffers+"x-queue-type"+ofThisQueue+"received 'classic' but current is 'quorum'"),
 	),
 	requeues("quorum", []any{"x-queue-type", "quorum"}, []requeue{
-		{"nack one", func(ch *channel) { ch.Nack(2, false, true) }, "4 5 2R"},
-		{"reject one", func(ch *channel) { ch.Reject(2, true) }, "4 5 2R"},
-		{"nack all", func(ch *channel) { ch.Nack(0, true, true) }, "4 5 1R 2R 3R"},
-		{"nack each, out of order", func(ch *channel) { ch.Nack(3, false, true); ch.Nack(1, false, true); ch.Nack(2, false, true) }, "4 5 3R 1R 2R"},
-		{"recover", func(ch *channel) { ch.putBack(true) }, "4 5 1R 2R 3R"},
+		{"nack one", func(ch *channel) { ch.Nack(2, false, true) }, "4 5 2R | 2R 4 5"},
+		{"reject one", func(ch *channel) { ch.Reject(2, true) }, "4 5 2R | 2R 4 5"},
+		{"nack all", func(ch *channel) { ch.Nack(0, true, true) }, "4 5 1R 2R 3R | 1R 2R 3R 4 5"},
+		{"nack each, out of order", func(ch *channel) { ch.Nack(3, false, true); ch.Nack(1, false, true); ch.Nack(2, false, true) }, "4 5 3R 1R 2R | 3R 1R 2R 4 5"},
+		{"recover", func(ch *channel) { ch.putBack(true) }, "4 5 1R 2R 3R | 1R 2R 3R 4 5"},
 		{"close the channel", func(ch *channel) { ch.Close() }, "1R 2R 3R 4 5"},
 		{"close the connection", func(ch *channel) { ch.connection.Close() }, "1R 2R 3R 4 5"},
 	}),
@@ -62,9 +64,10 @@ var quorumScenarios = slices.Concat(
 )
 
 func quorumRefusal(name, text string, durable, autoDelete, exclusive bool) refusal {
-	return refusal{name, 406, text, func(ch *channel) {
+	return refused(name, 406, text, func(ch *channel) {
 		ch.QueueDeclare(ch.c.name, durable, autoDelete, exclusive, false, amqp.Table{"x-queue-type": "quorum"})
-	}}
+	})
+
 }
 
 // quorum declares the scenario's queue.
@@ -73,10 +76,18 @@ func (ch *channel) quorum(args ...any) {
 	ch.durable(ch.c.name, append(args, "x-queue-type", "quorum")...)
 }
 
-func (c *client) wantCount(d amqp.Delivery, want any) {
+// wantCount expects how often a message came back, as the delivery limit counts it, and how often it was given out.
+func (c *client) wantCount(d amqp.Delivery, returns, acquired int64) {
 	c.Helper()
-	if got := d.Headers["x-delivery-count"]; got != want {
-		c.Errorf("x-delivery-count %T %v, want %v", got, got, want)
+	want := amqp.Table{}
+	if returns > 0 || d.ConsumerTag == "" && c.has(versions.CountsFromZero) {
+		want["x-delivery-count"] = returns
+	}
+	if acquired > 0 && c.has(versions.Acquired) {
+		want["x-acquired-count"] = acquired
+	}
+	if diff := cmp.Diff(want, d.Headers, cmpopts.EquateEmpty()); diff != "" {
+		c.Errorf("headers (-want +got):\n%s", diff)
 	}
 }
 
@@ -86,11 +97,11 @@ func quorumCountConsumer(c *client) {
 	ch.publish(c.name, "1")
 	consumer := ch.consume(c.name, consuming{})
 	got := consumer.want("1")
-	c.wantCount(got, nil)
+	c.wantCount(got, 0, 0)
 	for count := range int64(3) {
-		c.ok(got.Nack(false, true))
+		c.ok(got.Reject(true))
 		got = consumer.want("1R")
-		c.wantCount(got, count+1)
+		c.wantCount(got, count+1, count+1)
 	}
 }
 
@@ -100,7 +111,7 @@ func quorumCountGet(c *client) {
 	ch.publish(c.name, "1")
 	for count := range int64(3) {
 		got := ch.get(c.name)
-		c.wantCount(got, count)
+		c.wantCount(got, count, count)
 		if got.Redelivered != (count > 0) {
 			c.Errorf("redelivered %t", got.Redelivered)
 		}
@@ -112,17 +123,25 @@ func quorumCountWays(c *client) {
 	observer := c.channel()
 	observer.quorum()
 	observer.publish(c.name, "1")
-	for count, way := range []func(*channel){
-		func(ch *channel) { ch.Nack(1, false, true) },
-		func(ch *channel) { ch.Reject(1, true) },
-		func(ch *channel) { ch.putBack(true) },
-		func(ch *channel) { ch.Close() },
-		func(ch *channel) { ch.connection.Close() },
-		func(*channel) {},
+	var returns, acquired int64
+	for _, way := range []struct {
+		counts bool
+		back   func(*channel)
+	}{
+		{c.has(versions.NackCounts), func(ch *channel) { ch.Nack(1, false, true) }},
+		{true, func(ch *channel) { ch.Reject(1, true) }},
+		{c.has(versions.NackCounts), func(ch *channel) { ch.putBack(true) }},
+		{true, func(ch *channel) { ch.Close() }},
+		{true, func(ch *channel) { ch.connection.Close() }},
+		{true, func(*channel) {}},
 	} {
 		ch := c.dial(amqp.Config{}).channel()
-		c.wantCount(ch.get(c.name), int64(count))
-		way(ch)
+		c.wantCount(ch.get(c.name), returns, acquired)
+		way.back(ch)
+		acquired++
+		if way.counts {
+			returns++
+		}
 	}
 }
 
@@ -134,16 +153,11 @@ func quorumLimit(c *client) {
 	ch.prefetch(1)
 	consumer := ch.consume(c.name, consuming{})
 	for _, body := range []string{"1", "1R", "1R"} {
-		c.ok(consumer.want(body).Nack(false, true))
+		c.ok(consumer.want(body).Reject(true))
 	}
 	consumer.want("2")
 	want := death("delivery_limit", c.name, "", 1, c.name)
-	got := ch.get(dead)
-	if got.Redelivered {
-		c.Error("redelivered")
-	}
-	delete(got.Headers, "x-delivery-count")
-	c.wantDeaths(got, want, want)
+	c.wantDeaths(ch.get(dead), want, want)
 }
 
 func quorumLimitZero(c *client) {
@@ -151,8 +165,12 @@ func quorumLimitZero(c *client) {
 	dead := ch.queueNamed(c.other("dead"))
 	ch.quorum("x-delivery-limit", 0, "x-dead-letter-exchange", "", "x-dead-letter-routing-key", dead)
 	ch.publish(c.name, "1", "2")
-	c.ok(ch.get(c.name).Nack(false, true))
-	ch.wantQueue(dead, "1")
+	c.ok(ch.get(c.name).Reject(true))
+	if c.has(versions.DeadRedelivered) {
+		ch.wantQueue(dead, "1R")
+	} else {
+		ch.wantQueue(dead, "1")
+	}
 	ch.wantQueue(c.name, "2")
 }
 
@@ -160,9 +178,36 @@ func quorumLimitDrops(c *client) {
 	ch := c.channel()
 	ch.quorum("x-delivery-limit", 1)
 	ch.publish(c.name, "1", "2")
-	c.ok(ch.get(c.name).Nack(false, true))
-	c.ok(ch.get(c.name).Nack(false, true))
+	c.ok(ch.get(c.name).Reject(true))
+	c.ok(ch.get(c.name).Reject(true))
 	ch.wantQueue(c.name, "2")
+}
+
+func quorumLimitDefault(c *client) {
+	ch := c.channel()
+	ch.quorum()
+	ch.publish(c.name, "1")
+	for range 21 {
+		c.ok(ch.get(c.name).Reject(true))
+	}
+	if c.has(versions.DefaultLimit) {
+		ch.wantQueue(c.name)
+	} else {
+		ch.wantQueue(c.name, "1R")
+	}
+}
+
+func quorumNacks(c *client) {
+	ch := c.channel()
+	ch.quorum("x-delivery-limit", 1)
+	ch.publish(c.name, "1", "2")
+	c.ok(ch.get(c.name).Nack(false, true))
+	c.ok(ch.get(c.name).Nack(false, true))
+	if c.has(versions.NackCounts) {
+		ch.wantQueue(c.name, "2")
+	} else {
+		ch.wantQueue(c.name, "1R", "2")
+	}
 }
 
 func quorumRequeueConsumer(c *client) {
@@ -172,7 +217,11 @@ func quorumRequeueConsumer(c *client) {
 	ch.publish(c.name, "1", "2", "3")
 	ch.awaitReady(c.name, 3)
 	consumer := ch.consume(c.name, consuming{})
-	for _, body := range []string{"1", "2", "3", "1R", "2R"} {
+	order := []string{"1", "2", "3", "1R", "2R"}
+	if c.has(versions.DefaultLimit) {
+		order = []string{"1", "1R", "1R"}
+	}
+	for _, body := range order {
 		c.ok(consumer.want(body).Nack(false, true))
 	}
 }
@@ -190,7 +239,22 @@ func quorumRequeueLimited(c *client) {
 	consumer.want("2")
 }
 
-// quorumExclusiveConsumer is not alone: RabbitMQ 3.10 does not enforce it.
+func quorumPrefetchOfChannel(c *client) {
+	ch := c.channel()
+	ch.quorum()
+	c.ok(ch.Qos(1, 0, true))
+	if c.has(versions.QosPerConsumer) {
+		ch.publish(c.name, "1", "2", "3")
+		ch.consume(c.name, consuming{}).want("1")
+		ch.consume(c.name, consuming{}).want("2")
+		ch.awaitReady(c.name, 1)
+		return
+	}
+	ch.Consume(c.name, "", false, false, false, false, nil)
+	ch.wantClosed(540, "NOT_IMPLEMENTED - queue '{name}' in vhost '/' does not support global qos")
+}
+
+// quorumExclusiveConsumer is not alone: RabbitMQ does not enforce it.
 func quorumExclusiveConsumer(c *client) {
 	ch := c.channel()
 	ch.quorum()

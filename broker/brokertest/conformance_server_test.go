@@ -12,6 +12,7 @@ import (
 type server interface {
 	URL() string
 	Addr() string
+	Version() string         // such as 4.0.5
 	NeedsControl(*testing.T) // skips the test unless the methods below work
 	Alarm(*client)
 	ClearAlarm(*client)
@@ -23,6 +24,7 @@ type rabbit struct{ node *rabbittest.Node }
 
 func (r rabbit) URL() string               { return r.node.URL() }
 func (r rabbit) Addr() string              { return r.node.Addr() }
+func (r rabbit) Version() string           { return r.node.Version() }
 func (r rabbit) NeedsControl(t *testing.T) { rabbittest.NeedsControl(t) }
 
 func (r rabbit) Alarm(c *client)      { c.ok(r.node.MemoryAlarm(context.Background(), true)) }
@@ -30,8 +32,12 @@ func (r rabbit) ClearAlarm(c *client) { c.ok(r.node.MemoryAlarm(context.Backgrou
 func (r rabbit) StopApp(c *client)    { c.ok(r.node.StopApp(context.Background())) }
 func (r rabbit) StartApp(c *client)   { c.ok(r.node.StartApp(context.Background())) }
 
-type double struct{ *brokertest.Server }
+type double struct {
+	*brokertest.Server
+	version string
+}
 
+func (d double) Version() string       { return d.version }
 func (double) NeedsControl(*testing.T) {}
 func (d double) Alarm(*client)         { d.Server.Alarm("low on memory") }
 func (d double) ClearAlarm(*client)    { d.Server.ClearAlarm() }

@@ -1,6 +1,10 @@
 package brokertest_test
 
-import amqp "github.com/rabbitmq/amqp091-go"
+import (
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/versions"
+)
 
 var singleActiveScenarios = []scenario{
 	{"single active: the others wait", singleOthersWait},
@@ -129,8 +133,12 @@ func singleGet(c *client) {
 func singleGetQuorum(c *client) {
 	chs, _ := candidates(c, "x-queue-type", "quorum")
 	chs[0].Get(c.name, true)
+	kind := "quorum"
+	if c.has(versions.QuotesTypes) {
+		kind = `<<"quorum">>`
+	}
 	chs[0].wantClosed(405, "RESOURCE_LOCKED - cannot obtain access to locked queue '{name}' in vhost '/'."+
-		" basic.get operations are not supported by quorum queues with single active consumer")
+		" basic.get operations are not supported by "+kind+" queues with single active consumer")
 }
 
 func singleDeleted(c *client) {

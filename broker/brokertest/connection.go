@@ -14,7 +14,6 @@ import (
 const (
 	maxChannels = 2047      // RabbitMQ's channel_max
 	maxFrame    = 128 << 10 // RabbitMQ's frame_max
-	maxMessage  = 128 << 20 // RabbitMQ's max_message_size
 
 	handshakeTimeout = 10 * time.Second // RabbitMQ's handshake_timeout
 	closeTimeout     = 3 * time.Second  // RabbitMQ's SILENT_CLOSE_DELAY
@@ -230,15 +229,15 @@ func (c *connection) greet(header [8]byte) (more bool) {
 		return c.stage == closing
 	}
 	if string(header[:]) != wire.ProtocolHeader {
-		c.out.add(func(b []byte) []byte { return append(b, wire.ProtocolHeader...) })
+		c.out.add(func(b []byte) []byte { return append(b, c.server.offer(header)...) })
 		c.out.finish()
 		return false
 	}
 	c.stage = waitStartOK
 	c.send(0, &wire.ConnectionStart{
 		VersionMajor: 0, VersionMinor: 9,
-		ServerProperties: serverProperties(),
-		Mechanisms:       []byte("PLAIN AMQPLAIN"),
+		ServerProperties: c.server.serverProperties(),
+		Mechanisms:       []byte(c.server.mechanisms()),
 		Locales:          []byte("en_US"),
 	})
 	return c.stage != ended

@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -70,7 +71,7 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	if q.quorum && ch.shared > 0 {
 		return refuse(notImplemented, "queue '%s' in vhost '%s' does not support global qos", q.name, q.host.name)
 	}
-	inUse := len(q.consumers) > 0 && !q.quorum // RabbitMQ 3.10 does not enforce it there
+	inUse := len(q.consumers) > 0 && !q.quorum // RabbitMQ does not enforce it there
 	if inUse && (m.Exclusive || q.consumers[0].exclusive) || m.Exclusive && q.singleActive {
 		return refuse(accessRefused, "queue '%s' in vhost '%s' in exclusive use", q.name, q.host.name)
 	}
@@ -116,8 +117,12 @@ func (ch *channel) get(m *wire.BasicGet) error {
 		return err
 	}
 	if q.quorum && q.singleActive {
+		kind := "quorum"
+		if q.host.server.has(versions.QuotesTypes) {
+			kind = `<<"quorum">>`
+		}
 		return refuse(resourceLocked, "cannot obtain access to locked queue '%s' in vhost '%s'. basic.get operations are not "+
-			"supported by quorum queues with single active consumer", q.name, q.host.name)
+			"supported by %s queues with single active consumer", q.name, q.host.name, kind)
 	}
 	q.renew()
 	if q.ready.Len() == 0 {

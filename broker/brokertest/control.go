@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"fmt"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -39,7 +40,7 @@ func (s *Server) AcceptConnections() error {
 
 // StopApp is `rabbitmqctl stop_app`, or a broker that is shut down: connections are closed with 320
 // CONNECTION_FORCED, those that are not open yet without a word, and new ones are refused. Durable queues
-// and the persistent messages in them stay, other queues and messages are lost.
+// and the persistent messages in them stay, other queues and messages are lost; exchanges as in the server's Version.
 func (s *Server) StopApp() { s.do(StopApp()) }
 
 // StopApp is the fault that Server.StopApp brings about.
@@ -132,7 +133,7 @@ func (h *virtualHost) forget() {
 		q.ready = kept
 	}
 	for _, x := range h.exchanges {
-		if !x.durable {
+		if !x.durable && !h.server.has(versions.KeepsExchanges) {
 			x.delete()
 		}
 	}

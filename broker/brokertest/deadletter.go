@@ -3,6 +3,7 @@ package brokertest
 import (
 	"time"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -38,11 +39,17 @@ func (q *queue) deadLetter(e *entry, reason string) {
 		headers["x-first-death-queue"] = q.name
 		headers["x-first-death-exchange"] = e.exchange
 	}
+	if q.host.server.has(versions.LastDeath) {
+		headers["x-last-death-reason"] = reason
+		headers["x-last-death-queue"] = q.name
+		headers["x-last-death-exchange"] = e.exchange
+	}
 	msg.properties.Headers = headers
 	msg.properties.Expiration = ""
+	failed := e.failed && q.host.server.has(versions.DeadRedelivered)
 	for _, target := range x.route(msg) {
 		if !cycle(target, deaths) {
-			target.publish(msg)
+			target.publish(msg, failed)
 		}
 	}
 }
@@ -93,9 +100,12 @@ func cycle(target *queue, deaths []any) bool {
 }
 
 // stamped is the entry's properties as they are delivered: a quorum queue says how often it has
-// delivered the message before, and to basic.get even that it has not.
+// delivered the message before, and in some versions even that it has not.
 func (q *queue) stamped(e *entry, got bool) wire.Properties {
-	if !q.quorum || e.returns == 0 && !got {
+	server := q.host.server
+	counted := e.returns > 0 || got && server.has(versions.CountsFromZero)
+	acquired := e.acquired > 0 && server.has(versions.Acquired)
+	if !q.quorum || !counted && !acquired {
 		return e.properties
 	}
 	properties := e.properties
@@ -103,6 +113,11 @@ func (q *queue) stamped(e *entry, got bool) wire.Properties {
 	if properties.Headers == nil {
 		properties.Headers = wire.Table{}
 	}
-	properties.Headers["x-delivery-count"] = int64(e.returns)
+	if counted {
+		properties.Headers["x-delivery-count"] = int64(e.returns)
+	}
+	if acquired {
+		properties.Headers["x-acquired-count"] = int64(e.acquired)
+	}
 	return properties
 }

@@ -129,7 +129,7 @@ func (q *queue) equivalent(d declaration) error {
 		return differs("auto_delete", "received '%v' but current is '%v'", d.autoDelete, q.autoDelete)
 	}
 	for _, a := range arguments {
-		received, current := a.value(d.arguments), a.value(q.arguments)
+		received, current := q.host.server.value(a, d.arguments), q.host.server.value(a, q.arguments)
 		switch {
 		case sameValue(received, current):
 		case current == nil:

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -13,6 +14,7 @@ type delivery struct {
 	entry    *entry
 	queue    *queue
 	consumer *consumer // nil if the client asked with basic.get
+	overdue  bool      // it went back to the queue, and what the client says about it is ignored
 }
 
 // deliveries are what a channel has not settled, by delivery tag.
@@ -72,6 +74,9 @@ func (ds *deliveries) takeAll() []*delivery {
 // closed counts what is no longer open.
 func (ds *deliveries) closed(taken []*delivery) {
 	for _, d := range taken {
+		if d.overdue {
+			continue
+		}
 		d.queue.unacked--
 		if d.consumer != nil {
 			ds.consumed--
@@ -86,6 +91,7 @@ func (ch *channel) settle(m wire.Method, tag uint64, multiple, requeue bool, out
 	if !known {
 		return refuse(preconditionFailed, "unknown delivery tag %d", tag)
 	}
+	taken = slices.DeleteFunc(taken, func(d *delivery) bool { return d.overdue })
 	ch.connection.server.seen.settled(ch, m, multiple, requeue, taken)
 	for _, d := range taken {
 		outcome(d)
@@ -94,31 +100,49 @@ func (ch *channel) settle(m wire.Method, tag uint64, multiple, requeue bool, out
 	return nil
 }
 
+// comeback is why a delivery goes back to its queue.
+type comeback int
+
+const (
+	lost     comeback = iota // its channel has ended
+	rejected                 // basic.reject
+	nacked                   // basic.nack or basic.recover
+)
+
 // requeue gives the entry back. A quorum queue counts how often that happens, gives a message up that
 // came back too often, and without a limit puts it behind the others if the client wanted it so; every
 // other way leads to its old place.
-func (d *delivery) requeue(wanted bool) {
-	q := d.queue
-	if q.deleted {
+func (d *delivery) requeue(why comeback) {
+	q, e := d.queue, d.entry
+	if q.deleted || d.overdue {
 		return
 	}
-	d.entry.redelivered = true
-	d.entry.returns++
-	if q.quorum && q.deliveryLimit != unlimited && d.entry.returns > q.deliveryLimit {
-		q.deadLetter(d.entry, "delivery_limit")
+	e.redelivered = true
+	e.acquired++
+	if why != nacked || q.host.server.has(versions.NackCounts) {
+		e.returns++
+		e.failed = true
+	}
+	if q.quorum && q.deliveryLimit != unlimited && e.returns > q.deliveryLimit {
+		q.deadLetter(e, "delivery_limit")
 		return
 	}
-	q.putBack(d.entry, wanted && q.quorum && q.deliveryLimit == unlimited)
+	q.putBack(e, why != lost && q.quorum && q.deliveryLimit == unlimited)
 }
 
 // reject is the end of a delivery that the client does not want.
 func (ch *channel) reject(m wire.Method, tag uint64, multiple, requeue bool) error {
+	why := nacked
+	if _, ok := m.(*wire.BasicReject); ok {
+		why = rejected
+	}
 	return ch.settle(m, tag, multiple, requeue, func(d *delivery) {
 		switch {
 		case requeue:
-			d.requeue(true)
+			d.requeue(why)
 		case !d.queue.deleted:
 			d.queue.rejected++
+			d.entry.failed = d.entry.failed || why == rejected
 			d.queue.deadLetter(d.entry, "rejected")
 		}
 	})
@@ -130,11 +154,31 @@ func (ch *channel) recover(requeue bool, answer wire.Method) error {
 		return refuse(notImplemented, "requeue=false")
 	}
 	for _, d := range ch.unacked.takeAll() {
-		d.requeue(true)
+		d.requeue(nacked)
 	}
 	if answer != nil {
 		ch.send(answer)
 	}
 	ch.feed()
 	return nil
+}
+
+// cancelOverdue ends the consumers of quorum queues that hold deliveries. These go back as if nacked; the channel stays,
+// and may still settle them in vain.
+func (c *connection) cancelOverdue() {
+	for _, ch := range c.channelsInOrder() {
+		for _, consumer := range ch.consumersInOrder() {
+			if !consumer.queue.quorum || consumer.unacked == 0 {
+				continue
+			}
+			consumer.cancelled()
+			for _, d := range ch.unacked.open {
+				if d.consumer == consumer && !d.overdue {
+					ch.unacked.closed([]*delivery{d})
+					d.requeue(nacked)
+					d.overdue = true
+				}
+			}
+		}
+	}
 }

@@ -32,14 +32,15 @@
 //
 // # What differs from RabbitMQ
 //
-// It shows the behaviour of RabbitMQ 3.10, and one suite of tests runs against both. These differences
-// are meant:
+// It behaves as RabbitMQ 4.3 does, or as 4.0 or 3.10: see [Version]. One suite of tests runs against each of them,
+// real and played. These differences are meant:
 //
 //   - It refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not
 //     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Known are
 //     x-queue-type (classic, quorum), x-expires, x-message-ttl, x-dead-letter-exchange, x-dead-letter-routing-key,
 //     x-max-length, x-overflow (drop-head, reject-publish), x-single-active-consumer, x-delivery-limit; and
 //     x-priority for consumers.
+//   - It speaks AMQP 0-9-1 only, and hangs up on a client of AMQP 1.0.
 //   - It refuses with 540 transactions, streams and direct reply-to. There are
 //     no alternate exchanges, no permissions and no TLS.
 //   - It refuses with 540 CC and BCC headers.

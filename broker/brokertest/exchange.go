@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -61,7 +62,11 @@ func (ch *channel) declareExchange(m *wire.ExchangeDeclare) error {
 		return host.missing("exchange", m.Exchange)
 	case !m.Passive:
 		if !slices.Contains([]string{"direct", "fanout", "topic", "headers"}, m.Type) {
-			return refuse(commandInvalid, "invalid exchange type '%s'", m.Type)
+			code := uint16(commandInvalid)
+			if host.server.has(versions.ForgivesTypes) {
+				code = preconditionFailed
+			}
+			return refuse(code, "invalid exchange type '%s'", m.Type)
 		}
 		for name := range m.Arguments {
 			return refuse(notImplemented, "brokertest knows no argument '%s' of exchange.declare", name)

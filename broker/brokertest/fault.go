@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/everhop/everhop/broker/internal/versions"
 )
 
 // Fault is something that goes wrong on a connection, or with the broker. Make it with one of the
@@ -80,9 +82,15 @@ func CloseChannel(code uint16, text string) Fault {
 }
 
 // ConsumerTimeout closes, with 406, the channels that hold deliveries, in the words that RabbitMQ has for
-// one that was not acknowledged in time. What was under way goes on, unless it was on such a channel.
+// one that was not acknowledged in time. What was under way goes on, unless it was on such a channel. From
+// RabbitMQ 4.3 on, consumers of quorum queues that hold deliveries end with a basic.cancel instead, and lose
+// them to the queue; on other queues there is no timeout.
 func ConsumerTimeout() Fault {
 	return Fault{name: "ConsumerTimeout", connection: func(c *connection, channel uint16) (instead bool) {
+		if !c.server.has(versions.TimesOutChannels) {
+			c.cancelOverdue()
+			return false
+		}
 		for _, ch := range c.channelsInOrder() {
 			if len(ch.unacked.open) > 0 {
 				ch.close(refuse(preconditionFailed, "delivery acknowledgement on channel %d timed out. Timeout value used: 1800000 ms. "+

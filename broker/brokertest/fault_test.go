@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"syscall"
@@ -129,8 +130,10 @@ func TestCloseChannel(t *testing.T) {
 	})
 }
 
+// Before RabbitMQ 4.3 the channel is closed.
 func TestConsumerTimeout(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
+		s.version = "4.0"
 		ok(t, s.DeclareQueue("q", nil))
 		ok(t, s.Publish("q", "1"))
 		p := greet(t, s, 0, able)
@@ -147,6 +150,42 @@ func TestConsumerTimeout(t *testing.T) {
 		}
 		if q := stateOf(t, s, "q"); q.Ready != 1 || q.Unacknowledged != 0 {
 			t.Errorf("the message is not back: %+v", q)
+		}
+	})
+}
+
+// From RabbitMQ 4.3 on, the consumer is cancelled, if its queue is a quorum queue.
+func TestConsumerTimeoutCancels(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		s.version = "4.3"
+		ok(t, s.DeclareQueue("classic", nil))
+		ok(t, s.DeclareQueue("quorum", map[string]any{"x-queue-type": "quorum"}))
+		p := greet(t, s, 0, able)
+		p.channel(1)
+		for _, queue := range []string{"classic", "quorum"} {
+			ok(t, s.Publish(queue, "1"))
+			p.send(1, &wire.BasicConsume{Queue: queue, ConsumerTag: queue})
+			want[*wire.BasicConsumeOK](p)
+			want[*wire.BasicDeliver](p)
+			p.body()
+		}
+		s.Inject(Now, ConsumerTimeout())
+		if got := want[*wire.BasicCancel](p); got.ConsumerTag != "quorum" {
+			t.Errorf("cancelled %s", got.ConsumerTag)
+		}
+		for _, test := range []struct{ queue, want string }{{"classic", "0 ready, 1 held"}, {"quorum", "1 ready, 0 held"}} {
+			q := stateOf(t, s, test.queue)
+			if got := fmt.Sprintf("%d ready, %d held", q.Ready, q.Unacknowledged); got != test.want {
+				t.Errorf("%s: %s, want %s", test.queue, got, test.want)
+			}
+		}
+		p.send(1, &wire.BasicAck{DeliveryTag: 2, Multiple: true}) // the second is late
+		p.sync(1)
+		if q := stateOf(t, s, "quorum"); q.Ready != 1 || q.Unacknowledged != 0 {
+			t.Errorf("after a late ack: %+v", q)
+		}
+		if q := stateOf(t, s, "classic"); q.Ready != 0 || q.Unacknowledged != 0 {
+			t.Errorf("after an ack: %+v", q)
 		}
 	})
 }

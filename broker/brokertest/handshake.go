@@ -4,16 +4,17 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // serverProperties say what this is, and which of RabbitMQ's extensions it has.
-func serverProperties() wire.Table {
+func (s *Server) serverProperties() wire.Table {
 	return wire.Table{
 		"product":     "Everhop brokertest",
 		"information": "A broker for tests. It keeps nothing and guards nothing.",
 		"platform":    "Go",
-		"version":     "3.10.0", // whose behaviour it shows
+		"version":     s.version + ".0", // whose behaviour it shows
 		"capabilities": wire.Table{
 			"authentication_failure_close": true,
 			"basic.nack":                   true,
@@ -71,7 +72,7 @@ func (c *connection) handle(m wire.Method) error {
 // find the socket closed.
 func (c *connection) login(m *wire.ConnectionStartOK) error {
 	c.client = m.ClientProperties
-	user, password, ok := credentials(m)
+	user, password, ok := c.server.credentials(m)
 	expected, known := c.server.users[user]
 	switch {
 	case ok && known && password == expected:
@@ -91,8 +92,12 @@ func (c *connection) login(m *wire.ConnectionStartOK) error {
 }
 
 // credentials reads the response of the mechanisms that there are.
-func credentials(m *wire.ConnectionStartOK) (user, password string, ok bool) {
+func (s *Server) credentials(m *wire.ConnectionStartOK) (user, password string, ok bool) {
 	switch m.Mechanism {
+	case "ANONYMOUS":
+		if s.has(versions.Anonymous) {
+			return "guest", s.users["guest"], true
+		}
 	case "PLAIN":
 		if parts := bytes.Split(m.Response, []byte{0}); len(parts) == 3 {
 			return string(parts[1]), string(parts[2]), true
@@ -115,7 +120,7 @@ func (c *connection) can(capability string) bool {
 }
 
 func (c *connection) tune(m *wire.ConnectionTuneOK) error {
-	if m.FrameMax < wire.FrameMinSize || m.FrameMax > maxFrame || m.ChannelMax == 0 || m.ChannelMax > maxChannels {
+	if m.FrameMax < c.server.minFrame() || m.FrameMax > maxFrame || m.ChannelMax == 0 || m.ChannelMax > maxChannels {
 		c.dropSilently()
 		return nil
 	}

@@ -71,7 +71,7 @@ func (s *Server) put(queue string, messages ...*message) error {
 		return fmt.Errorf("brokertest: publish: %w", s.home.missing("queue", queue))
 	}
 	for _, m := range messages {
-		if !q.publish(m) {
+		if !q.publish(m, false) {
 			return fmt.Errorf("brokertest: publish: queue '%s' is full", queue)
 		}
 	}

@@ -179,7 +179,7 @@ func TestAnnouncedSize(t *testing.T) {
 	for _, test := range []struct {
 		size     uint64
 		accepted bool
-	}{{maxMessage, true}, {maxMessage + 1, false}, {1 << 40, false}, {1 << 63, false}, {math.MaxUint64, false}} {
+	}{{16 << 20, true}, {16<<20 + 1, false}, {1 << 40, false}, {1 << 63, false}, {math.MaxUint64, false}} {
 		t.Run(fmt.Sprint(test.size), func(t *testing.T) {
 			onBoth(t, func(t *testing.T, s *Server) {
 				p := join(t, s)

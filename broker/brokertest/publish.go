@@ -42,8 +42,8 @@ func (ch *channel) content(f wire.Frame) error {
 		if err != nil {
 			return unreadable(err)
 		}
-		if header.BodySize > maxMessage {
-			return refuse(preconditionFailed, "message size %d is larger than configured max size %d", header.BodySize, maxMessage)
+		if most := ch.connection.server.maxMessage(); header.BodySize > most {
+			return refuse(preconditionFailed, "message size %d is larger than configured max size %d", header.BodySize, most)
 		}
 		in.header = &header
 	case uint64(len(in.body)+len(f.Payload)) > in.header.BodySize:
@@ -98,7 +98,7 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 	}
 	accepted := true
 	for _, q := range queues {
-		accepted = q.publish(msg) && accepted
+		accepted = q.publish(msg, false) && accepted
 	}
 	if ch.confirming {
 		ch.published++

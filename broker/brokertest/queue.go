@@ -25,7 +25,9 @@ type entry struct {
 	position    uint64    // its place, to which it returns
 	expires     time.Time // zero for never
 	redelivered bool
-	returns     int // how often it came back, as quorum queues count it
+	failed      bool // here or where it died before: by basic.reject, or in a way that the delivery limit counts
+	acquired    int  // how often it came back
+	returns     int  // how often in a way that the delivery limit counts
 }
 
 // queue keeps entries in order until consumers have room for them.
@@ -91,14 +93,14 @@ func (q *queue) touch() {
 	}
 }
 
-// publish takes a message in, unless the queue is full and refuses more.
-func (q *queue) publish(m *message) (accepted bool) {
+// publish takes a message in, unless the queue is full and refuses more. A dead letter may have failed before.
+func (q *queue) publish(m *message, failed bool) (accepted bool) {
 	if q.rejectPublish && q.maxLength != unlimited && q.ready.Len() >= q.maxLength {
 		return false
 	}
 	q.touch()
 	q.last++
-	e := &entry{message: m, position: q.last}
+	e := &entry{message: m, position: q.last, redelivered: failed, failed: failed}
 	if ttl := q.timeToLive(m); ttl != noTTL {
 		e.expires = q.now.Add(ttl)
 	}

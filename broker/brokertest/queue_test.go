@@ -89,7 +89,7 @@ func TestTurnsAndExpiry(t *testing.T) {
 		}
 		locked(s, func() {
 			q := s.home.queues["q"]
-			q.publish(&message{ttl: 0})
+			q.publish(&message{ttl: 0}, false)
 			q.now = q.now.Add(1) // later than the message
 		})
 		ok(t, s.Publish("q", "1", "2"))

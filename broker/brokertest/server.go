@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/everhop/everhop/broker/internal/versions"
 )
 
 // Config describes a server. The zero value is one that RabbitMQ's own defaults describe.
@@ -25,6 +27,16 @@ type Config struct {
 	// their own wish, but whatever they answer counts, and 0 is no heartbeats. Whole seconds. Defaults to
 	// 60 s.
 	Heartbeat time.Duration
+	// Version of RabbitMQ that the server behaves like: "3.10", "4.0" or "4.3". Defaults to the newest.
+	Version string
+}
+
+// Option changes the Config of a server that a test starts.
+type Option func(*Config)
+
+// Version has the server behave like a version of RabbitMQ: see Config.
+func Version(version string) Option {
+	return func(c *Config) { c.Version = version }
 }
 
 // ErrClosed is what a closed server answers where it cannot do, or will never have, what is asked for.
@@ -33,6 +45,7 @@ var ErrClosed = errors.New("brokertest: the server is closed")
 // Server is an AMQP 0-9-1 broker in this process. All methods may be called from any goroutine.
 type Server struct {
 	name       string // host:port
+	version    string // of RabbitMQ, that it behaves like
 	url        string
 	heartbeat  time.Duration
 	routines   sync.WaitGroup
@@ -63,20 +76,23 @@ type TB interface {
 }
 
 // NewServer starts a server on a free port of 127.0.0.1, and closes it when the test ends.
-func NewServer(t TB) *Server {
+func NewServer(t TB, options ...Option) *Server {
 	t.Helper()
-	return start(t, Config{})
+	return start(t, Config{}, options)
 }
 
 // NewInMemoryServer starts a server without a port, for tests in a testing/synctest bubble: clients get
 // its Dial. It is closed when the test ends; in a bubble, call it there and not outside.
-func NewInMemoryServer(t TB) *Server {
+func NewInMemoryServer(t TB, options ...Option) *Server {
 	t.Helper()
-	return start(t, Config{InMemory: true})
+	return start(t, Config{InMemory: true}, options)
 }
 
-func start(t TB, config Config) *Server {
+func start(t TB, config Config, options []Option) *Server {
 	t.Helper()
+	for _, option := range options {
+		option(&config)
+	}
 	s, err := Start(config)
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -85,8 +101,8 @@ func start(t TB, config Config) *Server {
 	return s
 }
 
-// Start starts a server; the caller calls Close. It fails when no port can be had, or with a Heartbeat that
-// the protocol cannot carry.
+// Start starts a server; the caller calls Close. It fails when no port can be had, with a Heartbeat that
+// the protocol cannot carry, or with a Version that it does not know.
 func Start(config Config) (*Server, error) {
 	if config.Users == nil {
 		config.Users = map[string]string{"guest": "guest"}
@@ -97,11 +113,18 @@ func Start(config Config) (*Server, error) {
 	if config.Heartbeat == 0 {
 		config.Heartbeat = time.Minute
 	}
+	if config.Version == "" {
+		config.Version = versions.Newest()
+	}
+	if !slices.Contains(versions.Tested, config.Version) {
+		return nil, fmt.Errorf("brokertest: Config.Version is %q, want one of %q", config.Version, versions.Tested)
+	}
 	if h := config.Heartbeat; h < time.Second || h > math.MaxUint16*time.Second || h%time.Second != 0 {
 		return nil, fmt.Errorf("brokertest: Config.Heartbeat is %v, want whole seconds up to %d", h, math.MaxUint16)
 	}
 	s := &Server{
 		name:        "brokertest:5672",
+		version:     config.Version,
 		heartbeat:   config.Heartbeat,
 		inMemory:    config.InMemory,
 		users:       maps.Clone(config.Users),

@@ -3,6 +3,7 @@ package brokertest
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -37,7 +38,7 @@ func TestRandomWalk(t *testing.T) {
 		t.Logf("seed %d", seed)
 		w := &walk{T: t, server: s, confirmed: make(map[string]bool), acked: make(map[string]int)}
 		ok(t, s.DeclareQueue("0", nil))
-		ok(t, s.DeclareQueue("1", map[string]any{"x-queue-type": "quorum"}))
+		ok(t, s.DeclareQueue("1", map[string]any{"x-queue-type": "quorum", "x-delivery-limit": math.MaxInt32}))
 		ok(t, s.DeclareQueue("2", map[string]any{"x-single-active-consumer": true}))
 		var clients sync.WaitGroup
 		for n := range 6 {

@@ -54,26 +54,42 @@ func (n *Node) MemoryAlarm(ctx context.Context, on bool) error {
 }
 
 // run runs one of RabbitMQ's tools in the node's environment, with stdin as its
-// input. When ctx ends, the tool and its children are killed.
+// input.
 func (n *Node) run(ctx context.Context, stdin, tool string, args ...string) (string, error) {
 	if n.foreign {
 		return "", errForeignNode
 	}
-	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, tool, args...)
-	cmd.Env = n.environ()
-	cmd.Dir = n.dir
+	cmd := n.tools.command(n.layout, tool, args...)
 	cmd.Stdin = strings.NewReader(stdin)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	ownGroup(cmd)
-	cmd.Cancel = func() error { return killGroup(cmd) }
-	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err() // rather than "signal: killed"
-		}
-		return stdout.String(), fmt.Errorf("rabbittest: %s %s: %w\n%s%s",
-			filepath.Base(tool), strings.Join(args, " "), err, &stdout, &stderr)
+	stdout, err := output(ctx, cmd)
+	if err != nil {
+		err = fmt.Errorf("rabbittest: %s %s: %w", filepath.Base(tool), strings.Join(args, " "), err)
 	}
-	return stdout.String(), nil
+	return stdout, err
+}
+
+// output runs a command and returns its standard output; the error contains all output. When ctx ends, the
+// command and its children are killed.
+func output(ctx context.Context, cmd *exec.Cmd) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.WaitDelay = time.Second
+	p, err := launch(cmd)
+	if err != nil {
+		return "", err
+	}
+	select {
+	case <-p.done:
+		err = p.err
+	case <-ctx.Done():
+		p.kill()
+		err = ctx.Err() // rather than "signal: killed"
+	}
+	if err != nil {
+		err = fmt.Errorf("%w\n%s%s", err, &stdout, &stderr)
+	}
+	return stdout.String(), err
 }

@@ -32,9 +32,10 @@ func (n *Node) Depth(ctx context.Context, queue string) (ready, unacked int, err
 type queueInfo struct{ consumers, ready, unacked int }
 
 // lookup takes the name as octets, so that no name needs quoting, and gives a
-// tuple, since a list of small numbers prints as text.
+// tuple, since a list of small numbers prints as text. Some versions know their queues though they are stopped.
 const lookup = `
-case rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, list_to_binary(%s))) of
+case rabbit:is_running() andalso rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, list_to_binary(%s))) of
+	false -> stopped;
 	{ok, Q} ->
 		Info = rabbit_amqqueue:info(Q, [consumers, messages_ready, messages_unacknowledged]),
 		list_to_tuple([Value || {_, Value} <- Info]);
@@ -78,9 +79,9 @@ func (n *Node) eval(ctx context.Context, expression string) (string, error) {
 	return strings.TrimSuffix(value, "}"), nil
 }
 
-// Sync writes what was declared to disk. RabbitMQ confirms a declaration before that, and a node that is
-// killed in the next moment has forgotten it.
+// Sync writes what was declared to disk. A RabbitMQ that has Mnesia for it confirms a declaration before that,
+// and a node that is killed in the next moment has forgotten it.
 func (n *Node) Sync(ctx context.Context) error {
-	_, err := n.eval(ctx, "mnesia:dump_log().\n")
+	_, err := n.eval(ctx, "case whereis(mnesia_sup) of undefined -> ok; _ -> mnesia:dump_log() end.\n")
 	return err
 }

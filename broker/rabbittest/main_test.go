@@ -49,12 +49,13 @@ func TestNodeDiesWithItsProcess(t *testing.T) {
 	}
 	helper.Wait() // says that it was killed
 	addr, dir, ok := strings.Cut(strings.TrimSpace(line), " ")
-	helpers := &Node{layout: layout{addr: addr, dir: dir, name: filepath.Base(dir) + "@localhost"}}
+	helpers := &Node{layout: layout{addr: addr, dir: dir, cluster: []string{filepath.Base(dir) + "@localhost"}}}
 	if readErr != nil || !ok {
 		t.Fatalf("the helper printed %q: %v", line, readErr)
 	}
 	Eventually(t, 10*time.Second, "the node is gone", func() bool {
-		return helpers.greet(t.Context()) != nil
+		_, err := helpers.greet(t.Context())
+		return err != nil
 	})
 	Eventually(t, 10*time.Second, "its folder is gone", func() bool {
 		_, err := os.Stat(dir)

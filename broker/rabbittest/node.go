@@ -1,17 +1,14 @@
 package rabbittest
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
-	"os/exec"
-	"strings"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,8 +28,6 @@ const (
 	evalTimeout = 5 * time.Second
 	// lastWords is how much of the server's log an error shows.
 	lastWords = 8 << 10
-	// protocolHeader is how a client of AMQP 0-9-1 begins.
-	protocolHeader = "AMQP\x00\x00\x09\x01"
 )
 
 // Node is a private RabbitMQ node, or the one of EVERHOP_TEST_URL: that was not
@@ -46,35 +41,72 @@ type Node struct {
 
 	mu       sync.Mutex
 	watchdog *watchdog // nil after Stop
+	epmd     *process  // nil if another node of the cluster has it
 	server   *process  // nil while killed
 
-	asking sync.Mutex // held by eval
+	asking  sync.Mutex             // held by eval
+	version atomic.Pointer[string] // as the node said when it was ready last
 }
 
 // Start starts a private node and waits until it is ready, about 4 s. ctx
 // ends the waiting, not the node; the wait also ends after 3 minutes. The caller calls
 // Stop. Without RabbitMQ on the machine the error is [ErrNotInstalled].
-func Start(ctx context.Context) (*Node, error) {
-	tools, err := findInstallation()
+func Start(ctx context.Context, options ...Option) (*Node, error) {
+	nodes, err := start(ctx, 1, options)
 	if err != nil {
 		return nil, err
 	}
-	place, err := newLayout()
+	return nodes[0], nil
+}
+
+// start starts nodes that form a cluster, all at once. The first has what they share, and is stopped last.
+func start(ctx context.Context, count int, options []Option) (nodes []*Node, err error) {
+	tools, err := findInstallation(ctx, newSettings(options).version)
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{layout: place, tools: tools, url: "amqp://guest:guest@" + place.addr + "/"}
-	if n.watchdog, err = startWatchdog(n.dir); err != nil {
-		os.RemoveAll(n.dir)
+	layouts, err := newLayouts(count)
+	if err != nil {
 		return nil, err
 	}
-	n.mu.Lock()
-	err = n.boot(ctx)
-	n.mu.Unlock()
-	if err != nil {
-		return nil, errors.Join(err, n.Stop())
+	for _, l := range layouts {
+		nodes = append(nodes, &Node{layout: l, tools: tools, url: "amqp://guest:guest@" + l.addr + "/"})
 	}
-	return n, nil
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, stop(nodes))
+		}
+	}()
+	for _, n := range nodes {
+		if n.watchdog, err = startWatchdog(n.dir); err != nil {
+			return nodes, errors.Join(err, os.RemoveAll(n.dir))
+		}
+	}
+	first := nodes[0]
+	if first.epmd, err = startEpmd(ctx, tools, first.layout); err != nil {
+		return nodes, err
+	}
+	first.watchdog.guard(first.epmd)
+	booting := make(chan error)
+	for _, n := range nodes {
+		go func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			booting <- n.boot(ctx)
+		}()
+	}
+	for range nodes {
+		err = errors.Join(err, <-booting)
+	}
+	return nodes, err
+}
+
+// stop stops nodes, the first last.
+func stop(nodes []*Node) (err error) {
+	for _, n := range slices.Backward(nodes) {
+		err = errors.Join(err, n.Stop())
+	}
+	return err
 }
 
 // URL is amqp://guest:guest@127.0.0.1:PORT/, the same for the node's whole life.
@@ -121,6 +153,9 @@ func (n *Node) Stop() error {
 		return nil
 	}
 	n.kill()
+	if n.epmd != nil {
+		n.epmd.kill()
+	}
 	err := n.watchdog.stop()
 	n.watchdog = nil
 	return err
@@ -133,14 +168,12 @@ func (n *Node) boot(ctx context.Context) error {
 		return err
 	}
 	defer output.Close()
-	cmd := exec.Command(n.tools.server)
-	cmd.Env = n.environ()
-	cmd.Dir = n.dir
+	cmd := n.tools.command(n.layout, n.tools.server)
 	cmd.Stdout, cmd.Stderr = output, output
 	if n.server, err = launch(cmd); err != nil {
 		return fmt.Errorf("rabbittest: %w", err)
 	}
-	n.watchdog.guard(n.server)
+	n.watchdog.guard(n.epmd, n.server)
 
 	if err := n.await(ctx, n.server.done); err != nil {
 		err = fmt.Errorf("%w\n%s", err, tail(output, lastWords))
@@ -156,7 +189,7 @@ func (n *Node) kill() {
 		return
 	}
 	n.server.kill()
-	n.watchdog.guard(nil)
+	n.watchdog.guard(n.epmd)
 	n.server = nil
 }
 
@@ -197,7 +230,7 @@ func (n *Node) await(ctx context.Context, ended <-chan struct{}) error {
 // ready tells whether the node answers AMQP and has booted. The listener answers a moment before that,
 // and until then rabbitmqctl and mnesia refuse work.
 func (n *Node) ready(ctx context.Context) error {
-	if err := n.greet(ctx); err != nil {
+	if err := n.introduce(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, evalTimeout)
@@ -211,38 +244,13 @@ func (n *Node) ready(ctx context.Context) error {
 	return nil
 }
 
-// greet offers AMQP 0-9-1 and expects connection.start from this very node: another that has taken its
-// port is not it, and goes away when it likes.
-func (n *Node) greet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, greetTimeout)
-	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", n.addr)
-	if err != nil {
-		return err
+// introduce learns the node's version.
+func (n *Node) introduce(ctx context.Context) error {
+	version, err := n.greet(ctx)
+	if err == nil {
+		n.version.Store(&version)
 	}
-	defer conn.Close()
-	deadline, _ := ctx.Deadline()
-	conn.SetDeadline(deadline)
-	if _, err := io.WriteString(conn, protocolHeader); err != nil {
-		return err
-	}
-	var head [frameOverhead - 1]byte
-	if _, err := io.ReadFull(conn, head[:]); err != nil {
-		return err
-	}
-	size := binary.BigEndian.Uint32(head[3:])
-	if head[0] != frameMethod || size > frameLimit {
-		return fmt.Errorf("rabbittest: %s does not speak AMQP 0-9-1", n.addr)
-	}
-	start := make([]byte, size)
-	if _, err := io.ReadFull(conn, start); err != nil {
-		return err
-	}
-	// RabbitMQ names a cluster of one after the node, with the machine's name behind the "@".
-	if own, _, _ := strings.Cut(n.name, "@"); !bytes.Contains(start, []byte(own+"@")) {
-		return fmt.Errorf("rabbittest: another broker answers on %s", n.addr)
-	}
-	return nil
+	return err
 }
 
 // tail is the end of a file, for an error message.

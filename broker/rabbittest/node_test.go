@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -140,7 +141,7 @@ func TestStopAppStartApp(t *testing.T) {
 	if reason := receive(t, closed); reason == nil || reason.Code != amqp.ConnectionForced {
 		t.Errorf("closed with %v, want 320", reason)
 	}
-	if err := node.greet(t.Context()); err == nil {
+	if _, err := node.greet(t.Context()); err == nil {
 		t.Error("a stopped application answers AMQP")
 	}
 	if _, err := node.Consumers(t.Context(), "any"); err == nil {
@@ -154,11 +155,15 @@ func TestStopAppStartApp(t *testing.T) {
 func TestGreetKnowsItsNode(t *testing.T) {
 	NeedsControl(t)
 	node := Shared(t)
-	must(t, node.greet(t.Context()))
+	version, err := node.greet(t.Context())
+	must(t, err)
+	if version != node.Version() || !regexp.MustCompile(`^\d+\.\d+\.\d+`).MatchString(version) {
+		t.Errorf("greeted by version %q, and Version is %q", version, node.Version())
+	}
 	other := &Node{layout: node.layout}
-	other.name = strings.Replace(node.name, "@", "0@", 1)
-	if err := other.greet(t.Context()); err == nil {
-		t.Errorf("%s was taken for %s", node.name, other.name)
+	other.cluster = []string{strings.Replace(node.name, "@", "0@", 1)}
+	if _, err := other.greet(t.Context()); err == nil {
+		t.Errorf("%s was taken for %s", node.name, other.cluster)
 	}
 }
 
@@ -170,6 +175,7 @@ func TestAwaitThoughEvalHangs(t *testing.T) {
 		t.Helper()
 		node := &Node{layout: Shared(t).layout, tools: Shared(t).tools}
 		dir := t.TempDir()
+		node.tools.root = "" // in which it is not
 		node.tools.erlCall = filepath.Join(dir, "erl_call")
 		must(t, os.WriteFile(node.tools.erlCall, []byte("#!/bin/sh\ncd "+dir+"\n: >asked\n"+script+"\n"), 0o700))
 		return node, filepath.Join(dir, "asked")
@@ -204,7 +210,7 @@ func TestRestartKeepsData(t *testing.T) {
 
 	must(t, node.Kill())
 	must(t, node.Kill()) // idempotent
-	if err := node.greet(t.Context()); err == nil {
+	if _, err := node.greet(t.Context()); err == nil {
 		t.Error("a killed node answers AMQP")
 	}
 	must(t, node.Restart(t.Context()))
@@ -257,12 +263,9 @@ func TestStartGivenUp(t *testing.T) {
 func TestStartFails(t *testing.T) {
 	NeedsControl(t)
 	t.Setenv("TMPDIR", t.TempDir())
-	node := &Node{}
-	var err error
-	node.layout, err = newLayout()
+	layouts, err := newLayouts(1)
 	must(t, err)
-	node.tools, err = findInstallation()
-	must(t, err)
+	node := &Node{layout: layouts[0], tools: Shared(t).tools}
 	node.watchdog, err = startWatchdog(node.dir)
 	must(t, err)
 	must(t, os.WriteFile(node.path("rabbitmq.conf"), []byte("no.such.setting = 1\n"), 0o600))

@@ -7,17 +7,17 @@ import "os/exec"
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the child has ended
+	err  error         // how, from then on
 }
 
 func launch(cmd *exec.Cmd) (*process, error) {
-	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		cmd.Wait() // how it ended is in cmd.ProcessState
+		p.err = cmd.Wait()
 	}()
 	return p, nil
 }

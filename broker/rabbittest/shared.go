@@ -46,7 +46,7 @@ func report(err error) int {
 }
 
 // Shared returns the node that all tests of a package share. The first call
-// starts it, or takes the broker of EVERHOP_TEST_URL instead. Without RabbitMQ on
+// starts it, of the version that EVERHOP_TEST_RABBITMQ names, or takes the broker of EVERHOP_TEST_URL instead. Without RabbitMQ on
 // the machine the test is skipped, and with EVERHOP_TEST_REQUIRE=1 it fails. With
 // go test -short it is always skipped.
 func Shared(tb testing.TB) *Node {
@@ -57,6 +57,9 @@ func Shared(tb testing.TB) *Node {
 	shared.once.Do(func() {
 		if text := os.Getenv("EVERHOP_TEST_URL"); text != "" {
 			shared.node, shared.err = foreignNode(text)
+			if shared.err == nil {
+				shared.err = shared.node.introduce(context.Background())
+			}
 			return
 		}
 		shared.node, shared.err = Start(context.Background())
@@ -77,6 +80,14 @@ func NeedsControl(tb testing.TB) {
 	tb.Helper()
 	if Shared(tb).foreign {
 		tb.Skip("needs a node of its own: unset EVERHOP_TEST_URL and install rabbitmq-server")
+	}
+}
+
+// Needs skips a test that is about a feature which the shared node's version does not have.
+func Needs(tb testing.TB, f Feature) {
+	tb.Helper()
+	if node := Shared(tb); !node.Has(f) {
+		tb.Skipf("needs a RabbitMQ where this is so, and %s is not one: %s", node.Version(), f)
 	}
 }
 

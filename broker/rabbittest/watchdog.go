@@ -7,7 +7,7 @@ import (
 )
 
 // watchdog is a shell that outlives this process for a moment. It reads, line by
-// line, the process group it guards, an empty line for none. The end of its input
+// line, the process groups it guards; each line takes the place of the one before. The end of its input
 // means that this process stopped the node or is gone, however it went: the shell
 // kills what it guards and removes the folder.
 type watchdog struct {
@@ -18,14 +18,15 @@ type watchdog struct {
 // A machine that is being killed may still create a file while its folder is
 // removed, hence the second try.
 const watch = `
-while read -r line; do group=$line; done
-if [ -n "$group" ]; then kill -s KILL -- "-$group"; fi
+while read -r line; do groups=$line; done
+for group in $groups; do kill -s KILL -- "-$group"; done
 rm -rf -- "$1" || { sleep 1; rm -rf -- "$1"; }
 `
 
 func startWatchdog(dir string) (*watchdog, error) {
 	cmd := exec.Command("sh", "-c", watch, "rabbittest-watchdog", dir)
 	cmd.Dir = "/"
+	ownGroup(cmd)
 	input, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("rabbittest: watchdog: %w", err)
@@ -37,14 +38,16 @@ func startWatchdog(dir string) (*watchdog, error) {
 	return &watchdog{shell: shell, input: input}, nil
 }
 
-// guard names the process to kill; nil for none. A shell that is gone, because
+// guard names the processes to kill; nil stands for none. A shell that is gone, because
 // somebody killed it, is no reason to fail: the node works, only unguarded.
-func (w *watchdog) guard(p *process) {
-	if p == nil {
-		fmt.Fprintln(w.input)
-		return
+func (w *watchdog) guard(processes ...*process) {
+	var line []any
+	for _, p := range processes {
+		if p != nil {
+			line = append(line, p.cmd.Process.Pid)
+		}
 	}
-	fmt.Fprintln(w.input, p.cmd.Process.Pid)
+	fmt.Fprintln(w.input, line...)
 }
 
 // stop has the shell do its work and waits for it.

@@ -1,0 +1,81 @@
+package versions
+
+// Feature is something that some versions of RabbitMQ do and others do not, in words for a test's log.
+type Feature string
+
+// The features, by where they are met.
+const (
+	// Anonymous: the mechanism ANONYMOUS is offered, and is the user guest.
+	Anonymous Feature = "ANONYMOUS is a way to log in"
+	// AMQP1: it speaks AMQP 1.0, and offers that to whom it does not understand.
+	AMQP1 Feature = "it speaks AMQP 1.0, too"
+	// LargeFrames: a frame_max below 8192 is refused as one below 4096 is by others.
+	LargeFrames Feature = "frame_max is at least 8192"
+	// SmallMessages: max_message_size is 16 MiB, and not 128.
+	SmallMessages Feature = "a message has at most 16 MiB"
+
+	// CutsTexts: a reply text that is too long is cut. From then on characters are counted, and not octets: names
+	// that are long and not ASCII make some refusals end the connection with 541.
+	CutsTexts Feature = "a reply text is cut to 255 octets, whatever its characters"
+
+	// NamesTypes: what is declared without a type is compared, and called, classic.
+	NamesTypes Feature = "a queue without a type is called classic"
+	// ForgivesTypes: an exchange of an unknown type costs the channel, and not the connection.
+	ForgivesTypes Feature = "an exchange of an unknown type is refused with 406"
+	// KeepsExchanges: what is not durable ends with the connection or with use, not with the node.
+	KeepsExchanges Feature = "exchanges that are not durable outlive their node"
+	// QuotesTypes: a refused basic.get of a single-active queue shows the type in Erlang's brackets.
+	QuotesTypes Feature = "a refusal shows the queue's type in brackets"
+	// QosPerConsumer: a prefetch of a channel, basic.qos global, is one of each of its consumers.
+	QosPerConsumer Feature = "the prefetch of a channel is that of each consumer"
+
+	// DefaultLimit: a quorum queue has a delivery limit of 20 if it is declared without one. With a limit,
+	// what comes back comes first.
+	DefaultLimit Feature = "a quorum queue has a delivery limit of 20 by default"
+	// NackCounts: basic.nack and basic.recover count towards a quorum queue's delivery limit, as whatever
+	// comes back does.
+	NackCounts Feature = "a nack counts towards the delivery limit"
+	// Acquired: a quorum queue counts in x-acquired-count how often a message was given out before.
+	Acquired Feature = "x-acquired-count tells how often a message was given out"
+	// CountsFromZero: a basic.get of a quorum queue has an x-delivery-count though it is the first delivery.
+	CountsFromZero Feature = "a first basic.get has an x-delivery-count"
+	// TimesOutChannels: who does not acknowledge in time loses the channel. From then on it is the consumer, by
+	// basic.cancel, and only that of a quorum queue.
+	TimesOutChannels Feature = "the consumer timeout closes the channel, whatever the queue"
+	// StreamsAreDeaf: a stream takes no notice of a nack or a reject, and does not end the connection.
+	StreamsAreDeaf Feature = "a stream takes a reject without a word"
+
+	// LastDeath: a dead letter tells of its last death in x-last-death-reason and its siblings.
+	LastDeath Feature = "a dead letter has x-last-death headers"
+	// DeadRedelivered: a dead letter is redelivered if it ever came back in a way that the delivery limit counts, or
+	// died by basic.reject. Before, none is.
+	DeadRedelivered Feature = "a dead letter may be redelivered"
+)
+
+var (
+	four      = release{4, 0}
+	fourOne   = release{4, 1}
+	fourThree = release{4, 3}
+)
+
+// spans say from which release on something is so, and until before which.
+var spans = map[Feature]struct{ since, until release }{
+	Anonymous:        {since: four},
+	AMQP1:            {since: four},
+	LargeFrames:      {since: fourOne},
+	SmallMessages:    {since: four},
+	CutsTexts:        {until: four},
+	NamesTypes:       {since: four},
+	ForgivesTypes:    {since: four},
+	KeepsExchanges:   {since: fourThree},
+	QuotesTypes:      {since: fourThree},
+	QosPerConsumer:   {since: fourThree},
+	DefaultLimit:     {since: four},
+	NackCounts:       {until: fourThree},
+	Acquired:         {since: fourThree},
+	CountsFromZero:   {until: four},
+	TimesOutChannels: {until: fourThree},
+	StreamsAreDeaf:   {since: four},
+	LastDeath:        {since: four},
+	DeadRedelivered:  {since: fourThree},
+}
