@@ -154,7 +154,7 @@ func (s *spender) cut() {
 }
 
 func (s *spender) restart() {
-	s.config.GracePeriod = time.Millisecond
+	s.config.GracePeriod = 200 * time.Millisecond
 	for range 30 {
 		s.rig.stop()
 		s.rig.start()
