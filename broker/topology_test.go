@@ -137,6 +137,33 @@ func TestDeclarationRefused(t *testing.T) {
 	}
 }
 
+// What is there and cannot be used now is not declared: it is not missing.
+func TestNotMissing(t *testing.T) {
+	for _, test := range []struct {
+		code  uint16
+		text  string
+		class Class
+	}{
+		{404, "queue 'q' in vhost '/' process is stopped by supervisor", BrokerShutdown},
+		{405, "cannot obtain exclusive access to locked queue 'q' in vhost '/'", Exclusive},
+		{406, "as told", Precondition},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server, plan := serve(t, Subscription{Queue: "q", Declare: limited, Prefetch: 1})
+			s := begin(t, plan)
+			server.Inject(brokertest.OnMethod("queue.declare", 1), brokertest.CloseChannel(test.code, test.text))
+			_, err := s.Consume(t.Context(), 0, Intake{})
+			wantError(t, err, test.class, ScopeChannel)
+			if n := server.Count("queue.declare"); n > 1 { // the one that a fault is played on is not counted
+				t.Errorf("%s: declared %d times", test.text, n)
+			}
+			if _, there := server.Queue("q"); there {
+				t.Errorf("%s: it was declared", test.text)
+			}
+		})
+	}
+}
+
 // Nobody is kept waiting by the question, and nothing that is not known is told.
 func TestDifferencesEnd(t *testing.T) {
 	for _, fault := range []brokertest.Fault{brokertest.CloseChannel(403, "not you"), brokertest.Reset(), brokertest.Freeze(brokertest.Both)} {

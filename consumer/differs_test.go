@@ -23,7 +23,7 @@ func TestDiffers(t *testing.T) {
 			declareIn(t, server, "q", map[string]any{"x-queue-type": "quorum"})
 			var log bytes.Buffer
 			var notes []fsm.Event
-			revived, handled := make(chan struct{}, 1), make(chan string, 1)
+			revived, handled := make(chan struct{}, 1), make(chan string, 10)
 			c, err := New(Config{
 				URLs: []string{server.URL()}, Dial: server.Dial, Logger: zerolog.New(&log),
 				Observers: []func(fsm.Event){func(e fsm.Event) {

@@ -232,8 +232,8 @@ func (d *dispatcher) inWords(o outcome) string {
 	case parked:
 		return "to be parked in " + d.spec.Retry.ParkingQueue
 	case heldBack:
-		return fmt.Sprintf("to be held back, unacknowledged, for %v, since its body would be lost in %s: raise MaxMessageSize, or dead-letter what is poison",
-			d.env.keepFor, d.spec.Retry.ParkingQueue)
+		return fmt.Sprintf("to be held back, unacknowledged, for %s, since it can be neither handled nor parked: raise MaxMessageSize, or dead-letter what is poison",
+			roughly(d.mayKeep(o.failure.delivery)))
 	default:
 		return fmt.Sprintf("to be handled again in %v", d.spec.RequeuePause)
 	}

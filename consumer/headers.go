@@ -48,7 +48,7 @@ var ours = []struct {
 	essential bool // without it the message cannot be brought back to where it was, or is tried for ever
 }{
 	{HeaderAttempts, true}, {HeaderQueue, true}, {HeaderExchange, true}, {HeaderRoutingKey, true}, {HeaderExpiration, true}, {HeaderUserID, true},
-	{HeaderError, false}, {HeaderFirstFailed, false}, {HeaderLastFailed, false}, {HeaderHost, false},
+	{HeaderError, false}, {HeaderFirstFailed, false}, {HeaderLastFailed, false}, {HeaderHost, false}, {HeaderSaved, false},
 	// HeaderRaw and HeaderCC are not added, but in place of others.
 }
 
@@ -68,9 +68,9 @@ var notOurs = []struct {
 	{"x-first-death-*", kept},
 	{"x-last-death-*", kept}, // from 3.13 on
 	// The original's place in its queue, which the copy does not have.
-	{"x-delivery-count", dropped}, // a quorum queue
+	{deliveryCount, dropped},      // a quorum queue
 	{"x-acquired-count", dropped}, // a quorum queue, from 4.3 on
-	{"x-stream-offset", dropped},  // a stream
+	{streamOffset, dropped},       // a stream
 	// The broker would send copies to its routing keys again. It takes BCC off itself.
 	{"CC", renamed}, // HeaderCC
 	// It was for the publisher of the copy that came back.

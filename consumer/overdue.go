@@ -118,7 +118,7 @@ func (s *supervisor) explainCancelled(sub *subscription, e *Evidence) string {
 	}
 	timeout, age := sub.spec.consumerTimeout(s.config.ConsumerTimeout), time.Since(since)
 	if age < timeout-timeout/20 { // the broker sent it earlier than it came in
-		return fmt.Sprintf("%s; or the broker's timeout is shorter than %v, and it was for delivery tag %d, unacknowledged for %v",
+		return fmt.Sprintf("%s; or the broker's consumer_timeout is shorter than the ConsumerTimeout of %v, and delivery tag %d had been unacknowledged for %v",
 			gone, timeout, tag, roughly(age))
 	}
 	e.Class = string(broker.ConsumerTimeout)

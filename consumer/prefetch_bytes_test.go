@@ -408,12 +408,12 @@ func TestPrefetchBytesWhileHeld(t *testing.T) {
 			}
 			must(sub.Pause())
 			g.awaitNote(n, "paused")
-			if q, _ := g.server.Queue("work"); q.Unacknowledged > 2 || q.Consumers != 0 {
+			if q, _ := g.server.Queue("work"); q.Consumers != 0 {
 				t.Errorf("it is paused, and %+v", q)
 			}
 			must(sub.Resume())
+			g.free() // what waited goes first
 			g.awaitNote(n, "resumed 6")
-			g.free()
 			g.awaitAll()
 			g.wantMost(2, 1)
 		})

@@ -41,7 +41,7 @@ const (
 	DeadLetter Poison = "dead-letter"
 	// Park publishes it into the parking queue, with headers that tell why (HeaderError and others),
 	// and acknowledges it once the broker has confirmed that. What cannot be parked, such as a message above
-	// MaxMessageSize, stays unacknowledged for half of the ConsumerTimeout, and is put back then.
+	// MaxMessageSize, stays unacknowledged for three quarters of the ConsumerTimeout, and is put back then.
 	Park Poison = "park"
 	// PutBack has it handled again after RequeuePause, again and again, as for Requeue.
 	PutBack Poison = "put-back"

@@ -52,10 +52,16 @@ func (w *worker) move(o outcome, moved *atomic.Uint64) {
 // place in the prefetch. Then it is put back, since the broker's consumer_timeout would end the channel of all.
 func (w *worker) holdBack(o outcome) {
 	held := *w // its job; the worker gets another one
+	pause := w.dispatcher.mayKeep(o.failure.delivery)
 	w.dispatcher.workers.Go(func() {
-		held.dispatcher.linger(held.job.channel, held.dispatcher.env.keepFor)
+		held.dispatcher.linger(held.job.channel, pause)
 		held.requeue(o)
 	})
+}
+
+// mayKeep is for how long a delivery may still stay unacknowledged.
+func (d *dispatcher) mayKeep(came *Delivery) time.Duration {
+	return max(0, d.env.keepFor-time.Since(came.ReceivedAt))
 }
 
 // putBack has the message handled again later, here or, if it must be, by whoever gets it from the queue.
@@ -122,13 +128,13 @@ func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 		then, pause := "it is tried again", d.spec.RequeuePause
 		switch {
 		case never:
-			then, pause = "it is held back, unacknowledged, and put back", d.env.keepFor
+			then, pause = "it is held back, unacknowledged, and put back", d.mayKeep(o.failure.delivery)
 		case errors.Is(err, errDelay):
 			then = "it is handled again"
 		}
 		if !c.lost() {
 			d.about(d.env.logger.Error(), o.failure.delivery).Err(err).
-				Msgf("the message could not be %s; %s in %v", o.verdict, then, pause)
+				Msgf("the message could not be %s; %s in %s", o.verdict, then, roughly(pause))
 		}
 		if never || errors.Is(err, errDelay) || !d.linger(c, d.spec.RequeuePause) {
 			break

@@ -116,7 +116,7 @@ func (k *queueKind) isStream() bool {
 // copied from a stream into another queue: one without it settles that.
 func (k *queueKind) see(d *Delivery) {
 	if d.Redelivered && !k.quorum.Load() {
-		_, delivered := d.Headers["x-delivery-count"]
+		_, delivered := d.Headers[deliveryCount]
 		_, acquired := d.Headers["x-acquired-count"]
 		if delivered || acquired {
 			k.quorum.Store(true)
