@@ -156,8 +156,8 @@ func (s *spender) cut() {
 func (s *spender) restart() {
 	s.config.GracePeriod = 200 * time.Millisecond
 	for range 30 {
-		s.rig.stop()
-		s.rig.start()
+		s.stop()
+		s.start()
 		s.awaitState(consumer.Consuming)
 		<-time.After(20 * time.Millisecond)
 	}

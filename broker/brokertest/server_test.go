@@ -399,3 +399,9 @@ func TestAwaitMissesNothing(t *testing.T) {
 	ok(t, s.Publish("ping", "the last"))
 	pong.Wait()
 }
+
+func TestUnknownVersion(t *testing.T) {
+	if s, err := Start(Config{Version: "2.8"}); err == nil || !strings.Contains(err.Error(), `"2.8"`) {
+		t.Errorf("started %v: %v", s, err)
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/versions"
 )
 
 const patience = 10 * time.Second
@@ -164,6 +166,17 @@ func TestGreetKnowsItsNode(t *testing.T) {
 	other.cluster = []string{strings.Replace(node.name, "@", "0@", 1)}
 	if _, err := other.greet(t.Context()); err == nil {
 		t.Errorf("%s was taken for %s", node.name, other.cluster)
+	}
+}
+
+// The newest version is whatever Debian has by now.
+func TestVersionAskedFor(t *testing.T) {
+	NeedsControl(t)
+	asked, has := os.Getenv(versionEnv), Shared(t).Version()
+	if newest := asked == versions.Newest(); !newest && !strings.HasPrefix(has+".", asked) {
+		t.Errorf("asked for RabbitMQ %q, got %s", asked, has)
+	} else if newest && !strings.HasPrefix(has, "4.") {
+		t.Errorf("asked for the newest RabbitMQ, got %s", has)
 	}
 }
 

@@ -43,13 +43,16 @@ func findInRoot(ctx context.Context, version string) (installation, error) {
 	}
 	tools.root = root
 	if _, err := output(ctx, tools.command(layout{dir: cache}, "true")); err != nil {
-		return installation{}, missing(version, fmt.Errorf("nothing can be run in %s (in a container, --privileged helps): %w", root, err))
+		return installation{}, missing(version, fmt.Errorf("nothing can be run in %s: %w", root, err))
 	}
 	return tools, nil
 }
 
 // missing says that a version cannot be had, and why.
 func missing(version string, err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		err = fmt.Errorf("%w (it needs namespaces and mounts: in a container, --privileged)", err)
+	}
 	return &missingError{fmt.Errorf("rabbittest: RabbitMQ %s is not installed, and cannot be had in a root of its own: %w", version, err)}
 }
 

@@ -102,7 +102,7 @@ func debootstrap(ctx context.Context, root, suite string) error {
 // lastLines spares the reader the hundred packages that came before the error.
 func lastLines(err error) error {
 	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
-	if len(lines) < 12 {
+	if len(lines) < 12 || errors.Is(err, os.ErrPermission) {
 		return err
 	}
 	return fmt.Errorf("%s\n...\n%s", lines[0], strings.Join(lines[len(lines)-10:], "\n"))
