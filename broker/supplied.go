@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -35,10 +36,13 @@ func ask[T any](ctx context.Context, name string, function func(context.Context)
 	}
 	answers := make(chan answer)
 	go func() {
-		a := answer{err: fmt.Errorf("%w: %s ended its goroutine instead of returning", errSupplied, name)}
+		var a answer
+		returned := false
 		defer func() {
 			if cause := recover(); cause != nil {
 				a = answer{err: panicked(name, cause)}
+			} else if !returned {
+				a = answer{err: ended(name)}
 			}
 			select {
 			case answers <- a:
@@ -50,6 +54,7 @@ func ask[T any](ctx context.Context, name string, function func(context.Context)
 		}()
 		value, err := function(ctx)
 		a = answer{value, examined(err)}
+		returned = true
 	}()
 	select {
 	case a := <-answers:
@@ -82,10 +87,16 @@ func panicked(name string, cause any) error {
 	return fmt.Errorf("%w: %s panicked: %v (%s)", errSupplied, name, cause, origin())
 }
 
+// ended is called on the goroutine that a function has ended.
+func ended(name string) error {
+	return fmt.Errorf("%w: %s ended its goroutine instead of returning", errSupplied, name)
+}
+
 // callers are the functions of this package that call what is supplied.
 var callers = []string{
 	"github.com/everhop/everhop/broker.ask[",
 	"github.com/everhop/everhop/broker.supplied.",
+	"github.com/everhop/everhop/broker.(*reads).",
 	"github.com/everhop/everhop/broker.tlsConn.",
 }
 
@@ -159,18 +170,86 @@ func (p *Plan) dial(ctx context.Context, e Endpoint) (net.Conn, error) {
 		case *net.TCPConn, *net.UnixConn:
 			return c, nil // Go's own, which do nothing of that
 		}
-		return supplied{c}, nil
+		return newSupplied(c), nil
 	}, func(c net.Conn) { _ = c.Close() })
 }
 
 // supplied is a connection that Dial returned, and whose methods may do anything. They are called on goroutines
-// of their own, which costs some microseconds each time.
-type supplied struct{ net.Conn }
+// of their own, which costs some microseconds each time; but Read, which is called most, always on the same one.
+type supplied struct {
+	net.Conn
+	reads *reads
+}
+
+func newSupplied(c net.Conn) supplied {
+	r := &reads{conn: c, wanted: make(chan []byte), came: make(chan read), closed: make(chan struct{}), ended: make(chan struct{})}
+	go r.run()
+	return supplied{c, r}
+}
+
+// reads calls Read, whenever somebody wants to, until the connection is closed.
+type reads struct {
+	conn    net.Conn
+	wanted  chan []byte
+	came    chan read
+	once    sync.Once
+	closed  chan struct{}
+	ended   chan struct{} // the goroutine is gone, because of failure or since the connection is closed
+	failure error
+}
+
+type read struct {
+	n   int
+	err error
+}
+
+const readName = "Read of the connection that Dial returned"
+
+func (r *reads) run() {
+	r.failure = net.ErrClosed
+	defer close(r.ended)
+	defer func() {
+		select {
+		case <-r.closed:
+		default:
+			r.failure = ended(readName)
+		}
+	}()
+	for {
+		select {
+		case p := <-r.wanted:
+			n, err := r.read(p)
+			select {
+			case r.came <- read{n, err}:
+			case <-r.closed:
+				return
+			}
+		case <-r.closed:
+			return
+		}
+	}
+}
+
+func (r *reads) read(p []byte) (n int, err error) {
+	defer caught(readName, &err)
+	n, err = r.conn.Read(p)
+	return n, examined(err)
+}
+
+func (r *reads) close() { r.once.Do(func() { close(r.closed) }) }
 
 func (c supplied) Read(p []byte) (int, error) {
-	return ask(context.Background(), "Read of the connection that Dial returned", func(context.Context) (int, error) {
-		return c.Conn.Read(p)
-	}, nil)
+	select {
+	case c.reads.wanted <- p:
+	case <-c.reads.ended:
+		return 0, c.reads.failure
+	}
+	select {
+	case r := <-c.reads.came:
+		return r.n, r.err
+	case <-c.reads.ended:
+		return 0, c.reads.failure
+	}
 }
 
 func (c supplied) Write(p []byte) (int, error) {
@@ -179,7 +258,10 @@ func (c supplied) Write(p []byte) (int, error) {
 	}, nil)
 }
 
-func (c supplied) Close() error { return c.at("Close", c.Conn.Close) }
+func (c supplied) Close() error {
+	defer c.reads.close() // behind what a Read that has ended by that returns
+	return c.at("Close", c.Conn.Close)
+}
 
 func (c supplied) SetReadDeadline(t time.Time) error {
 	return c.at("SetReadDeadline", func() error { return c.Conn.SetReadDeadline(t) })
