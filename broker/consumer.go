@@ -76,7 +76,7 @@ func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 		_ = c.channel.Close()
 		return nil, failure
 	}
-	laid := foundation{channel: c.channel, reopen: func() (*amqp.Channel, error) {
+	laid := foundation{channel: c.channel, vhost: s.link.endpoint.vhost, reopen: func() (*amqp.Channel, error) {
 		again, err := s.openConsumer(i, in)
 		if err != nil {
 			return c.channel, err

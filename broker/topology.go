@@ -2,9 +2,13 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"unicode/utf8"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // QueueOptions are the properties that a queue is declared with where it is missing. One that exists is used as
@@ -55,17 +59,21 @@ type Binding struct {
 // channel that it came on, and the next one goes on.
 type foundation struct {
 	channel *amqp.Channel
+	vhost   string
 	reopen  func() (*amqp.Channel, error)
-	found   []declaration // what had been there before
+	found   []declaration // what had been there before, as far as it can be asked about
 }
 
 // declaration is a queue or an exchange that is to be there.
 type declaration struct {
 	op      string // "declare queue"
+	name    string
 	queue   string // "" if it is an exchange
 	passive func(*amqp.Channel) error
 	active  func(*amqp.Channel) error
-	risky   bool // what the active one may cost is the connection
+	known   bool // a refusal of the active one closes the channel, not the connection
+
+	arguments map[string]any
 }
 
 // lay puts the topology in place and returns the queue's name. A queue that the broker has named before on this
@@ -117,21 +125,24 @@ func (f *foundation) lay(s Subscription, named string) (queue, op string, err er
 
 // ensure declares what is missing.
 func (f *foundation) ensure(d declaration) error {
-	err := d.passive(f.channel)
-	if err == nil {
-		f.found = append(f.found, d)
-		return nil
-	}
-	if class, _ := Classify(err); class != NotFound {
-		return err
-	}
-	if f.channel, err = f.reopen(); err != nil {
-		return err
+	if f.canBeMissed(d.name) {
+		err := d.passive(f.channel)
+		if err == nil {
+			f.keep(d)
+			return nil
+		}
+		if class, _ := Classify(err); class != NotFound {
+			return err
+		}
+		if f.channel, err = f.reopen(); err != nil {
+			return err
+		}
 	}
 	refusal := d.active(f.channel)
 	if class, _ := Classify(refusal); class != Precondition {
 		return refusal
 	}
+	var err error
 	// Somebody else has declared it meanwhile, and otherwise; or it cannot be declared so at all.
 	if f.channel, err = f.reopen(); err != nil {
 		return err
@@ -139,8 +150,27 @@ func (f *foundation) ensure(d declaration) error {
 	if d.passive(f.channel) != nil {
 		return refusal
 	}
-	f.found = append(f.found, d)
+	f.keep(d)
 	return nil
+}
+
+// keep remembers what is there, unless to ask how it differs may cost the connection.
+func (f *foundation) keep(d declaration) {
+	const refusal = "PRECONDITION_FAILED - inequivalent arg '' for queue '' in vhost '': received the value '' of type '' but current is the value ''"
+	if d.known && canBeSaid(refusal+d.name+f.vhost+fmt.Sprint(d.arguments, d.arguments)) {
+		f.found = append(f.found, d)
+	}
+}
+
+// canBeMissed tells whether the broker can say that there is nothing of that name.
+func (f *foundation) canBeMissed(name string) bool {
+	return canBeSaid(fmt.Sprintf("NOT_FOUND - no exchange '%s' in vhost '%s'", name, f.vhost))
+}
+
+// canBeSaid tells whether the broker can say that: RabbitMQ from 4.0 on shortens its words to 255 characters instead of
+// bytes, and ends the connection (541) where that makes a difference.
+func canBeSaid(words string) bool {
+	return len(words) <= wire.MaxShortString || len(words) == utf8.RuneCountInString(words)
 }
 
 func (x Exchange) declaration() declaration {
@@ -149,9 +179,10 @@ func (x Exchange) declaration() declaration {
 	}
 	return declaration{
 		op:      "declare exchange " + x.Name,
+		name:    x.Name,
 		passive: func(ch *amqp.Channel) error { return with(ch.ExchangeDeclarePassive) },
 		active:  func(ch *amqp.Channel) error { return with(ch.ExchangeDeclare) },
-		risky:   !slices.Contains(kinds, x.Kind),
+		known:   slices.Contains(kinds, x.Kind), arguments: x.Arguments,
 	}
 }
 
@@ -161,7 +192,7 @@ var kinds = []string{amqp.ExchangeDirect, amqp.ExchangeFanout, amqp.ExchangeTopi
 
 func (o *QueueOptions) declaration(queue string) declaration {
 	return declaration{
-		op: "declare queue", queue: queue,
+		op: "declare queue", name: queue, queue: queue, known: true, arguments: o.Arguments,
 		passive: func(ch *amqp.Channel) error {
 			_, err := ch.QueueDeclarePassive(queue, o.Durable, o.AutoDelete, o.Exclusive, false, nil)
 			return err
@@ -179,8 +210,8 @@ func (o *QueueOptions) declare(ch *amqp.Channel, queue string) (amqp.Queue, erro
 
 // Differences declares once more what had been there before, on a channel of its own, and returns the broker's
 // refusals: in which way what exists is not what is declared. Each is of class Precondition. It tells of nothing
-// that cannot be found out, because the user may only use what exists, the connection breaks, or the kind of the
-// exchange is a plugin's.
+// that cannot be found out, because the user may only use what exists, the connection breaks, or the answer might
+// break it: the kind of the exchange is a plugin's, or names that are not ASCII are long.
 //
 // It takes three round trips, and three more for each difference. What differs has no bearing on the consumer, and
 // stays as it is until somebody changes it: to ask once is enough.
@@ -189,9 +220,6 @@ func (c *Consumer) Differences(ctx context.Context) (differences []*Error) {
 	_ = s.guarded(ctx, func() (err error) {
 		var channel *amqp.Channel
 		for _, d := range c.found {
-			if d.risky {
-				continue
-			}
 			if channel == nil {
 				if channel, err = s.link.amqp.Channel(); err != nil {
 					return err

@@ -116,6 +116,32 @@ func TestDeclaredByAnotherMeanwhile(t *testing.T) {
 	}
 }
 
+// RabbitMQ 4.0 cannot say that something of a long name is missing: it is declared at once, and used if it exists
+// otherwise.
+func TestLongNamesAreNotAskedFor(t *testing.T) {
+	for name, passive := range map[string]bool{
+		strings.Repeat("x", 255): true, strings.Repeat("é", 100): true, strings.Repeat("é", 120): false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server, plan := serve(t, Subscription{Queue: name, Declare: limited, Prefetch: 1})
+			s := begin(t, plan)
+			opened := server.Count("channel.open")
+			subscribe(t, s, 0)
+			if n := server.Count("channel.open") - opened; (n == 2) != passive {
+				t.Errorf("%.20s: %d channels were opened", name, n)
+			}
+			server.DeleteQueue(name)
+			<-s.Losses()
+			if err := server.DeclareQueue(name, nil); err != nil {
+				t.Fatal(err)
+			}
+			if got := subscribe(t, s, 0).Differences(t.Context()); (len(got) == 1) != (name[0] == 'x') {
+				t.Errorf("%.20s: %v", name, got)
+			}
+		})
+	}
+}
+
 // What cannot be declared at all says why, and not that it is missing.
 func TestDeclarationRefused(t *testing.T) {
 	for _, code := range []uint16{403, 405, 406} {
