@@ -106,15 +106,14 @@ func TestLossOfAConsumer(t *testing.T) {
 	}{
 		{"cancelled", brokertest.CancelConsumers(), Cancelled, 0, ScopeSubscription},
 		{"the queue is deleted", brokertest.DeleteQueue("q"), Cancelled, 0, ScopeSubscription},
-		{"an acknowledgement is overdue", brokertest.ConsumerTimeout(), ConsumerTimeout, 406, ScopeChannel},
+		{"an acknowledgement is overdue", brokertest.ConsumerTimeout(), ConsumerTimeout, 406, ScopeChannel}, // as up to RabbitMQ 4.2
 		{"the queue's process crashed", brokertest.CloseChannel(404, "queue 'q' in vhost '/' has crashed and failed to restart"), BrokerShutdown, 404, ScopeChannel},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				server := brokertest.NewInMemoryServer(t, brokertest.Version("4.0")) // from 4.3 on a consumer timeout is a basic.cancel
-				plan := planOn(t, server, Subscription{Queue: "q", Declare: &QueueOptions{Durable: true}, Prefetch: 1})
-				s := begin(t, plan)
+				server := brokertest.NewInMemoryServer(t, brokertest.Version("4.0"))
+				s := begin(t, planOn(t, server, Subscription{Queue: "q", Declare: &QueueOptions{Durable: true}, Prefetch: 1}))
 				c := subscribe(t, s, 0)
 				publishTo(t, server, "q", "one")
 				d := take(t, c)

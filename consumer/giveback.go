@@ -1,6 +1,9 @@
 package consumer
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // giveBack returns to the queue what waits in its lane, what is kept, and what the broker has sent and nobody has
 // received, and tells how much that was. The workers do so, too, with what they have in hand. The channel must
@@ -12,10 +15,7 @@ func (d *dispatcher) giveBack(s source) (deliveries int) {
 	}
 	ofChannel := func(of *channel) bool { return of == c }
 	waiting := d.lanes.Remove(func(j job) bool { return ofChannel(j.channel) }) // behind others of their keys
-	for _, j := range d.removeKept(ofChannel) {
-		count(&d.env.counts.requeued, c.acks.Nack(j.delivery.DeliveryTag))
-	}
-	for _, j := range waiting {
+	for _, j := range slices.Concat(d.removeKept(ofChannel), waiting) {
 		if d.returnUnseen(j) {
 			deliveries++
 		}
@@ -88,11 +88,16 @@ func (d *dispatcher) returnUnseen(j job) bool {
 	return d.returnUnstarted(j)
 }
 
-// returnUnstarted returns to its queue what no handler has begun with.
+// returnUnstarted returns to its queue what no handler has begun with, or is not to begin with again. It tells whether
+// that was the first time.
 func (d *dispatcher) returnUnstarted(j job) bool {
 	if d.staysWithChannel() || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
 		return false
 	}
-	d.env.counts.returnedUnstarted.Add(1)
-	return true
+	if j.again {
+		d.env.counts.requeued.Add(1)
+	} else {
+		d.env.counts.returnedUnstarted.Add(1)
+	}
+	return !j.again
 }

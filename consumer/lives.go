@@ -186,7 +186,8 @@ func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 		if isLost(r.source) && !d.isOrphan(r) {
 			return false, nil
 		}
-		ctx, end := context.WithTimeout(d.env.work, republishTimeout)
+		// Also when handlers are told to end: it takes a moment, and may be the last one.
+		ctx, end := context.WithTimeout(context.WithoutCancel(d.env.work), republishTimeout)
 		err = d.env.outbox.save(ctx, r.delivery)
 		end()
 		if err == nil {
@@ -194,7 +195,7 @@ func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 		}
 		class, _ := broker.Classify(err)
 		hopeless := errors.Is(err, broker.ErrHeaderTooLarge) || errors.Is(err, broker.ErrUnroutable) || !class.Retryable()
-		if hopeless || failures >= few && !isLost(r.source) {
+		if hopeless || failures >= few && !isLost(r.source) || d.env.work.Err() != nil {
 			return false, err
 		}
 		select {

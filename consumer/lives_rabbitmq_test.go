@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -35,7 +36,11 @@ func TestNoLifeIsTheLast(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, limit %d", test.name, limit), func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t)
-				r.remake("quorum", map[string]any{"x-delivery-limit": limit})
+				arguments := map[string]any{"x-delivery-limit": limit}
+				if limit == consumer.DefaultDeliveryLimit && r.node.Has(rabbittest.DefaultLimit) {
+					arguments = nil
+				}
+				r.remake("quorum", arguments)
 				s := &spender{rig: r, answer: test.first, release: make(chan struct{})}
 				sub := &r.config.Subscriptions[0]
 				sub.Handler, sub.Concurrency = s.handle, 4
@@ -154,10 +159,10 @@ func (s *spender) cut() {
 }
 
 func (s *spender) restart() {
-	s.config.GracePeriod = time.Millisecond
+	s.config.GracePeriod = 200 * time.Millisecond
 	for range 30 {
-		s.rig.stop()
-		s.rig.start()
+		s.stop()
+		s.start()
 		s.awaitState(consumer.Consuming)
 		<-time.After(20 * time.Millisecond)
 	}
