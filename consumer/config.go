@@ -141,8 +141,9 @@ type Subscription struct {
 	// delivery-limit, or the x-delivery-limit of a queue that is not declared here. A message that came back nearly
 	// as often is published again to the end of the queue, where it counts from 0 (see NoteSaved), or treated as
 	// Retry.Poison says if its handler has failed it before. The user must be allowed to write to
-	// amq.default, the default exchange. Defaults to the x-delivery-limit of Declare, or else to 20;
-	// NoDeliveryLimit if the queue has none. A queue of another type ignores it.
+	// amq.default, the default exchange. Defaults to the x-delivery-limit of Declare, or else to 20, which is
+	// RabbitMQ's own from 4.0 on, and before that to none; NoDeliveryLimit says that the queue has none. A queue of
+	// another type ignores it.
 	DeliveryLimit int
 	// Breaker pauses the subscription after a run of failures.
 	Breaker Breaker

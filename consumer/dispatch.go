@@ -50,7 +50,7 @@ type dispatcher struct {
 	recent  *dedup.Window // nil without Dedup
 	breaker breaker
 	// lastLives is the delivery count from which on a message is saved; 0: never.
-	lastLives int
+	lastLives atomic.Int64
 	rescues   *rescues
 	window    *window // nil without PrefetchBytes
 
@@ -103,7 +103,6 @@ func newDispatcher(spec Subscription, env environment) *dispatcher {
 	d.kind.v.Store(spec.kind())
 	d.breaker.limit = int64(spec.Breaker.Failures)
 	d.rescues = newRescues()
-	d.lastLives = lastLives(spec.deliveryLimit())
 	if spec.Dedup.Window > 0 {
 		d.recent = dedup.New(spec.Dedup.Window)
 	}

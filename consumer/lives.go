@@ -24,7 +24,7 @@ import (
 // nobody knows whether it comes again: if it does not, it is saved all the same.
 
 const (
-	// DefaultDeliveryLimit is RabbitMQ's own, and the default of Subscription.DeliveryLimit.
+	// DefaultDeliveryLimit is RabbitMQ's own from 4.0 on, and the default of Subscription.DeliveryLimit there.
 	DefaultDeliveryLimit = 20
 	// NoDeliveryLimit is the Subscription.DeliveryLimit of a queue that has none.
 	NoDeliveryLimit = -1
@@ -41,8 +41,9 @@ const (
 	oftenSaved = 3
 )
 
-// deliveryLimit is the limit that was set, else that which the queue is declared with, else RabbitMQ's.
-func (s Subscription) deliveryLimit() int {
+// deliveryLimit is the limit that was set, else that which the queue is declared with, else that of a RabbitMQ of
+// this version.
+func (s Subscription) deliveryLimit(major int) int {
 	if s.DeliveryLimit != 0 {
 		return s.DeliveryLimit
 	}
@@ -52,6 +53,9 @@ func (s Subscription) deliveryLimit() int {
 				return n
 			}
 		}
+	}
+	if major < 4 {
+		return NoDeliveryLimit
 	}
 	return DefaultDeliveryLimit
 }
@@ -65,6 +69,9 @@ func lastLives(limit int) int {
 	}
 	return max(1, limit-max(few, limit/4))
 }
+
+// expect says which limit the queue has on the broker that it is consumed from next.
+func (d *dispatcher) expect(limit int) { d.lastLives.Store(int64(lastLives(limit))) }
 
 // integer is a whole number of whatever type, within an int32; false for anything else.
 func integer(v any) (n int, ok bool) {
@@ -125,7 +132,7 @@ func (r *rescues) keyOf(d *Delivery) uint64 {
 // rescue takes charge of a delivery that has few lives left. It is called by the connection's reader.
 func (d *dispatcher) rescue(s source, delivery *Delivery) bool {
 	count, _ := integer(delivery.Headers[deliveryCount])
-	if d.lastLives == 0 || count < d.lastLives || delivery.Unreadable != nil {
+	if least := int(d.lastLives.Load()); least == 0 || count < least || delivery.Unreadable != nil {
 		return false
 	}
 	d.mu.Lock()

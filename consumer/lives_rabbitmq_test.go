@@ -46,7 +46,7 @@ func TestNoLifeIsTheLast(t *testing.T) {
 				sub.Handler, sub.Concurrency = s.handle, 4
 				sub.RequeuePause = 20 * time.Millisecond
 				sub.Retry = consumer.Retry{Attempts: 1, Poison: consumer.PutBack}
-				if limit != consumer.DefaultDeliveryLimit {
+				if arguments != nil { // of a queue that is not declared here
 					sub.DeliveryLimit = limit
 				}
 				if test.setUp != nil {

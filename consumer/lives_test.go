@@ -39,9 +39,12 @@ func TestDeliveryLimit(t *testing.T) {
 		{"set to none", Subscription{DeliveryLimit: NoDeliveryLimit, Declare: declared(3)}, -1},
 		{"set goes before declared", Subscription{DeliveryLimit: 7, Declare: declared(3)}, 7},
 	} {
-		if got := test.s.deliveryLimit(); got != test.want {
+		if got := test.s.deliveryLimit(4); got != test.want {
 			t.Errorf("%s: %d, want %d", test.name, got, test.want)
 		}
+	}
+	if got := (Subscription{}).deliveryLimit(3); got != NoDeliveryLimit {
+		t.Errorf("before RabbitMQ 4: %d", got)
 	}
 }
 

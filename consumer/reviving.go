@@ -109,6 +109,8 @@ func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) {
 
 // consume subscribes. What only looked like a stream, and is none, begins as any other queue.
 func (sub *subscription) consume(ctx context.Context, session *broker.Session, in *broker.Intake) (*broker.Consumer, error) {
+	major, _ := session.ServerVersion()
+	sub.dispatch.expect(sub.spec.deliveryLimit(major))
 	c, err := session.Consume(ctx, sub.index, *in)
 	if err != nil && in.StreamOffset != nil && asBrokerError(err).Class == broker.Precondition && sub.dispatch.kind.doubt() {
 		in.StreamOffset = nil

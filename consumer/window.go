@@ -277,14 +277,14 @@ func (s *supervisor) lookAtWindows() error {
 // inARow is within which time of its beginning a loss is one in a row.
 const inARow = time.Minute
 
-// slowDown has a subscription begin small when it is consumed again, if its queue counts what is lost with a channel,
-// and it is lost again and again. A single active consumer would lose its role to grow again.
+// slowDown has a subscription begin small when it is consumed again, if its queue has a limit for what is lost with a
+// channel, and it is lost again and again. A single active consumer would lose its role to grow again.
 func (s *supervisor) slowDown(sub *subscription, worked time.Duration) {
 	if worked >= inARow {
 		sub.losses = 0
 	}
 	sub.losses++
-	if sub.losses < 2 || sub.dispatch.queueType() != "quorum" || sub.spec.isSingleActive() {
+	if sub.losses < 2 || sub.dispatch.queueType() != "quorum" || sub.dispatch.lastLives.Load() == 0 || sub.spec.isSingleActive() {
 		return
 	}
 	if sub.window.restart() {
