@@ -90,8 +90,7 @@ type subscription struct {
 // committed.
 func (sub *subscription) adopt(c *broker.Consumer, in broker.Intake) {
 	sub.live, sub.since, sub.applied = c, time.Now(), in
-	sub.warned, sub.released = 0, false                                 // delivery tags begin anew
-	sub.live, sub.since, sub.applied, sub.warned = c, time.Now(), in, 0 // delivery tags begin anew
+	sub.warned, sub.released = 0, false // delivery tags begin anew
 	sub.window.opened(in)
 	sub.dispatch.attach(c, in.Prefetch)
 }
