@@ -154,7 +154,7 @@ func (d *dispatcher) resume() { d.change(func(v *view) { v.paused, v.returning =
 
 // release gives back what a pause has kept, and tells how much that was. If the subscription is not paused any
 // more, nothing happens.
-func (d *dispatcher) release(s source) (deliveries int) {
+func (d *dispatcher) release(s source) (unstarted, begun int) {
 	d.change(func(v *view) { v.returning = v.paused })
 	return d.giveBack(s)
 }

@@ -28,12 +28,13 @@ type keptJob struct {
 	inLane bool // it is its key's turn until it is settled
 }
 
-// keep has a job wait until it is due. It returns false if nothing may wait any more, since the consumer stops.
+// keep has a job wait until it is due. It returns false if it may not wait: what has not begun goes back now, or its
+// channel is not in view any more. Both are set before those that wait are taken out.
 func (d *dispatcher) keep(j keptJob) bool {
 	k := &d.kept
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if d.view.Load().over { // it is set before giveBack empties this
+	if v := d.view.Load(); v.leaving() || v.channel != j.channel {
 		return false
 	}
 	at, _ := slices.BinarySearchFunc(k.jobs, j.due, func(other keptJob, due time.Time) int {
@@ -104,8 +105,10 @@ func (d *dispatcher) removeKept(goes func(*channel) bool) (jobs []job) {
 	}
 	k.mu.Unlock()
 	for _, key := range keys {
-		if next, ok := d.lanes.Next(key); ok {
-			d.keep(keptJob{job: next, inLane: true})
+		next, ok := d.lanes.Next(key)
+		for ok && !d.keep(keptJob{job: next, inLane: true}) { // or its key would be taken for ever
+			jobs = append(jobs, next)
+			next, ok = d.lanes.Next(key)
 		}
 	}
 	return jobs
@@ -122,23 +125,26 @@ func (s *supervisor) releaseLongKept() {
 		}
 		sub.released, sub.steered = true, true // the broker is not to send anything meanwhile
 		live := sub.live
-		s.background.Go(func() { s.post(released{sub, sub.dispatch.release(live)}) })
+		s.background.Go(func() {
+			unstarted, begun := sub.dispatch.release(live)
+			s.post(released{sub, unstarted, begun})
+		})
 	}
 }
 
 // released says that what a pause had kept has gone back.
 type released struct {
-	sub        *subscription
-	deliveries int
+	sub              *subscription
+	unstarted, begun int // deliveries
 }
 
 func (r released) apply(s *supervisor) error {
 	r.sub.steered = false
-	if r.deliveries > 0 {
+	if n := r.unstarted + r.begun; n > 0 {
 		s.noteOf(r.sub, NoteReleased, Evidence{
-			ReturnedUnstarted: uint64(r.deliveries),
+			ReturnedUnstarted: uint64(r.unstarted), Unfinished: uint64(r.begun),
 			Note: fmt.Sprintf("%d deliveries that waited in memory during the pause went back to the queue: the broker waits %v for acknowledgements (consumer_timeout)",
-				r.deliveries, r.sub.spec.consumerTimeout(s.config.ConsumerTimeout)),
+				n, r.sub.spec.consumerTimeout(s.config.ConsumerTimeout)),
 		})
 	}
 	s.steer(r.sub)
