@@ -13,6 +13,7 @@ import (
 // more, which is what a quorum queue drops a message for.
 type waitingRoom struct {
 	waiting atomic.Int64 // how many there are, readable without the lock
+	served  atomic.Bool  // one of them was what was taken last
 
 	mu    sync.Mutex
 	jobs  []keptJob   // the first to be due in front
@@ -61,11 +62,17 @@ func (d *dispatcher) rouseAt(due time.Time) {
 	}
 }
 
-// takeDue takes what has waited for long enough, if it is of that channel.
+// takeDue takes what has waited for long enough, if it is of that channel. Every other time one that nobody has
+// begun with goes before it: what is put back again and again must not be all that is handled.
 func (d *dispatcher) takeDue(c *channel) (j keptJob, ok bool) {
 	k := &d.kept
 	if k.waiting.Load() == 0 {
 		return j, false
+	}
+	if k.served.Swap(false) {
+		if n, _, _ := c.source.Waiting(); n > 0 { // and nobody else receives it
+			return j, false
+		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -78,6 +85,7 @@ func (d *dispatcher) takeDue(c *channel) (j keptJob, ok bool) {
 		case candidate.channel == c:
 			k.jobs = slices.Delete(k.jobs, i, i+1)
 			k.waiting.Add(-1)
+			k.served.Store(true)
 			return candidate, true
 		}
 	}

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,4 +136,45 @@ func TestRoomAfterWhatWasHeldBack(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Messages that are put back for ever, by a handler that takes longer than they wait, leave others their turn.
+func TestKeptLeaveOthersTheirTurn(t *testing.T) {
+	for _, concurrency := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			server := brokertest.NewInMemoryServer(t)
+			declareIn(t, server, "work", nil)
+			if err := server.Publish("work", "again", "again", "again", "other", "other", "other"); err != nil {
+				t.Fatal(err)
+			}
+			var others atomic.Int64
+			c, err := New(Config{
+				URLs: []string{server.URL()}, Dial: server.Dial, Name: "kept",
+				Subscriptions: []Subscription{{
+					Queue: "work", Concurrency: concurrency, Handler: func(_ context.Context, d *Delivery) error {
+						time.Sleep(2 * defaultRequeuePause)
+						if string(d.Body) == "again" {
+							return Requeue
+						}
+						others.Add(1)
+						return nil
+					},
+				}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- c.Run(ctx) }()
+			time.Sleep(time.Minute)
+			if n := others.Load(); n != 3 {
+				t.Errorf("concurrency %d: %d of 3 others were handled", concurrency, n)
+			}
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
