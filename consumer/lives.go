@@ -191,10 +191,7 @@ func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 		if isLost(r.source) && !d.isOrphan(r) {
 			return false, nil
 		}
-		// Also when handlers are told to end: it takes a moment, and may be the last one.
-		ctx, end := context.WithTimeout(context.WithoutCancel(d.env.work), republishTimeout)
-		err = d.env.outbox.save(ctx, r.delivery)
-		end()
+		err = d.saveOnce(r.delivery)
 		if err == nil {
 			return true, nil
 		}
@@ -209,6 +206,14 @@ func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 			return false, err
 		}
 	}
+}
+
+// saveOnce goes on for a moment when handlers are told to end: it takes no longer, and may be the last one.
+func (d *dispatcher) saveOnce(came *Delivery) error {
+	ctx, end := context.WithTimeout(context.WithoutCancel(d.env.work), republishTimeout)
+	defer end()
+	defer context.AfterFunc(d.env.work, func() { time.AfterFunc(cutGrace/2, end) })()
+	return d.env.outbox.save(ctx, came)
 }
 
 const (
