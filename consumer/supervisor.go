@@ -33,6 +33,7 @@ type supervisor struct {
 	clock      clock
 	overdue    *time.Ticker // looks at how long handlers have been at work
 	background sync.WaitGroup
+	comparing  sync.Mutex // one subscription at a time: see compare
 
 	session    *broker.Session
 	since      time.Time // the session is there
