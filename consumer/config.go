@@ -304,6 +304,9 @@ func (s Subscription) problems() (problems []string) {
 	if problem := s.breakerProblem(s.Concurrency); problem != "" {
 		report("%s", problem)
 	}
+	if s.DeliveryLimit < NoDeliveryLimit {
+		report("DeliveryLimit: %d is negative", s.DeliveryLimit)
+	}
 	if s.Dedup.Window < 0 {
 		report("Dedup.Window: %d is negative", s.Dedup.Window)
 	}
