@@ -135,8 +135,9 @@ func (d *dispatcher) detach() {
 // forget drops what waits in its lane, or is kept, and is of such a channel. It would be dropped anyway, but only
 // in its turn, and whatever comes again until then would wait beside it.
 func (d *dispatcher) forget(gone func(*channel) bool) {
-	d.lanes.Remove(func(j job) bool { return gone(j.channel) })
-	d.removeKept(gone)
+	isGone := func(j job) bool { return gone(j.channel) }
+	d.lanes.Remove(isGone)
+	d.removeKept(isGone)
 }
 
 // pause has nothing more received or begun. What has come stays, unless release gives it back.

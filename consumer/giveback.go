@@ -22,8 +22,8 @@ func (d *dispatcher) giveBack(s source) (unstarted, begun int) {
 			unstarted++
 		}
 	}
-	ofChannel := func(of *channel) bool { return of == c }
-	waiting := d.lanes.Remove(func(j job) bool { return ofChannel(j.channel) }) // behind others of their keys
+	ofChannel := func(j job) bool { return j.channel == c }
+	waiting := d.lanes.Remove(ofChannel) // behind others of their keys
 	for _, j := range slices.Concat(d.removeKept(ofChannel), waiting) {
 		giveBack(j)
 	}

@@ -93,12 +93,12 @@ func (d *dispatcher) takeDue(c *channel) (j keptJob, ok bool) {
 }
 
 // removeKept takes out those that are to go, and lets the next ones of their keys have their turn.
-func (d *dispatcher) removeKept(goes func(*channel) bool) (jobs []job) {
+func (d *dispatcher) removeKept(goes func(job) bool) (jobs []job) {
 	k := &d.kept
 	k.mu.Lock()
 	var keys []string
 	k.jobs = slices.DeleteFunc(k.jobs, func(j keptJob) bool {
-		if !goes(j.channel) {
+		if !goes(j.job) {
 			return false
 		}
 		jobs = append(jobs, j.job)
@@ -122,10 +122,28 @@ func (d *dispatcher) removeKept(goes func(*channel) bool) (jobs []job) {
 	return jobs
 }
 
-// releaseLongKept gives back what a pause has kept for nearly as long as the broker waits for acknowledgements.
+// returnLongKept gives back what waits for a worker that is free, and has for nearly as long as the broker waits.
+func (d *dispatcher) returnLongKept() {
+	for _, j := range d.removeKept(func(j job) bool { return time.Since(j.delivery.ReceivedAt) >= d.env.keepFor }) {
+		d.returnUnseen(j)
+	}
+	d.window.handled()
+}
+
+// releaseLongKept gives back what has waited for nearly as long as the broker waits for acknowledgements: all of it
+// in a pause.
 func (s *supervisor) releaseLongKept() {
 	for _, sub := range s.subscriptions {
-		if sub.live == nil || !sub.applied.Paused || sub.steered || sub.released || s.stopping {
+		if sub.live == nil || sub.steered || s.stopping {
+			continue
+		}
+		if d := sub.dispatch; !d.view.Load().idle() {
+			if d.kept.waiting.Load() > 0 {
+				s.background.Go(d.returnLongKept)
+			}
+			continue
+		}
+		if !sub.applied.Paused || sub.released {
 			continue
 		}
 		if _, since, ok := sub.dispatch.oldest(); !ok || time.Since(since) < sub.dispatch.env.keepFor {

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -48,7 +49,7 @@ func TestKeysOfWhatGoesBackAreFree(t *testing.T) {
 		}
 		d.change(func(v *view) { v.returning = true })
 		d.lanes.Begin("k", second) // by a worker that had received it before the pause
-		if jobs := d.removeKept(func(*channel) bool { return true }); len(jobs) != 2 {
+		if jobs := d.removeKept(func(job) bool { return true }); len(jobs) != 2 {
 			t.Errorf("%d go back, want 2", len(jobs))
 		}
 		if keys, _ := d.lanes.Size(); keys != 0 {
@@ -177,4 +178,52 @@ func TestKeptLeaveOthersTheirTurn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What was kept, and finds no worker that is free, goes back before the broker loses patience with all.
+func TestKeptBehindSlowHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := brokertest.NewInMemoryServer(t)
+		declareIn(t, server, "work", nil)
+		if err := server.Publish("work", "again"); err != nil {
+			t.Fatal(err)
+		}
+		var let, busy atomic.Bool
+		c, err := New(Config{
+			URLs: []string{server.URL()}, Dial: server.Dial, Name: "kept",
+			Subscriptions: []Subscription{{
+				Queue: "work", Handler: func(_ context.Context, d *Delivery) error {
+					switch {
+					case string(d.Body) == "slow":
+						busy.Store(true)
+						time.Sleep(defaultConsumerTimeout / 2)
+						return nil
+					case let.Load():
+						return nil
+					}
+					return Requeue
+				},
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		time.Sleep(defaultConsumerTimeout / 2)
+		if err := server.Publish("work", "slow"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(defaultConsumerTimeout/2 - 2*time.Minute)
+		if s := c.Stats(); !busy.Load() || s.Requeued != 1 {
+			t.Errorf("busy: %v; %+v; want one that was put back into the queue", busy.Load(), s)
+		}
+		let.Store(true)
+		stop()
+		if err := <-ended; err != nil && !errors.Is(err, ErrUnfinished) {
+			t.Error(err)
+		}
+		time.Sleep(defaultConsumerTimeout) // the handler returns
+	})
 }
