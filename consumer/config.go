@@ -108,6 +108,9 @@ type Subscription struct {
 	// Prefetch is how many deliveries may be unacknowledged at once, 1 to 65535. More hides latency;
 	// less keeps slow handlers from hoarding messages, each of which must be acknowledged within the
 	// broker's consumer_timeout (30 minutes by default). Defaults to 64, or Concurrency if that is more.
+	//
+	// A quorum queue counts all of it as come back when the connection is lost. So after losses in a row (each within
+	// a minute) its consumer begins with Concurrency, and what is asked for doubles while it lives.
 	Prefetch int
 	// PrefetchBytes is how many bytes of deliveries may wait in memory for a handler: bodies, and about what
 	// headers take. RabbitMQ bounds only their number, so as many are asked for as fit, by the largest recent
@@ -121,9 +124,10 @@ type Subscription struct {
 	PrefetchBytes int64
 	// OrderingKey, if set, keeps the order of the deliveries for which it returns the same: they are handled
 	// one after another, others meanwhile. It is called once for each, by one goroutine at a time,
-	// and should be quick; while one waits for its predecessor, it fills a place in the prefetch. What
-	// is put back, delayed or parked is overtaken. The empty key is a key, too; it is that of what could not be
-	// read (Delivery.Unreadable), for which it is not called.
+	// and should be quick; while one waits for its predecessor, it fills a place in the prefetch. What is put
+	// back (Requeue) has others of its key wait, as long as it waits in memory itself. What is delayed or parked, or
+	// goes back to the queue, is overtaken. The empty key is a key, too; it is that of what could not be read
+	// (Delivery.Unreadable), for which it is not called.
 	OrderingKey func(*Delivery) string
 	// HandlerTimeout ends the context of a handler that takes longer. An error that it returns then is
 	// a failure like any other (see Retry); one that ignores its context is not ended. Defaults to 0:
@@ -300,6 +304,9 @@ func (s Subscription) problems() (problems []string) {
 	}
 	if problem := s.breakerProblem(s.Concurrency); problem != "" {
 		report("%s", problem)
+	}
+	if s.DeliveryLimit < NoDeliveryLimit {
+		report("DeliveryLimit: %d is negative", s.DeliveryLimit)
 	}
 	if s.Dedup.Window < 0 {
 		report("Dedup.Window: %d is negative", s.Dedup.Window)

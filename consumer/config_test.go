@@ -51,6 +51,7 @@ func TestConfigProblems(t *testing.T) {
 		{"no queue", func(c *consumer.Config) { c.Subscriptions[0].Queue = "" }, []string{"Subscriptions[0].Queue"}},
 		{"prefetch", func(c *consumer.Config) { c.Subscriptions[0].Prefetch = 70000 }, []string{"Subscriptions[0].Prefetch"}},
 		{"concurrency", func(c *consumer.Config) { c.Subscriptions[0].Concurrency = -1 }, []string{"Subscriptions[0].Concurrency"}},
+		{"delivery limit", func(c *consumer.Config) { c.Subscriptions[0].DeliveryLimit = -2 }, []string{"Subscriptions[0].DeliveryLimit"}},
 		{"arguments that AMQP cannot carry", func(c *consumer.Config) {
 			c.Subscriptions[0].Arguments = map[string]any{"x": struct{}{}}
 		}, []string{"Subscriptions[0].Arguments"}},

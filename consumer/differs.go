@@ -8,7 +8,8 @@ import (
 )
 
 // compare asks the broker, beside the supervisor, how what a subscription found there differs from what it declares.
-// Once in a run is enough: it changes nothing for the consumer, and a revival has no time for it.
+// Once in a run is enough: it changes nothing for the consumer, and a revival has no time for it. It opens a channel,
+// of which there may not be many more: so one subscription asks at a time.
 func (s *supervisor) compare(sub *subscription) {
 	if sub.compared {
 		return
@@ -16,7 +17,10 @@ func (s *supervisor) compare(sub *subscription) {
 	sub.compared = true
 	c := sub.live
 	s.background.Go(func() {
-		for _, d := range c.Differences(context.Background()) {
+		s.comparing.Lock()
+		differences := c.Differences(context.Background())
+		s.comparing.Unlock()
+		for _, d := range differences {
 			s.post(differs{sub, d})
 		}
 	})

@@ -134,8 +134,9 @@ func (d *dispatcher) detach() {
 // forget drops what waits in its lane, or is kept, and is of such a channel. It would be dropped anyway, but only
 // in its turn, and whatever comes again until then would wait beside it.
 func (d *dispatcher) forget(gone func(*channel) bool) {
-	d.lanes.Remove(func(j job) bool { return gone(j.channel) })
-	d.removeKept(gone)
+	isGone := func(j job) bool { return gone(j.channel) }
+	d.lanes.Remove(isGone)
+	d.removeKept(isGone)
 }
 
 // pause has nothing more received or begun. What has come stays, unless release gives it back.
@@ -153,7 +154,7 @@ func (d *dispatcher) resume() { d.change(func(v *view) { v.paused, v.returning =
 
 // release gives back what a pause has kept, and tells how much that was. If the subscription is not paused any
 // more, nothing happens.
-func (d *dispatcher) release(s source) (deliveries int) {
+func (d *dispatcher) release(s source) (unstarted, begun int) {
 	d.change(func(v *view) { v.returning = v.paused })
 	return d.giveBack(s)
 }

@@ -159,7 +159,7 @@ func TestIDThatEndsItsGoroutine(t *testing.T) {
 		for tag := range uint64(3) {
 			s.deliveries <- &Delivery{DeliveryTag: tag + 1, MessageID: fmt.Sprint(tag)}
 		}
-		if n := d.giveBack(s); n != 3 {
+		if n, _ := d.giveBack(s); n != 3 {
 			t.Errorf("%d went back, want 3", n)
 		}
 	})

@@ -43,7 +43,7 @@
 //	the channel's inbox -> a worker -> the handler -> an outcome -> the channel's acknowledger
 //	                                      |                           nil: basic.ack(multiple), shared
 //	                        nil           +---------------------------+
-//	                        Requeue       | basic.nack, into the queue, after a pause
+//	                        Requeue       | wait in memory, then again; basic.nack if it stops before
 //	                        Reject        | basic.reject, to the dead-letter exchange
 //	                        RetryAfter    | wait in place, or publish into a delay queue, then basic.ack
 //	                        another error | again in place, with growing pauses; then it is poison:
@@ -60,8 +60,11 @@
 // which RabbitMQ does not confirm: if the queue is gone or full by then, it is lost
 // (https://www.rabbitmq.com/docs/dlx#safety). Delays short enough to wait in place do not have that risk.
 //
-// When the consumer stops or a subscription pauses, what no handler has begun with goes back to the
-// queue at once, and handlers may finish.
+// A quorum queue counts how often a message comes back, and drops it in the end. So nothing is given back that need
+// not be: what a pause, an open breaker or a put back has to wait for, it waits for in memory, unacknowledged, for
+// up to three quarters of ConsumerTimeout. A message that has come back nearly as often as its queue allows is saved
+// (Subscription.DeliveryLimit). When the consumer stops, what no handler has begun with goes back, and handlers may
+// finish.
 //
 // # What the caller must do
 //
@@ -97,14 +100,14 @@ package consumer
 //	  differs.go       what exists otherwise than it is declared
 //	  reviving.go      attempts to connect and to revive
 //	  backoff.go       when the next attempt begins
-//	  window.go        how much of the prefetch is asked for, with PrefetchBytes
+//	  window.go        how much of the prefetch is asked for: with PrefetchBytes, and after losses in a row
 //	  steer.go         a live consumer becomes what its subscription wants to be
 //	  stop.go          the end: softly, then hard
 //	  observe.go       the events, for observers; and when a journal in files is synced
 //	  loglines.go      and as lines of the log
 //	a delivery, in the order of its way
 //	  dispatch.go      what the supervisor does with the deliveries of a subscription
-//	  giveback.go      what no handler has begun with goes back, on a pause and in the end
+//	  giveback.go      what no handler has begun with goes back, in the end and when a pause takes long
 //	  worker.go        a worker receives it; it may have to wait for its predecessor of the same key
 //	  handle.go        the handler is called, and again in place
 //	  outcome.go       what its answer means

@@ -6,28 +6,33 @@ import (
 )
 
 // giveBack returns to the queue what waits in its lane, what is kept, and what the broker has sent and nobody has
-// received, and tells how much that was. The workers do so, too, with what they have in hand. The channel must
+// received, and tells how much that was: what no handler had begun with, and the rest. The workers do so, too, with what they have in hand. The channel must
 // have been cancelled, after stop, or pause and release; if another one is in its place, nothing happens.
-func (d *dispatcher) giveBack(s source) (deliveries int) {
+func (d *dispatcher) giveBack(s source) (unstarted, begun int) {
 	c := d.fallSilent(s)
 	if c == nil || d.staysWithChannel() {
-		return 0
+		return 0, 0
 	}
-	ofChannel := func(of *channel) bool { return of == c }
-	waiting := d.lanes.Remove(func(j job) bool { return ofChannel(j.channel) }) // behind others of their keys
-	for _, j := range slices.Concat(d.removeKept(ofChannel), waiting) {
-		if d.returnUnseen(j) {
-			deliveries++
+	giveBack := func(j job) {
+		switch returned := d.returnUnseen(j); {
+		case !returned:
+		case j.again:
+			begun++
+		default:
+			unstarted++
 		}
+	}
+	ofChannel := func(j job) bool { return j.channel == c }
+	waiting := d.lanes.Remove(ofChannel) // behind others of their keys
+	for _, j := range slices.Concat(d.removeKept(ofChannel), waiting) {
+		giveBack(j)
 	}
 	for {
 		delivery, ok := c.receive(nil)
 		if !ok {
-			return deliveries
+			return unstarted, begun
 		}
-		if d.returnUnseen(job{delivery: delivery, channel: c}) {
-			deliveries++
-		}
+		giveBack(job{delivery: delivery, channel: c})
 	}
 }
 
@@ -88,8 +93,8 @@ func (d *dispatcher) returnUnseen(j job) bool {
 	return d.returnUnstarted(j)
 }
 
-// returnUnstarted returns to its queue what no handler has begun with, or is not to begin with again. It tells whether
-// that was the first time.
+// returnUnstarted returns to its queue what no handler has begun with, or is not to begin with again. It returns false
+// if the delivery goes with its channel.
 func (d *dispatcher) returnUnstarted(j job) bool {
 	if d.staysWithChannel() || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
 		return false
@@ -99,5 +104,5 @@ func (d *dispatcher) returnUnstarted(j job) bool {
 	} else {
 		d.env.counts.returnedUnstarted.Add(1)
 	}
-	return !j.again
+	return true
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Headers of a message that was published again because its handler failed: to be retried after a delay,
-// or into a parking queue. If they fit into no frame together with the message's own, only HeaderAttempts, HeaderQueue,
+// or into a parking queue. One that was saved (HeaderSaved) has HeaderExchange, HeaderRoutingKey and HeaderUserID. If they fit into no frame together with the message's own, only HeaderAttempts, HeaderQueue,
 // HeaderExchange, HeaderRoutingKey, HeaderExpiration and HeaderUserID are added; if that is too much, a message is
 // parked with none of them.
 const (

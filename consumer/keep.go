@@ -13,6 +13,7 @@ import (
 // more, which is what a quorum queue drops a message for.
 type waitingRoom struct {
 	waiting atomic.Int64 // how many there are, readable without the lock
+	served  atomic.Bool  // one of them was what was taken last
 
 	mu    sync.Mutex
 	jobs  []keptJob   // the first to be due in front
@@ -28,12 +29,13 @@ type keptJob struct {
 	inLane bool // it is its key's turn until it is settled
 }
 
-// keep has a job wait until it is due. It returns false if nothing may wait any more, since the consumer stops.
+// keep has a job wait until it is due. It returns false if it may not wait: what has not begun goes back now, or its
+// channel is not in view any more. Both are set before those that wait are taken out.
 func (d *dispatcher) keep(j keptJob) bool {
 	k := &d.kept
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if d.view.Load().over { // it is set before giveBack empties this
+	if v := d.view.Load(); v.leaving() || v.channel != j.channel {
 		return false
 	}
 	at, _ := slices.BinarySearchFunc(k.jobs, j.due, func(other keptJob, due time.Time) int {
@@ -60,11 +62,17 @@ func (d *dispatcher) rouseAt(due time.Time) {
 	}
 }
 
-// takeDue takes what has waited for long enough, if it is of that channel.
+// takeDue takes what has waited for long enough, if it is of that channel. Every other time one that nobody has
+// begun with goes before it: what is put back again and again must not be all that is handled.
 func (d *dispatcher) takeDue(c *channel) (j keptJob, ok bool) {
 	k := &d.kept
 	if k.waiting.Load() == 0 {
 		return j, false
+	}
+	if k.served.Swap(false) {
+		if n, _, _ := c.source.Waiting(); n > 0 { // and nobody else receives it
+			return j, false
+		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -77,6 +85,7 @@ func (d *dispatcher) takeDue(c *channel) (j keptJob, ok bool) {
 		case candidate.channel == c:
 			k.jobs = slices.Delete(k.jobs, i, i+1)
 			k.waiting.Add(-1)
+			k.served.Store(true)
 			return candidate, true
 		}
 	}
@@ -84,12 +93,12 @@ func (d *dispatcher) takeDue(c *channel) (j keptJob, ok bool) {
 }
 
 // removeKept takes out those that are to go, and lets the next ones of their keys have their turn.
-func (d *dispatcher) removeKept(goes func(*channel) bool) (jobs []job) {
+func (d *dispatcher) removeKept(goes func(job) bool) (jobs []job) {
 	k := &d.kept
 	k.mu.Lock()
 	var keys []string
 	k.jobs = slices.DeleteFunc(k.jobs, func(j keptJob) bool {
-		if !goes(j.channel) {
+		if !goes(j.job) {
 			return false
 		}
 		jobs = append(jobs, j.job)
@@ -104,17 +113,37 @@ func (d *dispatcher) removeKept(goes func(*channel) bool) (jobs []job) {
 	}
 	k.mu.Unlock()
 	for _, key := range keys {
-		if next, ok := d.lanes.Next(key); ok {
-			d.keep(keptJob{job: next, inLane: true})
+		next, ok := d.lanes.Next(key)
+		for ok && !d.keep(keptJob{job: next, inLane: true}) { // or its key would be taken for ever
+			jobs = append(jobs, next)
+			next, ok = d.lanes.Next(key)
 		}
 	}
 	return jobs
 }
 
-// releaseLongKept gives back what a pause has kept for nearly as long as the broker waits for acknowledgements.
+// returnLongKept gives back what waits for a worker that is free, and has for nearly as long as the broker waits.
+func (d *dispatcher) returnLongKept() {
+	for _, j := range d.removeKept(func(j job) bool { return time.Since(j.delivery.ReceivedAt) >= d.env.keepFor }) {
+		d.returnUnseen(j)
+	}
+	d.window.handled()
+}
+
+// releaseLongKept gives back what has waited for nearly as long as the broker waits for acknowledgements: all of it
+// in a pause.
 func (s *supervisor) releaseLongKept() {
 	for _, sub := range s.subscriptions {
-		if sub.live == nil || !sub.applied.Paused || sub.steered || sub.released || s.stopping {
+		if sub.live == nil || sub.steered || s.stopping {
+			continue
+		}
+		if d := sub.dispatch; !d.view.Load().idle() {
+			if d.kept.waiting.Load() > 0 {
+				s.background.Go(d.returnLongKept)
+			}
+			continue
+		}
+		if !sub.applied.Paused || sub.released {
 			continue
 		}
 		if _, since, ok := sub.dispatch.oldest(); !ok || time.Since(since) < sub.dispatch.env.keepFor {
@@ -122,23 +151,26 @@ func (s *supervisor) releaseLongKept() {
 		}
 		sub.released, sub.steered = true, true // the broker is not to send anything meanwhile
 		live := sub.live
-		s.background.Go(func() { s.post(released{sub, sub.dispatch.release(live)}) })
+		s.background.Go(func() {
+			unstarted, begun := sub.dispatch.release(live)
+			s.post(released{sub, unstarted, begun})
+		})
 	}
 }
 
 // released says that what a pause had kept has gone back.
 type released struct {
-	sub        *subscription
-	deliveries int
+	sub              *subscription
+	unstarted, begun int // deliveries
 }
 
 func (r released) apply(s *supervisor) error {
 	r.sub.steered = false
-	if r.deliveries > 0 {
+	if n := r.unstarted + r.begun; n > 0 {
 		s.noteOf(r.sub, NoteReleased, Evidence{
-			ReturnedUnstarted: uint64(r.deliveries),
+			ReturnedUnstarted: uint64(r.unstarted), Unfinished: uint64(r.begun),
 			Note: fmt.Sprintf("%d deliveries that waited in memory during the pause went back to the queue: the broker waits %v for acknowledgements (consumer_timeout)",
-				r.deliveries, r.sub.spec.consumerTimeout(s.config.ConsumerTimeout)),
+				n, r.sub.spec.consumerTimeout(s.config.ConsumerTimeout)),
 		})
 	}
 	s.steer(r.sub)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/fsm"
 )
 
 // A quorum queue counts how often a message came back, whatever the reason: it was put back, or its channel or
@@ -151,6 +152,7 @@ func (d *dispatcher) save(s source, delivery *Delivery) {
 	restore(&came)
 	r := d.rescues.begin(s, &came)
 	defer d.rescues.end(r)
+	defer d.window.handled()
 	c := d.awaitChannel(s)
 	if c != nil {
 		c.track(delivery)
@@ -163,7 +165,10 @@ func (d *dispatcher) save(s source, delivery *Delivery) {
 	switch {
 	case published:
 		d.saved(c, &came)
-	case c == nil || c.lost(): // it comes again, or has
+	case err == nil: // it comes again, or has
+	case c == nil || c.lost():
+		d.about(d.env.logger.Error(), &came).Err(err).
+			Msg("the message has come back nearly as often as its queue allows, and could not be published again; its channel is lost: unless the broker delivers it again, it has dropped it")
 	default:
 		d.about(d.env.logger.Error(), &came).Err(err).
 			Msg("the message has come back nearly as often as its queue allows, and could not be published again; it is handled next")
@@ -182,7 +187,7 @@ func (d *dispatcher) saved(c *channel, came *Delivery) {
 	d.env.saved()
 	if n := timesSaved(came) + 1; n >= oftenSaved {
 		d.about(d.env.logger.Error(), came).Int(FieldSaved, n).
-			Msg("the message was saved again from its queue's delivery limit, and was never handled in between: something takes its connection away each time, perhaps the message itself")
+			Msg("the message is saved from its queue's delivery limit again and again, and nothing becomes of it: its handler puts it back, or something takes its connection away each time, perhaps the message itself")
 	}
 }
 
@@ -193,10 +198,7 @@ func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 		if isLost(r.source) && !d.isOrphan(r) {
 			return false, nil
 		}
-		// Also when handlers are told to end: it takes a moment, and may be the last one.
-		ctx, end := context.WithTimeout(context.WithoutCancel(d.env.work), republishTimeout)
-		err = d.env.outbox.save(ctx, r.delivery)
-		end()
+		err = d.saveOnce(r.delivery)
 		if err == nil {
 			return true, nil
 		}
@@ -213,6 +215,14 @@ func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 	}
 }
 
+// saveOnce goes on for a moment when handlers are told to end: it takes no longer, and may be the last one.
+func (d *dispatcher) saveOnce(came *Delivery) error {
+	ctx, end := context.WithTimeout(context.WithoutCancel(d.env.work), republishTimeout)
+	defer end()
+	defer context.AfterFunc(d.env.work, func() { time.AfterFunc(cutGrace/2, end) })()
+	return d.env.outbox.save(ctx, came)
+}
+
 const (
 	// savePause is how long it takes until it is tried again to save a message.
 	savePause = 100 * time.Millisecond
@@ -223,24 +233,25 @@ const (
 
 // isOrphan waits whether a message whose channel is lost comes again. It returns true if it does not.
 func (d *dispatcher) isOrphan(r *rescue) bool {
+	var watched *channel
+	var passed <-chan time.Time
 	for {
 		v := d.view.Load()
-		var passed <-chan time.Time
 		switch c := v.channel; {
 		case v.over:
 			return true
-		case c != nil && c.source != r.source && !c.lost():
-			passed = time.After(orphanPause)
+		case c != nil && c != watched && c.source != r.source && !c.lost(): // other changes of the view do not begin it anew
+			watched, passed = c, time.After(orphanPause)
 		}
 		select {
 		case <-r.again:
 			return false
 		case <-v.changed:
 		case <-passed:
-			if !v.channel.lost() {
+			if !watched.lost() {
 				return true
 			}
-			<-v.changed
+			passed = nil
 		case <-d.env.work.Done():
 			return false
 		}
@@ -251,10 +262,13 @@ func (d *dispatcher) isOrphan(r *rescue) bool {
 func (d *dispatcher) giveUp(c *channel, came *Delivery, attempts int) {
 	w := worker{dispatcher: d, job: job{delivery: came, channel: c}, tag: came.DeliveryTag, came: came}
 	reason, _ := came.Headers[HeaderError].(string)
-	w.conclude(outcome{verdict: d.spec.Retry.Poison.verdict(), failure: failure{
+	o := outcome{verdict: d.spec.Retry.Poison.verdict(), failure: failure{
 		delivery: came, attempts: attempts, first: came.ReceivedAt, last: came.ReceivedAt,
 		reason: "it came back nearly as often as its queue allows; before that: " + reason,
-	}})
+	}}
+	d.about(d.env.logger.Warn(), came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, attempts).
+		Msg("the message has failed before; " + d.inWords(o))
+	w.conclude(o)
 }
 
 // awaitChannel waits until a source is received from, and returns nil if that will not be.

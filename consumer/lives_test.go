@@ -269,3 +269,39 @@ func TestRestored(t *testing.T) {
 		t.Errorf("from exchange %q", delayed.Exchange)
 	}
 }
+
+// hangingOutbox confirms nothing.
+type hangingOutbox struct{ outbox }
+
+func (hangingOutbox) save(ctx context.Context, _ *Delivery) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A stop does not wait for a broker that confirms nothing: the message goes back.
+func TestSavingEndsWithTheHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		work, cut := context.WithCancel(t.Context())
+		d := newDispatcher(Config{Subscriptions: []Subscription{{}}}.withDefaults().Subscriptions[0], environment{
+			counts: &counts{}, logger: zerolog.Nop(), inside: &inside{}, work: work, outbox: hangingOutbox{},
+			keepFor: time.Hour, dropped: func(Evidence) {}, tripped: func() {}, saved: func() {},
+		})
+		d.start()
+		source, nacks := newPlainSource(), 0
+		source.nacked = func() { nacks++ }
+		d.attach(source, 1)
+		d.resume()
+		if !d.rescue(source, &Delivery{DeliveryTag: 1, Headers: map[string]any{deliveryCount: int64(19)}}) {
+			t.Fatal("it is not saved")
+		}
+		synctest.Wait()
+		d.stop()
+		d.fallSilent(source)
+		began := time.Now()
+		cut()
+		d.wait()
+		if took := time.Since(began); took >= cutGrace || nacks != 1 {
+			t.Errorf("it took %v, and %d went back", took, nacks)
+		}
+	})
+}

@@ -56,6 +56,7 @@ func (w *worker) holdBack(o outcome) {
 	w.dispatcher.workers.Go(func() {
 		held.dispatcher.linger(held.job.channel, pause)
 		held.requeue(o)
+		held.dispatcher.window.handled()
 	})
 }
 

@@ -13,7 +13,7 @@ type Stats struct {
 	// to be handled again after RequeuePause.
 	Kept uint64
 	// Requeued: put back into the queue after a handler had begun with it, because the consumer stopped before
-	// it could be handled again, or because the broker would not wait any longer for its acknowledgement.
+	// it was handled to its end, or because the broker would not wait any longer for its acknowledgement.
 	Requeued uint64
 	// Saved: published again to the end of the queue, because it had come back nearly as often as a quorum queue
 	// allows; see Subscription.DeliveryLimit.
@@ -27,8 +27,8 @@ type Stats struct {
 	Parked uint64
 	// Deduplicated: redelivered after it had been handled, and acknowledged without calling the handler.
 	Deduplicated uint64
-	// ReturnedUnstarted: put back into the queue before a handler had begun with it, because the subscription
-	// paused or the consumer stopped.
+	// ReturnedUnstarted: put back into the queue before a handler had begun with it, because the consumer stopped, or
+	// was paused for so long that the broker would not wait any longer.
 	ReturnedUnstarted uint64
 	// Stale: the outcome could not be sent, because the delivery's channel was gone. The broker
 	// delivers the message again.

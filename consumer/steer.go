@@ -148,7 +148,7 @@ func (o steered) note() (name string, e Evidence) {
 	case o.intake.Paused:
 		name, e.Note = NotePaused, "paused"
 		if n := o.sub.dispatch.inMemory(); n > 0 {
-			e.Note += fmt.Sprintf("; %d deliveries wait in memory", n)
+			e.Note += fmt.Sprintf("; %d deliveries stay in memory", n)
 		}
 	case o.was.Paused:
 		name = NoteResumed

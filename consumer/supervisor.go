@@ -33,6 +33,7 @@ type supervisor struct {
 	clock      clock
 	overdue    *time.Ticker // looks at how long handlers have been at work
 	background sync.WaitGroup
+	comparing  sync.Mutex // one subscription at a time: see compare
 
 	session    *broker.Session
 	since      time.Time // the session is there
@@ -90,8 +91,7 @@ type subscription struct {
 // committed.
 func (sub *subscription) adopt(c *broker.Consumer, in broker.Intake) {
 	sub.live, sub.since, sub.applied = c, time.Now(), in
-	sub.warned, sub.released = 0, false                                 // delivery tags begin anew
-	sub.live, sub.since, sub.applied, sub.warned = c, time.Now(), in, 0 // delivery tags begin anew
+	sub.warned, sub.released = 0, false // delivery tags begin anew
 	sub.window.opened(in)
 	sub.dispatch.attach(c, in.Prefetch)
 }

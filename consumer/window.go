@@ -88,7 +88,7 @@ func (w *window) arrived(d *Delivery, bytes int64) {
 	}
 }
 
-// handled is told that a worker is done with a delivery.
+// handled is told that a delivery is done with, by a worker or beside the workers.
 func (w *window) handled() {
 	if w.isHeld() {
 		w.rouse()

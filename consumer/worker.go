@@ -111,7 +111,7 @@ func (d *dispatcher) receive(w *worker) bool {
 	if v.channel == nil || v.idle() {
 		return false
 	}
-	if v.concurrency == 1 && d.spec.OrderingKey == nil {
+	if v.concurrency == 1 && d.spec.OrderingKey == nil && d.kept.waiting.Load() == 0 {
 		received, _ := d.receiveNext(w)
 		return received
 	}
@@ -133,7 +133,7 @@ func (d *dispatcher) receiveInTurn(w *worker) (received, mine bool) {
 	return d.receiveNext(w)
 }
 
-// receiveNext waits for a delivery; it is the worker's unless it waits in its lane. What was kept comes first.
+// receiveNext waits for a delivery; it is the worker's unless it waits in its lane.
 func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	c := w.view.channel
 	if j, ok := d.takeDue(c); ok {
