@@ -69,6 +69,7 @@ func dispatching(t *testing.T, s Subscription, test func(*testing.T, *dispatcher
 			counts: &counts{}, logger: zerolog.Nop(), inside: &inside{}, work: t.Context(),
 			keepFor: time.Hour, dropped: func(Evidence) {}, tripped: func() {}, saved: func() {},
 		})
+		d.expect(DefaultDeliveryLimit)
 		d.start()
 		source := newPlainSource()
 		d.attach(source, d.spec.Prefetch)

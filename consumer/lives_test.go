@@ -286,6 +286,7 @@ func TestSavingEndsWithTheHandlers(t *testing.T) {
 			counts: &counts{}, logger: zerolog.Nop(), inside: &inside{}, work: work, outbox: hangingOutbox{},
 			keepFor: time.Hour, dropped: func(Evidence) {}, tripped: func() {}, saved: func() {},
 		})
+		d.expect(DefaultDeliveryLimit)
 		d.start()
 		source, nacks := newPlainSource(), 0
 		source.nacked = func() { nacks++ }
