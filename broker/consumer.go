@@ -120,6 +120,9 @@ func (s *Session) openConsumer(i int, in Intake) (*Consumer, error) {
 	}
 	if in.Apart != nil {
 		route.apart = func(d *Delivery) bool { // nothing is delivered before basic.consume
+			if _, counted := d.Headers["x-delivery-count"]; !counted {
+				return false
+			}
 			d.Queue, d.Generation, d.ReceivedAt = c.queue, s.generation, time.Now()
 			return in.Apart(c, d)
 		}
