@@ -23,8 +23,9 @@ type Intake struct {
 	// first that is delivered, and waited for if need be. A queue of another type refuses it (406).
 	StreamOffset *int64
 	// Apart, if set, is shown each delivery that has an x-delivery-count, as those of quorum queues have, as soon as it
-	// comes in, and returns true for those that it takes: Receive does not return them. It is called by the connection's reader, so it must return at
-	// once and may call nothing of this connection. Consume looks at it, Resume does not.
+	// comes in, and returns true for those that it takes: Receive does not return them. It is called by the
+	// connection's reader, so it must return at once and may call nothing of this connection. Consume looks at it,
+	// Resume does not.
 	Apart func(*Consumer, *Delivery) bool
 	// Arrived, if set, is told of each other delivery as soon as it has come in, and how much memory it takes, about:
 	// before it can be received, and of those that came before Cancel's answer before Cancel returns. It

@@ -60,8 +60,8 @@ func (h *Handle) SetPrefetch(prefetch int) error {
 	})
 }
 
-// SetConcurrency changes how many deliveries are handled at once. When it shrinks, handlers at work
-// finish first. It does not change the prefetch (but see PrefetchBytes). More than the Breaker's Failures allow is an error.
+// SetConcurrency changes how many deliveries are handled at once. When it shrinks, handlers at work finish first. It
+// does not change the prefetch (but see PrefetchBytes). More than the Breaker's Failures allow is an error.
 func (h *Handle) SetConcurrency(concurrency int) error {
 	if concurrency < 1 || concurrency > maxConcurrency {
 		return fmt.Errorf("consumer: SetConcurrency: %d is not between 1 and %d", concurrency, maxConcurrency)

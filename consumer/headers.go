@@ -9,10 +9,10 @@ import (
 	"github.com/everhop/everhop/broker"
 )
 
-// Headers of a message that was published again because its handler failed: to be retried after a delay,
-// or into a parking queue. One that was saved (HeaderSaved) has HeaderExchange, HeaderRoutingKey and HeaderUserID. If they fit into no frame together with the message's own, only HeaderAttempts, HeaderQueue,
-// HeaderExchange, HeaderRoutingKey, HeaderExpiration and HeaderUserID are added; if that is too much, a message is
-// parked with none of them.
+// Headers of a message that was published again because its handler failed: to be retried after a delay, or into a
+// parking queue. One that was saved (HeaderSaved) has HeaderExchange, HeaderRoutingKey and HeaderUserID. If they fit
+// into no frame together with the message's own, only HeaderAttempts, HeaderQueue, HeaderExchange, HeaderRoutingKey,
+// HeaderExpiration and HeaderUserID are added; if that is too much, a message is parked with none of them.
 const (
 	// HeaderAttempts is how often the handler has been called for the message so far (int64); see [Attempts].
 	// Take it off a message that is moved back from the parking queue, or its next failure parks it again.

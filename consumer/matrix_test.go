@@ -58,8 +58,8 @@ func TestFaultMatrix(t *testing.T) {
 // matrixBroker is the version of RabbitMQ as which the broker plays, and the type of the queue.
 type matrixBroker struct{ version, queueType string }
 
-// matrixBrokers are one that cancels consumers after the consumer timeout, which only quorum queues have there, and one that
-// closes channels. The first is the one for a short run.
+// matrixBrokers are one that cancels consumers after the consumer timeout, which only quorum queues have there, and one
+// that closes channels. The first is the one for a short run.
 var matrixBrokers = []matrixBroker{{"4.3", "quorum"}, {"3.10", "classic"}}
 
 // never begins the outcome of a pair that cannot occur; the reason follows.

@@ -170,8 +170,8 @@ func (ch *channel) feed() {
 	}
 }
 
-// qos sets the prefetch, for consumers to come or, global, of all of the channel's together. Some versions make no difference
-// between the two.
+// qos sets the prefetch, for consumers to come or, global, of all of the channel's together. Some versions make no
+// difference between the two.
 func (ch *channel) qos(m *wire.BasicQos) error {
 	if m.PrefetchSize != 0 {
 		return refuse(notImplemented, "prefetch_size!=0 (%d)", m.PrefetchSize)

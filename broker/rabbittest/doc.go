@@ -7,12 +7,11 @@
 //	               Freeze        CloseConnections
 //	                             MemoryAlarm
 //
-// A [Node] is a RabbitMQ server of its own, started from the system's
-// rabbitmq-server or, for another [Version], out of a root that has it: its own
-// data folder, cookie and name, listening on 127.0.0.1 only, without plugins. It runs as the user who runs the test, root or not, and
-// any number of nodes run side by side. A node that its process did not stop,
-// because a test panicked, timed out or was killed, is killed and removed by a
-// watchdog a moment after that process is gone.
+// A [Node] is a RabbitMQ server of its own, started from the system's rabbitmq-server or, for another [Version], out of
+// a root that has it: its own data folder, cookie and name, listening on 127.0.0.1 only, without plugins. It runs as
+// the user who runs the test, root or not, and any number of nodes run side by side. A node that its process did not
+// stop, because a test panicked, timed out or was killed, is killed and removed by a watchdog a moment after that
+// process is gone.
 //
 // A [Cluster] is three nodes that share their queues. [Node.Has] tells in what
 // the node's version differs from others.

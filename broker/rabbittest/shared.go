@@ -45,10 +45,9 @@ func report(err error) int {
 	return 1
 }
 
-// Shared returns the node that all tests of a package share. The first call
-// starts it, of the version that EVERHOP_TEST_RABBITMQ names, or takes the broker of EVERHOP_TEST_URL instead. Without RabbitMQ on
-// the machine the test is skipped, and with EVERHOP_TEST_REQUIRE=1 it fails. With
-// go test -short it is always skipped.
+// Shared returns the node that all tests of a package share. The first call starts it, of the version that
+// EVERHOP_TEST_RABBITMQ names, or takes the broker of EVERHOP_TEST_URL instead. Without RabbitMQ on the machine the
+// test is skipped, and with EVERHOP_TEST_REQUIRE=1 it fails. With go test -short it is always skipped.
 func Shared(tb testing.TB) *Node {
 	tb.Helper()
 	if testing.Short() {
