@@ -205,7 +205,7 @@ func (s *stage) play(f matrixFault, p matrixPlace) string {
 		s.settled(consumer.Consuming)
 	}
 	happened := s.outcome()
-	if strings.HasPrefix(happened, "ChannelError") && !strings.Contains(happened, "Failed") && !strings.Contains(happened, "ConnectionError") {
+	if strings.HasPrefix(happened, "ChannelError") && !strings.Contains(happened, "Failed") && !strings.Contains(happened, "ConnectionError") && !s.lostToo() {
 		s.sameConnection()
 	}
 	if state, _, _ := strings.Cut(p.name, "/"); f.class != "" && (state == "consuming" || state == "check") {
@@ -278,6 +278,11 @@ func (s *stage) sameConnection() {
 	if all := s.server.Connections(); len(all) > 0 && all[0].ID != 1 {
 		s.Errorf("only a channel was lost, and this is connection number %d", all[0].ID)
 	}
+}
+
+// lostToo tells whether more was lost in a revival.
+func (s *stage) lostToo() bool {
+	return slices.ContainsFunc(s.journal.Events()[s.since:], func(e fsm.Event) bool { return e.Name == consumer.NoteLossWhileReviving })
 }
 
 // said checks that the loss of the connection was told as what it is.
