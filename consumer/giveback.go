@@ -37,6 +37,15 @@ func (d *dispatcher) giveBack(s source) (unstarted, begun int) {
 	}
 }
 
+// drain takes note of what a stream has delivered and nobody has received: where it goes on is known by that. The
+// channel must have been cancelled, after pause.
+func (d *dispatcher) drain(s source) {
+	c := d.fallSilent(s)
+	for ok := c != nil; ok; {
+		_, ok = c.receive(nil)
+	}
+}
+
 // fallSilent says that the broker sends nothing more on the channel, and returns it if it is in view.
 func (d *dispatcher) fallSilent(s source) *channel {
 	d.mu.Lock()
