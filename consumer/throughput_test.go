@@ -38,9 +38,9 @@ func BenchmarkThroughput(b *testing.B) {
 		open  func(testing.TB) *arena
 		least map[string]float64 // what Everhop's rate must be, of others'
 	}{
-		{"classic", func(tb testing.TB) *arena { return onRabbitMQ(tb, "classic") }, map[string]float64{oneAck: 1.4, handTuned: 0.97}},
+		{"classic", func(tb testing.TB) *arena { return onRabbitMQ(tb, "classic") }, map[string]float64{oneAck: 1.8, handTuned: 1.2}},
 		{"quorum", func(tb testing.TB) *arena { return onRabbitMQ(tb, "quorum") }, nil},
-		{"in-process", inProcess, map[string]float64{handTuned: 1.6}}, // where the client is the limit
+		{"in-process", inProcess, map[string]float64{handTuned: 1.8}}, // where the client is the limit
 	} {
 		b.Run(place.name, func(b *testing.B) {
 			a := place.open(b)
