@@ -1,8 +1,6 @@
 package consumer
 
 import (
-	"math"
-	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -114,13 +112,8 @@ const maxErrorText = 1 << 10
 // the calls after which it was tried again in place, delayed or parked, not those after which it was put
 // back or its connection was lost. It is 0 when there is no such header, or one that is not a number.
 func Attempts(d *Delivery) int {
-	switch v := reflect.ValueOf(d.Headers[HeaderAttempts]); {
-	case v.CanInt():
-		return int(min(max(v.Int(), 0), math.MaxInt32))
-	case v.CanUint():
-		return int(min(v.Uint(), math.MaxInt32))
-	}
-	return 0
+	n, _ := integer(d.Headers[HeaderAttempts])
+	return max(0, n)
 }
 
 // headers are the delivery's, as far as they are kept, and ours: what tells of a failure.

@@ -98,17 +98,20 @@ func newRescues() *rescues { return &rescues{seed: maphash.MakeSeed(), by: map[u
 type rescue struct {
 	source   source
 	delivery *Delivery // as it came
+	count    int       // how often it had come back
 	key      uint64
 	again    chan struct{} // closed: its channel is lost, and the message has come again
 }
 
-// begin notes a delivery. If it is another one of a message whose channel is lost, it takes that one's place.
+// begin notes a delivery. If it is another one of a message whose channel is lost, it takes that one's place. One that
+// has not come back more often is another message, of the same content.
 func (r *rescues) begin(s source, came *Delivery) *rescue {
 	n := &rescue{source: s, delivery: came, key: r.keyOf(came), again: make(chan struct{})}
+	n.count, _ = integer(came.Headers[deliveryCount])
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	same := r.by[n.key]
-	if i := slices.IndexFunc(same, func(o *rescue) bool { return isLost(o.source) }); i >= 0 {
+	if i := slices.IndexFunc(same, func(o *rescue) bool { return isLost(o.source) && o.count < n.count }); i >= 0 {
 		close(same[i].again)
 		same = slices.Delete(same, i, i+1)
 	}

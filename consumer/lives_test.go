@@ -306,3 +306,35 @@ func TestSavingEndsWithTheHandlers(t *testing.T) {
 		}
 	})
 }
+
+// A message that comes again after its channel was lost is known; another one of the same content is not taken for it.
+func TestRescueThatComesAgain(t *testing.T) {
+	r := newRescues()
+	lost, live := newPlainSource(), newPlainSource()
+	of := func(count int64) *Delivery {
+		return &Delivery{Body: []byte("same"), Headers: map[string]any{deliveryCount: count}}
+	}
+	first := r.begin(lost, of(16))
+	close(lost.lost)
+	for _, step := range []struct {
+		count int64
+		again bool
+	}{{15, false}, {16, false}, {17, true}} {
+		other := r.begin(live, of(step.count))
+		select {
+		case <-first.again:
+			if !step.again {
+				t.Errorf("one that came back %d times is taken for it", step.count)
+			}
+		default:
+			if step.again {
+				t.Error("it is not known again")
+			}
+		}
+		r.end(other)
+	}
+	r.end(first)
+	if len(r.by) > 0 {
+		t.Errorf("%d are remembered", len(r.by))
+	}
+}

@@ -115,7 +115,7 @@ const republishTimeout = 30 * time.Second
 const refusals = 3
 
 // republish publishes the message again, and keeps trying: to put it back each time would use up a quorum
-// queue's delivery limit. It gives up if the channel is gone, the consumer stops or pauses, or it can never be.
+// queue's delivery limit. It gives up if the channel is gone, the consumer stops, or it can never be.
 func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 	for refused := 0; !c.lost(); { // else it comes again, and would be there twice
 		err := d.tryRepublish(o)
