@@ -199,7 +199,7 @@ func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 	const few = 3
 	for failures := 1; ; failures++ {
 		if isLost(r.source) && !d.isOrphan(r) {
-			return false, nil
+			return false, d.env.work.Err() // nil: it has come again
 		}
 		err = d.saveOnce(r.delivery)
 		if err == nil {

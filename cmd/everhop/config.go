@@ -74,7 +74,7 @@ func (f *outcomes) add(cmd *cobra.Command) {
 	f.attempts, f.poison = consumer.DefaultAttempts, string(consumer.Park)
 	flags := cmd.Flags()
 	flags.Var(number(&f.attempts, noMost), "attempts", "failures after which a message is poison")
-	choose(cmd, &f.poison, "poison", "what to do with poison: move it to the parking queue, dead-letter it, or put it back into the queue",
+	choose(cmd, &f.poison, "poison", "what to do with poison: move it to the parking queue, dead-letter it, or have it handled again and again",
 		string(consumer.Park), string(consumer.DeadLetter), string(consumer.PutBack))
 	flags.Var(name(&f.parkingQueue, "QUEUE"), "parking-queue", "queue to park poison in; created, durable, if it is missing (default QUEUE.parked)")
 	complete(cmd, "attempts")
