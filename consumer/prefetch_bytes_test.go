@@ -100,14 +100,13 @@ func (g *gauge) handle(_ context.Context, d *consumer.Delivery) error {
 // publish adds n messages of a size.
 func (g *gauge) publish(n, size int) {
 	g.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock() // measure must not see a message that the queue does not have yet
 	for range n {
-		g.mu.Lock()
-		number := len(g.sizes)
-		g.sizes = append(g.sizes, size)
-		g.mu.Unlock()
-		if err := g.server.Publish("work", fmt.Sprintf("%-*d", size, number)); err != nil {
+		if err := g.server.Publish("work", fmt.Sprintf("%-*d", size, len(g.sizes))); err != nil {
 			g.Fatal(err)
 		}
+		g.sizes = append(g.sizes, size)
 	}
 }
 
@@ -128,9 +127,9 @@ func (g *gauge) start() {
 
 // measure assumes that the queue is consumed in order: what is sent is what is not ready.
 func (g *gauge) measure() {
-	q, _ := g.server.Queue("work")
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	q, _ := g.server.Queue("work")
 	var bytes int64
 	count := 0
 	for i := range max(0, len(g.sizes)-q.Ready) {
