@@ -44,6 +44,8 @@ const (
 	// Cancelled means: the broker cancelled the consumer: the queue was deleted or moved, or from RabbitMQ 4.3 on an
 	// acknowledgement did not come in time.
 	Cancelled Class = "cancelled"
+	// Overdue means: the queue did not answer in time, on a connection that is alive.
+	Overdue Class = "overdue"
 	// Unknown means: everything else, such as a failure of the caller's own functions.
 	Unknown Class = "unknown"
 )

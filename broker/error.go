@@ -65,6 +65,9 @@ func (e *Error) Reason() string {
 	return e.Err.Error()
 }
 
+// IsChannelLimit tells whether there are as many channels on the connection as the broker permits (channel_max).
+func (e *Error) IsChannelLimit() bool { return errors.Is(e.Err, amqp.ErrChannelMax) }
+
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 

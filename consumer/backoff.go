@@ -58,22 +58,23 @@ const stable = 5 * time.Second
 // schedule says when the next attempt to revive begins.
 type schedule struct {
 	backoff  Backoff
-	attempt  int // number of the current or next attempt of this revival
-	failures int // in a row; they space the attempts
-	flaps    int // losses in a row of what had not worked for long; they space the revivals
+	attempt  int  // number of the current or next attempt of this revival
+	failures int  // in a row; they space the attempts
+	flaps    int  // losses in a row of what had not worked for long; they space the revivals
+	rare     bool // it is the fault of what is consumed
 	at       time.Time
 }
 
 // start begins a revival, after the loss of what had worked for so long.
 func (s *schedule) start(worked time.Duration) (delay time.Duration) {
 	if worked >= stable {
-		s.flaps = 0
+		s.flaps, s.rare = 0, false
 	} else {
 		s.flaps++
 	}
-	s.attempt = 1
+	s.attempt = max(1, s.flaps)
 	s.failures = max(0, s.flaps-1) // the first time may be chance
-	return s.in(s.backoff.delay(s.failures))
+	return s.in(s.spacing().delay(s.failures))
 }
 
 // extend is for one more loss in a revival: what had worked for long is not to wait for the rest.
@@ -86,7 +87,17 @@ func (s *schedule) extend(worked time.Duration) {
 // failed spaces the next attempt.
 func (s *schedule) failed() (delay time.Duration) {
 	s.failures++
-	return s.in(s.backoff.delay(s.failures))
+	return s.in(s.spacing().delay(s.failures))
+}
+
+// spacing is the back-off. Where it is not the network that fails again and again, nobody else has an outage that it
+// would prolong.
+func (s *schedule) spacing() Backoff {
+	b := s.backoff
+	if s.rare {
+		b.Max = max(b.Max, apartBackoff)
+	}
+	return b
 }
 
 func (s *schedule) in(delay time.Duration) time.Duration {

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"slices"
 	"time"
 
 	"github.com/everhop/everhop/fsm"
@@ -61,7 +62,7 @@ func (s *supervisor) lookAtClock() {
 	now := time.Now()
 	late, ahead := s.clock.look(now.Round(0), now.Sub(s.clock.began))
 	note := func(name string, stalled time.Duration, text string) {
-		s.record(fsm.KindNote, name, Evidence{Generation: s.generation, StalledMS: stalled.Milliseconds(), Note: text})
+		s.record(fsm.KindNote, name, Evidence{Generation: s.home.generation, StalledMS: stalled.Milliseconds(), Note: text})
 	}
 	if late > 0 {
 		note(NoteStalled, late, "the process stood still for "+roughly(late)+": it was stopped, or the machine was too busy")
@@ -74,15 +75,20 @@ func (s *supervisor) lookAtClock() {
 	}
 }
 
-// setClock sets the clock to what is to be looked at next: the silence of the broker while there is a
-// session, the schedule while there is something to revive.
+// setClock sets the clock to what is to be looked at next: the silence of a broker to which there is a session, the
+// schedule of what is to be revived, and when something comes home.
 func (s *supervisor) setClock() {
 	wake := lookEvery
-	if s.watching() {
-		wake = min(wake, s.config.DrainTimeout-s.silence())
-	}
-	if s.attemptPending() {
-		wake = min(wake, time.Until(s.schedule.at))
+	for _, c := range s.connections {
+		if c.watched() {
+			wake = min(wake, s.config.DrainTimeout-c.silence())
+		}
+		if s.isPending(c) {
+			wake = min(wake, time.Until(c.schedule.at))
+		}
+		if wait, comes := s.untilHome(c); comes {
+			wake = min(wake, wait)
+		}
 	}
 	s.clock.wakeIn(wake)
 }
@@ -90,31 +96,22 @@ func (s *supervisor) setClock() {
 // tick does what the time has come for.
 func (s *supervisor) tick() error {
 	defer s.setClock()
-	switch {
-	case s.attemptPending() && s.schedule.due():
-		s.begin()
-	case s.watching() && s.silence() >= s.config.DrainTimeout:
-		return s.probe()
+	for _, c := range slices.Clone(s.connections) {
+		if s.isPending(c) && c.schedule.due() {
+			s.begin(c)
+		} else if c.watched() && c.silence() >= s.config.DrainTimeout {
+			if err := s.probe(c); err != nil {
+				return err
+			}
+		}
+		if wait, comes := s.untilHome(c); comes && wait <= 0 {
+			for _, sub := range c.subscriptions {
+				s.bringHome(sub)
+			}
+		}
 	}
 	return nil
 }
 
-// watching tells whether the broker's silence is the supervisor's business: an attempt watches over its
-// own connection.
-func (s *supervisor) watching() bool {
-	return s.session != nil && !s.probing && s.cancelAttempt == nil
-}
-
-// silence is how long the broker has been silent without a reason. While it is blocked it would not
-// answer a probe; only amqp091-go's heartbeat tells then that it lives.
-func (s *supervisor) silence() time.Duration {
-	if s.session.Blocked() {
-		return 0
-	}
-	return s.session.Silence()
-}
-
-// attemptPending tells whether an attempt is to begin.
-func (s *supervisor) attemptPending() bool {
-	return s.machine.State() == Reviving && s.cancelAttempt == nil && !s.stopping
-}
+// isPending tells whether an attempt is to begin.
+func (s *supervisor) isPending(c *connection) bool { return !s.stopping && c.attemptPending() }

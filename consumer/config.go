@@ -57,11 +57,24 @@ type Config struct {
 	// ErrRetriesExhausted; the first connect, before any revival, is not counted. Defaults to 0: no
 	// limit.
 	MaxReviveAttempts int
-	// GiveUpOn are the classes of errors on which Run ends at once instead of trying again. Defaults
+	// GiveUpOn are the classes of errors on which Run ends instead of trying again, unless other subscriptions can go
+	// on (see FailFast) or it had worked before (see HealWithin). Defaults
 	// to those that will be equally wrong in an hour: vhost, precondition, and auth unless Credentials
 	// may know better ones next time. An empty, non-nil slice never gives up; adding broker.NotFound
 	// makes a missing queue fatal instead of waited for.
 	GiveUpOn []broker.Class
+	// HealWithin is for how long an error that waiting does not heal as a rule (GiveUpOn) is waited for all the same
+	// where it had worked before in this run: a password that is being changed, a queue that is declared otherwise.
+	// It is not for classes in a GiveUpOn of your own. Defaults to 10 min; less than 0 is not at all.
+	HealWithin time.Duration
+	// FailFast ends Run when one subscription cannot be consumed, by an error of GiveUpOn or after MaxReviveAttempts. By
+	// default the others go on, and it is tried again now and then on a connection of its own (NoteApart,
+	// NoteGivenUp); Run ends when this is true of all of them.
+	FailFast bool
+	// CallTimeout is how long a queue may take to answer, such as to be declared or consumed from, on a connection that
+	// is alive. Past it the subscription goes on apart, on a connection of its own (NoteApart), until its queue
+	// answers. Defaults to 10 s.
+	CallTimeout time.Duration
 	// GracePeriod is how long handlers may go on after Run was told to stop; then their context is
 	// cancelled. Defaults to 20 s, well within the 30 s that orchestrators allow.
 	GracePeriod time.Duration
@@ -195,6 +208,7 @@ const (
 // The other defaults stand in the documentation of their fields.
 const (
 	defaultConsumerTimeout = 30 * time.Minute // RabbitMQ's own
+	defaultHealWithin      = 10 * time.Minute
 	defaultReviveInitial   = 100 * time.Millisecond
 	defaultRequeuePause    = time.Second
 	defaultBreakerPause    = 30 * time.Second
@@ -218,6 +232,7 @@ func (c Config) withDefaults() Config {
 	c.ConnectTimeout = or(c.ConnectTimeout, broker.DefaultConnectTimeout)
 	c.GracePeriod = or(c.GracePeriod, DefaultGracePeriod)
 	c.ConsumerTimeout = or(c.ConsumerTimeout, defaultConsumerTimeout)
+	c.HealWithin = or(c.HealWithin, defaultHealWithin)
 	c.ReviveBackoff.Initial = or(c.ReviveBackoff.Initial, defaultReviveInitial)
 	c.ReviveBackoff.Max = or(c.ReviveBackoff.Max, max(DefaultBackoffMax, c.ReviveBackoff.Initial))
 	subscriptions := make([]Subscription, len(c.Subscriptions))
@@ -344,6 +359,7 @@ func (c Config) plan() (broker.Plan, error) {
 		DrainTimeout:   c.DrainTimeout,
 		ProbeTimeout:   c.ProbeTimeout,
 		ConnectTimeout: c.ConnectTimeout,
+		CallTimeout:    c.CallTimeout,
 		MaxMessageSize: c.MaxMessageSize,
 	}
 	for _, s := range c.Subscriptions {

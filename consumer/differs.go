@@ -38,7 +38,7 @@ func (d differs) apply(s *supervisor) error {
 		name, note = NoteExchangeDiffers, "the exchange exists otherwise than it is declared, and is used as it is"
 	}
 	e := evidence(d.difference)
-	e.Generation, e.Queue, e.Scope = s.generation, d.sub.spec.Queue, string(broker.ScopeSubscription)
+	e.Generation, e.Queue, e.Scope = d.sub.on.generation, d.sub.spec.Queue, string(broker.ScopeSubscription)
 	e.Note = note + "; " + advice[broker.Precondition]
 	s.record(fsm.KindNote, name, e)
 	return nil

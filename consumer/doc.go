@@ -93,12 +93,14 @@ package consumer
 //	  evidence.go      what an event says of its cause
 //	  notes.go         the names of events that change no state
 //	  supervisor.go    the goroutine that decides
+//	  connection.go    one of those that subscriptions are consumed on
 //	  loss.go          a connection, a channel or a queue is gone: the one way in which something is given up
 //	  clock.go         when the supervisor looks again, and whether it was kept from it
 //	  probe.go         asking a silent broker
 //	  overdue.go       handlers that take too long, and whether it was that for which a consumer was cancelled
 //	  differs.go       what exists otherwise than it is declared
 //	  reviving.go      attempts to connect and to revive
+//	  apart.go         what is broken for long goes on apart, and comes home
 //	  backoff.go       when the next attempt begins
 //	  window.go        how much of the prefetch is asked for: with PrefetchBytes, and after losses in a row
 //	  steer.go         a live consumer becomes what its subscription wants to be

@@ -61,6 +61,7 @@ var advice = map[broker.Class]string{
 	broker.Precondition:    "make the declaration equal to what exists, or delete what exists, or leave out Strict",
 	broker.ConsumerTimeout: "shorten the handler, lower Prefetch, or raise consumer_timeout at the broker (x-consumer-timeout for one queue) and ConsumerTimeout here",
 	broker.Cancelled:       "declare the queue again, or let the consumer declare it",
+	broker.Overdue:         "check that the queue has a leader and most of its nodes (rabbitmq-queues check_if_node_is_quorum_critical, rabbitmqctl list_queues name state)",
 	broker.Exclusive:       "end the consumer that holds the queue exclusively",
 	broker.Protocol:        "check that the port speaks AMQP 0-9-1",
 	broker.TLS:             "check certificates, their names and their dates",

@@ -1,18 +1,30 @@
 package consumer
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/fsm"
 )
 
-// lost answers a Loss of the current session.
-func (s *supervisor) lost(l broker.Loss) error {
+// loss is what a session has reported.
+type loss struct {
+	on      *connection
+	session *broker.Session
+	broker.Loss
+}
+
+// apply answers it. That of a session which is not in use any more was answered when that was given up.
+func (l loss) apply(s *supervisor) error {
+	if l.on.session != l.session {
+		return nil
+	}
 	e := evidence(l.Err)
 	e.Generation = l.Generation
 	if l.Consumer == nil {
-		return s.broken(ConnectionError, nil, e)
+		return s.broken(ConnectionError, l.on, nil, e)
 	}
 	sub := s.subscriptions[l.Consumer.Index()]
 	if sub.live != l.Consumer {
@@ -21,69 +33,75 @@ func (s *supervisor) lost(l broker.Loss) error {
 		return nil
 	}
 	s.explain(sub, &e)
-	return s.broken(ChannelError, sub, e)
+	return s.broken(ChannelError, l.on, sub, e)
 }
 
 // broken is the one way in which something that worked is given up: one subscription, or with nil the
-// whole connection. It leads into Reviving, or extends the revival that is under way.
-func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e Evidence) error {
-	worked := time.Since(s.since)
+// whole connection. It is to be revived then, or more is in the revival that is under way.
+func (s *supervisor) broken(t fsm.Trigger, c *connection, sub *subscription, e Evidence) error {
+	worked := time.Since(c.since)
 	if sub != nil {
 		worked = time.Since(sub.since)
 	}
-	switch s.machine.State() {
-	case Consuming, HeartbeatCheck:
-		e.BackoffMS = s.schedule.start(worked).Milliseconds()
-		e.Note = joined("after consuming for "+roughly(time.Since(s.entered)), e.Note)
-		s.entered = time.Now()
-		if err := s.fire(t, e); err != nil {
-			return err
-		}
-	default: // Reviving already, or Disconnected and stopping
-		s.schedule.extend(worked)
-		e.Note = joined("lost too, while reviving", e.Note)
-		s.record(fsm.KindNote, NoteLossWhileReviving, e)
+	if sub == nil {
+		c.dies(worked, e)
 	}
+	if err := s.fall(t, c, sub, worked, e); err != nil {
+		return err
+	}
+	defer s.setClock()
 	if sub != nil {
 		s.slowDown(sub, worked)
 		sub.retired = sub.lose()
-	} else {
-		for _, sub := range s.subscriptions {
-			s.slowDown(sub, worked)
-		}
-		s.dropSession()
+		return s.considerSubscription(sub, worked, e)
 	}
-	s.setClock()
-	return nil
+	for _, sub := range c.subscriptions {
+		s.slowDown(sub, worked)
+	}
+	s.drop(c)
+	return s.considerConnection(c, e)
 }
 
+// fall commits that something was lost.
+func (s *supervisor) fall(t fsm.Trigger, c *connection, sub *subscription, worked time.Duration, e Evidence) error {
+	if !c.up {
+		c.schedule.extend(worked)
+		if !c.isNew(sub) {
+			e.Note = joined("lost too, while "+strings.ToLower(string(s.doing(c))), e.Note)
+			s.record(fsm.KindNote, NoteLossWhileReviving, e)
+		}
+		return nil
+	}
+	e.BackoffMS = c.schedule.start(worked).Milliseconds()
+	e.Note = joined("after consuming for "+roughly(time.Since(c.entered)), e.Note)
+	if n := c.schedule.flaps; n > 1 {
+		e.Note = joined(e.Note, fmt.Sprintf("soon after it began, %d times in a row", n))
+	}
+	c.up, c.entered = false, time.Now()
+	if c != s.home {
+		e.Note = joined("apart", e.Note)
+		s.noteOn(c, NoteApartLost, e)
+		return nil
+	}
+	return s.fire(t, e)
+}
+
+// isNew tells whether a loss takes away nothing that had worked: the attempt under way has opened the session, and
+// says itself that it failed.
+func (c *connection) isNew(sub *subscription) bool {
+	if sub != nil || c.attempts == 0 {
+		return false
+	}
+	for _, sub := range c.subscriptions {
+		if sub.live != nil || sub.attempt == nil || !sub.attempt.opened {
+			return false
+		}
+	}
+	return true
+}
 func joined(note, more string) string {
 	if note == "" || more == "" {
 		return note + more
 	}
 	return note + "; " + more
-}
-
-// dropSession gives up the connection; whoever works on it finds it closed.
-func (s *supervisor) dropSession() {
-	session := s.session
-	s.session = nil
-	s.probing = false
-	s.first++ // another endpoint than the one that failed
-	for _, sub := range s.subscriptions {
-		sub.lose()
-		sub.retired = nil
-	}
-	s.background.Go(session.Abort)
-}
-
-// noteBlocked records that the broker has stopped reading, or reads again.
-func (s *supervisor) noteBlocked(b broker.Blocked) {
-	name, note := NoteUnblocked, "the broker reads again (connection.unblocked)"
-	if b.Active {
-		name, note = NoteBlocked, "the broker stopped reading (connection.blocked: "+b.Reason+"); only heartbeats tell that it lives"
-	}
-	s.record(fsm.KindNote, name, Evidence{
-		Generation: b.Generation, Endpoint: s.session.Endpoint().String(), Note: note,
-	})
 }

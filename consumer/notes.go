@@ -40,6 +40,16 @@ const (
 	NoteExchangeDiffers = "exchange_differs"
 	// NoteLossWhileReviving: something else was lost before the revival was complete.
 	NoteLossWhileReviving = "loss_while_reviving"
+	// NoteApart: what keeps others from being consumed goes on apart, on a connection of its own; the queue, and why.
+	// What is apart is no part of the lifecycle's state any more, and told of by the four after it: it is
+	// consumed, was lost, an attempt to revive it failed, and it is consumed on the shared connection again.
+	NoteApart          = "apart"
+	NoteApartConsuming = "apart_consuming"
+	NoteApartLost      = "apart_lost"
+	NoteApartFailed    = "apart_failed"
+	NoteHome           = "home"
+	// NoteGivenUp: a subscription cannot be consumed, and waiting will hardly help. It is tried now and then.
+	NoteGivenUp = "given_up"
 	// NoteStalled: the process stood still for Evidence.StalledMS, or the clock was set ahead by so much.
 	// It was stopped (SIGSTOP), the machine was suspended, or the processor was not to be had. Nothing
 	// was handled meanwhile.

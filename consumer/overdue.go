@@ -93,7 +93,7 @@ func (s *supervisor) warnOverdue() {
 }
 
 func (s *supervisor) strike(sub *subscription) strike {
-	major, minor := s.session.ServerVersion()
+	major, minor := sub.on.session.ServerVersion()
 	return strikeOf(major, minor, sub.dispatch.queueType())
 }
 

@@ -8,92 +8,132 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/fsm"
 )
 
-// attempted is what came of an attempt to connect or to revive.
-type attempted struct {
-	session   *broker.Session // opened by the attempt, or the healthy one that it worked on
-	opened    bool
-	consumers []*broker.Consumer // those that the broker confirmed
-	intakes   []broker.Intake    // how, by subscription
-	failures  []error            // in the order of the configuration
+// attempt is one to connect or to revive: to open a connection, if there is none, and to consume what is missing.
+// Each subscription is the supervisor's as soon as the broker has confirmed it, whatever the others wait for.
+type attempt struct {
+	on       *connection
+	opened   bool // the session, too
+	left     int  // subscriptions whose outcome is not known
+	failures []failedConsume
 }
 
-// attempt is what is to be built: a connection, if there is none, and the consumers that are missing.
-type attempt struct {
-	session       *broker.Session // the one that works; nil: to be opened
-	plan          broker.Plan
-	generation    uint64
-	first         int // the endpoint that is tried first
-	subscriptions []*subscription
-	wanted        []int           // those without a consumer
-	intakes       []broker.Intake // how they are to be consumed, by subscription
-	retired       []func()        // close the channels of lost consumers
+type failedConsume struct {
+	index int
+	err   error
 }
+
+const (
+	// parallel is how many subscriptions an attempt consumes at once, so that a thousand do not all ask at once.
+	parallel = 16
+	// patience is how long one of them is waited for: then another one has its place, and an attempt of which others
+	// have failed is over for them.
+	patience = time.Second
+)
 
 // begin starts an attempt in the background. It leaves alone what works.
-func (s *supervisor) begin() {
+func (s *supervisor) begin(c *connection) {
+	c.attempts++
+	a := &attempt{on: c}
+	if c.session != nil {
+		s.consume(a)
+		return
+	}
+	a.opened = true
 	ctx, cancel := context.WithCancel(context.Background())
-	s.cancelAttempt = cancel
-	if s.session == nil {
-		s.generation++
-	}
-	a := attempt{
-		session: s.session, plan: s.plan, generation: s.generation, first: s.first,
-		subscriptions: s.subscriptions, intakes: make([]broker.Intake, len(s.subscriptions)),
-	}
-	a.plan.ConnectTimeout = s.schedule.connectTimeout(s.config.ConnectTimeout)
-	for i, sub := range s.subscriptions {
-		if sub.live == nil {
-			a.wanted = append(a.wanted, i)
-			a.intakes[i] = sub.intake()
-		}
-		if c := sub.retired; c != nil {
-			sub.retired = nil
-			a.retired = append(a.retired, func() { sub.retire(ctx, c) })
-		}
-	}
+	c.opening = cancel
+	s.generation++
+	c.generation = s.generation
+	plan, generation, first := s.plan, c.generation, c.first
+	plan.ConnectTimeout = c.schedule.connectTimeout(s.config.ConnectTimeout)
 	s.background.Go(func() {
-		o := a.run(ctx)
-		if !s.post(o) && o.opened {
-			o.session.Abort()
+		session, err := broker.Open(ctx, plan, generation, first)
+		if !s.post(opened{a, session, err}) && err == nil {
+			session.Abort()
 		}
 	})
 }
 
-// run builds it. It runs beside the supervisor.
-func (a attempt) run(ctx context.Context) attempted {
-	o := attempted{session: a.session, intakes: a.intakes}
-	if o.session == nil {
-		session, err := broker.Open(ctx, a.plan, a.generation, a.first)
-		if err != nil {
-			o.failures = []error{err}
-			return o
-		}
-		o.session, o.opened = session, true
-	}
-	atOnce(a.retired)
-	for _, i := range a.wanted { // only now, since handlers went on meanwhile
-		a.intakes[i].StreamOffset = a.subscriptions[i].dispatch.offset()
-	}
-	o.consumers, o.failures = consume(a.wanted, func(i int) (*broker.Consumer, error) {
-		return a.subscriptions[i].consume(ctx, o.session, &a.intakes[i])
-	})
-	return o
+// opened is what came of opening a connection.
+type opened struct {
+	attempt *attempt
+	session *broker.Session
+	err     error
 }
 
-// atOnce returns when all have: none waits for another one's Commit.
-func atOnce(all []func()) {
-	var group sync.WaitGroup
-	for _, do := range all {
-		group.Go(do)
+func (o opened) apply(s *supervisor) error {
+	a, c := o.attempt, o.attempt.on
+	c.opening()
+	c.opening = nil
+	switch {
+	case s.stopping || len(c.subscriptions) == 0:
+		if o.err == nil {
+			s.background.Go(o.session.Abort)
+		}
+		c.attempts--
+	case o.err != nil:
+		c.attempts--
+		defer s.setClock()
+		c.first++
+		return s.failed(c, asBrokerError(o.err))
+	default:
+		s.take(c, o.session)
+		s.consume(a)
 	}
-	group.Wait()
+	return nil
+}
+
+// consume asks for what is missing, each on its own.
+func (s *supervisor) consume(a *attempt) {
+	places := make(chan struct{}, parallel)
+	missing := a.on.missing()
+	a.left = len(missing)
+	for _, sub := range missing {
+		sub.attempt = a
+		o := consumed{attempt: a, sub: sub, session: a.on.session, intake: sub.intake()}
+		retired := sub.retired
+		sub.retired = nil
+		s.background.Go(func() {
+			places <- struct{}{}
+			leave := sync.OnceFunc(func() { <-places })
+			defer leave()
+			defer time.AfterFunc(patience, leave).Stop()
+			o.carryOut(s.calls, retired)
+			if !s.post(o) && o.consumer != nil {
+				_ = o.consumer.Close(s.calls) // which ends with the session, if not before
+			}
+		})
+	}
+	time.AfterFunc(patience, func() { s.post(overtime{a}) })
+}
+
+// consumed is what came of one subscription's attempt.
+type consumed struct {
+	attempt  *attempt
+	sub      *subscription
+	session  *broker.Session
+	intake   broker.Intake
+	consumer *broker.Consumer // nil with err
+	err      error
+}
+
+// carryOut asks the broker. It runs beside the supervisor.
+func (o *consumed) carryOut(ctx context.Context, retired *broker.Consumer) {
+	if retired != nil {
+		if o.err = o.sub.retire(ctx, retired); o.err != nil {
+			return
+		}
+		o.intake.StreamOffset = o.sub.dispatch.offset() // only now, since handlers went on meanwhile
+	}
+	o.consumer, o.err = o.sub.consume(ctx, o.session, &o.intake)
 }
 
 // retire closes the channel of a consumer that was lost, after what can still be acknowledged. A consumer that
-// the broker has cancelled leaves its channel open, and with it what was not acknowledged.
-func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) {
+// the broker has cancelled leaves its channel open, and with it what was not acknowledged. It returns an error if the
+// broker does not answer.
+func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) error {
 	flushed := make(chan struct{})
 	go func() { // Commit may hang, and must not keep its subscription from being revived
 		defer close(flushed)
@@ -104,7 +144,10 @@ func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) {
 	case <-ctx.Done():
 	case <-time.After(cutGrace):
 	}
-	_ = c.Close(ctx)
+	if err := c.Close(ctx); err != nil && asBrokerError(err).Class == broker.Overdue {
+		return err
+	}
+	return nil
 }
 
 // consume subscribes. What only looked like a stream, and is none, begins as any other queue.
@@ -119,77 +162,57 @@ func (sub *subscription) consume(ctx context.Context, session *broker.Session, i
 	return c, err
 }
 
-// consume subscribes to the wanted, several at once, and returns those that the broker confirmed, and
-// the failures of the others, both in the order of the configuration.
-func consume(wanted []int, subscribe func(i int) (*broker.Consumer, error)) ([]*broker.Consumer, []error) {
-	const parallel = 16
-	consumers := make([]*broker.Consumer, len(wanted))
-	failures := make([]error, len(wanted))
-	next := make(chan int)
-	var group sync.WaitGroup
-	for range min(parallel, len(wanted)) {
-		group.Go(func() {
-			for k := range next {
-				consumers[k], failures[k] = subscribe(wanted[k])
-			}
-		})
-	}
-	for k := range wanted {
-		next <- k
-	}
-	close(next)
-	group.Wait()
-	return slices.DeleteFunc(consumers, func(c *broker.Consumer) bool { return c == nil }),
-		slices.DeleteFunc(failures, func(err error) bool { return err == nil })
-}
-
-// apply takes over what an attempt has built, and decides how to go on with the rest.
-func (o attempted) apply(s *supervisor) error {
-	s.cancelAttempt()
-	s.cancelAttempt = nil
+// apply takes over what the broker has confirmed, and decides how to go on with what it has not.
+func (o consumed) apply(s *supervisor) error {
+	a, sub, c := o.attempt, o.sub, o.attempt.on
 	defer s.setClock()
-	if s.stopping {
+	a.left--
+	if a.left == 0 {
+		c.attempts--
+	}
+	inUse := sub.attempt == a && c.session == o.session
+	if sub.attempt == a {
+		sub.attempt = nil
+	}
+	switch {
+	case o.err == nil && (s.stopping || !inUse):
 		s.discard(o)
+	case o.err == nil:
+		if err := s.adopt(o); err != nil {
+			return err
+		}
+	case !s.stopping && sub.on == c:
+		if apart, err := s.considerFailure(sub, o); apart || err != nil {
+			return err
+		}
+		a.failures = append(a.failures, failedConsume{sub.index, o.err})
+	}
+	if a.left > 0 || s.stopping {
 		return nil
 	}
-	confirmed := s.adopt(o)
-	if err := s.judge(o); err != nil || s.stopping {
-		return err
-	}
-	for _, c := range confirmed { // the event comes first, then the deliveries
-		sub := s.subscriptions[c.Index()]
-		if !sub.applied.Paused {
-			sub.dispatch.resume()
-		}
-		s.steer(sub) // it may have been changed meanwhile
-		s.compare(sub)
-	}
-	return nil
+	return s.judge(a)
 }
 
-// adopt puts the session and the confirmed consumers in their places. Whatever broke again before
-// this is seen here: its Loss has no place to arrive at yet.
-func (s *supervisor) adopt(o attempted) (confirmed []*broker.Consumer) {
-	if o.opened {
-		s.session, s.since = o.session, time.Now()
-		s.first = slices.Index(s.plan.Endpoints, o.session.Endpoint())
-		if o.session.Lost() {
-			s.dropSession()
-		}
+// adopt takes over a consumer. What broke again before this is seen here: its Loss has no place to arrive at yet.
+func (s *supervisor) adopt(o consumed) error {
+	sub, c := o.sub, o.attempt.on
+	if c.session.Lost() {
+		return nil // its own loss is told
 	}
-	if s.session == nil || s.session != o.session {
-		return nil // lost meanwhile, and the consumers with it
+	if isLost(o.consumer) {
+		sub.retired = o.consumer
+		return nil
 	}
-	for _, c := range o.consumers {
-		sub := s.subscriptions[c.Index()]
-		if isLost(c) {
-			sub.retired = c
-			continue
-		}
-		sub.adopt(c, o.intakes[c.Index()])
-		confirmed = append(confirmed, c)
+	sub.adopt(o.consumer, o.intake)
+	if err := s.rise(c); err != nil { // the event comes first, then the deliveries
+		return err
 	}
-	return confirmed
+	if !sub.applied.Paused {
+		sub.dispatch.resume()
+	}
+	s.steer(sub) // it may have been changed meanwhile
+	s.compare(sub)
+	return nil
 }
 
 func isLost(c source) bool {
@@ -201,89 +224,137 @@ func isLost(c source) bool {
 	}
 }
 
-// discard gives back what came too late to be used.
-func (s *supervisor) discard(o attempted) {
-	if o.opened {
-		s.background.Go(o.session.Abort)
-		return
-	}
-	for _, c := range o.consumers { // others shall get what it was sent
-		s.background.Go(func() { _ = c.Close(context.Background()) })
-	}
+// discard gives back what came too late to be used: others shall get what it was sent.
+func (s *supervisor) discard(o consumed) {
+	s.background.Go(func() { _ = o.consumer.Close(context.Background()) })
 }
 
-// judge commits what the attempt came to.
-func (s *supervisor) judge(o attempted) error {
-	connecting := s.machine.State() == Connecting
-	switch {
-	case s.complete() && connecting:
-		s.entered = time.Now()
-		return s.fire(Connected, Evidence{})
-	case s.complete():
-		note := "revived within " + roughly(time.Since(s.entered))
-		s.entered = time.Now()
-		return s.fire(Revived, Evidence{Attempt: s.schedule.attempt, Note: note})
-	case len(o.failures) == 0 && s.session != nil && !connecting:
-		s.schedule.failed() // it did all that it was asked for; more is to be done, and was noted
+// rise commits that everything on a connection is consumed, once it is.
+func (s *supervisor) rise(c *connection) error {
+	if c.up || s.stopping || !c.complete() {
 		return nil
 	}
-	if o.session == nil {
-		s.first++
+	took := time.Since(c.entered)
+	c.up, c.entered, c.failing = true, time.Now(), time.Time{}
+	for _, sub := range c.subscriptions {
+		sub.hopeless, sub.hasConsumed = false, true
 	}
-	return s.failed(s.decisive(o))
+	if c != s.home {
+		s.noteOn(c, NoteApartConsuming, Evidence{Attempt: c.schedule.attempt, Note: "consumed apart"})
+		return nil
+	}
+	return s.risen(c, took)
+}
+
+// risen has the lifecycle follow its connection.
+func (s *supervisor) risen(c *connection, took time.Duration) error {
+	if s.machine.State() == Connecting {
+		return s.fire(Connected, Evidence{})
+	}
+	return s.fire(Revived, Evidence{Attempt: c.schedule.attempt, Note: "revived within " + roughly(took)})
+}
+
+// overtime says that an attempt is taking long.
+type overtime struct{ attempt *attempt }
+
+// apply has what has failed so far tried again, whatever the rest still waits for.
+func (o overtime) apply(s *supervisor) error {
+	a := o.attempt
+	if a.left == 0 || len(a.failures) == 0 || s.stopping || a.on.up {
+		return nil
+	}
+	defer s.setClock()
+	return s.judge(a)
+}
+
+// judge commits what the attempt came to, if that is not all that was to be done.
+func (s *supervisor) judge(a *attempt) error {
+	c := a.on
+	failures := a.failures
+	a.failures = nil
+	switch {
+	case c.up, len(c.subscriptions) == 0:
+		return nil
+	case len(failures) == 0 && c.session != nil && s.doing(c) != Connecting:
+		c.schedule.failed() // it did all that it was asked for; more is to be done, and was noted
+		return nil
+	case len(failures) == 0 && c.attempts > 0:
+		return nil
+	}
+	return s.failed(c, s.decisive(a, failures))
+}
+
+// doing is what a connection is at: the lifecycle's state, of the one that it is about.
+func (s *supervisor) doing(c *connection) fsm.State {
+	if c == s.home {
+		return s.machine.State()
+	}
+	return Reviving
 }
 
 // decisive picks the failure to go by: one to give up on, if there is one, else the first.
-func (s *supervisor) decisive(o attempted) *broker.Error {
-	if len(o.failures) == 0 { // everything was confirmed, and something broke before it could be taken over
+func (s *supervisor) decisive(a *attempt, failures []failedConsume) *broker.Error {
+	if len(failures) == 0 { // everything was confirmed, and something broke before it could be taken over
 		return &broker.Error{
 			Op: "consume", Scope: broker.ScopeConnection, Class: broker.Network,
-			Endpoint: o.session.Endpoint().String(), Err: errLostAgain,
+			Endpoint: s.plan.Endpoints[a.on.first%len(s.plan.Endpoints)].String(), Err: errLostAgain,
 		}
 	}
-	for _, err := range o.failures {
-		if f := asBrokerError(err); s.hopeless(f.Class) {
+	slices.SortFunc(failures, func(x, y failedConsume) int { return x.index - y.index })
+	for _, failure := range failures {
+		if f := asBrokerError(failure.err); s.isHopeless(f.Class) {
 			return f
 		}
 	}
-	return asBrokerError(o.failures[0])
+	return asBrokerError(failures[0].err)
 }
 
 var errLostAgain = errors.New("lost again at once")
 
 // failed commits that an attempt failed, and schedules the next one or gives up.
-func (s *supervisor) failed(f *broker.Error) error {
-	if s.hopeless(f.Class) {
-		return s.giveUp(FatalError, f, nil)
+func (s *supervisor) failed(c *connection, f *broker.Error) error {
+	heals, note := s.heals(c, f)
+	if !heals {
+		return s.giveUpOn(c, FatalError, f, nil)
 	}
 	e := evidence(f)
-	e.BackoffMS = s.schedule.failed().Milliseconds()
-	if s.machine.State() == Connecting {
-		s.schedule.attempt = 1
-		s.entered = time.Now()
-		e.Note = adviceOn(f.Class, f.Code)
+	e.BackoffMS = c.schedule.failed().Milliseconds()
+	if s.doing(c) == Connecting {
+		c.schedule.attempt = 1
+		c.entered = time.Now()
+		e.Note = joined(adviceOn(f.Class, f.Code), note)
 		return s.fire(ConnectionError, e)
 	}
-	e.Attempt = s.schedule.attempt
+	e.Attempt = c.schedule.attempt
 	if e.Attempt == 1 {
 		e.Note = adviceOn(f.Class, f.Code)
 	}
-	spent := s.config.MaxReviveAttempts > 0 && s.schedule.attempt >= s.config.MaxReviveAttempts
+	e.Note = joined(e.Note, note)
+	spent := s.config.MaxReviveAttempts > 0 && c.schedule.attempt >= s.config.MaxReviveAttempts
 	if spent {
 		e.BackoffMS = 0
 	}
-	if err := s.fire(ReviveFailed, e); err != nil {
+	if err := s.report(c, e); err != nil {
 		return err
 	}
 	if spent {
-		return s.giveUp(RetriesExhausted, f, ErrRetriesExhausted)
+		return s.giveUpOn(c, RetriesExhausted, f, ErrRetriesExhausted)
 	}
-	s.schedule.attempt++
+	c.schedule.attempt++
 	return nil
 }
 
-// hopeless tells whether to give up on a class of errors.
-func (s *supervisor) hopeless(c broker.Class) bool {
+// report commits that an attempt failed.
+func (s *supervisor) report(c *connection, e Evidence) error {
+	if c == s.home {
+		return s.fire(ReviveFailed, e)
+	}
+	s.noteOn(c, NoteApartFailed, e)
+	return nil
+}
+
+// isHopeless tells whether to give up on a class of errors.
+func (s *supervisor) isHopeless(c broker.Class) bool {
 	if s.config.GiveUpOn != nil {
 		return slices.Contains(s.config.GiveUpOn, c)
 	}
@@ -291,4 +362,21 @@ func (s *supervisor) hopeless(c broker.Class) bool {
 		return false // the function may know better ones next time
 	}
 	return !c.Retryable()
+}
+
+// heals tells whether to go on after such a failure. What waiting does not heal as a rule may be healed all the same
+// if it has worked before: by whoever has just broken it. note says until when.
+func (s *supervisor) heals(c *connection, f *broker.Error) (heals bool, note string) {
+	if !s.isHopeless(f.Class) {
+		return true, ""
+	}
+	worked := slices.ContainsFunc(c.subscriptions, func(sub *subscription) bool { return sub.hasConsumed })
+	if !worked || s.config.GiveUpOn != nil || s.config.HealWithin < 0 {
+		return false, ""
+	}
+	if c.failing.IsZero() {
+		c.failing = time.Now()
+		note = "it had been accepted before: tried again for " + roughly(s.config.HealWithin)
+	}
+	return time.Since(c.failing) < s.config.HealWithin, note
 }

@@ -19,6 +19,9 @@ func (sub *subscription) intake() broker.Intake {
 	if !sub.dispatch.kind.isStream() { // which delivers whole chunks, and must begin anew for each change
 		in.Prefetch = sub.window.next()
 	}
+	if sub.oneByOne {
+		in.Prefetch = 1
+	}
 	return in
 }
 
@@ -49,7 +52,7 @@ func (s *supervisor) steer(sub *subscription) {
 	if want.Paused || sub.dispatch.kind.isStream() {
 		sub.dispatch.pause()
 	}
-	session := s.session
+	session := sub.on.session
 	o := steered{sub: sub, live: sub.live, is: sub.live, was: sub.applied, intake: want}
 	s.background.Go(func() {
 		o.carryOut(session)
@@ -103,7 +106,7 @@ func (o steered) apply(s *supervisor) error {
 	case !inUse: // lost meanwhile, and perhaps revived as what it was to be then
 		s.steer(sub)
 	case o.err != nil && o.is == nil: // a new channel was to take its place: nobody else reports that there is none
-		return s.broken(ChannelError, sub, evidence(asBrokerError(o.err)))
+		return s.broken(ChannelError, sub.on, sub, evidence(asBrokerError(o.err)))
 	case o.err != nil: // its loss is reported
 	default:
 		return o.takeOver(s)
@@ -117,7 +120,7 @@ func (o steered) takeOver(s *supervisor) error {
 	if o.is != o.live {
 		sub.adopt(o.is, o.intake)
 		if isLost(o.is) { // its Loss may have come before, when it had no place to arrive at
-			return s.broken(ChannelError, sub, evidence(asBrokerError(errLostAgain)))
+			return s.broken(ChannelError, sub.on, sub, evidence(asBrokerError(errLostAgain)))
 		}
 	}
 	if o.held {

@@ -21,10 +21,12 @@ const (
 func (s *supervisor) stopSoftly() {
 	s.stopping = true
 	s.before = sumOf(s.counts)
-	// An attempt that opens a connection of its own is cancelled; one that works on the connection
-	// over which handlers will acknowledge is left alone, since cancelling it would cut that.
-	if s.cancelAttempt != nil && s.session == nil {
-		s.cancelAttempt()
+	// Opening a connection is cancelled. An attempt that works on one over which handlers will acknowledge is left
+	// alone.
+	for _, c := range s.connections {
+		if c.opening != nil {
+			c.opening()
+		}
 	}
 	var withdrawals sync.WaitGroup
 	for _, sub := range s.subscriptions {
@@ -102,34 +104,46 @@ func (s *supervisor) stopHard() error {
 
 // finish closes the connection and commits the end.
 func (s *supervisor) finish() error {
-	switch {
-	case s.session == nil:
-	case s.abandoned:
-		s.session.Abort()
-	default: // gracefully, or the last acknowledgements might be thrown away
-		limit := farewell
-		if s.cut {
-			limit = cutGrace
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), limit)
-		if !s.cut {
-			s.background.Go(func() { // the caller's patience may end now, too
-				select {
-				case <-s.hard:
-					cancel()
-				case <-ctx.Done():
-				}
-			})
-		}
-		_ = s.session.Close(ctx)
-		cancel()
-	}
+	s.cancelCalls()
+	s.closeAll()
 	if s.machine.State() != Disconnected {
 		if err := s.fire(Stop, s.leftovers()); err != nil && s.result == nil {
 			s.result = err
 		}
 	}
 	return errDone
+}
+
+// closeAll closes the connections: gracefully, or the last acknowledgements might be thrown away.
+func (s *supervisor) closeAll() {
+	limit := farewell
+	if s.cut {
+		limit = cutGrace
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if !s.cut {
+		s.background.Go(func() { // the caller's patience may end now, too
+			select {
+			case <-s.hard:
+				cancel()
+			case <-ctx.Done():
+			}
+		})
+	}
+	var all sync.WaitGroup
+	for _, c := range s.connections {
+		if session := c.session; session != nil {
+			all.Go(func() {
+				if s.abandoned {
+					session.Abort()
+				} else {
+					_ = session.Close(ctx)
+				}
+			})
+		}
+	}
+	all.Wait()
 }
 
 // leftovers tells what went back to the queues, or does now, since the consumer was told to stop.
@@ -159,9 +173,7 @@ func (s *supervisor) end() {
 	s.clock.timer.Stop()
 	s.overdue.Stop()
 	s.cancelWork()
-	if s.cancelAttempt != nil {
-		s.cancelAttempt()
-	}
+	s.cancelCalls()
 	over := make(chan struct{})
 	go func() {
 		s.background.Wait()

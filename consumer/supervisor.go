@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -15,10 +14,10 @@ import (
 // supervisor is the one goroutine that decides. Everything else (attempts, probes, watchers, workers)
 // sends it observations, and it answers each in the same order: decide, commit the event, act.
 //
-// What is broken is not remembered but seen: no session means that the connection is to be rebuilt,
-// a subscription without a live consumer that its channel is. What takes either away is in loss.go. Only an
-// attempt's outcome, in reviving.go, puts it there; a stream that is steered gets a new one in place of the
-// old one.
+// What is broken is not remembered but seen: a connection without a session is to be opened, a subscription without a
+// live consumer to be consumed. What takes either away is in loss.go. Only an attempt's outcome, in reviving.go,
+// puts it there; but a stream that is steered, and what comes home (apart.go), gets a new consumer in place of
+// the old one.
 type supervisor struct {
 	config        Config
 	plan          broker.Plan
@@ -35,15 +34,11 @@ type supervisor struct {
 	background sync.WaitGroup
 	comparing  sync.Mutex // one subscription at a time: see compare
 
-	session    *broker.Session
-	since      time.Time // the session is there
-	generation uint64
-	first      int // the endpoint that the next connection tries first
-
-	entered       time.Time // Consuming, or Reviving; a HeartbeatCheck does not count
-	schedule      schedule
-	cancelAttempt context.CancelFunc // nil while no attempt is under way
-	probing       bool
+	home        *connection     // the one that the lifecycle is about
+	connections []*connection   // home, and those of what is apart
+	generation  uint64          // of the newest connection
+	calls       context.Context // of what is asked of the broker, but at the end
+	cancelCalls context.CancelFunc
 
 	// The end, in the order in which it comes.
 	soft       <-chan struct{} // the caller wants to stop
@@ -66,10 +61,18 @@ type subscription struct {
 	index    int // in Config.Subscriptions
 	spec     Subscription
 	dispatch *dispatcher
+	on       *connection
 
 	live    *broker.Consumer // nil: to be revived
 	since   time.Time        // live is there
+	attempt *attempt         // under way, to consume it
 	retired *broker.Consumer // lost, and its channel is still to be closed
+
+	hasConsumed bool // in this run
+	soon        int  // losses in a row soon after it began
+	exiles      int  // how often it came home
+	hopeless    bool // given up, but for an attempt now and then
+	oneByOne    bool // prefetch 1, since the connection dies of its messages
 
 	// What it is to be, which holds over revivals, and what live is.
 	paused   bool // by the caller
@@ -112,23 +115,25 @@ var errDone = errors.New("done")
 
 func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 	s := &supervisor{
-		config:   c.config,
-		plan:     c.plan,
-		machine:  c.machine,
-		counts:   c.counts,
-		inbox:    c.inbox,
-		resize:   make(chan struct{}, 1),
-		clock:    newClock(),
-		overdue:  time.NewTicker(overdueEvery(c.config)),
-		schedule: schedule{backoff: c.config.ReviveBackoff},
-		soft:     c.soft,
-		hard:     c.hard,
-		gone:     make(chan struct{}),
+		config:  c.config,
+		plan:    c.plan,
+		machine: c.machine,
+		counts:  c.counts,
+		inbox:   c.inbox,
+		resize:  make(chan struct{}, 1),
+		clock:   newClock(),
+		overdue: time.NewTicker(overdueEvery(c.config)),
+		soft:    c.soft,
+		hard:    c.hard,
+		gone:    make(chan struct{}),
 	}
 	s.work, s.cancelWork = context.WithCancel(ctx)
+	s.calls, s.cancelCalls = context.WithCancel(context.Background())
+	s.home = &connection{entered: time.Now(), schedule: schedule{backoff: c.config.ReviveBackoff}}
+	s.connections = []*connection{s.home}
 	s.republisher = newRepublisher(c.plan, c.config.Logger)
 	for i, spec := range c.config.Subscriptions {
-		sub := &subscription{index: i, spec: spec, prefetch: spec.Prefetch}
+		sub := &subscription{index: i, spec: spec, prefetch: spec.Prefetch, on: s.home}
 		sub.dispatch = newDispatcher(spec, environment{
 			counts:  &c.counts[i],
 			logger:  c.config.Logger,
@@ -145,6 +150,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		sub.window = sub.dispatch.window
 		s.subscriptions = append(s.subscriptions, sub)
 	}
+	s.home.subscriptions = slices.Clone(s.subscriptions)
 	return s
 }
 
@@ -154,7 +160,7 @@ func (s *supervisor) run() error {
 	}
 	err := s.fire(Connect, Evidence{})
 	if err == nil {
-		s.begin()
+		s.begin(s.home)
 	}
 	for !errors.Is(err, errDone) {
 		if err != nil && !s.vetoed { // the journal refused: stop, with its error
@@ -172,11 +178,6 @@ func (s *supervisor) run() error {
 
 // next waits for one observation and applies it.
 func (s *supervisor) next() error {
-	var losses <-chan broker.Loss
-	var blocked <-chan broker.Blocked
-	if s.session != nil {
-		losses, blocked = s.session.Losses(), s.session.BlockedChanges()
-	}
 	soft, hard := s.soft, s.hard
 	if s.stopping {
 		soft = nil
@@ -188,12 +189,8 @@ func (s *supervisor) next() error {
 	select {
 	case o := <-s.inbox:
 		act = func() error { return o.apply(s) }
-	case l := <-losses:
-		act = func() error { return s.lost(l) }
 	case <-s.resize:
 		act = s.lookAtWindows
-	case b := <-blocked:
-		act = func() error { s.noteBlocked(b); return nil }
 	case <-s.clock.timer.C:
 		act = s.tick
 	case <-s.overdue.C:
@@ -227,10 +224,8 @@ func (s *supervisor) fire(t fsm.Trigger, e Evidence) error {
 	if s.vetoed {
 		return nil
 	}
-	e.Generation = or(e.Generation, s.generation)
-	if e.Endpoint == "" && s.session != nil {
-		e.Endpoint = s.session.Endpoint().String()
-	}
+	e.Generation = or(e.Generation, s.home.generation)
+	e.Endpoint = or(e.Endpoint, s.home.endpoint())
 	_, err := s.machine.Fire(t, e.Event())
 	return err
 }
@@ -248,7 +243,7 @@ func (s *supervisor) record(kind fsm.Kind, name string, e Evidence) {
 
 // noteOf commits a note about one subscription.
 func (s *supervisor) noteOf(sub *subscription, name string, e Evidence) {
-	e.Generation, e.Queue, e.Scope = s.generation, sub.spec.Queue, string(broker.ScopeSubscription)
+	e.Generation, e.Queue, e.Scope = sub.on.generation, sub.spec.Queue, string(broker.ScopeSubscription)
 	s.record(fsm.KindNote, name, e)
 }
 
@@ -258,26 +253,4 @@ func roughly(d time.Duration) string {
 		return d.Round(time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
-}
-
-// complete tells whether every subscription has its consumer.
-func (s *supervisor) complete() bool {
-	return s.session != nil && !slices.ContainsFunc(s.subscriptions, func(sub *subscription) bool { return sub.live == nil })
-}
-
-// giveUp ends the run because of a failure that trying again cannot help, or with reason may not.
-func (s *supervisor) giveUp(t fsm.Trigger, f *broker.Error, reason error) error {
-	state := s.machine.State()
-	e := evidence(f)
-	e.Attempt = s.schedule.attempt
-	if err := s.fire(t, e); err != nil {
-		return err
-	}
-	var cause error = f
-	if reason != nil {
-		cause = fmt.Errorf("%w after %d attempts: %w", reason, s.schedule.attempt, f)
-	}
-	s.result = &Error{State: state, Class: f.Class, Endpoint: f.Endpoint, Err: cause}
-	s.stopSoftly()
-	return nil
 }

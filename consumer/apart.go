@@ -1,0 +1,414 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/fsm"
+)
+
+// What is broken for long is set apart on a connection of its own, so that neither its queue nor its messages keep
+// the others from being consumed:
+//
+//   - a subscription of which a call is overdue: its queue does not answer, and what waits for that blocks its channel;
+//   - one whose channel is closed again and again soon after it began;
+//   - one that cannot be consumed, by an error that waiting does not heal as a rule;
+//   - the one for which a connection dies again and again soon after it began to consume: the subscriptions are split
+//     in halves until it is alone;
+//   - those for which there is no channel left on the connection.
+//
+// There it goes on trying, ever more rarely. What has been well for a while comes home, but for the last kind.
+
+const (
+	// soonTolerated is how often in a row a connection may die soon, or a channel be closed, before that is taken for
+	// the fault of what is consumed; suspectTolerated likewise where it was the fault of a part of it before.
+	soonTolerated    = 3
+	suspectTolerated = 2
+	// mostConnections is how many connections there may be before one is not split any more.
+	mostConnections = 16
+	// wellAfter is how long what is apart must be well before it comes home. It doubles with each time that it did not
+	// stay well, up to wellAtMost.
+	wellAfter  = time.Minute
+	wellAtMost = time.Hour
+	// apartBackoff bounds the time between two attempts to revive what is apart, overdueBackoff that of a queue that
+	// did not answer, since to wait for that takes long enough.
+	apartBackoff   = time.Minute
+	overdueBackoff = 10 * time.Second
+)
+
+// considerFailure sets a subscription apart that could not be consumed, if that is better for the others, or for it.
+func (s *supervisor) considerFailure(sub *subscription, o consumed) (apart bool, err error) {
+	c, f := o.attempt.on, asBrokerError(o.err)
+	if c.session != o.session { // all of them have failed
+		return false, nil
+	}
+	if f.IsChannelLimit() && len(c.subscriptions) > 1 {
+		return true, s.overflow(c, sub, f)
+	}
+	alone := len(c.subscriptions) == 1
+	switch {
+	case f.Class == broker.Overdue && alone:
+		s.drop(c) // what waits for the queue would fill it up
+		return false, nil
+	case f.Class == broker.Overdue:
+		return true, s.setApart(sub, evidence(f), "its queue does not answer, and the others do not wait for it", overdueBackoff)
+	case f.Scope == broker.ScopeConnection, alone, s.config.FailFast, !s.isHopeless(f.Class):
+		return false, nil
+	}
+	sub.hopeless = true
+	return true, s.setApart(sub, evidence(f), "the others go on without it, and it is tried again", apartBackoff)
+}
+
+// considerSubscription looks at one that was lost.
+func (s *supervisor) considerSubscription(sub *subscription, worked time.Duration, e Evidence) error {
+	if worked >= stable {
+		sub.soon = 0
+	}
+	sub.soon++
+	switch {
+	case s.stopping, len(sub.on.subscriptions) == 1:
+		return nil
+	case e.Class == string(broker.Overdue):
+		return s.setApart(sub, e, "its queue does not answer, and the others do not wait for it", overdueBackoff)
+	case sub.soon >= soonTolerated && worked < stable:
+		return s.setApart(sub, e, fmt.Sprintf("it was lost soon after it began, %d times in a row", sub.soon), apartBackoff)
+	}
+	return nil
+}
+
+// considerConnection looks at one that has died.
+func (s *supervisor) considerConnection(c *connection, e Evidence) error {
+	tolerated := soonTolerated
+	if c.suspect {
+		tolerated = suspectTolerated
+	}
+	switch {
+	case c.deaths < tolerated, s.stopping:
+		return nil
+	case len(c.subscriptions) > 1 && len(s.connections) < mostConnections:
+		half := slices.Clone(c.subscriptions[len(c.subscriptions)/2:])
+		note := fmt.Sprintf("the connection died soon after it began to consume, %d times in a row: %d of its %d subscriptions go on apart, to find out for which",
+			c.deaths, len(half), len(c.subscriptions))
+		c.deaths, c.suspect, c.schedule.flaps = 0, true, 0
+		c.schedule.in(0)
+		other, err := s.part(c, half, apartBackoff)
+		other.suspect = true
+		e.Note, e.BackoffMS = note, 0
+		s.noteOn(other, NoteApart, e)
+		return err
+	case len(c.subscriptions) == 1 && (hasSpoken(e) || s.othersLive(c)):
+		return s.blame(c, e)
+	}
+	return nil
+}
+
+// hasSpoken tells whether the broker has said why it closed a connection: then it was not the network. An operator, or
+// a node that is shut down, closes it for reasons that have nothing to do with what is consumed.
+func hasSpoken(e Evidence) bool { return e.Code != 0 && e.Code != codeConnectionForced }
+
+const codeConnectionForced = 320
+
+// othersLive tells whether another connection outlives this one again and again: then it is not the network either.
+func (s *supervisor) othersLive(c *connection) bool {
+	return slices.ContainsFunc(s.connections, func(other *connection) bool {
+		return other != c && other.session != nil && other.since.Before(c.died[0])
+	})
+}
+
+// dies takes note of how a connection has died, and counts how often in a row that was soon after something was
+// consumed.
+func (c *connection) dies(worked time.Duration, e Evidence) {
+	if worked >= stable {
+		c.deaths = 0
+		for _, sub := range c.subscriptions {
+			sub.oneByOne = false
+		}
+	}
+	if worked >= wellAfter {
+		c.suspect = false
+	}
+	c.died = [2]time.Time{c.died[1], time.Now()}
+	if e.Code != codeConnectionForced && slices.ContainsFunc(c.subscriptions, func(sub *subscription) bool { return sub.live != nil }) {
+		c.deaths++
+	}
+	if c.deaths >= soonTolerated && hasSpoken(e) {
+		c.schedule.rare = true
+	}
+}
+
+var errStopping = errors.New("the consumer is stopping")
+
+// blame tells for which subscription a connection dies. It is consumed one message at a time from now on.
+func (s *supervisor) blame(c *connection, e Evidence) error {
+	sub := c.subscriptions[0]
+	if sub.oneByOne {
+		return nil
+	}
+	sub.oneByOne, c.schedule.rare = true, true
+	e.Note = fmt.Sprintf("the connection died soon after it began to consume from this queue, %d times in a row: prefetch 1 from now on; %s",
+		c.deaths, "look at the message in front of the queue, and at the broker's log")
+	e.Prefetch, e.BackoffMS = 1, 0
+	if c != s.home || len(s.connections) == 1 {
+		s.noteOn(c, NoteApart, e)
+		return nil
+	}
+	return s.leaveHome(c, e)
+}
+
+// setApart gives a subscription a connection of its own.
+func (s *supervisor) setApart(sub *subscription, e Evidence, why string, most time.Duration) error {
+	c, err := s.part(sub.on, []*subscription{sub}, most)
+	sub.soon = 0
+	e.Note, e.BackoffMS, e.Generation = "goes on apart, on a connection of its own: "+why, 0, sub.on.generation
+	if a := adviceOn(broker.Class(e.Class), e.Code); a != "" {
+		e.Note += "; " + a
+	}
+	s.noteOn(c, NoteApart, e)
+	return err
+}
+
+// overflow moves a subscription for which there is no channel to another connection, where there is room.
+func (s *supervisor) overflow(from *connection, sub *subscription, f *broker.Error) error {
+	full := from.channels()
+	for _, c := range s.connections {
+		if c != from && c.overflow && len(c.subscriptions) < full {
+			s.move(sub, c)
+			c.schedule.in(0)
+			return s.rise(from)
+		}
+	}
+	c, err := s.part(from, []*subscription{sub}, apartBackoff)
+	c.overflow = true
+	e := evidence(f)
+	e.Queue = ""
+	e.Note = fmt.Sprintf("more subscriptions than channels on a connection (%d): the rest is consumed on others", full)
+	s.record(fsm.KindNote, NoteApart, e)
+	return err
+}
+
+// channels is how many subscriptions the connection had room for.
+func (c *connection) channels() (n int) {
+	for _, sub := range c.subscriptions {
+		if sub.live != nil {
+			n++
+		}
+	}
+	return max(n, 1)
+}
+
+// part moves some of a connection's subscriptions to a new one. There are others left.
+func (s *supervisor) part(from *connection, subs []*subscription, most time.Duration) (*connection, error) {
+	backoff := s.config.ReviveBackoff
+	backoff.Max = max(backoff.Max, most)
+	c := &connection{first: from.first, entered: time.Now(), schedule: schedule{backoff: backoff, attempt: 1}}
+	s.connections = append(s.connections, c)
+	for _, sub := range subs {
+		s.move(sub, c)
+	}
+	c.schedule.in(0)
+	s.setClock()
+	return c, s.rise(from)
+}
+
+// move gives a subscription another connection. What it had on the last one is closed there.
+func (s *supervisor) move(sub *subscription, to *connection) {
+	from := sub.on
+	old := sub.retired
+	if sub.live != nil {
+		old = sub.lose()
+	}
+	if old != nil {
+		s.background.Go(func() { _ = sub.retire(s.calls, old) })
+	}
+	sub.retired, sub.attempt = nil, nil
+	sub.on = to
+	from.subscriptions = slices.DeleteFunc(from.subscriptions, func(other *subscription) bool { return other == sub })
+	to.subscriptions = append(to.subscriptions, sub)
+	slices.SortFunc(to.subscriptions, func(x, y *subscription) int { return x.index - y.index })
+}
+
+// leaveHome has another connection be the one that the lifecycle is about, since what is consumed on this one alone is
+// broken.
+func (s *supervisor) leaveHome(c *connection, e Evidence) error {
+	for _, other := range s.connections {
+		if other != c && (s.home == c || other.up && !s.home.up) {
+			s.home = other
+		}
+	}
+	c.schedule.rare = true
+	s.noteOn(c, NoteApart, e)
+	if s.home.up {
+		return s.risen(s.home, time.Since(c.entered))
+	}
+	return nil
+}
+
+// giveUpOn is for a failure that trying again cannot help, or with reason may not. What else is consumed goes on. When
+// there is nothing that may be, the run ends.
+func (s *supervisor) giveUpOn(c *connection, t fsm.Trigger, f *broker.Error, reason error) error {
+	missing := slices.DeleteFunc(slices.Clone(c.subscriptions), func(sub *subscription) bool { return sub.live != nil })
+	ofAll := f.Scope == broker.ScopeConnection && reason == nil // no other one would fare better
+	hope := slices.ContainsFunc(s.subscriptions, func(sub *subscription) bool { return !sub.hopeless && !slices.Contains(missing, sub) })
+	if s.config.FailFast || ofAll || !hope {
+		return s.giveUp(c, t, f, reason)
+	}
+	e := evidence(f)
+	e.Attempt = c.schedule.attempt
+	c.schedule.attempt++
+	note := "given up for now: tried again now and then, and the others go on"
+	e.BackoffMS = c.schedule.failed().Milliseconds()
+	if c != s.home {
+		e.Note = note
+		if slices.ContainsFunc(c.subscriptions, func(sub *subscription) bool { return !sub.hopeless }) {
+			s.noteOn(c, NoteGivenUp, e)
+		} else {
+			s.noteOn(c, NoteApartFailed, e)
+		}
+		for _, sub := range missing {
+			sub.hopeless = true
+		}
+		return nil
+	}
+	for _, sub := range missing {
+		sub.hopeless = true
+	}
+	if len(missing) == len(c.subscriptions) {
+		e.Note = note
+		return s.leaveHome(c, e)
+	}
+	for _, sub := range missing {
+		e.Queue = sub.spec.Queue
+		if err := s.setApart(sub, e, note, apartBackoff); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// giveUp ends the run.
+func (s *supervisor) giveUp(c *connection, t fsm.Trigger, f *broker.Error, reason error) error {
+	state := s.machine.State()
+	e := evidence(f)
+	e.Attempt = c.schedule.attempt
+	if state == Consuming || state == HeartbeatCheck { // something apart has failed, and with FailFast it speaks for all
+		if err := s.fire(ChannelError, e); err != nil {
+			return err
+		}
+	}
+	if state == Connecting {
+		t = FatalError
+	}
+	if err := s.fire(t, e); err != nil {
+		return err
+	}
+	var cause error = f
+	if reason != nil {
+		cause = fmt.Errorf("%w after %d attempts: %w", reason, c.schedule.attempt, f)
+	}
+	s.result = &Error{State: state, Class: f.Class, Endpoint: f.Endpoint, Err: cause}
+	s.stopSoftly()
+	return nil
+}
+
+// untilHome is how long it is still until what is well on a connection comes home.
+func (s *supervisor) untilHome(c *connection) (wait time.Duration, comes bool) {
+	if c == s.home || c.overflow || !c.up || !s.home.up || s.stopping {
+		return 0, false
+	}
+	well := wellAfter
+	for _, sub := range c.subscriptions {
+		if sub.steered {
+			return 0, false
+		}
+		well = max(well, min(wellAfter<<min(sub.exiles, 10), wellAtMost))
+	}
+	return well - min(time.Since(c.entered), time.Since(s.home.entered)), true
+}
+
+// bringHome has a subscription that is well consumed on the shared connection again.
+func (s *supervisor) bringHome(sub *subscription) {
+	sub.steered, sub.oneByOne = true, false
+	home, session := s.home, s.home.session
+	o := homecoming{steered{sub: sub, live: sub.live, was: sub.applied, intake: sub.intake()}, home, session}
+	s.background.Go(func() {
+		o.carryOut(s.calls)
+		s.post(o)
+	})
+}
+
+// homecoming is how it went.
+type homecoming struct {
+	steered
+	home    *connection
+	session *broker.Session
+}
+
+// carryOut asks for no more where it is, waits for what has come, and consumes at home. It runs beside the supervisor.
+func (o *homecoming) carryOut(ctx context.Context) {
+	if o.err = o.live.Cancel(ctx); o.err != nil {
+		return
+	}
+	if !o.sub.dispatch.finish(o.live) {
+		o.err = errStopping
+		return
+	}
+	_ = o.live.Close(ctx)
+	o.intake.StreamOffset = o.sub.dispatch.offset()
+	o.is, o.err = o.sub.consume(ctx, o.session, &o.intake)
+}
+
+func (o homecoming) apply(s *supervisor) error {
+	sub, from := o.sub, o.sub.on
+	sub.steered = false
+	defer s.setClock()
+	arrived := o.err == nil && !s.stopping && s.home == o.home && s.home.session == o.session && !isLost(o.is)
+	if !arrived {
+		if o.is != nil {
+			s.background.Go(func() { _ = o.is.Close(context.Background()) })
+		}
+		if sub.live == o.live && !s.stopping && from.session != nil { // it was cancelled, and is to be consumed again where it was
+			f := asBrokerError(o.err)
+			if o.err == nil {
+				f = asBrokerError(errLostAgain)
+			}
+			return s.broken(ChannelError, from, sub, evidence(f))
+		}
+		return nil
+	}
+	if sub.live == o.live {
+		sub.lose()
+	}
+	sub.live = nil
+	s.move(sub, s.home)
+	sub.exiles++
+	sub.adopt(o.is, o.intake)
+	s.noteOf(sub, NoteHome, Evidence{Note: "consumed on the shared connection again"})
+	if len(from.subscriptions) == 0 {
+		s.forget(from)
+	}
+	if !sub.applied.Paused {
+		sub.dispatch.resume()
+	}
+	s.steer(sub)
+	return nil
+}
+
+// forget ends a connection on which nothing is consumed any more.
+func (s *supervisor) forget(c *connection) {
+	s.connections = slices.DeleteFunc(s.connections, func(other *connection) bool { return other == c })
+	if c.opening != nil {
+		c.opening()
+	}
+	if c.session != nil {
+		session := c.release()
+		s.background.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), farewell)
+			defer cancel()
+			_ = session.Close(ctx)
+		})
+	}
+}
