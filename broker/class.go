@@ -35,6 +35,9 @@ const (
 	// ConsumerTimeout means: the broker gave up waiting for an acknowledgement (consumer_timeout). RabbitMQ says so
 	// before 4.3; since then it cancels the consumer without a reason, which is [Cancelled] here.
 	ConsumerTimeout Class = "consumer_timeout"
+	// Overdue means: the queue does not answer: without a majority of its nodes, or its process hangs. The connection
+	// is alive.
+	Overdue Class = "overdue"
 	// Exclusive means: another connection or consumer holds the queue for itself.
 	Exclusive Class = "exclusive"
 	// Protocol means: the peers disagree about AMQP itself.
@@ -44,8 +47,6 @@ const (
 	// Cancelled means: the broker cancelled the consumer: the queue was deleted or moved, or from RabbitMQ 4.3 on an
 	// acknowledgement did not come in time.
 	Cancelled Class = "cancelled"
-	// Overdue means: the queue did not answer in time, on a connection that is alive.
-	Overdue Class = "overdue"
 	// Unknown means: everything else, such as a failure of the caller's own functions.
 	Unknown Class = "unknown"
 )
@@ -63,7 +64,10 @@ func (c Class) Retryable() bool {
 // errSilent is the cause of an abort because no byte came in for too long.
 var errSilent = errors.New("the peer went silent")
 
-// errCallTimeout is the cause of an abort because one answer did not come, though others did.
+// errOverdue is the cause of leaving a channel behind because one answer did not come on it, though others did.
+var errOverdue = errors.New("the broker did not answer")
+
+// errCallTimeout is the cause of an abort because an answer that concerns the whole connection did not come.
 var errCallTimeout = errors.New("the broker did not answer in time")
 
 // errBlocked is the cause of an abort because the broker reads nothing.
@@ -95,6 +99,8 @@ func Classify(err error) (Class, int) {
 		return Cancelled, 0
 	case errors.Is(err, amqp.ErrSASL):
 		return Auth, 0 // no common mechanism: EXTERNAL asked of a broker without its plugin
+	case errors.Is(err, errOverdue):
+		return Overdue, 0
 	case errors.Is(err, errBlocked):
 		return Resource, 0
 	case errors.Is(err, amqp.ErrChannelMax):

@@ -189,7 +189,8 @@ var classifyTests = []struct {
 
 	// What this package found out itself.
 	{"silent", "no byte came", errSilent, Heartbeat, 0},
-	{"one answer overdue", "", errCallTimeout, Heartbeat, 0},
+	{"an answer of a queue overdue", "the connection is alive", errOverdue, Overdue, 0},
+	{"an answer of the connection overdue", "", errCallTimeout, Heartbeat, 0},
 	{"an alarm", "it passes", errBlocked, Resource, 0},
 	{"cancelled consumer", "basic.cancel came; from 4.3 on it may be a consumer timeout", errCancelled, Cancelled, 0},
 	{"connect timeout", "", errConnectTimeout, Network, 0},
@@ -338,6 +339,7 @@ var retryable = map[Class]struct {
 	TLS:             {true, "certificates are renewed, proxies restart"},
 	Cancelled:       {true, "the queue may be declared again"},
 	ConsumerTimeout: {true, "the next one may be handled in time"},
+	Overdue:         {true, "nodes come back, and processes are restarted"},
 	Unknown:         {true, "giving up needs a reason"},
 }
 

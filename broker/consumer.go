@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -32,12 +34,20 @@ type Consumer struct {
 	tag      string        // guarded by turn: of the current basic.consume; "" while there is none
 	consumes int           // guarded by turn: how many there have been
 
-	// fence: acknowledgements hold it shared while they write, closing holds it alone. Otherwise
-	//   1. Close releases the channel's number and is about to mark the channel closed,
+	// fence: acknowledgements hold it shared while they write, and closing holds it alone before it begins. Otherwise
+	//   1. Close releases the channel's number,
 	//   2. a new channel gets the number,
 	//   3. an old tag is acknowledged through the old channel, on the new one's number.
+	// Abandoning a channel waits for nobody, nor need it. The number is taken as long as the channel is in
+	// amqp091-go's table, and only Channel.Close, the broker's channel.close and a refused channel.open take it
+	// out of there. So what is being written goes to the channel that is abandoned, which the broker knows by that number
+	// until it is closed; and tidy, which closes it, does pass the fence.
 	fence  sync.RWMutex
-	closed bool
+	closed atomic.Bool // nothing is acknowledged any more
+
+	unwanted  atomic.Bool           // its end is no loss: Close was called, or Consume has not returned it
+	abandoned chan struct{}         // closed when overdue is set
+	overdue   atomic.Pointer[Error] // why its channel was left behind, waiting for an answer; nil if it was not
 }
 
 // Consume opens a channel for the plan's subscription i, declares what is missing of its topology, sets its
@@ -55,28 +65,38 @@ func (s *Session) Consume(ctx context.Context, i int, in Intake) (*Consumer, err
 		return nil, fmt.Errorf("broker: Consume: %w", err)
 	}
 	var c *Consumer
-	err := s.guarded(ctx, func() (err error) {
-		c, err = s.consume(i, in)
+	r := &request{queue: s.plan.Subscriptions[i].Queue, op: "open channel"}
+	r.calls = func() (err error) {
+		c, err = s.consume(r, i, in)
 		return err
-	})
-	if err != nil {
+	}
+	r.after = func() {
+		if c != nil {
+			c.tidy()
+		}
+	}
+	if err := s.ask(ctx, r); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-func (s *Session) consume(i int, in Intake) (*Consumer, error) {
+func (s *Session) consume(r *request, i int, in Intake) (*Consumer, error) {
 	spec := s.plan.Subscriptions[i]
 	c, err := s.openConsumer(i, in)
 	if err != nil {
 		return nil, s.newError("open channel", ScopeChannel, spec.Queue, err)
 	}
-	fail := func(op string, err error) (*Consumer, error) {
-		failure := s.newError(op, ScopeChannel, spec.Queue, err)
+	fail := func(err error) (*Consumer, error) {
+		failure := s.newError(r.op, ScopeChannel, spec.Queue, err)
 		_ = c.channel.Close()
 		return nil, failure
 	}
-	laid := foundation{channel: c.channel, vhost: s.link.endpoint.vhost, reopen: func() (*amqp.Channel, error) {
+	var named string
+	if err := r.unlessLeft(func() { named = s.names[i] }); err != nil {
+		return fail(err)
+	}
+	laid := foundation{step: r.step, channel: c.channel, vhost: s.link.endpoint.vhost, reopen: func() (*amqp.Channel, error) {
 		again, err := s.openConsumer(i, in)
 		if err != nil {
 			return c.channel, err
@@ -84,21 +104,32 @@ func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 		c = again
 		return c.channel, nil
 	}}
-	queue, op, err := laid.lay(spec, s.names[i])
-	if err != nil {
-		s.names[i] = "" // if it is gone, the broker names another one next time
-		return fail(op, err)
+	queue, err := laid.lay(spec, named)
+	left := r.unlessLeft(func() {
+		if spec.Queue == "" {
+			s.names[i] = queue // if it is gone, the broker names another one next time
+		}
+		c.queue, c.found = queue, laid.found
+		r.abandon = func(why *Error) {
+			c.unwanted.Store(true)
+			c.abandon(why)
+		}
+	})
+	if err := cmp.Or(err, left); err != nil {
+		return fail(err)
 	}
-	if spec.Queue == "" {
-		s.names[i] = queue
-	}
-	c.queue, c.found = queue, laid.found
 	if !in.Paused {
+		if err := r.step("qos"); err != nil {
+			return fail(err)
+		}
 		if err := c.channel.Qos(in.prefetch(spec), 0, false); err != nil {
-			return fail("qos", err)
+			return fail(err)
+		}
+		if err := r.step("consume"); err != nil {
+			return fail(err)
 		}
 		if err := c.subscribe(in); err != nil {
-			return fail("consume", err)
+			return fail(err)
 		}
 	}
 	s.watches.Go(c.watch)
@@ -108,7 +139,6 @@ func (s *Session) consume(i int, in Intake) (*Consumer, error) {
 // openConsumer opens the channel of a consumer to be.
 func (s *Session) openConsumer(i int, in Intake) (*Consumer, error) {
 	route := newRoute(s.plan.MaxMessageSize)
-	route.arrived = in.Arrived
 	channel, err := s.link.openChannel(route)
 	if err != nil {
 		return nil, err
@@ -116,10 +146,20 @@ func (s *Session) openConsumer(i int, in Intake) (*Consumer, error) {
 	c := &Consumer{
 		session: s, index: i, channel: channel, inbox: route.inbox,
 		closes: channel.NotifyClose(make(chan *amqp.Error, 1)), cancels: channel.NotifyCancel(make(chan string, 1)),
-		lost: make(chan struct{}), turn: make(chan struct{}, 1),
+		lost: make(chan struct{}), turn: make(chan struct{}, 1), abandoned: make(chan struct{}),
+	}
+	if in.Arrived != nil {
+		route.arrived = func(d *Delivery, bytes int64) {
+			if c.overdue.Load() == nil { // else the inbox has ended, and it goes to nobody
+				in.Arrived(d, bytes)
+			}
+		}
 	}
 	if in.Apart != nil {
 		route.apart = func(d *Delivery) bool { // nothing is delivered before basic.consume
+			if c.overdue.Load() != nil {
+				return false
+			}
 			if _, counted := d.Headers["x-delivery-count"]; !counted {
 				return false
 			}
@@ -135,6 +175,7 @@ func (s *Session) openConsumer(i int, in Intake) (*Consumer, error) {
 func (c *Consumer) watch() {
 	scope, err := ScopeChannel, error(amqp.ErrClosed)
 	select {
+	case <-c.abandoned:
 	case reply := <-c.closes:
 		if reply != nil {
 			err = reply
@@ -147,18 +188,14 @@ func (c *Consumer) watch() {
 		}
 	}
 	c.setLost()
-	if c.isClosed() || c.session.link.amqp.IsClosed() {
+	if c.unwanted.Load() || c.session.link.amqp.IsClosed() {
 		return
 	}
-	class, code := Classify(err)
-	c.session.report(Loss{
-		Generation: c.session.generation,
-		Consumer:   c,
-		Err: &Error{
-			Op: "consuming", Scope: scope, Class: class, Code: code,
-			Endpoint: c.session.link.endpoint.String(), Queue: c.queue, Err: err,
-		},
-	})
+	why := c.overdue.Load() // rather than what came of that
+	if why == nil {
+		why = newError("consuming", scope, c.session.link.endpoint, c.queue, err)
+	}
+	c.session.report(Loss{Generation: c.session.generation, Consumer: c, Err: why})
 }
 
 // Index is the subscription's place in the plan.
@@ -168,13 +205,14 @@ func (c *Consumer) Index() int { return c.index }
 func (c *Consumer) Lost() <-chan struct{} { return c.lost }
 
 // Close closes the channel. What was delivered and not acknowledged goes back to the queue, and from
-// here on acknowledging it returns ErrStale.
+// here on acknowledging it returns ErrStale. If the answer is overdue, or ctx ends before it has come, the error is of
+// class Overdue, as that of Cancel, and the channel is closed when the broker comes to it; that is no Loss.
 func (c *Consumer) Close(ctx context.Context) error {
-	return c.session.guarded(ctx, func() error {
-		c.setClosed() // waits for an acknowledgement that is being written
-		c.setLost()
-		defer c.takeTurn()()
-		if err := c.channel.Close(); err != nil {
+	c.unwanted.Store(true)
+	c.closed.Store(true)
+	c.setLost()
+	return c.ask(ctx, "close channel", func(*request) error {
+		if err := c.closeChannel(); err != nil {
 			return c.session.newError("close channel", ScopeChannel, c.queue, err)
 		}
 		return nil
@@ -188,14 +226,31 @@ func (c *Consumer) setLost() {
 	})
 }
 
-func (c *Consumer) setClosed() {
-	c.fence.Lock()
-	defer c.fence.Unlock()
-	c.closed = true
+// closeChannel is called with the turn.
+func (c *Consumer) closeChannel() error {
+	c.closed.Store(true)
+	c.fence.Lock() // waits for an acknowledgement that is being written
+	c.fence.Unlock()
+	return c.channel.Close()
 }
 
-func (c *Consumer) isClosed() bool {
-	c.fence.RLock()
-	defer c.fence.RUnlock()
-	return c.closed
+// abandon ends the consumer while an answer is awaited on its channel. It waits for nothing.
+func (c *Consumer) abandon(why *Error) {
+	if c.overdue.CompareAndSwap(nil, why) {
+		c.closed.Store(true)
+		c.setLost()
+		close(c.abandoned)
+	}
+}
+
+// tidy closes the channel if it was abandoned and nobody awaits an answer on it; who does comes here afterwards.
+func (c *Consumer) tidy() {
+	if c.overdue.Load() == nil {
+		return
+	}
+	select {
+	case c.turn <- struct{}{}: // for good
+		_ = c.closeChannel()
+	default:
+	}
 }

@@ -85,13 +85,13 @@ var errSubscribed = errors.New("broker: Resume: it is subscribed already; Cancel
 // A call that fails is an *Error of ScopeChannel, or of ScopeConnection if the connection broke. Either
 // way the Consumer is lost, and that is reported as a Loss as well. On one that was lost before, Resume
 // returns an *Error and sends nothing. Resume of what is subscribed, and an Intake that cannot be, are
-// errors of another type that change nothing.
+// errors of another type that change nothing. A call that is overdue, or whose ctx ends, abandons the channel,
+// as Cancel's does.
 func (c *Consumer) Resume(ctx context.Context, in Intake) error {
 	if err := in.validate(); err != nil {
 		return fmt.Errorf("broker: Resume: %w", err)
 	}
-	return c.session.guarded(ctx, func() error {
-		defer c.takeTurn()()
+	return c.ask(ctx, "qos", func(r *request) error {
 		switch {
 		case c.isLost():
 			return c.lostError()
@@ -105,6 +105,9 @@ func (c *Consumer) Resume(ctx context.Context, in Intake) error {
 		if err := c.channel.Qos(in.prefetch(c.spec()), 0, false); err != nil {
 			return fail("qos", err)
 		}
+		if err := r.step("consume"); err != nil {
+			return err
+		}
 		if err := c.subscribe(in); err != nil {
 			return fail("consume", err)
 		}
@@ -115,9 +118,14 @@ func (c *Consumer) Resume(ctx context.Context, in Intake) error {
 // Cancel asks the broker to send no more (basic.cancel). What was delivered can still be received, and
 // be acknowledged; Resume subscribes again. To cancel what is not subscribed is no error, and sends
 // nothing. A call that fails is an *Error of ScopeChannel, or of ScopeConnection if the connection broke.
+//
+// When the answer is overdue (CallTimeout), or ctx ends before it has come, the error is of class Overdue, and
+// unwraps to the context's cause in the latter case. The Consumer is lost then, which is reported as a Loss as well,
+// and acknowledging what it has delivered returns ErrStale. Its channel is left behind (see [Session.Abandoned]):
+// as soon as the broker answers it is closed, and the deliveries go back to the queue. All else on the connection
+// goes on.
 func (c *Consumer) Cancel(ctx context.Context) error {
-	return c.session.guarded(ctx, func() error {
-		defer c.takeTurn()()
+	return c.ask(ctx, "cancel", func(*request) error {
 		if c.tag == "" {
 			return nil
 		}
@@ -129,11 +137,23 @@ func (c *Consumer) Cancel(ctx context.Context) error {
 	})
 }
 
-// takeTurn waits until no other call awaits an answer on the channel: amqp091-go gives the answer to
-// anyone who waits for one. It has no limit, but the others have; they run guarded.
-func (c *Consumer) takeTurn() (pass func()) {
-	c.turn <- struct{}{}
-	return func() { <-c.turn }
+// ask makes calls on the channel, one caller after the other: amqp091-go gives an answer to anyone who waits for one.
+// Nobody waits behind an answer that is overdue.
+func (c *Consumer) ask(ctx context.Context, op string, calls func(*request) error) error {
+	r := &request{queue: c.queue, op: op, abandon: c.abandon, after: c.tidy}
+	r.calls = func() error {
+		select {
+		case c.turn <- struct{}{}:
+		case <-c.abandoned:
+			return c.overdue.Load()
+		}
+		defer func() { <-c.turn }()
+		if why := c.overdue.Load(); why != nil {
+			return why
+		}
+		return calls(r)
+	}
+	return c.session.ask(ctx, r)
 }
 
 // subscribe is called with the turn, or before anybody else has the Consumer.
@@ -189,7 +209,7 @@ func (c *Consumer) isLost() bool {
 // lostError says why there is nothing to resume: the channel is closed, or it lives and the broker has
 // cancelled its consumer.
 func (c *Consumer) lostError() error {
-	if c.isClosed() || c.channel.IsClosed() {
+	if c.closed.Load() || c.channel.IsClosed() {
 		return c.session.newError("consume", ScopeChannel, c.queue, amqp.ErrClosed)
 	}
 	return c.session.newError("consume", ScopeSubscription, c.queue, errCancelled)

@@ -42,9 +42,10 @@ type Plan struct {
 	// ConnectTimeout is how long dialing and the AMQP handshake may take, over all endpoints.
 	// Defaults to 5 s.
 	ConnectTimeout time.Duration
-	// CallTimeout is how long the broker may take over one step, such as consuming from a queue, on a
-	// connection that is otherwise alive. Past it the whole connection is aborted: amqp091-go has no
-	// other way to end a call. Defaults to 30 s.
+	// CallTimeout is how long the broker may take over what is asked of it, such as to consume from a queue, on
+	// a connection that is otherwise alive. Past it the call returns an *Error of class Overdue and its channel is
+	// left behind, which costs the connection nothing. A call that concerns the connection as a whole, to open or to
+	// close it, ends that. Defaults to 10 s.
 	CallTimeout time.Duration
 	// MaxMessageSize is how many bytes the header and the body of a message may take together; the body of a
 	// larger one is not kept, and its Delivery is marked Unreadable. Defaults to 256 MiB.
@@ -82,7 +83,7 @@ const (
 	DefaultConnectTimeout = 5 * time.Second
 	DefaultMaxMessageSize = 256 << 20
 
-	defaultCallTimeout = 30 * time.Second
+	defaultCallTimeout = 10 * time.Second
 )
 
 // What AMQP has 16 bits for.

@@ -26,12 +26,16 @@ type Session struct {
 	blocked    chan Blocked
 	isBlocked  atomic.Bool
 	impatient  atomic.Bool // not to be closed gracefully while it is blocked
+	abandoned  atomic.Int64
 
 	ending  atomic.Bool   // Close or Abort began: what breaks now is no loss
 	ended   chan struct{} // closed with ending
 	cause   atomic.Value  // error: why it was aborted
 	endOnce sync.Once
 	watches sync.WaitGroup
+
+	mu   sync.Mutex
+	over bool // Abort waits for watches: none is to begin any more
 }
 
 // Loss tells that something broke which had worked.
@@ -126,6 +130,27 @@ func (s *Session) BlockedChanges() <-chan Blocked { return s.blocked }
 // Lost tells whether the connection is known to be gone.
 func (s *Session) Lost() bool { return s.ending.Load() || s.link.amqp.IsClosed() }
 
+// Abandoned is how many channels wait for an answer that is overdue. Each call that ends with class Overdue leaves
+// one behind, until that is answered after all or the connection ends. Who tries again and again on one session piles
+// them up, and they count towards the broker's channel_max: past some number it is time for another session.
+func (s *Session) Abandoned() int { return int(s.abandoned.Load()) }
+
+// broken tells whether the connection is gone, or about to be: amqp091-go notices a moment after the socket broke.
+func (s *Session) broken() bool {
+	return s.link.amqp.IsClosed() || s.cause.Load() != nil || s.link.conn.firstError() != nil
+}
+
+// spawn runs f on a goroutine that Abort waits for. It returns false, and does not run it, once that has happened.
+func (s *Session) spawn(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return false
+	}
+	s.watches.Go(f)
+	return true
+}
+
 // watch turns the end of the connection into a Loss, unless it was asked for.
 func (s *Session) watch(closed <-chan *amqp.Error) {
 	reply := <-closed // nil if the channel was closed without an error: a loss all the same
@@ -179,9 +204,9 @@ func (s *Session) newError(op string, scope Scope, queue string, err error) *Err
 	return newError(op, scope, s.link.endpoint, queue, err)
 }
 
-// guarded runs calls into amqp091-go, none of which takes a context or has a time limit. When ctx
-// ends, the broker goes silent or an answer is overdue, the connection is aborted, and that makes
-// them return.
+// guarded runs calls into amqp091-go that concern the connection as a whole; see request for those about one queue.
+// None takes a context or has a time limit. When ctx ends, the broker goes silent or an answer is overdue, the
+// connection is aborted, and that makes them return.
 func (s *Session) guarded(ctx context.Context, calls func() error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.plan.CallTimeout, errCallTimeout)
 	stop := context.AfterFunc(ctx, func() { s.abort(context.Cause(ctx)) })
@@ -224,7 +249,10 @@ func (s *Session) hurry() {
 func (s *Session) Abort() {
 	s.end()
 	s.abort(errAborted)
-	s.link.abort()
+	s.link.abort() // what waits for an answer returns
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
 	s.watches.Wait()
 }
 

@@ -36,9 +36,12 @@ func (c *Consumer) Nack(deliveryTag uint64) error {
 
 // settle allocates nothing: send does not escape.
 func (c *Consumer) settle(send func() error) error {
+	if c.closed.Load() { // whoever closes it may have to wait at the fence; nobody waits with him
+		return ErrStale
+	}
 	c.fence.RLock()
 	defer c.fence.RUnlock()
-	if c.closed {
+	if c.closed.Load() {
 		return ErrStale
 	}
 	if err := send(); err != nil {

@@ -58,6 +58,7 @@ type Binding struct {
 // is the same for the first connection and for every revival. What exists is used as it is. A refusal closes the
 // channel that it came on, and the next one goes on.
 type foundation struct {
+	step    func(op string) error // before anything is asked; see request
 	channel *amqp.Channel
 	vhost   string
 	reopen  func() (*amqp.Channel, error)
@@ -79,16 +80,16 @@ type declaration struct {
 // lay puts the topology in place and returns the queue's name. A queue that the broker has named before on this
 // connection goes by that name: a second one would leave the first behind, bound and filling, until the
 // connection ends.
-func (f *foundation) lay(s Subscription, named string) (queue, op string, err error) {
+func (f *foundation) lay(s Subscription, named string) (queue string, err error) {
 	for _, x := range s.Exchanges {
 		d := x.declaration()
 		if x.Passive {
-			err = d.passive(f.channel)
+			err = f.ask(d.op, d.passive)
 		} else {
 			err = f.ensure(d)
 		}
 		if err != nil {
-			return "", d.op, err
+			return "", err
 		}
 	}
 	queue = s.Queue
@@ -96,37 +97,44 @@ func (f *foundation) lay(s Subscription, named string) (queue, op string, err er
 	case q == nil:
 	case named != "": // the name is the broker's, which refuses to declare it but answers whether it is there
 		queue = named
-		if err := q.declaration(named).passive(f.channel); err != nil {
-			return "", "check queue " + named, err
-		}
+		err = f.ask("check queue "+named, q.declaration(named).passive)
 	case queue == "":
-		declared, err := q.declare(f.channel, "")
-		if err != nil {
-			return "", "declare queue", err
-		}
-		queue = declared.Name
+		err = f.ask("declare queue", func(ch *amqp.Channel) error {
+			declared, err := q.declare(ch, "")
+			queue = declared.Name
+			return err
+		})
 	case q.Strict:
-		if _, err := q.declare(f.channel, queue); err != nil {
-			return "", "declare queue", err
-		}
-	default:
 		d := q.declaration(queue)
-		if err := f.ensure(d); err != nil {
-			return "", d.op, err
-		}
+		err = f.ask(d.op, d.active)
+	default:
+		err = f.ensure(q.declaration(queue))
+	}
+	if err != nil {
+		return "", err
 	}
 	for _, b := range s.Bindings {
-		if err := f.channel.QueueBind(queue, b.RoutingKey, b.Exchange, false, table(b.Arguments)); err != nil {
-			return "", "bind to exchange " + b.Exchange, err
+		err := f.ask("bind to exchange "+b.Exchange, func(ch *amqp.Channel) error {
+			return ch.QueueBind(queue, b.RoutingKey, b.Exchange, false, table(b.Arguments))
+		})
+		if err != nil {
+			return "", err
 		}
 	}
-	return queue, "", nil
+	return queue, nil
+}
+
+func (f *foundation) ask(op string, call func(*amqp.Channel) error) error {
+	if err := f.step(op); err != nil {
+		return err
+	}
+	return call(f.channel)
 }
 
 // ensure declares what is missing.
 func (f *foundation) ensure(d declaration) error {
 	if f.canBeMissed(d.name) {
-		err := d.passive(f.channel)
+		err := f.ask(d.op, d.passive)
 		if err == nil {
 			f.keep(d)
 			return nil
@@ -138,7 +146,7 @@ func (f *foundation) ensure(d declaration) error {
 			return err
 		}
 	}
-	refusal := d.active(f.channel)
+	refusal := f.ask(d.op, d.active)
 	if class, _ := Classify(refusal); class != Precondition {
 		return refusal
 	}
@@ -147,7 +155,7 @@ func (f *foundation) ensure(d declaration) error {
 	if f.channel, err = f.reopen(); err != nil {
 		return err
 	}
-	if d.passive(f.channel) != nil {
+	if f.ask(d.op, d.passive) != nil {
 		return refusal
 	}
 	f.keep(d)
@@ -210,16 +218,21 @@ func (o *QueueOptions) declare(ch *amqp.Channel, queue string) (amqp.Queue, erro
 
 // Differences declares once more what had been there before, on a channel of its own, and returns the broker's
 // refusals: in which way what exists is not what is declared. Each is of class Precondition. It tells of nothing
-// that cannot be found out, because the user may only use what exists, the connection breaks, or the answer might
-// break it: the kind of the exchange is a plugin's, or names that are not ASCII are long.
+// that cannot be found out, because the user may only use what exists, the answer is overdue, the connection breaks,
+// or the answer might break it: the kind of the exchange is a plugin's, or names that are not ASCII are long.
 //
 // It takes three round trips, and three more for each difference. What differs has no bearing on the consumer, and
 // stays as it is until somebody changes it: to ask once is enough.
 func (c *Consumer) Differences(ctx context.Context) (differences []*Error) {
 	s := c.session
-	_ = s.guarded(ctx, func() (err error) {
+	found := make(chan *Error, len(c.found))
+	r := &request{queue: c.queue, op: "open channel"}
+	r.calls = func() (err error) {
 		var channel *amqp.Channel
 		for _, d := range c.found {
+			if err = r.step(d.op); err != nil {
+				break
+			}
 			if channel == nil {
 				if channel, err = s.link.amqp.Channel(); err != nil {
 					return err
@@ -230,13 +243,17 @@ func (c *Consumer) Differences(ctx context.Context) (differences []*Error) {
 			}
 			channel = nil // it is closed
 			if e := s.newError(d.op, ScopeChannel, d.queue, err); e.Class == Precondition {
-				differences = append(differences, e)
+				found <- e
 			}
 		}
 		if channel != nil {
 			err = channel.Close()
 		}
 		return err
-	})
+	}
+	_ = s.ask(ctx, r)
+	for len(found) > 0 {
+		differences = append(differences, <-found)
+	}
 	return differences
 }
