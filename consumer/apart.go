@@ -95,7 +95,7 @@ func (s *supervisor) considerConnection(c *connection, e Evidence) error {
 			c.deaths, len(half), len(c.subscriptions))
 		c.deaths, c.suspect, c.schedule.flaps = 0, true, 0
 		c.schedule.in(0)
-		other, err := s.part(c, half, apartBackoff)
+		other, err := s.part(c, half, 0)
 		other.suspect = true
 		e.Note, e.BackoffMS = note, 0
 		s.noteOn(other, NoteApart, e)

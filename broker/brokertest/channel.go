@@ -12,7 +12,9 @@ import (
 type channel struct {
 	connection *connection
 	id         uint16
-	closing    bool // channel.close was sent, close-ok is waited for
+	closing    bool         // channel.close was sent, close-ok is waited for
+	blocked    bool         // by a queue that is suspended
+	detained   []wire.Frame // what has come since then
 
 	consumers    map[string]*consumer
 	lastConsumer uint64

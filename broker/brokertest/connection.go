@@ -252,6 +252,11 @@ func (c *connection) take(f wire.Frame) (more bool) {
 	if c.server.injections.frame(c, f.Channel) || c.stage == ended {
 		return c.stage != ended // the frame is lost
 	}
+	return c.handleFrame(f)
+}
+
+// handleFrame handles a frame that no fault has met.
+func (c *connection) handleFrame(f wire.Frame) (more bool) {
 	if f.Type == wire.FrameHeartbeat {
 		switch {
 		case len(f.Payload) > 0:
@@ -262,6 +267,9 @@ func (c *connection) take(f wire.Frame) (more bool) {
 		return true
 	}
 	ch := c.channels[f.Channel]
+	if ch != nil && ch.detain(f) {
+		return true
+	}
 	if f.Type != wire.FrameMethod {
 		switch {
 		case ch != nil && ch.incoming != nil:

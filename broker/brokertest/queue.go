@@ -46,6 +46,8 @@ type queue struct {
 	active    *consumer   // the single active one
 	used      bool        // had a consumer: an auto-delete queue goes with the last one
 	deleted   bool
+	suspended bool    // it answers nothing
+	fatal     *string // the body of the message at which connections end
 	touched   bool
 	now       time.Time   // when it was touched
 	expiry    *time.Timer // for the entry at the head
@@ -158,7 +160,7 @@ func (q *queue) take() *entry { return q.ready.Remove(q.ready.Front()).(*entry) 
 
 // dispatch delivers what the consumers have room for, in turn, and drops what is too old or too much.
 func (q *queue) dispatch() {
-	if q.deleted {
+	if q.deleted || q.suspended {
 		return
 	}
 	for {

@@ -1,0 +1,115 @@
+package brokertest
+
+import (
+	"github.com/everhop/everhop/broker/internal/wire"
+)
+
+// SuspendQueue has a queue of the first virtual host answer nothing any more, until ResumeQueue: as one does that has
+// lost the majority of its nodes, or whose process hangs. Nothing is delivered from it. Whatever a channel
+// asks about it blocks that channel, and all that comes on it behind that, channel.close too; other
+// channels of the connection go on.
+func (s *Server) SuspendQueue(name string) { s.do(SuspendQueue(name)) }
+
+// SuspendQueue is the fault that Server.SuspendQueue brings about. A queue that is not there is passed over.
+func SuspendQueue(name string) Fault {
+	return Fault{name: "SuspendQueue", broker: func(s *Server) {
+		if q := s.home.queues[name]; q != nil {
+			q.suspended = true
+		}
+	}}
+}
+
+// ResumeQueue has a suspended queue answer again, also what it was asked meanwhile.
+func (s *Server) ResumeQueue(name string) { s.do(ResumeQueue(name)) }
+
+// ResumeQueue is the fault that Server.ResumeQueue brings about.
+func ResumeQueue(name string) Fault {
+	return Fault{name: "ResumeQueue", broker: func(s *Server) {
+		q := s.home.queues[name]
+		if q == nil || !q.suspended {
+			return
+		}
+		q.suspended = false
+		q.touch()
+		for c := range s.connections {
+			for _, ch := range c.channelsInOrder() {
+				ch.unblock()
+			}
+		}
+	}}
+}
+
+// blocks tells whether a method waits for a suspended queue.
+func (ch *channel) blocks(m wire.Method) bool {
+	name := ""
+	switch m := m.(type) {
+	case *wire.QueueDeclare:
+		name = m.Queue
+	case *wire.QueuePurge:
+		name = m.Queue
+	case *wire.QueueDelete:
+		name = m.Queue
+	case *wire.BasicGet:
+		name = m.Queue
+	case *wire.BasicConsume:
+		name = m.Queue
+	case *wire.BasicCancel:
+		c := ch.consumers[m.ConsumerTag]
+		return c != nil && c.queue.suspended
+	case *wire.ChannelClose:
+		for _, c := range ch.consumers {
+			if c.queue.suspended {
+				return true
+			}
+		}
+		return false
+	default:
+		return false
+	}
+	if name == "" {
+		name = ch.lastQueue
+	}
+	q := ch.host().queues[name]
+	return q != nil && q.suspended
+}
+
+// detain keeps a frame that comes while the channel is blocked, or blocks it.
+func (ch *channel) detain(f wire.Frame) bool {
+	if !ch.blocked && f.Type == wire.FrameMethod {
+		m, err := wire.ParseMethod(f.Payload)
+		ch.blocked = err == nil && ch.blocks(m)
+	}
+	if ch.blocked {
+		f.Payload = append([]byte(nil), f.Payload...)
+		ch.detained = append(ch.detained, f)
+	}
+	return ch.blocked
+}
+
+// unblock handles what was detained, as far as nothing blocks it again.
+func (ch *channel) unblock() {
+	frames := ch.detained
+	ch.blocked, ch.detained = false, nil
+	for _, f := range frames {
+		if !ch.connection.handleFrame(f) {
+			return
+		}
+	}
+}
+
+// EndConnectionsAt has the broker end each connection to which it would deliver a message with this body from a queue of
+// the first virtual host, with 541, as RabbitMQ does when it fails over a message. The message goes back to its queue, and comes
+// first again.
+func (s *Server) EndConnectionsAt(queue, body string) { s.do(EndConnectionsAt(queue, body)) }
+
+// EndConnectionsAt is the fault that Server.EndConnectionsAt brings about. A queue that is not there is passed over.
+func EndConnectionsAt(queue, body string) Fault {
+	return Fault{name: "EndConnectionsAt", broker: func(s *Server) {
+		if q := s.home.queues[queue]; q != nil {
+			q.fatal = &body
+		}
+	}}
+}
+
+// isFatal tells whether a message ends the connection that it is delivered to.
+func (q *queue) isFatal(e *entry) bool { return q.fatal != nil && string(e.body) == *q.fatal }
