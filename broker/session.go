@@ -131,9 +131,10 @@ func (s *Session) BlockedChanges() <-chan Blocked { return s.blocked }
 // Lost tells whether the connection is known to be gone.
 func (s *Session) Lost() bool { return s.ending.Load() || s.link.amqp.IsClosed() }
 
-// Abandoned is how many channels wait for an answer that is overdue. Each call that ends with class Overdue leaves
-// one behind, until that is answered after all or the connection ends. Who tries again and again on one session piles
-// them up, and they count towards the broker's channel_max: past some number it is time for another session.
+// Abandoned is how many channels wait for an answer that is overdue. A call that ends with class Overdue leaves one
+// behind, until that is answered after all or the connection ends; meanwhile what it had delivered is withheld from
+// other consumers. Who tries again and again on one session piles them up, and they count towards the broker's
+// channel_max: past some number it is time for another session.
 func (s *Session) Abandoned() int { return int(s.abandoned.Load()) }
 
 // broken tells whether the connection is gone, or about to be: amqp091-go notices a moment after the socket broke.
