@@ -65,7 +65,7 @@ func (c Class) Retryable() bool {
 var errSilent = errors.New("the peer went silent")
 
 // errOverdue is the cause of leaving a channel behind because one answer did not come on it, though others did.
-var errOverdue = errors.New("the broker did not answer")
+var errOverdue = errors.New("the broker did not answer in time, though the connection is alive")
 
 // errCallTimeout is the cause of an abort because an answer that concerns the whole connection did not come.
 var errCallTimeout = errors.New("the broker did not answer in time")

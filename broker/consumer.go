@@ -228,10 +228,15 @@ func (c *Consumer) setLost() {
 
 // closeChannel is called with the turn.
 func (c *Consumer) closeChannel() error {
-	c.closed.Store(true)
-	c.fence.Lock() // waits for an acknowledgement that is being written
-	c.fence.Unlock()
+	c.setClosed()
 	return c.channel.Close()
+}
+
+// setClosed waits for an acknowledgement that is being written.
+func (c *Consumer) setClosed() {
+	c.fence.Lock()
+	defer c.fence.Unlock()
+	c.closed.Store(true)
 }
 
 // abandon ends the consumer while an answer is awaited on its channel. It waits for nothing.

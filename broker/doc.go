@@ -18,7 +18,11 @@
 //
 // Nothing hangs. The calls of amqp091-go take no context and have no time limit; here each runs under
 // a guard that probes the broker while it waits, and takes the socket away when nothing comes in any
-// more, when the answer is overdue or when the context ends. Writes have a deadline.
+// more. Writes have a deadline.
+//
+// A queue that does not answer costs a channel, not the connection. When the answer is overdue or the context ends,
+// the call returns with class [Overdue], and its channel is left behind until the answer comes after all: see
+// [Session.Abandoned].
 //
 // Any byte is a sign of life. A peer counts as dead only when it sent nothing at all for DrainTimeout,
 // then was asked (basic.qos on the control channel), and still sent nothing for ProbeTimeout. RabbitMQ

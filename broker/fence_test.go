@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/everhop/everhop/broker/brokertest"
 )
@@ -84,4 +86,44 @@ func TestAnOldTagIsNotSettledOnTheNextChannel(t *testing.T) {
 		}
 		wantNoMoreLosses(t, s)
 	})
+}
+
+// Neither Close nor what comes after an overdue answer frees the channel's number under an acknowledgement that is being
+// written. Not in a bubble, whose clock a mutex stops.
+func TestTheNumberIsKeptWhileAnAcknowledgementIsWritten(t *testing.T) {
+	closing := func(t *testing.T, c *Consumer, _ *stuck) {
+		go func() { _ = c.Close(context.Background()) }()
+		<-c.Lost()
+	}
+	answering := func(t *testing.T, c *Consumer, wire *stuck) {
+		wire.hold("basic.cancel")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		wantError(t, c.Cancel(ctx), Overdue, ScopeChannel)
+		wire.release(t)
+	}
+	for name, end := range map[string]func(*testing.T, *Consumer, *stuck){"closed": closing, "abandoned": answering} {
+		t.Run(name, func(t *testing.T) {
+			server, plan, wire := serveStuck(t, Subscription{Queue: "q", Prefetch: 1})
+			if err := server.DeclareQueue("q", nil); err != nil {
+				t.Fatal(err)
+			}
+			s := begin(t, plan)
+			c := subscribe(t, s, 0)
+			c.fence.RLock() // as settle does
+			end(t, c, wire)
+			for range 200 { // round trips, in which it would be closed
+				if err := s.Probe(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := server.Count("channel.close"); n != 0 {
+				t.Error("the channel was closed")
+			}
+			c.fence.RUnlock()
+			if err := server.Await(t.Context(), func() bool { return server.Count("channel.close") == 1 }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

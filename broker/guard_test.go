@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -12,7 +13,7 @@ import (
 // call asks something of the broker: by which method, and with which Op if it fails.
 type call struct {
 	method, op string
-	on         func(*testing.T, *Session) (ask func() error)
+	on         func(t *testing.T, s *Session, of **Consumer) (ask func(context.Context) error)
 }
 
 // steps are the calls of Consume, in order.
@@ -25,25 +26,26 @@ var steps = []call{
 	{"basic.consume", "consume", consuming},
 }
 
-func consuming(t *testing.T, s *Session) func() error {
-	return func() error { _, err := s.Consume(t.Context(), 0, Intake{}); return err }
+func consuming(_ *testing.T, s *Session, _ **Consumer) func(context.Context) error {
+	return func(ctx context.Context) error { _, err := s.Consume(ctx, 0, Intake{}); return err }
 }
 
-func resuming(t *testing.T, s *Session) func() error {
+func resuming(t *testing.T, s *Session, of **Consumer) func(context.Context) error {
 	c := prepare(t, s, Intake{Paused: true})
-	return func() error { return c.Resume(t.Context(), Intake{}) }
+	*of = c
+	return func(ctx context.Context) error { return c.Resume(ctx, Intake{}) }
 }
 
 var ofAConsumer = []call{
 	{"basic.qos", "qos", resuming},
 	{"basic.consume", "consume", resuming},
-	{"basic.cancel", "cancel", func(t *testing.T, s *Session) func() error {
-		c := subscribe(t, s, 0)
-		return func() error { return c.Cancel(t.Context()) }
+	{"basic.cancel", "cancel", func(t *testing.T, s *Session, of **Consumer) func(context.Context) error {
+		*of = subscribe(t, s, 0)
+		return (*of).Cancel
 	}},
-	{"channel.close", "close channel", func(t *testing.T, s *Session) func() error {
-		c := subscribe(t, s, 0)
-		return func() error { return c.Close(t.Context()) }
+	{"channel.close", "close channel", func(t *testing.T, s *Session, of **Consumer) func(context.Context) error {
+		*of = subscribe(t, s, 0)
+		return (*of).Close
 	}},
 }
 
@@ -72,10 +74,10 @@ func TestEveryCallEnds(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					server, plan := serve(t, topology)
 					s := begin(t, plan)
-					ask := call.on(t, s)
+					ask := call.on(t, s, new(*Consumer))
 					server.Inject(brokertest.OnMethod(call.method, 1), fault.fault)
 					var err error
-					if d := took(func() { err = ask() }); fault.slow && d != patience || !fault.slow && d != 0 {
+					if d := took(func() { err = ask(t.Context()) }); fault.slow && d != patience || !fault.slow && d != 0 {
 						t.Errorf("took %v", d)
 					}
 					wantError(t, err, fault.want, ScopeConnection)

@@ -9,9 +9,10 @@ import (
 // probes is the basic.qos round trips on the control channel: one under way, one that waits for it.
 type probes struct {
 	requests chan struct{}
+	over     chan struct{} // closed when no more is made
 }
 
-func newProbes() probes { return probes{requests: make(chan struct{}, 1)} }
+func newProbes() probes { return probes{requests: make(chan struct{}, 1), over: make(chan struct{})} }
 
 // request asks for a round trip that begins later than now. It must not be dropped because one is
 // under way: the answer to that one may have arrived already, and not been digested yet.
@@ -25,6 +26,7 @@ func (p *probes) request() {
 // probe serves the requests. basic.qos costs the broker next to nothing, needs no permission and is
 // answered by the channel's process at once, even while another channel waits for a queue.
 func (s *Session) probe() {
+	defer close(s.probes.over)
 	for {
 		select {
 		case <-s.ended:
@@ -38,6 +40,12 @@ func (s *Session) probe() {
 			return
 		}
 	}
+}
+
+// lastProbe returns when the broker has read everything that was written. It is called once the session has ended.
+func (s *Session) lastProbe() error {
+	<-s.probes.over
+	return s.control.Qos(1, 0, false)
 }
 
 // Silence is how long ago the broker last sent a byte, of whatever kind.

@@ -45,7 +45,8 @@ type Plan struct {
 	// CallTimeout is how long the broker may take over what is asked of it, such as to consume from a queue, on
 	// a connection that is otherwise alive. Past it the call returns an *Error of class Overdue and its channel is
 	// left behind, which costs the connection nothing. A call that concerns the connection as a whole, to open or to
-	// close it, ends that. Defaults to 10 s.
+	// close it, ends that. It may take three times as long under an alarm that stops the broker from reading.
+	// Defaults to 10 s.
 	CallTimeout time.Duration
 	// MaxMessageSize is how many bytes the header and the body of a message may take together; the body of a
 	// larger one is not kept, and its Delivery is marked Unreadable. Defaults to 256 MiB.

@@ -3,9 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
-	"time"
 )
 
 // request is what is asked of the broker about one queue, on a channel of its own. A queue without a majority of its
@@ -43,18 +41,14 @@ func (s *Session) ask(ctx context.Context, r *request) error {
 	if !s.spawn(func() { r.run(done) }) {
 		return s.newError(r.op, ScopeConnection, r.queue, errAborted)
 	}
-	overdue := time.NewTimer(s.plan.CallTimeout)
-	defer overdue.Stop()
-	var cause error
+	ctx, cancel := s.limited(ctx, errOverdue)
+	defer cancel()
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		cause = context.Cause(ctx)
-	case <-overdue.C:
-		cause = fmt.Errorf("%w within %v, though its connection is alive", errOverdue, s.plan.CallTimeout)
 	}
-	if err := r.leave(cause); err != nil {
+	if err := r.leave(context.Cause(ctx)); err != nil {
 		return err
 	}
 	return <-done

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -130,9 +131,10 @@ func (s *Session) BlockedChanges() <-chan Blocked { return s.blocked }
 // Lost tells whether the connection is known to be gone.
 func (s *Session) Lost() bool { return s.ending.Load() || s.link.amqp.IsClosed() }
 
-// Abandoned is how many channels wait for an answer that is overdue. Each call that ends with class Overdue leaves
-// one behind, until that is answered after all or the connection ends. Who tries again and again on one session piles
-// them up, and they count towards the broker's channel_max: past some number it is time for another session.
+// Abandoned is how many channels wait for an answer that is overdue. A call that ends with class Overdue leaves one
+// behind, until that is answered after all or the connection ends; meanwhile what it had delivered is withheld from
+// other consumers. Who tries again and again on one session piles them up, and they count towards the broker's
+// channel_max: past some number it is time for another session.
 func (s *Session) Abandoned() int { return int(s.abandoned.Load()) }
 
 // broken tells whether the connection is gone, or about to be: amqp091-go notices a moment after the socket broke.
@@ -208,7 +210,7 @@ func (s *Session) newError(op string, scope Scope, queue string, err error) *Err
 // None takes a context or has a time limit. When ctx ends, the broker goes silent or an answer is overdue, the
 // connection is aborted, and that makes them return.
 func (s *Session) guarded(ctx context.Context, calls func() error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.plan.CallTimeout, errCallTimeout)
+	ctx, cancel := s.limited(ctx, errCallTimeout)
 	stop := context.AfterFunc(ctx, func() { s.abort(context.Cause(ctx)) })
 	var guard sync.WaitGroup
 	guard.Go(func() { s.guard(ctx) })
@@ -219,15 +221,46 @@ func (s *Session) guarded(ctx context.Context, calls func() error) error {
 	return err
 }
 
+// alarmFactor is how much longer an answer may take while the broker says that it does not read.
+const alarmFactor = 3
+
+// limited is a ctx that ends with the time for a call too, and then for that cause. It must be cancelled.
+func (s *Session) limited(ctx context.Context, overdue error) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var clock sync.WaitGroup
+	clock.Go(func() {
+		for range alarmFactor {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(s.plan.CallTimeout):
+			}
+			if !s.Blocked() {
+				break
+			}
+		}
+		cancel(overdue)
+	})
+	return ctx, func() {
+		cancel(nil)
+		clock.Wait()
+	}
+}
+
 // Close ends the session gracefully: the broker is told, and answers. Past ctx, and when the broker
-// goes silent, it is aborted instead. Deliveries that were not acknowledged go back to their queue.
+// goes silent, it is aborted instead. Deliveries that were not acknowledged go back to their queue. While channels
+// are abandoned RabbitMQ does not answer; then it is only made sure that it has read all before the connection ends.
 func (s *Session) Close(ctx context.Context) error {
 	if !s.end() {
 		s.Abort()
 		return nil
 	}
+	farewell := s.link.amqp.Close
+	if s.Abandoned() > 0 {
+		farewell = s.lastProbe
+	}
 	err := s.guarded(ctx, func() error {
-		if err := s.link.amqp.Close(); err != nil {
+		if err := farewell(); err != nil {
 			return s.newError("close", ScopeConnection, "", err)
 		}
 		return nil
