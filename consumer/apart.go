@@ -132,7 +132,7 @@ func (c *connection) dies(worked time.Duration, e Evidence) {
 		c.suspect = false
 	}
 	c.died = [2]time.Time{c.died[1], time.Now()}
-	if e.Code != codeConnectionForced && slices.ContainsFunc(c.subscriptions, func(sub *subscription) bool { return sub.live != nil }) {
+	if e.Code != codeConnectionForced && c.consumed {
 		c.deaths++
 	}
 	if c.deaths >= soonTolerated && hasSpoken(e) {

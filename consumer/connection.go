@@ -18,6 +18,7 @@ type connection struct {
 	session    *broker.Session // nil: to be opened
 	generation uint64          // of the session, or of the one that is being opened
 	since      time.Time       // the session is there
+	consumed   bool            // something was, in this session
 	dropped    chan struct{}   // closed when the session is not in use any more
 	first      int             // the endpoint that is tried first
 
@@ -57,6 +58,8 @@ func (c *connection) attemptPending() bool {
 		return false
 	case c.session == nil:
 		return c.attempts == 0
+	case c.session.Lost(): // its Loss is about to be told
+		return false
 	}
 	return len(c.missing()) > 0
 }
@@ -76,7 +79,7 @@ func (c *connection) silence() time.Duration {
 
 // take puts a session into its place, and has the supervisor hear of what happens to it.
 func (s *supervisor) take(c *connection, session *broker.Session) {
-	c.session, c.since, c.dropped = session, time.Now(), make(chan struct{})
+	c.session, c.since, c.consumed, c.dropped = session, time.Now(), false, make(chan struct{})
 	c.first = slices.Index(s.plan.Endpoints, session.Endpoint())
 	dropped := c.dropped
 	s.background.Go(func() {

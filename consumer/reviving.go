@@ -177,6 +177,9 @@ func (o consumed) apply(s *supervisor) error {
 	switch {
 	case o.err == nil && (s.stopping || !inUse):
 		s.discard(o)
+	case o.err == nil && c.session.Lost(): // its Loss is about to be told
+		c.consumed = true
+		a.failures = append(a.failures, failedConsume{sub.index, errLostAgain})
 	case o.err == nil:
 		if err := s.adopt(o); err != nil {
 			return err
@@ -193,16 +196,14 @@ func (o consumed) apply(s *supervisor) error {
 	return s.judge(a)
 }
 
-// adopt takes over a consumer. What broke again before this is seen here: its Loss has no place to arrive at yet.
+// adopt takes over a consumer. If it was lost again before this, its Loss has no place to arrive at.
 func (s *supervisor) adopt(o consumed) error {
 	sub, c := o.sub, o.attempt.on
-	if c.session.Lost() {
-		return nil // its own loss is told
-	}
 	if isLost(o.consumer) {
 		sub.retired = o.consumer
 		return nil
 	}
+	c.consumed = true
 	sub.adopt(o.consumer, o.intake)
 	if err := s.rise(c); err != nil { // the event comes first, then the deliveries
 		return err
