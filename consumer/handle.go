@@ -141,7 +141,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 		if delivery.Headers == nil {
 			delivery.Headers = map[string]any{}
 		}
-		delivery.Headers[HeaderAttempts] = int64(f.attempts)
+		delivery.Headers[HeaderAttempts], delivery.Headers[HeaderQueue] = int64(f.attempts), w.came.Queue
 		if a = d.call(&delivery); a.meaning == succeeded {
 			return d.handled()
 		}

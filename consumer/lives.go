@@ -32,7 +32,7 @@ const (
 )
 
 // HeaderSaved is how often a message was published again because it had come back nearly as often as its queue
-// allows (int64).
+// allows (int64), since its handler failed it last.
 const HeaderSaved = "x-everhop-saved"
 
 const (

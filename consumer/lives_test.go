@@ -232,6 +232,38 @@ func TestSavedAfterFailures(t *testing.T) {
 	})
 }
 
+// One that was published on, headers and all, by a handler of another queue, has not failed here.
+func TestSavedAfterFailuresElsewhere(t *testing.T) {
+	m := brokertest.Message{Body: []byte("worn"), Headers: map[string]any{HeaderAttempts: int64(2), HeaderQueue: "another"}}
+	playWorn(t, 2, m, nil, func(w *worn) {
+		w.wantSaved(1)
+		close(w.busy)
+		w.next()
+		if d := w.next(); string(d.Body) != "worn" || Attempts(&d) != 0 {
+			t.Errorf("handled %s, after %d attempts", d.Body, Attempts(&d))
+		}
+	})
+}
+
+// The count of how often a message was saved begins anew once its handler has had it, and not before.
+func TestSavedAnew(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		attempts int
+		want     any
+	}{
+		{"its handler has failed it", 3, nil},
+		{"its handler was not called", 2, int64(7)},
+	} {
+		d := delivered("x")
+		d.Headers = map[string]any{HeaderSaved: int64(7), HeaderQueue: "work", HeaderAttempts: int64(2)}
+		h := (&republisher{}).headers(d, failure{attempts: test.attempts}, everything)
+		if got := h[HeaderSaved]; got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
 // What cannot be published again is handled in its stead.
 func TestSavedInVain(t *testing.T) {
 	m := brokertest.Message{Body: []byte("worn")}

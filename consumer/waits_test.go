@@ -29,7 +29,7 @@ var errFails = errors.New("it fails")
 // No wait keeps a delivery from the broker for longer than it may be kept: neither one in place, nor one to publish it
 // again, nor the one before it goes back.
 func TestNoWaitIsTooLong(t *testing.T) {
-	const keeps = time.Hour // as dispatching says
+	const keeps = time.Hour        // as dispatching says
 	const ever = 1_000_000 * keeps // the pause is random, and less than an hour once in that many
 	long := Backoff{Initial: ever, Max: ever}
 	for _, test := range []struct {
