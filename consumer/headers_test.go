@@ -186,7 +186,7 @@ func TestAttemptsOfAnotherQueue(t *testing.T) {
 			return nil
 		},
 	}, func(t *testing.T, _ *dispatcher, s *plainSource) {
-		s.deliveries <- &Delivery{Queue: "work", Headers: map[string]any{HeaderAttempts: int64(9), HeaderQueue: "another"}}
+		s.deliveries <- &Delivery{DeliveryTag: 1, Queue: "work", Headers: map[string]any{HeaderAttempts: int64(9), HeaderQueue: "another"}}
 		time.Sleep(time.Minute)
 		if !slices.Equal(calls, []int{0, 1, 2}) {
 			t.Errorf("attempts before each call: %v", calls)
