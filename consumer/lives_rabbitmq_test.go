@@ -230,9 +230,14 @@ func (s *spender) cut() {
 		n := s.events()
 		s.proxy.Reset()
 		s.awaitEvent(n, consumer.Revived)
-		<-time.After(20 * time.Millisecond) // for deliveries
+		<-time.After(betweenCuts)
 	}
 }
+
+// betweenCuts is time for deliveries, and for a confirm on a busy machine: a message with a limit of 3 is saved on its
+// first life after the one that it lost, and of three cuts in a row one must leave it that. With less time the broker
+// drops some that this process then has the only copy of.
+const betweenCuts = 100 * time.Millisecond
 
 func (s *spender) restart() {
 	s.config.GracePeriod = 200 * time.Millisecond
