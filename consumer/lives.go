@@ -223,8 +223,7 @@ func (d *dispatcher) saved(c *channel, r *rescue) {
 	}
 }
 
-// publishAgain tries a few times; if its channel is lost, for as long as it takes, unless the message comes again: the
-// broker may have dropped it, or is about to.
+// publishAgain tries a few times; if its channel is lost, for as long as it takes, unless the message comes again.
 func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 	if r.before != nil { // it has a publishing under way, perhaps
 		<-r.before.done
@@ -234,6 +233,9 @@ func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 	}
 	const few = 3
 	for failures := 1; ; failures++ {
+		if isLost(r.source) && !d.isOrphan(r) {
+			return false, d.env.work.Err() // nil: it has come again
+		}
 		err = d.saveOnce(r.delivery)
 		if err == nil {
 			return true, nil
@@ -245,8 +247,6 @@ func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 		}
 		select {
 		case <-time.After(savePause):
-		case <-r.again:
-			return false, nil
 		case <-d.env.work.Done():
 			return false, err
 		}
