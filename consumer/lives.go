@@ -101,22 +101,18 @@ type rescue struct {
 	count    int       // how often it had come back
 	key      uint64
 	again    chan struct{} // closed: its channel is lost, and the message has come again
-	done     chan struct{} // closed: nothing more is done for it
-	before   *rescue       // that of its last delivery, or nil
-	copied   bool          // the message is in the queue anew; to be read when it is done
 }
 
 // begin notes a delivery. If it is another one of a message whose channel is lost, it takes that one's place. One that
 // has not come back more often is another message, of the same content.
 func (r *rescues) begin(s source, came *Delivery) *rescue {
-	n := &rescue{source: s, delivery: came, key: r.keyOf(came), again: make(chan struct{}), done: make(chan struct{})}
+	n := &rescue{source: s, delivery: came, key: r.keyOf(came), again: make(chan struct{})}
 	n.count, _ = integer(came.Headers[deliveryCount])
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	same := r.by[n.key]
 	if i := slices.IndexFunc(same, func(o *rescue) bool { return isLost(o.source) && o.count < n.count }); i >= 0 {
-		n.before = same[i]
-		close(n.before.again)
+		close(same[i].again)
 		same = slices.Delete(same, i, i+1)
 	}
 	r.by[n.key] = append(same, n)
@@ -124,8 +120,6 @@ func (r *rescues) begin(s source, came *Delivery) *rescue {
 }
 
 func (r *rescues) end(n *rescue) {
-	n.before = nil
-	close(n.done)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	same := slices.DeleteFunc(r.by[n.key], func(o *rescue) bool { return o == n })
@@ -134,12 +128,9 @@ func (r *rescues) end(n *rescue) {
 	}
 }
 
-// keyOf is the same for the same message, and for those that nobody can tell from it.
+// keyOf is the same for the same message.
 func (r *rescues) keyOf(d *Delivery) uint64 {
-	what := *d
-	what.Body, what.Headers = nil, carried(d)
-	what.Generation, what.DeliveryTag, what.ConsumerTag, what.Redelivered, what.ReceivedAt = 0, 0, "", false, time.Time{}
-	return maphash.Bytes(r.seed, d.Body) ^ maphash.String(r.seed, fmt.Sprint(what))
+	return maphash.Bytes(r.seed, d.Body) ^ maphash.String(r.seed, d.MessageID+"\x00"+d.CorrelationID)
 }
 
 // rescue takes charge of a delivery that has few lives left. It is called by the connection's reader.
@@ -190,7 +181,7 @@ func (d *dispatcher) save(s source, delivery *Delivery) {
 	published, err := d.publishAgain(r)
 	switch {
 	case published:
-		d.saved(c, r)
+		d.saved(c, &came)
 	case err == nil: // it comes again, or has
 	case c == nil || c.lost():
 		d.about(d.env.logger.Error(), &came).Err(err).
@@ -204,16 +195,10 @@ func (d *dispatcher) save(s source, delivery *Delivery) {
 	}
 }
 
-// saved acknowledges the delivery of a message that is in the queue anew. If its channel is lost before, that is left to
-// the next delivery of the same. What is lost with it later is published again, and is there twice then.
-func (d *dispatcher) saved(c *channel, r *rescue) {
-	came, copied := r.delivery, r.copied
-	r.copied = true
-	if c == nil || c.lost() || c.acks.Ack(came.DeliveryTag) != nil {
-		defer d.isOrphan(r)
-	}
-	if copied { // and counted
-		return
+// saved acknowledges the delivery of a message that is in the queue anew. Without its channel it may be there twice.
+func (d *dispatcher) saved(c *channel, came *Delivery) {
+	if c != nil && !c.lost() {
+		_ = c.acks.Ack(came.DeliveryTag)
 	}
 	d.env.counts.saved.Add(1)
 	d.env.saved()
@@ -225,12 +210,6 @@ func (d *dispatcher) saved(c *channel, r *rescue) {
 
 // publishAgain tries a few times; if its channel is lost, for as long as it takes, unless the message comes again.
 func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
-	if r.before != nil { // it has a publishing under way, perhaps
-		<-r.before.done
-		if r.copied = r.before.copied; r.copied {
-			return true, nil
-		}
-	}
 	const few = 3
 	for failures := 1; ; failures++ {
 		if isLost(r.source) && !d.isOrphan(r) {

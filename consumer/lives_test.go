@@ -370,60 +370,6 @@ func TestSavingEndsWithTheHandlers(t *testing.T) {
 	})
 }
 
-// slowOutbox confirms once it is let, or has been.
-type slowOutbox struct {
-	outbox
-	let   chan struct{}
-	saves int
-}
-
-func (o *slowOutbox) save(context.Context, *Delivery) error {
-	o.saves++
-	<-o.let
-	return nil
-}
-
-// A message whose channel is lost while it is saved is saved once: when it comes again, it is acknowledged.
-func TestSavedOverALoss(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		before bool // the confirm comes before the message does
-	}{{"confirmed before it comes again", true}, {"confirmed later", false}} {
-		t.Run(test.name, func(t *testing.T) {
-			dispatching(t, Subscription{Queue: "work"}, func(t *testing.T, d *dispatcher, lost *plainSource) {
-				outbox, acks := &slowOutbox{let: make(chan struct{})}, 0
-				d.env.outbox = outbox
-				of := func(count int64) *Delivery {
-					return &Delivery{DeliveryTag: 1, Body: []byte("worn"), ReceivedAt: time.Now(), Headers: map[string]any{deliveryCount: count}}
-				}
-				d.rescue(lost, of(16))
-				synctest.Wait()
-				close(lost.lost)
-				if test.before {
-					close(outbox.let)
-					synctest.Wait()
-				}
-				live := newPlainSource()
-				live.acked = func() { acks++ }
-				d.attach(live, d.spec.Prefetch)
-				d.resume()
-				d.rescue(live, of(17))
-				synctest.Wait()
-				if !test.before {
-					close(outbox.let)
-				}
-				time.Sleep(2 * orphanPause)
-				if n := d.env.counts.saved.Load(); outbox.saves != 1 || n != 1 || acks != 1 {
-					t.Errorf("published %d times, %d are counted, %d acknowledged; want one each", outbox.saves, n, acks)
-				}
-				if n := len(d.rescues.by); n > 0 {
-					t.Errorf("%d are remembered", n)
-				}
-			})
-		})
-	}
-}
-
 // A message that comes again after its channel was lost is known; another one of the same content is not taken for it.
 func TestRescueThatComesAgain(t *testing.T) {
 	r := newRescues()
