@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -188,6 +189,7 @@ func TestAttemptsOfAnotherQueue(t *testing.T) {
 	}, func(t *testing.T, _ *dispatcher, s *plainSource) {
 		s.deliveries <- &Delivery{DeliveryTag: 1, Queue: "work", Headers: map[string]any{HeaderAttempts: int64(9), HeaderQueue: "another"}}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if !slices.Equal(calls, []int{0, 1, 2}) {
 			t.Errorf("attempts before each call: %v", calls)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -65,6 +66,7 @@ func TestNoWaitIsTooLong(t *testing.T) {
 				s.acked = s.nacked
 				s.deliveries <- &Delivery{DeliveryTag: 1, ReceivedAt: began}
 				time.Sleep(200 * keeps)
+				synctest.Wait()
 				if ended != test.at {
 					t.Errorf("it was settled after %v, want %v", ended, test.at)
 				}
@@ -93,6 +95,7 @@ func TestNoWaitIsTooLongInAPause(t *testing.T) {
 		d.pause()
 		d.fallSilent(s)
 		time.Sleep(10 * time.Hour)
+		synctest.Wait()
 		if ended != time.Hour {
 			t.Errorf("it was settled after %v", ended)
 		}
