@@ -153,11 +153,10 @@ func (d *dispatcher) pause() {
 // resume goes on after attach or pause.
 func (d *dispatcher) resume() { d.change(func(v *view) { v.paused, v.returning = false, false }) }
 
-// release gives back what a pause has kept, and tells how much that was. If the subscription is not paused any
-// more, nothing happens.
-func (d *dispatcher) release(s source) (unstarted, begun int) {
+// release gives back what a pause has kept. If the subscription is not paused any more, nothing happens.
+func (d *dispatcher) release(s source) {
 	d.change(func(v *view) { v.returning = v.paused })
-	return d.giveBack(s)
+	d.giveBack(s)
 }
 
 // fit says how many deliveries may be outstanding now.

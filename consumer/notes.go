@@ -19,8 +19,8 @@ const (
 	NotePrefetchLowered = "prefetch_lowered"
 	NotePrefetchRaised  = "prefetch_raised"
 	NotePrefetchHeld    = "prefetch_held"
-	// NoteReleased: what waited in memory during a pause has gone back to the queue, since the broker does not wait
-	// for ever.
+	// NoteReleased: what waited in memory, in a pause or not, has gone back to the queue, since the broker does not
+	// wait for ever.
 	NoteReleased = "released"
 	// NoteSaved: messages had come back nearly as often as their quorum queue allows, and were published again, to the
 	// end of it, before they could be dropped.
