@@ -33,7 +33,7 @@ type Delivery struct {
 	DeliveryTag uint64
 	// Redelivered: it was delivered before, to this consumer or another, and not acknowledged.
 	Redelivered bool
-	// DeliveryMode is 2 for a persistent message. It and Priority stand here because the three share a word.
+	// DeliveryMode is 2 for a persistent message.
 	DeliveryMode uint8
 	Priority     uint8
 	// StreamOffset is the header x-stream-offset, which tells a message's place in a stream.

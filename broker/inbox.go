@@ -39,8 +39,8 @@ func (c *Consumer) Receive(stop <-chan struct{}) (*Delivery, bool) {
 	return d, true
 }
 
-// Waiting is how many deliveries have come in that nobody has received yet, and of the first of them its tag and
-// when that was.
+// Waiting is how many deliveries have come in that nobody has received yet, and the tag of the first of them and
+// when it came in.
 func (c *Consumer) Waiting() (deliveries int, tag uint64, since time.Time) {
 	in := c.inbox
 	in.mu.Lock()

@@ -27,10 +27,10 @@ type Intake struct {
 	// connection's reader, so it must return at once and may call nothing of this connection. Consume looks at it,
 	// Resume does not.
 	Apart func(*Consumer, *Delivery) bool
-	// Arrived, if set, is told of each other delivery as soon as it has come in, and how much memory it takes, about:
-	// before it can be received, and of those that came before Cancel's answer before Cancel returns. It
-	// must keep and change nothing of the delivery, and must not wait: the connection's reader calls it. It
-	// stays the same as long as the Consumer: Resume does not look at it.
+	// Arrived, if set, is told of every other delivery as soon as it has come in, and about how many bytes of memory
+	// it takes. That is before Receive returns it; of what came before the answer to Cancel, it is before Cancel
+	// returns. It must keep and change nothing of the delivery, and must not wait: the connection's reader calls it.
+	// Consume looks at it, Resume does not.
 	Arrived func(d *Delivery, bytes int64)
 }
 

@@ -2,18 +2,13 @@ package broker
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-
-	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 var (
@@ -24,117 +19,6 @@ var (
 	ErrRefused = errors.New("broker: the broker refused the message")
 )
 
-// Message is what is published: always persistent and mandatory. The fields' names are RabbitMQ's, as those
-// of [Delivery]. Exchange and RoutingKey are names (see [CheckName]), other texts have at most 255 bytes, and
-// Headers holds what [QueueOptions].Arguments may. Body and Headers are read until Publish has returned, and
-// not changed.
-type Message struct {
-	Exchange   string
-	RoutingKey string
-	Body       []byte
-	Headers    map[string]any
-	// ContentType, e.g. application/json.
-	ContentType     string
-	ContentEncoding string
-	Priority        uint8
-	CorrelationID   string
-	ReplyTo         string
-	// Expiration is the message's TTL in milliseconds, as text.
-	Expiration string
-	// MessageID defaults to one that is unique. It tells a returned message from the others.
-	MessageID string
-	// NoMessageID leaves the id out, as a message that is published again needs when it came without one.
-	// HeaderPublishID tells it from the others then.
-	NoMessageID bool
-	// Timestamp has seconds only. Defaults to now.
-	Timestamp time.Time
-	// NoTimestamp leaves the timestamp out, as a message that is published again needs when it came
-	// without one.
-	NoTimestamp bool
-	Type        string
-	// UserID must be the user of the connection, or empty; else the broker closes the channel.
-	UserID string
-	AppID  string
-}
-
-// HeaderPublishID is the header of a message with NoMessageID: a text that is unique. It means nothing to whoever
-// gets the message.
-const HeaderPublishID = "x-everhop-publish-id"
-
-// problem is what would break the connection if amqp091-go found it, amid a frame.
-func (m *Message) problem() error {
-	for _, f := range []struct {
-		field, value string
-		check        func(string) error
-	}{
-		{"Exchange", m.Exchange, CheckName}, {"RoutingKey", m.RoutingKey, CheckName},
-		{"ContentType", m.ContentType, checkShortString}, {"ContentEncoding", m.ContentEncoding, checkShortString},
-		{"CorrelationID", m.CorrelationID, checkShortString}, {"ReplyTo", m.ReplyTo, checkShortString},
-		{"Expiration", m.Expiration, checkShortString}, {"MessageID", m.MessageID, checkShortString},
-		{"Type", m.Type, checkShortString}, {"UserID", m.UserID, checkShortString}, {"AppID", m.AppID, checkShortString},
-	} {
-		if err := f.check(f.value); err != nil {
-			return fmt.Errorf("broker: publish: %s: %w", f.field, err)
-		}
-	}
-	if err := checkHeaders(m.Headers); err != nil {
-		return fmt.Errorf("broker: publish: Headers%w", err)
-	}
-	return nil
-}
-
-// ErrHeaderTooLarge is returned by Publish for a message whose properties and headers are larger than a frame of
-// the connection (frame_max): a header frame cannot be divided, and RabbitMQ would end the connection. Nothing
-// was sent.
-var ErrHeaderTooLarge = errors.New("broker: the headers do not fit into a frame")
-
-// fits returns an ErrHeaderTooLarge if the header frame is larger than frameMax, which is in bytes; 0: no limit.
-func (m *Message) fits(frameMax int) error {
-	if len(m.Headers) == 0 || frameMax == 0 { // the properties always fit
-		return nil
-	}
-	size := wire.FrameOverhead + len(wire.AppendHeader(nil, wire.Header{Properties: wire.Properties{
-		ContentType: m.ContentType, ContentEncoding: m.ContentEncoding, Headers: m.Headers, DeliveryMode: amqp.Persistent,
-		Priority: m.Priority, CorrelationID: m.CorrelationID, ReplyTo: m.ReplyTo, Expiration: m.Expiration,
-		MessageID: m.MessageID, Timestamp: time.Now(), Type: m.Type, UserID: m.UserID, AppID: m.AppID,
-	}}))
-	if m.MessageID == "" {
-		const idLater = 64 // it is not there yet
-		size += idLater
-	}
-	if size > frameMax {
-		return fmt.Errorf("%w: %d bytes, and the connection's frame_max is %d", ErrHeaderTooLarge, size, frameMax)
-	}
-	return nil
-}
-
-// publishing is the message as amqp091-go takes it.
-func (m *Message) publishing() amqp.Publishing {
-	timestamp := m.Timestamp
-	switch {
-	case m.NoTimestamp:
-		timestamp = time.Time{}
-	case timestamp.IsZero():
-		timestamp = time.Now()
-	}
-	return amqp.Publishing{
-		Headers:         table(m.Headers),
-		ContentType:     m.ContentType,
-		ContentEncoding: m.ContentEncoding,
-		DeliveryMode:    amqp.Persistent,
-		Priority:        m.Priority,
-		CorrelationId:   m.CorrelationID,
-		ReplyTo:         m.ReplyTo,
-		Expiration:      m.Expiration,
-		MessageId:       m.MessageID,
-		Timestamp:       timestamp,
-		Type:            m.Type,
-		UserId:          m.UserID,
-		AppId:           m.AppID,
-		Body:            m.Body,
-	}
-}
-
 // Publisher publishes with publisher confirms over a connection of its own: RabbitMQ stops reading
 // from publishing connections under an alarm, and a consumer's acknowledgements must not wait behind
 // that. It is not revived; when its connection breaks, every message without a confirm fails, and
@@ -144,26 +28,19 @@ type Publisher struct {
 	unguard context.CancelFunc
 	guarded sync.WaitGroup
 	channel *amqp.Channel
-	window  chan struct{}
+	window  chan struct{} // an element for each message that awaits its confirm
+	returns *returns
 	closed  <-chan *amqp.Error
-	reason  error // why the channel closed, once that is known
-	ids     string
 
-	mu       sync.Mutex
-	count    uint64
-	returns  chan string         // ids of messages
-	inFlight map[string]*Confirm // by their ids
+	mu     sync.Mutex
+	reason error // why the channel closed, once that is known
 }
 
 // MaxUnconfirmed is how many messages of a [Publisher] may await their confirm; beyond that Publish waits.
 const MaxUnconfirmed = 256
 
-const (
-	// idLength is how much of a message's id is the publisher's own: 60 random bits.
-	idLength = 12
-	// reasonDelay is how much later than its end the reason for it may come.
-	reasonDelay = time.Second
-)
+// reasonDelay is how much later than the channel's end the reason for it may come.
+const reasonDelay = time.Second
 
 // OpenPublisher connects. The plan's subscriptions are not used. The publisher must be ended with Close.
 func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
@@ -172,21 +49,10 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{
-		session:  s,
-		window:   make(chan struct{}, MaxUnconfirmed),
-		returns:  make(chan string, MaxUnconfirmed),
-		ids:      rand.Text()[:idLength] + "-",
-		inFlight: map[string]*Confirm{},
-	}
+	p := &Publisher{session: s, window: make(chan struct{}, MaxUnconfirmed), returns: newReturns()}
 	err = s.guarded(ctx, func() error {
 		route := newRoute(s.plan.MaxMessageSize)
-		route.returned = func(m *Delivery) {
-			select {
-			case p.returns <- m.publishID():
-			default: // cannot be: there is room for the whole window
-			}
-		}
+		route.returned = p.returns.add
 		if p.channel, err = s.link.openChannel(route); err == nil {
 			p.closed = p.channel.NotifyClose(make(chan *amqp.Error, 1))
 			err = p.channel.Confirm(false)
@@ -206,42 +72,13 @@ func OpenPublisher(ctx context.Context, plan Plan) (*Publisher, error) {
 	return p, nil
 }
 
-// publishID is what tells a returned message from others.
-func (d *Delivery) publishID() string {
-	if d.MessageID != "" {
-		return d.MessageID
-	}
-	id, _ := d.Headers[HeaderPublishID].(string)
-	return id
-}
-
-// identify gives a message what tells it from others, if it has nothing.
-func (p *Publisher) identify(m *Message) (id string) {
-	if m.MessageID != "" {
-		return m.MessageID
-	}
-	p.mu.Lock()
-	p.count++
-	id = p.ids + strconv.FormatUint(p.count, 10)
-	p.mu.Unlock()
-	if m.NoMessageID {
-		headers := make(map[string]any, len(m.Headers)+1) // the caller's stay as they are
-		maps.Copy(headers, m.Headers)
-		headers[HeaderPublishID] = id
-		m.Headers = headers
-	} else {
-		m.MessageID = id
-	}
-	return id
-}
-
 // Confirm stands for the publisher confirm of one message. Its method may be called from any goroutine.
 type Confirm struct {
 	publisher *Publisher
 	id        string
 	deferred  *amqp.DeferredConfirmation
 	sent      chan struct{} // closed when deferred is set, or the message could not be sent
-	returned  bool          // guarded by publisher.mu
+	returned  bool          // guarded by returns.mu
 	release   sync.Once     // of its place in the window
 }
 
@@ -268,9 +105,9 @@ func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	c := &Confirm{publisher: p, id: p.identify(&m), sent: make(chan struct{})}
+	c := &Confirm{publisher: p, id: p.returns.identify(&m), sent: make(chan struct{})}
 	defer close(c.sent)
-	if err := p.claim(ctx, c); err != nil {
+	if err := p.returns.claim(ctx, c); err != nil {
 		<-p.window
 		return nil, err
 	}
@@ -279,39 +116,12 @@ func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 	defer stop()
 	deferred, err := p.channel.PublishWithDeferredConfirm(m.Exchange, m.RoutingKey, true, false, m.publishing())
 	if err != nil {
-		c.unroutable() // releases the id
+		p.returns.release(c)
 		<-p.window
 		return nil, p.failure(err)
 	}
 	c.deferred = deferred
 	return c, nil
-}
-
-// claim waits until no other message of the same id is in flight: basic.return names a message by
-// nothing else.
-func (p *Publisher) claim(ctx context.Context, c *Confirm) error {
-	for {
-		p.mu.Lock()
-		earlier := p.inFlight[c.id]
-		if earlier == nil {
-			p.inFlight[c.id] = c
-		}
-		p.mu.Unlock()
-		if earlier == nil {
-			return nil
-		}
-		select {
-		case <-earlier.sent:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if earlier.deferred != nil {
-			if _, err := earlier.deferred.WaitContext(ctx); err != nil {
-				return err
-			}
-		}
-		earlier.unroutable()
-	}
 }
 
 // Wait returns nil once the broker has taken responsibility for the message, ErrUnroutable or
@@ -325,7 +135,7 @@ func (c *Confirm) Wait(ctx context.Context) error {
 	}
 	c.release.Do(func() { <-p.window })
 	switch {
-	case c.unroutable():
+	case p.returns.release(c):
 		return ErrUnroutable
 	case acked:
 		return nil
@@ -334,30 +144,6 @@ func (c *Confirm) Wait(ctx context.Context) error {
 		return p.failure(amqp.ErrClosed)
 	}
 	return ErrRefused
-}
-
-// unroutable tells, once the confirm is there, whether the message was returned, and releases its id.
-// RabbitMQ sends basic.return before the confirm of the same message, and the reader puts it into the
-// buffer before it resolves the confirm; so what is not in the buffer now was not returned.
-func (c *Confirm) unroutable() bool {
-	p := c.publisher
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for {
-		select {
-		case id := <-p.returns:
-			if confirm := p.inFlight[id]; confirm != nil {
-				confirm.returned = true
-			}
-			continue
-		default:
-		}
-		break
-	}
-	if p.inFlight[c.id] == c {
-		delete(p.inFlight, c.id)
-	}
-	return c.returned
 }
 
 // failure explains an error by why the channel closed. amqp091-go closes it in the background after a

@@ -24,12 +24,12 @@ func (c *Consumer) Reject(deliveryTag uint64, requeue bool) error {
 	return c.settle(func() error { return c.channel.Reject(deliveryTag, requeue) })
 }
 
-// Nack gives one delivery back to the queue that nobody began to handle. It is basic.nack with requeue,
+// Nack gives a delivery that nobody has begun to handle back to its queue. It is basic.nack with requeue,
 // which from RabbitMQ 4.3 on does not count towards a quorum queue's delivery limit, as Reject does; before,
 // both count, and so does what comes back when its channel or connection ends. A classic queue puts the
 // message back in its place; a quorum queue appends it if it has no delivery limit, else puts it first, in
-// the order in which messages are given back. Errors are those of Ack, and a stream takes it no better
-// than Reject.
+// the order in which messages are given back. Errors are those of Ack, and a stream takes it no better than
+// Reject.
 func (c *Consumer) Nack(deliveryTag uint64) error {
 	return c.settle(func() error { return c.channel.Nack(deliveryTag, false, true) })
 }

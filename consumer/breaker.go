@@ -11,9 +11,10 @@ import (
 // and counts anew. The messages that fail while it opens are handled again then, whatever their
 // attempts; those that failed too often before that are poison, as ever.
 type Breaker struct {
-	// Failures in a row that pause it, each call of the handler counting. More than Retry.Attempts
-	// times Concurrency: so each time some messages come to the end of their attempts, and a few bad
-	// ones in front of the queue cannot stop it for good. Defaults to 0: never.
+	// Failures is how many calls of the handler in a row must fail to pause it. It must be more than
+	// Retry.Attempts times Concurrency: so each time some messages come to the end of their
+	// attempts, and a few bad ones in front of the queue cannot stop it for good. Defaults to 0:
+	// never.
 	Failures int
 	// Pause defaults to 30 s.
 	Pause time.Duration

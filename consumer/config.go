@@ -101,10 +101,10 @@ type Config struct {
 	// fsm/journal) and closed after Run. An [fsm.Syncer] is synced when Consuming is lost, and in the
 	// end. Defaults to an [fsm.Ring] of 1024 events.
 	Journal fsm.Journal
-	// Observers see every committed event, in order, each on a goroutine of its own: they can neither
-	// delay the consumer nor break it. One that falls 1024 events behind is told of the gap. The Apply of
-	// an [fsm.Projection], such as [fsm.Summary] or one of your own, is one; by [fsm.Share] others can read
-	// it meanwhile. If the journal's run before this one ended without Stop, the first event is
+	// Observers see every committed event, in order, each on a goroutine of its own: they can neither delay
+	// the consumer nor break it. One that falls 1024 events behind is told of the gap. The Apply of an
+	// [fsm.Projection] can be one, such as that of an [fsm.Summary]; with [fsm.Share] others can read it
+	// meanwhile. If the journal's run before this one ended without Stop, the first event is
 	// ProcessRestarted, which leads to Disconnected.
 	Observers []func(fsm.Event)
 }

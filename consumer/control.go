@@ -12,7 +12,7 @@ import (
 // Pause, Resume, SetPrefetch and SetConcurrency return before the broker has answered. The change holds
 // over revivals, and an event note says when it is done (see [NotePaused] and those beside it). They return
 // ErrNotRunning before Run and when the consumer is stopping; a queue that no subscription has, and a
-// number out of range, are errors of other types.
+// number out of range, are other errors.
 type Handle struct {
 	consumer *Consumer
 	queue    string
@@ -24,9 +24,9 @@ func (c *Consumer) Subscription(queue string) *Handle { return &Handle{c, queue}
 
 // Pause ends the subscription's consumer at the broker: nothing new comes in or is begun, and handlers at work
 // finish. What they have not begun with waits in memory for Resume; it goes back to the queue when the consumer
-// stops, and after three quarters of ConsumerTimeout (see [NoteReleased]). The consumer's state stays what
-// it is; events tell of the pause. Of a queue with a single active consumer, the next one gets what is behind that
-// meanwhile.
+// stops, and after three quarters of ConsumerTimeout (see [NoteReleased]). The consumer's state stays what it is;
+// events tell of the pause. If the queue has a single active consumer, another one takes its role, and gets what
+// is behind those.
 //
 // A queue that is declared AutoDelete goes with its last consumer, and its messages with it: do not pause
 // it, change its prefetch, or give it a Breaker.

@@ -17,9 +17,10 @@ import (
 type Delivery = broker.Delivery
 
 // Handler handles one delivery. A nil error acknowledges it. [Requeue], [Reject] and [RetryAfter] are
-// outcomes of their own; any other error, and a panic, is dealt with as Subscription.Retry says. ctx
-// lives as long as the handler may: it is cancelled when the grace period of a stop is over and after
-// Subscription.HandlerTimeout, not when the connection is lost.
+// outcomes of their own; any other error, and a panic, is dealt with as Subscription.Retry says, a
+// [Permanent] one without another call. ctx lives as long as the handler may: it is cancelled when
+// the grace period of a stop is over and after Subscription.HandlerTimeout, not when the connection
+// is lost.
 //
 // A message can be delivered more than once: when the connection is lost before its acknowledgement
 // arrived at the broker, it comes again. Handlers must be idempotent.
@@ -152,11 +153,10 @@ func (d *dispatcher) pause() {
 // resume goes on after attach or pause.
 func (d *dispatcher) resume() { d.change(func(v *view) { v.paused, v.returning = false, false }) }
 
-// release gives back what a pause has kept, and tells how much that was. If the subscription is not paused any
-// more, nothing happens.
-func (d *dispatcher) release(s source) (unstarted, begun int) {
+// release gives back what a pause has kept. If the subscription is not paused any more, nothing happens.
+func (d *dispatcher) release(s source) {
 	d.change(func(v *view) { v.returning = v.paused })
-	return d.giveBack(s)
+	d.giveBack(s)
 }
 
 // fit says how many deliveries may be outstanding now.

@@ -18,11 +18,12 @@ type plainSource struct {
 	deliveries chan *Delivery
 	lost       chan struct{}
 	nacked     func() // called when a delivery goes back
+	acked      func()
 	rejected   func(tag uint64)
 }
 
 func newPlainSource() *plainSource {
-	return &plainSource{deliveries: make(chan *Delivery, 100), lost: make(chan struct{}), nacked: func() {}, rejected: func(uint64) {}}
+	return &plainSource{deliveries: make(chan *Delivery, 100), lost: make(chan struct{}), nacked: func() {}, acked: func() {}, rejected: func(uint64) {}}
 }
 
 func (s *plainSource) Receive(stop <-chan struct{}) (*Delivery, bool) {
@@ -36,6 +37,9 @@ func (s *plainSource) Receive(stop <-chan struct{}) (*Delivery, bool) {
 	}
 	select {
 	case d := <-s.deliveries:
+		if d.ReceivedAt.IsZero() {
+			d.ReceivedAt = time.Now()
+		}
 		return d, true
 	case <-stop:
 	case <-s.lost:
@@ -47,7 +51,11 @@ func (s *plainSource) Waiting() (int, uint64, time.Time) { return 0, 0, time.Tim
 
 func (s *plainSource) Lost() <-chan struct{} { return s.lost }
 
-func (s *plainSource) Ack(uint64) error     { return nil }
+func (s *plainSource) Ack(uint64) error {
+	s.acked()
+	return nil
+}
+
 func (s *plainSource) AckUpTo(uint64) error { return nil }
 
 func (s *plainSource) Reject(tag uint64, _ bool) error {
@@ -160,7 +168,8 @@ func TestIDThatEndsItsGoroutine(t *testing.T) {
 		for tag := range uint64(3) {
 			s.deliveries <- &Delivery{DeliveryTag: tag + 1, MessageID: fmt.Sprint(tag)}
 		}
-		if n, _ := d.giveBack(s); n != 3 {
+		d.giveBack(s)
+		if n := d.env.counts.returnedUnstarted.Load(); n != 3 {
 			t.Errorf("%d went back, want 3", n)
 		}
 	})

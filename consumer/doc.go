@@ -14,7 +14,7 @@
 //	      +------------- Reviving <--------------+------------------------+
 //	   Stop, FatalError, RetriesExhausted     ReviveFailed: again, after the back-off
 //
-// [Lifecycle] is that machine as data; the graphs and the table in the README are made from it.
+// [Lifecycle] is that machine as data; the drawings and the table in the READMEs are made from it.
 //
 // One goroutine, the supervisor, decides. Dials, probes, watchers and handlers send it observations,
 // stamped with the connection that they saw; it commits an event for each decision before it acts on
@@ -26,10 +26,11 @@
 //   - A dead peer is noticed within DrainTimeout + ProbeTimeout, whatever the handlers are doing, and a
 //     slow one is not taken for dead as long as any byte comes in.
 //   - Every message is handled at least once. It is acknowledged only after its handler returned nil, or the
-//     broker has confirmed its copy in a delay or parking queue, and only on the channel that delivered it.
+//     broker has confirmed a copy of it (delayed, parked or saved), and only on the channel that delivered
+//     it.
 //   - No message is dropped because its handler failed: it is tried again, and then dead-lettered or
 //     parked (see Retry). Only a queue without a dead-letter exchange drops what it is told to reject,
-//     and a quorum queue what exceeds its delivery limit.
+//     and a quorum queue what exceeds its delivery limit before it can be saved.
 //   - While one subscription is revived on a healthy connection, the others go on.
 //   - It gives up only on what trying again cannot heal (see Config.GiveUpOn), with an error that says
 //     what to do.
@@ -54,8 +55,8 @@
 // alone. What cannot be sent because its channel is gone is counted and reported (Stats.Stale,
 // Config.OnStale): the broker delivers it again.
 //
-// What is published again (delayed, parked) goes over a connection of its own, since RabbitMQ stops
-// reading from connections that publish under an alarm; it is mandatory and confirmed before the
+// What is published again (delayed, parked, saved) goes over a connection of its own, since RabbitMQ
+// stops reading from connections that publish under an alarm; it is mandatory and confirmed before the
 // original is acknowledged. A delayed message comes back to the end of its queue, and by dead-lettering,
 // which RabbitMQ does not confirm: if the queue is gone or full by then, it is lost
 // (https://www.rabbitmq.com/docs/dlx#safety). Delays short enough to wait in place do not have that risk.

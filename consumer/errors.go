@@ -11,8 +11,8 @@ import (
 var (
 	// ErrRetriesExhausted means that Run gave up because Config.MaxReviveAttempts attempts of one revival have failed. It comes wrapped in an *Error.
 	ErrRetriesExhausted = errors.New("consumer: the attempts to revive are used up")
-	// ErrUnfinished means that Run stopped, and handlers were still at work when the grace period was over.
-	// Their messages were not acknowledged; the broker delivers them again.
+	// ErrUnfinished means that Run stopped, and handlers had not returned even after their context was
+	// cancelled. Their messages were not acknowledged; the broker delivers them again.
 	ErrUnfinished = errors.New("consumer: stopped before every handler had finished; its messages go back to the queue")
 	// ErrAlreadyRun means that Run was called twice. A Consumer runs once.
 	ErrAlreadyRun = errors.New("consumer: Run was called before; a Consumer runs once")

@@ -6,34 +6,24 @@ import (
 )
 
 // giveBack returns to the queue what waits in its lane, what is kept, and what the broker has sent and nobody has
-// received, and tells how much that was: what no handler had begun with, and the rest. The workers do so, too, with
-// what they have in hand. The channel must have been cancelled, after stop, or pause and release; if another one is in
+// received. The workers do so, too, with what they have in hand. The channel must have been cancelled, after stop, or pause and release; if another one is in
 // its place, nothing happens.
-func (d *dispatcher) giveBack(s source) (unstarted, begun int) {
+func (d *dispatcher) giveBack(s source) {
 	c := d.fallSilent(s)
 	if c == nil || d.staysWithChannel() {
-		return 0, 0
-	}
-	giveBack := func(j job) {
-		switch returned := d.returnUnseen(j); {
-		case !returned:
-		case j.again:
-			begun++
-		default:
-			unstarted++
-		}
+		return
 	}
 	ofChannel := func(j job) bool { return j.channel == c }
 	waiting := d.lanes.Remove(ofChannel) // behind others of their keys
 	for _, j := range slices.Concat(d.removeKept(ofChannel), waiting) {
-		giveBack(j)
+		d.returnUnseen(j)
 	}
 	for {
 		delivery, ok := c.receive(nil)
 		if !ok {
-			return unstarted, begun
+			return
 		}
-		giveBack(job{delivery: delivery, channel: c})
+		d.returnUnseen(job{delivery: delivery, channel: c})
 	}
 }
 
@@ -89,7 +79,7 @@ func (d *dispatcher) awaitSilence(c *channel) {
 
 // returnUnseen returns to its queue what no handler has begun with, and what is unknown to recent. That is told
 // first: when the broker has it back, it may be handled on another worker at once.
-func (d *dispatcher) returnUnseen(j job) bool {
+func (d *dispatcher) returnUnseen(j job) {
 	if d.recent != nil && !j.delivery.Redelivered { // or another one of its id would speak for it
 		var id string
 		// On a goroutine of its own, since whoever gives back must not be ended.
@@ -100,21 +90,20 @@ func (d *dispatcher) returnUnseen(j job) bool {
 		d.recent.Begin(id, false, nil)
 		d.recent.End(id, false)
 	}
-	return d.returnUnstarted(j)
+	d.returnUnstarted(j)
 }
 
-// returnUnstarted returns to its queue what no handler has begun with, or is not to begin with again. It returns false
-// if the delivery goes with its channel.
-func (d *dispatcher) returnUnstarted(j job) bool {
+// returnUnstarted returns to its queue what no handler has begun with, or is not to begin with again, unless it goes
+// with its channel.
+func (d *dispatcher) returnUnstarted(j job) {
 	if d.staysWithChannel() || j.channel.acks.Return(j.delivery.DeliveryTag) != nil {
-		return false
+		return
 	}
 	if j.again {
 		d.env.counts.requeued.Add(1)
 	} else {
 		d.env.counts.returnedUnstarted.Add(1)
 	}
-	return true
 }
 
 // finishPatience is how long what has come is waited for when a consumer is to be replaced by another one.

@@ -133,7 +133,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 		if o.verdict != again {
 			return o
 		}
-		if !d.linger(w.job.channel, o.pause) {
+		if !d.linger(w.job.channel, w.came, o.pause) {
 			return outcome{verdict: requeued, failure: *f}
 		}
 		delivery := *w.came
@@ -141,7 +141,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 		if delivery.Headers == nil {
 			delivery.Headers = map[string]any{}
 		}
-		delivery.Headers[HeaderAttempts] = int64(f.attempts)
+		delivery.Headers[HeaderAttempts], delivery.Headers[HeaderQueue] = int64(f.attempts), w.came.Queue
 		if a = d.call(&delivery); a.meaning == succeeded {
 			return d.handled()
 		}
@@ -175,11 +175,16 @@ func (d *dispatcher) call(delivery *Delivery) (a answer) {
 	return answer{}
 }
 
-// linger has a delivery wait in place, through a pause of the subscription if need be. False: it is not worth it
-// any more, because its channel is gone, or it is to go back.
-func (d *dispatcher) linger(c *channel, pause time.Duration) bool {
-	timer := time.NewTimer(pause)
+// linger has a delivery wait in place, through a pause of the subscription if need be. It is the only wait there is
+// for what is not acknowledged, so none is longer than mayKeep. False: it is not worth it any more, because its channel
+// is gone, or it is to go back.
+func (d *dispatcher) linger(c *channel, came *Delivery, pause time.Duration) bool {
+	timer, patience := time.NewTimer(pause), time.NewTimer(d.mayKeep(came))
 	defer timer.Stop()
+	defer patience.Stop()
+	if d.kind.isStream() { // to which nothing goes back
+		patience.Stop()
+	}
 	waited := false
 	for {
 		v := d.view.Load()
@@ -192,6 +197,8 @@ func (d *dispatcher) linger(c *channel, pause time.Duration) bool {
 		select {
 		case <-timer.C:
 			waited = true
+		case <-patience.C:
+			return false
 		case <-c.source.Lost():
 		case <-v.changed:
 		}
@@ -231,6 +238,9 @@ func (d *dispatcher) inWords(o outcome) string {
 		return "to be passed over"
 	case parked:
 		return "to be parked in " + d.spec.Retry.ParkingQueue
+	case delayed:
+		return fmt.Sprintf("to be tried again in %v, out of a delay queue: the broker would not wait so long for its acknowledgement",
+			o.pause.Round(time.Millisecond))
 	case heldBack:
 		return fmt.Sprintf("to be held back, unacknowledged, for %s, since it can be neither handled nor parked: raise MaxMessageSize, or dead-letter what is poison",
 			roughly(d.mayKeep(o.failure.delivery)))

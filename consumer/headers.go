@@ -110,8 +110,12 @@ const maxErrorText = 1 << 10
 
 // Attempts is how often the handler was called for this message before, as its header says: counted are
 // the calls after which it was tried again in place, delayed or parked, not those after which it was put
-// back or its connection was lost. It is 0 when there is no such header, or one that is not a number.
+// back or its connection was lost. It is 0 when there is no such header, or one that is not a number, and when it
+// counts the calls for another queue (HeaderQueue): from there somebody has published the message on, headers and all.
 func Attempts(d *Delivery) int {
+	if of, said := d.Headers[HeaderQueue].(string); said && of != d.Queue {
+		return 0
+	}
 	n, _ := integer(d.Headers[HeaderAttempts])
 	return max(0, n)
 }
@@ -164,6 +168,9 @@ func earlier(h map[string]any, name string, value any) {
 // tell adds ours.
 func (r *republisher) tell(h map[string]any, d *Delivery, why failure) {
 	tellOrigin(h, d)
+	if why.attempts > Attempts(d) { // its handler has had it
+		delete(h, HeaderSaved)
+	}
 	earlier(h, HeaderFirstFailed, why.first)
 	h[HeaderLastFailed] = why.last
 	h[HeaderAttempts] = int64(why.attempts)

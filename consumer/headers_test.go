@@ -6,8 +6,10 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -146,6 +148,12 @@ func TestAttempts(t *testing.T) {
 	if got := Attempts(&Delivery{}); got != 0 {
 		t.Errorf("no headers: %d", got)
 	}
+	for of, want := range map[any]int{"work": 3, "another": 0, "": 0, 7: 3} {
+		d := &Delivery{Queue: "work", Headers: map[string]any{HeaderAttempts: int64(3), HeaderQueue: of}}
+		if got := Attempts(d); got != want {
+			t.Errorf("of queue %v: %d, want %d", of, got, want)
+		}
+	}
 }
 
 func TestErrorText(t *testing.T) {
@@ -162,4 +170,28 @@ func TestErrorText(t *testing.T) {
 			t.Errorf("%s: %q", test.name, got)
 		}
 	}
+}
+
+// What another queue's handler has failed begins anew here, in place, too, and whoever publishes it on from here says so.
+func TestAttemptsOfAnotherQueue(t *testing.T) {
+	var calls []int
+	dispatching(t, Subscription{
+		Handler: func(_ context.Context, d *Delivery) error {
+			calls = append(calls, Attempts(d))
+			if of := d.Headers[HeaderQueue]; len(calls) > 1 && of != "work" {
+				t.Errorf("the attempts are those of queue %v", of)
+			}
+			if len(calls) < 3 {
+				return errFails
+			}
+			return nil
+		},
+	}, func(t *testing.T, _ *dispatcher, s *plainSource) {
+		s.deliveries <- &Delivery{DeliveryTag: 1, Queue: "work", Headers: map[string]any{HeaderAttempts: int64(9), HeaderQueue: "another"}}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !slices.Equal(calls, []int{0, 1, 2}) {
+			t.Errorf("attempts before each call: %v", calls)
+		}
+	})
 }

@@ -14,6 +14,7 @@ import (
 type waitingRoom struct {
 	waiting atomic.Int64 // how many there are, readable without the lock
 	served  atomic.Bool  // one of them was what was taken last
+	told    Stats        // the supervisor's: as of what events have told of what went back
 
 	mu    sync.Mutex
 	jobs  []keptJob   // the first to be due in front
@@ -83,7 +84,12 @@ func (d *dispatcher) takeDue(c *channel) (j keptJob, ok bool) {
 			d.rouseAt(candidate.due)
 			return j, false
 		case candidate.channel == c:
-			k.jobs = slices.Delete(k.jobs, i, i+1)
+			if i == 0 { // nearly always: then those behind it, which may be very many, stay where they are
+				k.jobs[0] = keptJob{}
+				k.jobs = k.jobs[1:]
+			} else {
+				k.jobs = slices.Delete(k.jobs, i, i+1)
+			}
 			k.waiting.Add(-1)
 			k.served.Store(true)
 			return candidate, true
@@ -134,12 +140,19 @@ func (d *dispatcher) returnLongKept() {
 // in a pause.
 func (s *supervisor) releaseLongKept() {
 	for _, sub := range s.subscriptions {
-		if sub.live == nil || sub.steered || s.stopping {
+		if sub.steered { // perhaps what it has is going back, and is told of together
+			continue
+		}
+		s.noteReleased(sub)
+		if sub.live == nil || s.stopping {
 			continue
 		}
 		if d := sub.dispatch; !d.view.Load().idle() {
 			if d.kept.waiting.Load() > 0 {
-				s.background.Go(d.returnLongKept)
+				s.background.Go(func() {
+					d.returnLongKept()
+					s.post(released{sub: sub})
+				})
 			}
 			continue
 		}
@@ -152,27 +165,44 @@ func (s *supervisor) releaseLongKept() {
 		sub.released, sub.steered = true, true // the broker is not to send anything meanwhile
 		live := sub.live
 		s.background.Go(func() {
-			unstarted, begun := sub.dispatch.release(live)
-			s.post(released{sub, unstarted, begun})
+			sub.dispatch.release(live)
+			s.post(released{sub: sub, inPause: true})
 		})
 	}
 }
 
-// released says that what a pause had kept has gone back.
+// released says that what was kept for too long has gone back.
 type released struct {
-	sub              *subscription
-	unstarted, begun int // deliveries
+	sub     *subscription
+	inPause bool
 }
 
 func (r released) apply(s *supervisor) error {
-	r.sub.steered = false
-	if n := r.unstarted + r.begun; n > 0 {
-		s.noteOf(r.sub, NoteReleased, Evidence{
-			ReturnedUnstarted: uint64(r.unstarted), Unfinished: uint64(r.begun),
-			Note: fmt.Sprintf("%d deliveries that waited in memory during the pause went back to the queue: the broker waits %v for acknowledgements (consumer_timeout)",
-				n, r.sub.spec.consumerTimeout(s.config.ConsumerTimeout)),
-		})
+	if r.inPause {
+		r.sub.steered = false
 	}
-	s.steer(r.sub)
+	s.noteReleased(r.sub)
+	if r.inPause {
+		s.steer(r.sub)
+	}
 	return nil
+}
+
+// noteReleased tells what has gone back since it was told last. As long as a consumer does not stop, there is one
+// reason for that: the broker would not have waited longer. Workers give back what they have in hand in their own time,
+// so it is looked at again and again.
+func (s *supervisor) noteReleased(sub *subscription) {
+	if s.stopping { // the end tells
+		return
+	}
+	now, told := s.counts[sub.index].stats(), &sub.dispatch.kept.told
+	e := Evidence{
+		ReturnedUnstarted: now.ReturnedUnstarted - told.ReturnedUnstarted, Unfinished: now.Requeued - told.Requeued,
+	}
+	*told = now
+	if n := e.ReturnedUnstarted + e.Unfinished; n > 0 {
+		e.Note = fmt.Sprintf("%d deliveries that waited in memory went back to the queue: the broker waits %v for acknowledgements (consumer_timeout)",
+			n, sub.spec.consumerTimeout(s.config.ConsumerTimeout))
+		s.noteOf(sub, NoteReleased, e)
+	}
 }

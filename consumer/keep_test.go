@@ -180,6 +180,102 @@ func TestKeptLeaveOthersTheirTurn(t *testing.T) {
 	}
 }
 
+// Events tell of everything that goes back since it was kept for too long, by whomever it is given back: in a pause, what
+// workers have in hand, too.
+func TestReleasedIsTold(t *testing.T) {
+	for _, test := range []struct {
+		name             string
+		pauses           bool
+		handle           func(calls *atomic.Int64) error
+		unstarted, begun uint64
+	}{
+		{"in a pause", true, func(calls *atomic.Int64) error {
+			if calls.Add(1) > 4 {
+				time.Sleep(time.Second) // it is paused before
+			}
+			return RetryAfter(5 * time.Second)
+		}, 4, 4},
+		{"without one", false, func(calls *atomic.Int64) error {
+			if calls.Add(1) > 4 {
+				return nil
+			}
+			time.Sleep(defaultConsumerTimeout)
+			return Requeue
+		}, 0, 4},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := brokertest.NewInMemoryServer(t)
+				declareIn(t, server, "work", nil)
+				if err := server.Publish("work", "1", "2", "3", "4", "5", "6", "7", "8"); err != nil {
+					t.Fatal(err)
+				}
+				events, calls := fsm.NewRing(1000), &atomic.Int64{}
+				c, err := New(Config{
+					URLs: []string{server.URL()}, Dial: server.Dial, Name: "kept", Journal: events,
+					Subscriptions: []Subscription{{
+						Queue: "work", Concurrency: 4, Prefetch: 8,
+						Handler: func(context.Context, *Delivery) error { return test.handle(calls) },
+					}},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, stop := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- c.Run(ctx) }()
+				time.Sleep(time.Second)
+				if test.pauses {
+					if err := c.Subscription("work").Pause(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(2 * defaultConsumerTimeout)
+				var unstarted, begun uint64
+				for _, e := range events.Events() {
+					if e.Name == NoteReleased {
+						unstarted += EvidenceOf(e).ReturnedUnstarted
+						begun += EvidenceOf(e).Unfinished
+					}
+				}
+				if unstarted != test.unstarted || begun != test.begun {
+					t.Errorf("events tell of %d not begun, and %d begun; want %d and %d; %+v", unstarted, begun, test.unstarted, test.begun, c.Stats())
+				}
+				stop()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// To take what is due takes no longer the more waits behind it.
+func TestMuchIsKept(t *testing.T) {
+	dispatching(t, Subscription{
+		Prefetch: maxPrefetch, Handler: func(context.Context, *Delivery) error { return nil },
+	}, func(t *testing.T, d *dispatcher, s *plainSource) {
+		d.pause()
+		synctest.Wait()
+		c := d.view.Load().channel
+		for tag := range uint64(maxPrefetch) {
+			if !d.keep(keptJob{job: job{delivery: &Delivery{DeliveryTag: tag + 1}, channel: c}}) {
+				t.Fatal("it is not kept")
+			}
+		}
+		first := &d.kept.jobs[1]
+		for tag := range uint64(maxPrefetch) {
+			j, ok := d.takeDue(c)
+			if !ok || j.delivery.DeliveryTag != tag+1 {
+				t.Fatalf("the one taken is %+v, want %d", j, tag+1)
+			}
+			if tag == 0 && first != &d.kept.jobs[0] {
+				t.Error("those behind it have moved")
+			}
+		}
+	})
+}
+
 // What was kept, and finds no worker that is free, goes back before the broker loses patience with all.
 func TestKeptBehindSlowHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

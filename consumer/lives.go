@@ -32,7 +32,7 @@ const (
 )
 
 // HeaderSaved is how often a message was published again because it had come back nearly as often as its queue
-// allows (int64).
+// allows (int64), since its handler failed it last.
 const HeaderSaved = "x-everhop-saved"
 
 const (
@@ -135,8 +135,7 @@ func (r *rescues) keyOf(d *Delivery) uint64 {
 
 // rescue takes charge of a delivery that has few lives left. It is called by the connection's reader.
 func (d *dispatcher) rescue(s source, delivery *Delivery) bool {
-	count, _ := integer(delivery.Headers[deliveryCount])
-	if least := int(d.lastLives.Load()); least == 0 || count < least || delivery.Unreadable != nil {
+	if !d.isWorn(delivery) {
 		return false
 	}
 	d.mu.Lock()
@@ -148,10 +147,25 @@ func (d *dispatcher) rescue(s source, delivery *Delivery) bool {
 	return true
 }
 
+// isWorn tells whether a delivery has few lives left. What could not be read may not say how many: it needs no handler,
+// and so none of them.
+func (d *dispatcher) isWorn(delivery *Delivery) bool {
+	least := int(d.lastLives.Load())
+	if delivery.Unreadable != nil {
+		return least > 0 && delivery.Redelivered
+	}
+	count, _ := integer(delivery.Headers[deliveryCount])
+	return least > 0 && count >= least
+}
+
 // save sees to it that the message outlives its delivery. If that cannot be, the best that can be done is to handle
 // it at once.
 func (d *dispatcher) save(s source, delivery *Delivery) {
 	came := *delivery
+	if came.Unreadable != nil {
+		d.settleUnreadable(s, delivery, &came)
+		return
+	}
 	restore(&came)
 	r := d.rescues.begin(s, &came)
 	defer d.rescues.end(r)
@@ -271,6 +285,21 @@ func (d *dispatcher) giveUp(c *channel, came *Delivery, attempts int) {
 	}}
 	d.about(d.env.logger.Warn(), came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, attempts).
 		Msg("the message has failed before; " + d.inWords(o))
+	w.conclude(o)
+}
+
+// settleUnreadable does with a delivery what a worker would. It is not published again: its copy could be read, and
+// would be another message. Without its channel it comes again.
+func (d *dispatcher) settleUnreadable(s source, delivery, came *Delivery) {
+	defer d.window.handled()
+	c := d.awaitChannel(s)
+	if c == nil {
+		return
+	}
+	c.track(delivery)
+	w := worker{dispatcher: d, job: job{delivery: delivery, channel: c}, tag: came.DeliveryTag, came: came}
+	o := d.unreadable(came)
+	w.report(o)
 	w.conclude(o)
 }
 

@@ -232,6 +232,69 @@ func TestSavedAfterFailures(t *testing.T) {
 	})
 }
 
+// One that was published on, headers and all, by a handler of another queue, has not failed here.
+func TestSavedAfterFailuresElsewhere(t *testing.T) {
+	m := brokertest.Message{Body: []byte("worn"), Headers: map[string]any{HeaderAttempts: int64(2), HeaderQueue: "another"}}
+	playWorn(t, 2, m, nil, func(w *worn) {
+		w.wantSaved(1)
+		close(w.busy)
+		w.next()
+		if d := w.next(); string(d.Body) != "worn" || Attempts(&d) != 0 {
+			t.Errorf("handled %s, after %d attempts", d.Body, Attempts(&d))
+		}
+	})
+}
+
+// The count of how often a message was saved begins anew once its handler has had it, and not before.
+func TestSavedAnew(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		attempts int
+		want     any
+	}{
+		{"its handler has failed it", 3, nil},
+		{"its handler was not called", 2, int64(7)},
+	} {
+		d := delivered("x")
+		d.Headers = map[string]any{HeaderSaved: int64(7), HeaderQueue: "work", HeaderAttempts: int64(2)}
+		h := (&republisher{}).headers(d, failure{attempts: test.attempts}, everything)
+		if got := h[HeaderSaved]; got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// takingOutbox takes everything.
+type takingOutbox struct {
+	outbox
+	parked []*Delivery
+}
+
+func (o *takingOutbox) park(_ context.Context, d *Delivery, _ string, _ failure) error {
+	o.parked = append(o.parked, d)
+	return nil
+}
+
+// What could not be read needs no handler, and waits for none: it would come back meanwhile, and be dropped in the end.
+func TestUnreadableWithFewLives(t *testing.T) {
+	dispatching(t, Subscription{Queue: "work"}, func(t *testing.T, d *dispatcher, s *plainSource) {
+		outbox, acks := &takingOutbox{}, 0
+		d.env.outbox, s.acked = outbox, func() { acks++ }
+		d.pause()
+		unreadable := &broker.UnreadableError{Err: errFails}
+		if d.rescue(s, &Delivery{DeliveryTag: 1, ReceivedAt: time.Now(), Unreadable: unreadable}) {
+			t.Error("it comes for the first time, perhaps from a stream, and is not left to the workers")
+		}
+		if !d.rescue(s, &Delivery{DeliveryTag: 2, ReceivedAt: time.Now(), Unreadable: unreadable, Redelivered: true}) {
+			t.Fatal("it is left to the workers")
+		}
+		synctest.Wait()
+		if n := d.env.counts.parked.Load(); n != 1 || acks != 1 || len(outbox.parked) != 1 || outbox.parked[0].DeliveryTag != 2 {
+			t.Errorf("%d are counted as parked, %d acknowledged; parked: %+v", n, acks, outbox.parked)
+		}
+	})
+}
+
 // What cannot be published again is handled in its stead.
 func TestSavedInVain(t *testing.T) {
 	m := brokertest.Message{Body: []byte("worn")}

@@ -14,12 +14,13 @@ const (
 	NotePrefetchSet = "prefetch_set"
 	// NotePrefetchLowered and NotePrefetchRaised say that another prefetch is asked for: since messages are larger
 	// or smaller than before (Subscription.PrefetchBytes), or since a quorum queue's consumer was lost again and
-	// again, and works for longer now. NotePrefetchHeld: none for now, until some of what has come is handled.
+	// again, and works for longer now. NotePrefetchHeld says that nothing is asked for until some of what has come
+	// is handled.
 	NotePrefetchLowered = "prefetch_lowered"
 	NotePrefetchRaised  = "prefetch_raised"
 	NotePrefetchHeld    = "prefetch_held"
-	// NoteReleased: what waited in memory during a pause has gone back to the queue, since the broker does not wait
-	// for ever.
+	// NoteReleased: what waited in memory, in a pause or not, has gone back to the queue, since the broker does not
+	// wait for ever.
 	NoteReleased = "released"
 	// NoteSaved: messages had come back nearly as often as their quorum queue allows, and were published again, to the
 	// end of it, before they could be dropped.
@@ -32,7 +33,7 @@ const (
 	NoteBlocked   = "blocked"
 	NoteUnblocked = "unblocked"
 	// NoteOverdue: a delivery has been unacknowledged for so long that the broker is about to close its
-	// channel.
+	// channel, or to cancel its consumer.
 	NoteOverdue = "overdue"
 	// NoteQueueDiffers and NoteExchangeDiffers: what exists is not as it is declared, and is used as it is.
 	// Evidence.Error has the broker's words.

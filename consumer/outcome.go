@@ -34,10 +34,12 @@ type permanent struct{ error }
 func (p *permanent) Unwrap() error { return p.error }
 
 // RetryAfter is what a handler returns, wrapped or not, to get a message again after a delay: if it is
-// short (see Retry.MaxInPlace), the delivery waits for it in place. Otherwise the message is published into
+// short (see Retry.MaxInPlace), the delivery waits for it in place, unless three quarters of ConsumerTimeout would pass
+// meanwhile. Otherwise the message is published into
 // a delay queue, from which the broker dead-letters it back to the end of its queue, and is then
-// acknowledged. Neither is logged nor counted as a failure, nor is there a limit; but a call it is, and a
-// message that fails after Retry.Attempts calls, however they ended, is poison at once.
+// acknowledged. Neither is logged nor counted as a failure, and it may be returned any number of times. But
+// each call counts: a message that fails after Retry.Attempts calls, however those ended, is poison at
+// once.
 //
 // The delay is rounded up to two digits (1234 ms become 1300 ms), and the delay queue is called by the
 // queue's name and .retry.1300; the user must be allowed to configure and read it, and to write to
@@ -135,6 +137,9 @@ func (d *dispatcher) decide(a answer, f failure) outcome {
 		}
 	default:
 		o = d.afterFailure(f, a.meaning == failsForGood)
+	}
+	if o.verdict == again && o.pause >= d.mayKeep(f.delivery) {
+		o.verdict, o.pause = delayed, max(o.pause, time.Millisecond)
 	}
 	if d.kind.isStream() {
 		o = o.onStream(d.kind.isSaid(), d.spec.RequeuePause)

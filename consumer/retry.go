@@ -9,7 +9,8 @@ import (
 
 // Retry is what happens to a message whose handler returned an error that is no outcome, or panicked.
 // The handler is called again in place after a pause: the delivery keeps its place in the prefetch
-// and in the queue's order, and its handler's place among Concurrency. A message that fails too often
+// and in the queue's order, and its handler's place among Concurrency. If three quarters of ConsumerTimeout would pass
+// meanwhile, it is delayed as by RetryAfter instead. A message that fails too often
 // is poison; what becomes of it then, Poison says. So is one that could not be read (Delivery.Unreadable), at once
 // and without a call of the handler.
 type Retry struct {

@@ -54,7 +54,7 @@ func (w *worker) holdBack(o outcome) {
 	held := *w // its job; the worker gets another one
 	pause := w.dispatcher.mayKeep(o.failure.delivery)
 	w.dispatcher.workers.Go(func() {
-		held.dispatcher.linger(held.job.channel, pause)
+		held.dispatcher.linger(held.job.channel, held.came, pause)
 		held.requeue(o)
 		held.dispatcher.window.handled()
 	})
@@ -76,14 +76,13 @@ func (w *worker) putBack(o outcome) {
 // it has to go back: because the consumer stops, or the broker would not wait so long for its acknowledgement.
 func (w *worker) putAside() bool {
 	d := w.dispatcher
-	due := time.Now().Add(d.spec.RequeuePause)
-	if d.kind.isStream() || w.job.channel.lost() || due.Sub(w.came.ReceivedAt) > d.env.keepFor {
+	if d.kind.isStream() || w.job.channel.lost() || d.spec.RequeuePause >= d.mayKeep(w.came) {
 		return false
 	}
 	j := w.job
 	j.delivery, j.again = w.came, true
 	j.delivery.Redelivered = true // for its handler it is no other
-	if !d.keep(keptJob{job: j, due: due, inLane: w.inLane}) {
+	if !d.keep(keptJob{job: j, due: time.Now().Add(d.spec.RequeuePause), inLane: w.inLane}) {
 		return false
 	}
 	w.inLane = false
@@ -95,7 +94,7 @@ func (w *worker) putAside() bool {
 // and from RabbitMQ 4.3 on no nack: that is for what was not the message's fault.
 func (w *worker) requeue(o outcome) {
 	d, c := w.dispatcher, w.job.channel
-	d.linger(c, d.spec.RequeuePause)
+	d.linger(c, w.came, d.spec.RequeuePause)
 	d.awaitSilence(c)
 	requeued := &d.env.counts.requeued
 	switch {
@@ -115,7 +114,8 @@ const republishTimeout = 30 * time.Second
 const refusals = 3
 
 // republish publishes the message again, and keeps trying: to put it back each time would use up a quorum
-// queue's delivery limit. It gives up if the channel is gone, the consumer stops, or it can never be.
+// queue's delivery limit. It gives up if the channel is gone, the consumer stops, the broker would not wait longer for
+// its acknowledgement, or it can never be.
 func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 	for refused := 0; !c.lost(); { // else it comes again, and would be there twice
 		err := d.tryRepublish(o)
@@ -137,7 +137,7 @@ func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 			d.about(d.env.logger.Error(), o.failure.delivery).Err(err).
 				Msgf("the message could not be %s; %s in %s", o.verdict, then, roughly(pause))
 		}
-		if never || errors.Is(err, errDelay) || !d.linger(c, d.spec.RequeuePause) {
+		if never || errors.Is(err, errDelay) || !d.linger(c, o.failure.delivery, d.spec.RequeuePause) {
 			break
 		}
 	}
@@ -150,8 +150,11 @@ func isRefusal(err error) bool {
 	return errors.As(err, &e) && e.Op == "publish" && e.Class == broker.Precondition
 }
 
+// tryRepublish takes less time than there is between keepFor and the broker's timeout, which RabbitMQ looks at once in
+// a minute.
 func (d *dispatcher) tryRepublish(o outcome) error {
-	ctx, cancel := context.WithTimeout(d.env.work, republishTimeout)
+	const least = 5 * time.Second // or what is confirmed would often be there twice
+	ctx, cancel := context.WithTimeout(d.env.work, min(republishTimeout, max(least, d.env.keepFor/4)))
 	defer cancel()
 	if o.verdict == delayed {
 		return d.env.outbox.delay(ctx, o.failure.delivery, o.pause, o.failure)

@@ -19,6 +19,9 @@ const (
 // stopSoftly begins the stop: no more deliveries are taken, the broker is asked to send no more, handlers
 // may finish. Observations are answered as before, but nothing is revived any more.
 func (s *supervisor) stopSoftly() {
+	for _, sub := range s.subscriptions {
+		s.noteReleased(sub)
+	}
 	s.stopping = true
 	s.before = sumOf(s.counts)
 	// Opening a connection is cancelled. An attempt that works on one over which handlers will acknowledge is left

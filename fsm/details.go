@@ -10,7 +10,9 @@ import (
 // Details are what the machine's owner adds to an event: members of its own in
 // the event's JSON object. A machine and its journals carry them and never look
 // inside. They are immutable, and can be compared. The zero value is none.
-type Details struct{ members string } // as in a JSON object, without its braces
+type Details struct {
+	members string // as in a JSON object, without its braces
+}
 
 // maxDetails is how long details may be, in bytes of JSON: journals cut longer
 // texts, and a part of these would be worth nothing.

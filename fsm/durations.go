@@ -20,7 +20,7 @@ type Durations struct {
 	buckets map[int]uint64 // how many are in each
 }
 
-// Add counts d; less than nothing counts as nothing.
+// Add counts v; a negative one counts as 0.
 func (d *Durations) Add(v time.Duration) { d.add(v, 1) }
 
 // add counts n durations that have the given sum, as if they were alike.

@@ -18,7 +18,7 @@ const (
 	KindRejected Kind = "rejected"
 	// KindStale is an observation that came too late to be applied.
 	KindStale Kind = "stale"
-	// KindBoot is the begin of a run.
+	// KindBoot is the start of a run.
 	KindBoot Kind = "boot"
 	// KindNote is a remark.
 	KindNote Kind = "note"

@@ -13,8 +13,8 @@ import (
 // it the fold goes on from its To, with whatever greater Seq comes next. Everything
 // else is checked: Seq has no hole, From is the folded state, the table permits
 // Trigger and leads to To, and InStateMS is what the MonoNS of this event and of the
-// run's last transition, or of the run's begin, make it, if the log has them. A
-// run's begin is known for the log's first event when its Seq is 1, and for any run
+// run's last transition, or of the run's start, make it, if the log has them. A
+// run's start is known for the log's first event when its Seq is 1, and for any run
 // that begins within the log.
 //
 // A KindSnapshot has to repeat what was folded: its Seq is that of the event
@@ -75,7 +75,7 @@ func (f *fold) add(e *Event) *DivergenceError {
 	return nil
 }
 
-// start takes from the first event where the log begins, unless that is the begin.
+// start takes from the first event where the log begins, unless that is the start.
 func (f *fold) start(e *Event) {
 	switch {
 	case e.Kind == KindSnapshot && e.Seq > 0:

@@ -11,12 +11,12 @@ import (
 // for which there is [Share], and must not be copied.
 //
 // Durations come from MonoNS and are those of a run: a machine is in a state from
-// the begin of the run or the transition into it to the next one, or to the last
+// the start of the run or the transition into it to the next one, or to the last
 // event the run has. What lies between two runs, when nobody ran the machine, is
 // known from the wall clock alone, and counts for no state; no more does what
 // happened within a gap or where events are missing.
 type Summary struct {
-	// First and Last are the wall clock at the begin and the end of the log.
+	// First and Last are the wall clock at the start and the end of the log.
 	First, Last time.Time
 	// LastSeq is the Seq of the newest event, or of the snapshot that tells of it.
 	LastSeq uint64

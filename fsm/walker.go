@@ -21,23 +21,23 @@ type Walker struct {
 	state State
 	gap   bool // the newest event is one
 
-	entered int64 // the MonoNS of the run's last transition or of its begin, if timed
+	entered int64 // the MonoNS of the run's last transition or of its start, if timed
 	timed   bool
 }
 
 // maxPast is how many runs may take turns and be told from runs after one another.
 const maxPast = 16
 
-// RunChange says whose event follows.
+// RunChange says which run wrote an event.
 type RunChange int
 
 const (
-	// SameRun is the run's that wrote the event before.
+	// SameRun is the run that wrote the event before.
 	SameRun RunChange = iota
-	// NewRun is another one's, which is its first in the log.
+	// NewRun is another run; the event is its first one in the log.
 	NewRun
-	// OldRun is one's that another had followed. Several machines have one name, and
-	// what is said of time then means little. A walker looks back 16 runs.
+	// OldRun is a run that another one had followed already: several machines have one name, and
+	// what is said of time means little. A walker looks back 16 runs.
 	OldRun
 )
 
@@ -78,7 +78,7 @@ type Step struct {
 	Then  State
 	After time.Duration
 
-	// Lasted is how long From had lasted, from the run's last transition or its begin
+	// Lasted is how long From had lasted, from the run's last transition or its start
 	// until the event; in a cycle, until it ended. It is known if Timed.
 	Lasted time.Duration
 	Timed  bool
@@ -156,7 +156,7 @@ func (w *Walker) number(e *Event, s *Step) (missing uint64) {
 func (w *Walker) pass(e *Event, s *Step) {
 	from, wall, inRun := w.from(e), e.Time.Sub(w.time), time.Duration(max(0, e.MonoNS))
 	switch {
-	case s.First && (e.Seq != 1 || e.Kind == KindSnapshot): // the begin of its run is not in the log
+	case s.First && (e.Seq != 1 || e.Kind == KindSnapshot): // the start of its run is not in the log
 		s.Was, s.Then = from, from
 		return
 	case s.Run == OldRun, s.Run == NewRun && e.Kind == KindSnapshot:
@@ -169,7 +169,7 @@ func (w *Walker) pass(e *Event, s *Step) {
 	}
 	isWhole := s.Missing == 0 || s.BehindGap && !isAside(e)
 	switch {
-	case isWhole && s.Run == NewRun: // it was in From from its begin
+	case isWhole && s.Run == NewRun: // it was in From from its start
 		s.Was, s.Then, s.After = from, from, inRun
 	case isWhole, from == s.Was && s.Run == SameRun && !isAside(e):
 		s.Then, s.Before = s.Was, inRun

@@ -18,7 +18,7 @@ func (s *Server) do(f Fault) {
 }
 
 // RefuseConnections refuses connections to come, as a host does on which no broker runs. Those that
-// there are go on.
+// are open go on.
 func (s *Server) RefuseConnections() { s.do(RefuseConnections()) }
 
 // RefuseConnections is the fault that Server.RefuseConnections brings about.
@@ -73,7 +73,7 @@ func (s *Server) StartApp() error {
 	return s.allow()
 }
 
-// SetPassword gives a user another password, or makes the user. Connections that there are go on.
+// SetPassword gives a user another password, or makes the user. Open connections go on.
 func (s *Server) SetPassword(user, password string) { s.do(SetPassword(user, password)) }
 
 // SetPassword is the fault that Server.SetPassword brings about: credentials that were good are refused

@@ -60,8 +60,8 @@ func HangUp() Fault {
 }
 
 // CloseConnection sends connection.close, such as 320 when an operator wants it so or 501 when the
-// broker takes offence. The text is given its name, as in "CONNECTION_FORCED - text". What was under
-// way is not done.
+// broker takes offence. The name of the code is put before the text, as in
+// "CONNECTION_FORCED - text". What was under way is not done.
 func CloseConnection(code uint16, text string) Fault {
 	return Fault{name: fmt.Sprintf("CloseConnection(%d)", code), connection: func(c *connection, _ uint16) bool {
 		c.close(refuse(code, "%s", text), 0, 0)
@@ -118,7 +118,8 @@ func CancelConsumers() Fault {
 
 // Freeze holds back, until Thaw, what goes one way or both, the end of the connection included: as when a
 // cable is cut. A client that the broker does not hear is silent to it, and dropped after its time; where
-// the way to the client is frozen too, that learns of it with Thaw, or with ECONNRESET after 15 minutes.
+// the way to the client is frozen too, the client learns of it with Thaw, or with ECONNRESET after 15
+// minutes.
 func Freeze(d Direction) Fault {
 	name := map[Direction]string{ToClient: "ToClient", FromClient: "FromClient", Both: "Both"}[d]
 	return Fault{name: "Freeze(" + name + ")", connection: func(c *connection, _ uint16) bool {
@@ -143,7 +144,7 @@ func StopHeartbeats() Fault {
 	}}
 }
 
-// Delay sends everything later, by d or, what comes while something is on its way, by up to twice as much;
+// Delay sends everything later: by d, or by up to twice as much if something is on its way already.
 // Delay(0) ends Delay, Drip and SplitFrames.
 func Delay(d time.Duration) Fault {
 	return Fault{name: fmt.Sprintf("Delay(%v)", d), connection: func(c *connection, _ uint16) bool {

@@ -29,7 +29,7 @@ const (
 	sent
 )
 
-// Now is at once; a fault of connections is played on every one that there is.
+// Now is at once; a fault of connections is played on every one that is open.
 var Now Moment
 
 // OnConnect is when the nth connection from now on is accepted, before anything was read from it. Over TCP
@@ -42,7 +42,7 @@ func OnFrame(nth int) Moment { return Moment{on: frame, n: uint64(max(nth, 1))} 
 
 // OnMethod is when the nth method of that name from now on came in, before it is handled, or is to be
 // sent, on whatever connection. The names are those of the specification, such as "basic.ack" or
-// "queue.declare-ok"; it panics at one that there is not, since that would never come.
+// "queue.declare-ok"; it panics at any other name, since that would never come.
 func OnMethod(name string, nth int) Moment {
 	if !slices.Contains(wire.Names(), name) {
 		panic(fmt.Sprintf("brokertest: AMQP 0-9-1 has no method %q", name))

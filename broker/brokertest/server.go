@@ -15,7 +15,7 @@ import (
 	"github.com/everhop/everhop/broker/internal/versions"
 )
 
-// Config describes a server. The zero value is one that RabbitMQ's own defaults describe.
+// Config describes a server. The zero value has RabbitMQ's own defaults.
 type Config struct {
 	// InMemory opens no port: clients connect with Dial only.
 	InMemory bool
@@ -39,7 +39,7 @@ func Version(version string) Option {
 	return func(c *Config) { c.Version = version }
 }
 
-// ErrClosed is what a closed server answers where it cannot do, or will never have, what is asked for.
+// ErrClosed is returned by a closed server for what it cannot do any more.
 var ErrClosed = errors.New("brokertest: the server is closed")
 
 // Server is an AMQP 0-9-1 broker in this process. All methods may be called from any goroutine.

@@ -11,9 +11,8 @@ import (
 // Proxy passes TCP connections on to a target and plays faults on the way. Its
 // methods are safe for concurrent use; none blocks on a peer.
 //
-// A connection is the proxy's own from the moment it reached the target, which is
-// before a byte came back through it. If the target cannot be reached, the
-// client's connection is reset.
+// Faults and Connections know a connection from the moment it reached the target, before any byte
+// came back. If the target cannot be reached, the client's connection is reset.
 type Proxy struct {
 	target string
 	addr   string

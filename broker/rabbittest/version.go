@@ -27,9 +27,10 @@ func newSettings(options []Option) settings {
 // Version asks for nodes of a version: "3.10", "4.0" or "4.3". Defaults to the one that EVERHOP_TEST_RABBITMQ names,
 // or what the system has.
 //
-// What the system has not is taken out of a root, a folder with a small Debian in the user's cache folder or in
-// that which EVERHOP_TEST_CACHE names. The first to want it makes it, by debootstrap, in a minute or two. That
-// needs Linux, root, and in a container the right to mount. "4.3" stands for the newest that Debian has.
+// A version that the system does not have comes out of a root: a folder with a small Debian, in the user's
+// cache folder or the one that EVERHOP_TEST_CACHE names. The first test that wants it makes it, by debootstrap,
+// in a minute or two. That needs Linux, root, and in a container the right to mount. "4.3" stands for the
+// newest that Debian has.
 func Version(version string) Option {
 	return func(s *settings) { s.version = version }
 }
@@ -47,11 +48,11 @@ const (
 	DefaultLimit = versions.DefaultLimit
 	// NackCounts: a basic.nack counts towards a quorum queue's delivery limit, as whatever comes back does.
 	NackCounts = versions.NackCounts
-	// TimesOutChannels: who does not acknowledge in time loses the channel. From then on it is the consumer, by
-	// basic.cancel, and only that of a quorum queue.
+	// TimesOutChannels: who does not acknowledge in time loses the channel. Later versions end the consumer
+	// instead, by basic.cancel, and only that of a quorum queue.
 	TimesOutChannels = versions.TimesOutChannels
-	// CutsTexts: a reply text that is too long is cut. From then on characters are counted, and not octets: names
-	// that are long and not ASCII make some refusals end the connection with 541.
+	// CutsTexts: a reply text that is too long is cut at 255 octets. Later versions count characters: names that
+	// are long and not ASCII make some refusals end the connection with 541.
 	CutsTexts = versions.CutsTexts
 	// StreamsAreDeaf: a stream takes no notice of a nack or a reject, and does not end the connection.
 	StreamsAreDeaf = versions.StreamsAreDeaf

@@ -24,11 +24,16 @@ func newQueue(t testing.TB, bodies ...string) string {
 
 func newQueueOf(t testing.TB, queueType string, bodies ...string) string {
 	t.Helper()
+	return newQueueWith(t, map[string]any{"x-queue-type": queueType}, bodies...)
+}
+
+func newQueueWith(t testing.TB, arguments map[string]any, bodies ...string) string {
+	t.Helper()
 	queue := fmt.Sprintf("everhop.%s.%d", t.Name(), queues.Add(1))
 	plan := planFor(t) // which may have to start the node
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	plan.Subscriptions = []broker.Subscription{{Queue: queue, Declare: &broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-queue-type": queueType}}, Prefetch: 1}}
+	plan.Subscriptions = []broker.Subscription{{Queue: queue, Declare: &broker.QueueOptions{Durable: true, Arguments: arguments}, Prefetch: 1}}
 	session, err := broker.Open(ctx, plan, 1, 0)
 	if err != nil {
 		t.Fatal(err)

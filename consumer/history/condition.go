@@ -9,9 +9,9 @@ import (
 
 // Cause is why an outage began.
 type Cause struct {
-	// Trigger ended what was. It is ProcessRestarted for a run that ended without Stop, recorded or not, and
-	// the first that followed, or empty, where the log does not have the begin. A process that stood still has
-	// none.
+	// Trigger is what began it: ProcessRestarted for a run that ended without Stop, recorded or not. If the
+	// log does not have the beginning, it is the first trigger after it, or empty; for a process that stood
+	// still it is empty.
 	Trigger fsm.Trigger
 	// Class is that of the error, or Stalled.
 	Class    string
@@ -55,7 +55,7 @@ type Moment struct {
 	// last one that is recorded.
 	Ended bool
 	// Since is when the state was entered. The log may begin later than that: then InLog is false, and Since
-	// what the first event says, or the begin of the log.
+	// what the first event says, or the start of the log.
 	Since time.Time
 	InLog bool
 	// Led is the transition that led into the state; its Seq is 0 if the log has none.

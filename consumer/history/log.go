@@ -21,7 +21,7 @@ import (
 // JSON object, as docker's json-file driver writes it.
 //
 // The time may be in RFC 3339 or a number: seconds, milliseconds, microseconds or nanoseconds since 1970,
-// which of them is told by how big it is.
+// as its size tells.
 func ParseLog(line []byte) (fsm.Event, bool) {
 	p := parsers.Get().(*parser)
 	defer parsers.Put(p)

@@ -11,7 +11,7 @@ import (
 
 // Report is what a [Summary] has counted.
 type Report struct {
-	// First and Last are the times of the first and the last event, or Since and Until. If the log has the begin
+	// First and Last are the times of the first and the last event, or Since and Until. If the log has the start
 	// of its first run, First is that.
 	First, Last time.Time
 	// Events is how many the log has in that time, each once. Gaps and snapshots are none.
@@ -34,8 +34,8 @@ type Report struct {
 	Outages int
 	// Revivals counts the outages that ended with Consuming, by [Cause.Name].
 	Revivals map[string]int
-	// Recoveries is how many of them the log has from their begin on, and these times are of. P50 and P95
-	// are such that at least so many per cent took as long or less.
+	// Recoveries is how many of them the log has from their beginning on; the times are theirs. At least
+	// 50 per cent of them took P50 or less, and 95 per cent P95 or less.
 	Recoveries                         int
 	RecoverP50, RecoverP95, RecoverMax time.Duration
 	// Longest is the longest outage. Its Begin is zero if there was none.

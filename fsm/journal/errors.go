@@ -16,7 +16,7 @@ var (
 
 	// ErrRemoved is yielded by [Records] and [Follow] when retention has removed
 	// segments that were to be read next: the reader is slower than the writer. What
-	// was yielded is right, what is left can be read from its begin.
+	// was yielded is right, what is left can be read from its start.
 	ErrRemoved = errors.New("journal: segments were removed by retention before they were read")
 
 	// ErrNotNext is returned by [Journal.Append] for an event whose Seq does not

@@ -14,13 +14,12 @@ import (
 // pollEvery is how often Follow looks for news.
 const pollEvery = 250 * time.Millisecond
 
-// Follow is [Records] that waits for more at the end, and goes over to new
-// segments; news are seen within 250 milliseconds. It ends without an error when
-// ctx does. A torn end is waited for. When the file it reads was replaced, as a
-// writer does whose segment or directory was removed, it goes on with the begin of
-// the new one. What a writer has cut off again, because a write or its sync has
-// failed, may have been yielded before; what stands there instead comes next.
-// Damage is told when it is still there at the next look.
+// Follow is [Records] that waits for more at the end, and goes over to new segments; what is new is
+// seen within 250 milliseconds. It ends without an error when ctx does. A torn end is waited for.
+// When the file it reads was replaced, as a writer does whose segment or directory was removed, it
+// goes on with the start of the new one. What a writer has cut off again, because a write or its
+// sync has failed, may have been yielded before; what stands there instead comes next. Damage is
+// told when it is still there at the next look.
 func Follow(ctx context.Context, path string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		f := follower{reader: newReader(), path: path}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -175,101 +174,6 @@ func TestJournalOptionsAreChecked(t *testing.T) {
 	}
 }
 
-func TestRotationAndRetention(t *testing.T) {
-	dir, clock := t.TempDir(), newClock()
-	o := journal.Options{SegmentBytes: 2000, RetainBytes: 10000, Now: clock.Now}
-	j := openJournal(t, dir, o)
-	m := newMachine(t, doorTable(t), fsm.Options{Run: "r1", Journal: j, Now: clock.Now})
-	_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{})
-	for range 200 {
-		clock.move(333333 * time.Microsecond)
-		fire(t, m, "Open")
-		clock.move(1234567)
-		_, _ = m.Fire("Knock", fsm.Evidence{Error: "refused"})
-		clock.move(time.Millisecond)
-		fire(t, m, "Close")
-	}
-	j.Close()
-
-	var total int64
-	paths := segmentsOf(t, dir)
-	for _, path := range paths {
-		info, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		total += info.Size()
-		events := readAll(t, path)
-		if s := events[0]; s.Kind != fsm.KindSnapshot || s.Seq+1 != events[1].Seq || s.Table != doorTable(t).Fingerprint() || s.Error != "" {
-			t.Errorf("%s begins with %+v", path, s)
-		}
-		if want := fmt.Sprintf("%020d.jsonl", events[1].Seq); filepath.Base(path) != want {
-			t.Errorf("%s begins with event %s", path, want)
-		}
-		if info.Size() > 2000+400 {
-			t.Errorf("%s has %d bytes", path, info.Size())
-		}
-	}
-	if total > 10000 || len(paths) != 4 {
-		t.Errorf("%d bytes in %d segments", total, len(paths))
-	}
-	events := machineEvents(readAll(t, dir))
-	if last := events[len(events)-1]; last.Seq != 601 || events[0].Seq != last.Seq-uint64(len(events))+1 {
-		t.Errorf("events %d to %d, %d of them", events[0].Seq, last.Seq, len(events))
-	}
-	replayed(t, dir, "Closed")
-}
-
-func TestRetentionByAge(t *testing.T) {
-	dir, clock := t.TempDir(), newClock()
-	o := journal.Options{SegmentBytes: 1, RetainAge: time.Hour, Now: clock.Now}
-	j := openJournal(t, dir, o)
-	m := newMachine(t, doorTable(t), fsm.Options{Journal: j, Now: clock.Now})
-	for i, want := range []struct {
-		pause time.Duration
-		kept  int
-	}{{0, 1}, {time.Minute, 2}, {59 * time.Minute, 3}, {1, 3}, {time.Minute, 3}, {-2 * time.Hour, 4}} {
-		clock.move(want.pause)
-		fire(t, m, "Knock")
-		if n := len(segmentsOf(t, dir)); n != want.kept {
-			t.Errorf("%d segments after event %d, want %d", n, i+1, want.kept)
-		}
-	}
-	j.Close()
-
-	clock.move(4 * time.Hour)
-	openJournal(t, dir, o).Close()
-	if n := len(segmentsOf(t, dir)); n != 1 {
-		t.Errorf("%d segments after opening, not the newest alone", n)
-	}
-	replayed(t, dir, "Closed")
-}
-
-// What cannot be removed keeps what is newer, too, so that no hole comes to be. A
-// directory with something in it stands for it.
-func TestRetentionLeavesNoHole(t *testing.T) {
-	dir := t.TempDir()
-	j := openJournal(t, dir, journal.Options{SegmentBytes: 1, RetainBytes: 1000})
-	stuck := filepath.Join(dir, fmt.Sprintf("%020d.jsonl", 0))
-	if err := os.MkdirAll(filepath.Join(stuck, "x"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	m := newMachine(t, doorTable(t), fsm.Options{Journal: j})
-	fire(t, m, "Knock", "Knock", "Knock", "Knock", "Knock", "Knock")
-	if n := len(segmentsOf(t, dir)); n != 1+6 {
-		t.Errorf("%d segments", n)
-	}
-	if err := os.RemoveAll(stuck); err != nil {
-		t.Fatal(err)
-	}
-	fire(t, m, "Knock")
-	if n := len(segmentsOf(t, dir)); n > 4 {
-		t.Errorf("%d segments, now that all can be removed", n)
-	}
-	j.Close()
-	replayed(t, dir, "Closed")
-}
-
 func TestReopeningContinues(t *testing.T) {
 	for name, o := range map[string]journal.Options{"one segment": {}, "many": {SegmentBytes: 900, RetainBytes: 1 << 20}} {
 		t.Run(name, func(t *testing.T) {
@@ -314,40 +218,6 @@ func TestAppendTakesOnlyTheNext(t *testing.T) {
 	}
 }
 
-// An idle consumer writes two events per drain timeout, and a day of that stays.
-func TestAnIdleDayIsRetained(t *testing.T) {
-	dir, clock := t.TempDir(), newClock()
-	j := openJournal(t, dir, journal.Options{Now: clock.Now, Sync: journal.SyncNever})
-	m := newMachine(t, doorTable(t), fsm.Options{Name: "consumer", Journal: j, Now: clock.Now})
-	_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{})
-	why := fsm.Evidence{Details: details(t, `{"gen":1,"endpoint":"rabbit.example.com:5672"}`)}
-	const timeout = 2 * time.Second
-	for range int(24 * time.Hour / timeout) {
-		clock.move(timeout)
-		if _, err := m.Fire("Open", why); err != nil {
-			t.Fatal(err)
-		}
-		clock.move(3 * time.Millisecond)
-		if _, err := m.Fire("Close", why); err != nil {
-			t.Fatal(err)
-		}
-	}
-	j.Close()
-	var summary fsm.Summary
-	if err := fsm.Project(journal.Read(dir), &summary); err != nil {
-		t.Fatal(err)
-	}
-	if summary.LastSeq != 86401 || summary.Events != 86401 {
-		t.Errorf("%d events of %d", summary.Events, summary.LastSeq)
-	}
-	if closed, open := summary.State("Closed"), summary.State("Open"); closed.Time != 24*time.Hour || open.Time != 43200*3*time.Millisecond ||
-		open.Visits != 43200 || closed.Visits != 43200 {
-		t.Errorf("%+v, %+v", closed, open)
-	}
-	t.Logf("%d events, %d segments", summary.Events, len(segmentsOf(t, dir)))
-	replayed(t, dir, "Closed")
-}
-
 // What a ring has kept can be written to files, for a later look.
 func TestARingInFiles(t *testing.T) {
 	clock, ring, dir := newClock(), fsm.NewRing(0), t.TempDir()
@@ -376,76 +246,4 @@ func TestARingInFiles(t *testing.T) {
 		t.Errorf("%+v, %+v\nwant %+v, %+v", got, got.States(), want, want.States())
 	}
 	replayed(t, dir, "Closed")
-}
-
-func TestSyncPolicies(t *testing.T) {
-	for name, tt := range map[string]struct {
-		o    journal.Options
-		want int // syncs of three events
-	}{
-		"each":     {journal.Options{Sync: journal.SyncEach}, 3},
-		"never":    {journal.Options{Sync: journal.SyncNever}, 0},
-		"interval": {journal.Options{SyncEvery: time.Hour}, 0},
-		"rotation": {journal.Options{Sync: journal.SyncNever, SegmentBytes: 1}, 2},
-	} {
-		t.Run(name, func(t *testing.T) {
-			j, syncs := openJournal(t, t.TempDir(), tt.o), 0
-			j.BreakSync(func(f *os.File) error {
-				if filepath.Ext(f.Name()) == ".jsonl" { // and not the directory
-					syncs++
-				}
-				return f.Sync()
-			})
-			fire(t, newMachine(t, doorTable(t), fsm.Options{Journal: j}), "Knock", "Knock", "Knock")
-			if syncs != tt.want {
-				t.Errorf("%d syncs", syncs)
-			}
-			if err := errors.Join(j.Sync(), j.Sync()); err != nil || name != "each" && syncs != tt.want+1 {
-				t.Errorf("%d syncs after Sync: %v", syncs, err)
-			}
-			syncs = 0
-			_ = j.Append(fsm.Event{V: 1, Kind: fsm.KindNote, Seq: 4, From: "Closed", To: "Closed"})
-			before := syncs
-			if err := j.Close(); err != nil || name != "each" && syncs != before+1 {
-				t.Errorf("%d syncs in Close: %v", syncs-before, err)
-			}
-		})
-	}
-}
-
-func TestSyncInterval(t *testing.T) {
-	j, synced := openJournal(t, t.TempDir(), journal.Options{SyncEvery: time.Millisecond}), make(chan struct{}, 10)
-	j.BreakSync(func(f *os.File) error {
-		if filepath.Ext(f.Name()) == ".jsonl" {
-			synced <- struct{}{}
-		}
-		return f.Sync()
-	})
-	m := newMachine(t, doorTable(t), fsm.Options{Journal: j})
-	for range 3 {
-		fire(t, m, "Knock")
-		<-synced
-	}
-}
-
-func TestFailingSyncIsToldOnce(t *testing.T) {
-	var told []error
-	j := openJournal(t, t.TempDir(), journal.Options{Sync: journal.SyncNever, OnFailure: func(err error) { told = append(told, err) }})
-	m := newMachine(t, doorTable(t), fsm.Options{Journal: j})
-	for range 2 {
-		fire(t, m, "Knock")
-		j.BreakSync(func(*os.File) error { return syscall.EIO })
-		for range 2 {
-			if err := j.Sync(); !errors.Is(err, syscall.EIO) {
-				t.Errorf("Sync: %v", err)
-			}
-		}
-		j.BreakSync((*os.File).Sync)
-		if err := j.Sync(); err != nil {
-			t.Error(err)
-		}
-	}
-	if len(told) != 2 || j.Missing() != 0 {
-		t.Errorf("told %v, missing %d", told, j.Missing())
-	}
 }

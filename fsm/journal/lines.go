@@ -27,7 +27,7 @@ type lines struct {
 
 func newLines() *lines { return &lines{in: bufio.NewReaderSize(nil, 64<<10)} }
 
-// reset goes to the begin of another stream.
+// reset goes to the start of another stream.
 func (l *lines) reset(in io.Reader) {
 	l.in.Reset(in)
 	l.line, l.offset, l.next = 0, 0, 0

@@ -16,7 +16,7 @@ const (
 	SyncInterval SyncPolicy = iota
 	// SyncEach syncs within each Append.
 	SyncEach
-	// SyncNever leaves it to Sync, Close, and the begin of a new segment.
+	// SyncNever leaves it to Sync, Close, and the start of a new segment.
 	SyncNever
 )
 
@@ -25,10 +25,10 @@ type Options struct {
 	// SegmentBytes is the size at which a segment is followed by a new one, in
 	// bytes. Defaults to an eighth of RetainBytes, but at most 8 MiB.
 	SegmentBytes int64
-	// RetainBytes is how much the segments take together, in bytes, give or take
-	// a record for each: whole segments are removed, the oldest first, but never
-	// the one being written. What was set aside of them is not counted: the newest 8
-	// files of it are kept, but none of a segment before the oldest. Defaults to 64 MiB.
+	// RetainBytes is how much the segments take together, in bytes, give or take a record for each:
+	// whole segments are removed, the oldest first, but never the one being written. Torn lines
+	// that were set aside are not counted: the newest 8 files of them are kept, but none that are
+	// older than the oldest segment. Defaults to 64 MiB.
 	RetainBytes int64
 	// RetainAge is how long a segment is kept after its last event. It is looked at
 	// when a segment begins, and in Open. It compares Now with the time in the
@@ -48,8 +48,8 @@ type Options struct {
 	// does. In Strict mode it is not called for what Append finds and returns.
 	// Defaults to nothing.
 	//
-	// It runs within Open, Append, Sync or a timer, with no lock held, and must
-	// not call the journal's Close nor the machine's Fire; so must OnRecovered.
+	// It runs within Open, Append, Sync or a timer, with no lock held, and must not call the
+	// journal's Close nor the machine's Fire. The same goes for OnRecovered.
 	OnFailure func(error)
 	// OnRecovered is called when writing works again and a KindGap event says so,
 	// with how many events that stands for. Defaults to nothing.

@@ -17,7 +17,7 @@ type Record struct {
 	Event fsm.Event `json:"event"`
 	// File is the path.
 	File string `json:"file"`
-	// Line is counted from 1, Offset in bytes from 0; both are the line's begin.
+	// Line is counted from 1, Offset in bytes from 0; both are the line's start.
 	Line   int   `json:"line"`
 	Offset int64 `json:"offset"`
 }

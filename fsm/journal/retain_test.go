@@ -13,6 +13,135 @@ import (
 	"github.com/everhop/everhop/fsm/journal"
 )
 
+func TestRotationAndRetention(t *testing.T) {
+	dir, clock := t.TempDir(), newClock()
+	o := journal.Options{SegmentBytes: 2000, RetainBytes: 10000, Now: clock.Now}
+	j := openJournal(t, dir, o)
+	m := newMachine(t, doorTable(t), fsm.Options{Run: "r1", Journal: j, Now: clock.Now})
+	_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{})
+	for range 200 {
+		clock.move(333333 * time.Microsecond)
+		fire(t, m, "Open")
+		clock.move(1234567)
+		_, _ = m.Fire("Knock", fsm.Evidence{Error: "refused"})
+		clock.move(time.Millisecond)
+		fire(t, m, "Close")
+	}
+	j.Close()
+
+	var total int64
+	paths := segmentsOf(t, dir)
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += info.Size()
+		events := readAll(t, path)
+		if s := events[0]; s.Kind != fsm.KindSnapshot || s.Seq+1 != events[1].Seq || s.Table != doorTable(t).Fingerprint() || s.Error != "" {
+			t.Errorf("%s begins with %+v", path, s)
+		}
+		if want := fmt.Sprintf("%020d.jsonl", events[1].Seq); filepath.Base(path) != want {
+			t.Errorf("%s begins with event %s", path, want)
+		}
+		if info.Size() > 2000+400 {
+			t.Errorf("%s has %d bytes", path, info.Size())
+		}
+	}
+	if total > 10000 || len(paths) != 4 {
+		t.Errorf("%d bytes in %d segments", total, len(paths))
+	}
+	events := machineEvents(readAll(t, dir))
+	if last := events[len(events)-1]; last.Seq != 601 || events[0].Seq != last.Seq-uint64(len(events))+1 {
+		t.Errorf("events %d to %d, %d of them", events[0].Seq, last.Seq, len(events))
+	}
+	replayed(t, dir, "Closed")
+}
+
+func TestRetentionByAge(t *testing.T) {
+	dir, clock := t.TempDir(), newClock()
+	o := journal.Options{SegmentBytes: 1, RetainAge: time.Hour, Now: clock.Now}
+	j := openJournal(t, dir, o)
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: j, Now: clock.Now})
+	for i, want := range []struct {
+		pause time.Duration
+		kept  int
+	}{{0, 1}, {time.Minute, 2}, {59 * time.Minute, 3}, {1, 3}, {time.Minute, 3}, {-2 * time.Hour, 4}} {
+		clock.move(want.pause)
+		fire(t, m, "Knock")
+		if n := len(segmentsOf(t, dir)); n != want.kept {
+			t.Errorf("%d segments after event %d, want %d", n, i+1, want.kept)
+		}
+	}
+	j.Close()
+
+	clock.move(4 * time.Hour)
+	openJournal(t, dir, o).Close()
+	if n := len(segmentsOf(t, dir)); n != 1 {
+		t.Errorf("%d segments after opening, not the newest alone", n)
+	}
+	replayed(t, dir, "Closed")
+}
+
+// What cannot be removed keeps what is newer, too, so that no hole comes to be. A
+// directory with something in it stands for it.
+func TestRetentionLeavesNoHole(t *testing.T) {
+	dir := t.TempDir()
+	j := openJournal(t, dir, journal.Options{SegmentBytes: 1, RetainBytes: 1000})
+	stuck := filepath.Join(dir, fmt.Sprintf("%020d.jsonl", 0))
+	if err := os.MkdirAll(filepath.Join(stuck, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine(t, doorTable(t), fsm.Options{Journal: j})
+	fire(t, m, "Knock", "Knock", "Knock", "Knock", "Knock", "Knock")
+	if n := len(segmentsOf(t, dir)); n != 1+6 {
+		t.Errorf("%d segments", n)
+	}
+	if err := os.RemoveAll(stuck); err != nil {
+		t.Fatal(err)
+	}
+	fire(t, m, "Knock")
+	if n := len(segmentsOf(t, dir)); n > 4 {
+		t.Errorf("%d segments, now that all can be removed", n)
+	}
+	j.Close()
+	replayed(t, dir, "Closed")
+}
+
+// An idle consumer writes two events per drain timeout, and a day of that stays.
+func TestAnIdleDayIsRetained(t *testing.T) {
+	dir, clock := t.TempDir(), newClock()
+	j := openJournal(t, dir, journal.Options{Now: clock.Now, Sync: journal.SyncNever})
+	m := newMachine(t, doorTable(t), fsm.Options{Name: "consumer", Journal: j, Now: clock.Now})
+	_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{})
+	why := fsm.Evidence{Details: details(t, `{"gen":1,"endpoint":"rabbit.example.com:5672"}`)}
+	const timeout = 2 * time.Second
+	for range int(24 * time.Hour / timeout) {
+		clock.move(timeout)
+		if _, err := m.Fire("Open", why); err != nil {
+			t.Fatal(err)
+		}
+		clock.move(3 * time.Millisecond)
+		if _, err := m.Fire("Close", why); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Close()
+	var summary fsm.Summary
+	if err := fsm.Project(journal.Read(dir), &summary); err != nil {
+		t.Fatal(err)
+	}
+	if summary.LastSeq != 86401 || summary.Events != 86401 {
+		t.Errorf("%d events of %d", summary.Events, summary.LastSeq)
+	}
+	if closed, open := summary.State("Closed"), summary.State("Open"); closed.Time != 24*time.Hour || open.Time != 43200*3*time.Millisecond ||
+		open.Visits != 43200 || closed.Visits != 43200 {
+		t.Errorf("%+v, %+v", closed, open)
+	}
+	t.Logf("%d events, %d segments", summary.Events, len(segmentsOf(t, dir)))
+	replayed(t, dir, "Closed")
+}
+
 // What is too much goes when its successor holds a record, and not when that is an
 // empty file: a process that dies between, or a disk that is full, would leave nothing.
 func TestRetentionWaitsForTheSuccessor(t *testing.T) {

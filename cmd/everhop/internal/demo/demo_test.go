@@ -168,8 +168,11 @@ func TestEndsWithItsOutput(t *testing.T) {
 	}
 }
 
-// keepAway cuts the consumer off, and lets it not come back.
+// keepAway cuts the consumer off, and lets it not come back. The publisher stays, so it must have come.
 func keepAway(s *brokertest.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_ = s.Await(ctx, func() bool { return len(s.Connections()) == 2 })
 	s.RefuseConnections()
 	s.Inject(brokertest.Now.Of(name), brokertest.Reset())
 }
