@@ -218,9 +218,8 @@ func (o *QueueOptions) declare(ch *amqp.Channel, queue string) (amqp.Queue, erro
 
 // Differences declares once more what had been there before, on a channel of its own, and returns the broker's
 // refusals: in which way what exists is not what is declared. Each is of class Precondition. It leaves out what
-// cannot be found out: the user may only use what exists, the answer is overdue, the connection breaks,
-// or the answer could break it (an
-// exchange of a plugin's kind, long names that are not ASCII).
+// cannot be found out: the user may only use what exists, the answer is overdue, the connection breaks, or the answer
+// could break it (an exchange of a plugin's kind, long names that are not ASCII).
 //
 // It takes three round trips, and three more for each difference. What differs has no bearing on the consumer, and
 // stays as it is until somebody changes it: to ask once is enough.

@@ -66,6 +66,8 @@ func (o modelOutbox) delay(ctx context.Context, delivery *Delivery, after time.D
 	}, func(d *modelDelivery) { o.modelBroker.delay(d.modelBody, after, why.attempts) })
 }
 
+func (modelOutbox) ready(context.Context) {}
+
 func (o modelOutbox) save(context.Context, *Delivery) error {
 	return errors.New("nothing of the model has few lives left")
 }

@@ -84,6 +84,8 @@ type outbox interface {
 	park(ctx context.Context, d *Delivery, queue string, why failure) error
 	delay(ctx context.Context, d *Delivery, after time.Duration, why failure) error
 	save(ctx context.Context, d *Delivery) error
+	// ready waits until messages can be published, or cannot.
+	ready(ctx context.Context)
 }
 
 // view is what the workers go by; a change replaces it.

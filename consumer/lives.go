@@ -128,6 +128,13 @@ func (r *rescues) end(n *rescue) {
 	}
 }
 
+// none tells whether nothing is being saved.
+func (r *rescues) none() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.by) == 0
+}
+
 // keyOf is the same for the same message.
 func (r *rescues) keyOf(d *Delivery) uint64 {
 	return maphash.Bytes(r.seed, d.Body) ^ maphash.String(r.seed, d.MessageID+"\x00"+d.CorrelationID)
@@ -232,6 +239,17 @@ func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 	}
 }
 
+// prepare waits, before a queue is consumed again, until what comes with few lives can be saved at once: a connection that
+// is cut again in a moment would cost it one more. It does not wait for long.
+func (d *dispatcher) prepare(ctx context.Context) {
+	if d.rescues.none() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyPatience)
+	defer cancel()
+	d.env.outbox.ready(ctx)
+}
+
 // saveOnce goes on for a moment when handlers are told to end: it takes no longer, and may be the last one.
 func (d *dispatcher) saveOnce(came *Delivery) error {
 	ctx, end := context.WithTimeout(context.WithoutCancel(d.env.work), republishTimeout)
@@ -241,6 +259,8 @@ func (d *dispatcher) saveOnce(came *Delivery) error {
 }
 
 const (
+	// readyPatience is how long a queue is not consumed because what it may deliver could not be saved.
+	readyPatience = 2 * time.Second
 	// savePause is how long it takes until it is tried again to save a message.
 	savePause = 100 * time.Millisecond
 	// orphanPause is how long a subscription must be consumed again until a message that has not come counts as

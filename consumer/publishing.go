@@ -109,6 +109,9 @@ func (p *publishing) publisher(ctx context.Context) (*broker.Publisher, error) {
 	}
 }
 
+// ready waits until there is a publisher, or none can be had.
+func (p *publishing) ready(ctx context.Context) { _, _ = p.publisher(ctx) }
+
 // usable tells whether it is open, or may come to be.
 func (l *link) usable() bool {
 	if l == nil {

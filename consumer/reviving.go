@@ -127,6 +127,7 @@ func (o *consumed) carryOut(ctx context.Context, retired *broker.Consumer) {
 		}
 		o.intake.StreamOffset = o.sub.dispatch.offset() // only now, since handlers went on meanwhile
 	}
+	o.sub.dispatch.prepare(ctx)
 	o.consumer, o.err = o.sub.consume(ctx, o.session, &o.intake)
 }
 
