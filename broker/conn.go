@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 // else may be called from anywhere.
 type conn struct {
 	net.Conn
+	source       io.Reader // of the same
 	writeTimeout time.Duration
 	opened       time.Time
 	lastRead     atomic.Int64 // nanoseconds after opened
@@ -32,11 +34,11 @@ type conn struct {
 }
 
 func newConn(raw net.Conn, writeTimeout time.Duration) *conn {
-	return &conn{Conn: raw, writeTimeout: writeTimeout, opened: time.Now()}
+	return &conn{Conn: raw, source: readerOf(raw), writeTimeout: writeTimeout, opened: time.Now()}
 }
 
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	n, err := c.source.Read(p)
 	if n > 0 {
 		now := int64(time.Since(c.opened))
 		c.lastRead.Store(now)

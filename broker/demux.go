@@ -129,6 +129,10 @@ func (d *demux) advance() bool {
 		return d.method(r, in, length)
 	}
 	header := kind == wire.FrameHeader
+	if length > r.largest(header) { // nobody waits for what will never come
+		d.failure = amqp.ErrFrameTooLarge
+		return false
+	}
 	if int64(len(in)) >= length+frameOverhead {
 		payload := in[frameHeader:][:length]
 		if !d.skip(int(length) + frameOverhead) {

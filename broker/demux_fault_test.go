@@ -96,6 +96,41 @@ func TestFaultyFrames(t *testing.T) {
 	}
 }
 
+// TestFramesThatCannotBeMeant end the connection as soon as their size is there: nobody waits for what is behind it.
+func TestFramesThatCannotBeMeant(t *testing.T) {
+	const limit = 1 << 20
+	claim := func(kind byte, size uint32) []byte {
+		return append(binary.BigEndian.AppendUint32([]byte{kind, 0, 1}, size), make([]byte, 20_000)...)
+	}
+	header := func(size uint64) []byte { return append(deliver(1), headerOf(size, wire.Properties{})...) }
+	for name, test := range map[string]struct {
+		stream []byte
+		want   error
+	}{
+		"a header of 4 GB":                   {append(deliver(1), claim(2, math.MaxUint32)...), amqp.ErrFrameTooLarge},
+		"a header above all limits":          {append(deliver(1), claim(2, limit+spare+1)...), amqp.ErrFrameTooLarge},
+		"a header to be marked":              {append(deliver(1), claim(2, limit+spare)...), nil},
+		"a header where a body belongs":      {append(header(100), claim(2, math.MaxUint32)...), amqp.ErrFrameTooLarge},
+		"a body of 4 GB":                     {append(header(100), claim(3, math.MaxUint32)...), amqp.ErrFrameTooLarge},
+		"a body of 4 GB, as announced":       {append(header(math.MaxUint64), claim(3, math.MaxUint32)...), amqp.ErrFrameTooLarge},
+		"a body above what is announced":     {append(header(100), claim(3, 100+spare+1)...), amqp.ErrFrameTooLarge},
+		"a body somewhat longer":             {append(header(100), claim(3, 100+spare)...), nil},
+		"a second body above what is left":   {append(append(header(100_000), bodyOf(99_999)...), claim(3, 1+spare+1)...), amqp.ErrFrameTooLarge},
+		"a body above what is left, skipped": {append(append(header(limit+1), bodyOf(limit)...), claim(3, 1+spare+1)...), amqp.ErrFrameTooLarge},
+		"a large body without a header":      {append(deliver(1), claim(3, spare+1)...), amqp.ErrFrameTooLarge},
+		"as large as RabbitMQ takes it":      {append(header(largestBody), claim(3, largestBody)...), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cuts(t, func(t *testing.T, cut func() int) {
+				got, passed, err := reading(t, test.stream, limit, cut)
+				if err != test.want || passed != 0 || len(got) != 0 {
+					t.Errorf("%d deliveries, %d bytes passed on, %v; want %v", len(got), passed, err, test.want)
+				}
+			})
+		})
+	}
+}
+
 // TestUnreadable: a message that cannot be read is marked, holds what could be read, and those behind it are read.
 func TestUnreadable(t *testing.T) {
 	frame := func(payload []byte) []byte {

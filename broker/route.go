@@ -32,6 +32,14 @@ type route struct {
 	header   []byte    // what has come in of a header that does not fit into the reader's buffer
 }
 
+const (
+	// largestBody is the most that RabbitMQ takes, whatever its max_message_size.
+	largestBody = 512 << 20
+	// spare is by how much a frame may be larger than it should be: a header with what the broker has added to it, a
+	// body that is longer than was announced. Such a message is read, or marked.
+	spare = 16 << 20
+)
+
 // content is what comes next on the channel of the message that is coming in.
 type content int
 
@@ -71,6 +79,19 @@ func (r *route) giveBack() {
 func (r *route) interrupt() {
 	r.message, r.expects, r.header = nil, nothing, nil
 	r.isReturn, r.skip, r.skipped = false, false, 0
+}
+
+// largest is how much payload a frame may have, as what comes next. What is larger is no frame of a message.
+// It is more than the frame_max: RabbitMQ itself exceeds that, with a header to which it has added something.
+func (r *route) largest(header bool) int64 {
+	switch {
+	case header:
+		return r.limit + spare
+	case r.expects != contentBody:
+		return spare
+	}
+	missing := r.size - r.skipped - uint64(len(r.message.Body))
+	return int64(min(missing, uint64(max(r.limit, largestBody)))) + spare
 }
 
 // gather keeps a part of a header of so many bytes; of one that is too large, what is needed to tell about it.

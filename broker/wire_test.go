@@ -171,3 +171,20 @@ func TestAFrameShorterThanItSays(t *testing.T) {
 		wantNothing(t, c[0])
 	})
 }
+
+// A frame that says it is larger than any message would take all that comes for its own: the connection is lost at once.
+func TestAFrameLargerThanAnyMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, s, c := besideEachOther(t)
+		frames := method(nil, number(s, c[0]), &wire.BasicDeliver{ConsumerTag: "tag", DeliveryTag: 1})
+		frames = append(frames, wire.FrameHeader, 0, byte(number(s, c[0])), 0xff, 0xff, 0xff, 0xff)
+		server.Inject(brokertest.Now, brokertest.Send(frames))
+		began := time.Now()
+		loss := (<-s.Losses()).Err
+		wantError(t, loss, Protocol, ScopeConnection)
+		if took := time.Since(began); took != 0 || !strings.Contains(loss.Error(), "frame size") {
+			t.Errorf("after %v: %v", took, loss)
+		}
+		wantNothing(t, c[0])
+	})
+}

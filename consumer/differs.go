@@ -11,7 +11,7 @@ import (
 // Once in a run is enough: it changes nothing for the consumer, and a revival has no time for it. It opens a channel,
 // of which there may not be many more: so one subscription asks at a time.
 func (s *supervisor) compare(sub *subscription) {
-	if sub.compared {
+	if sub.compared || sub.spec.Declare == nil && len(sub.spec.Exchanges) == 0 {
 		return
 	}
 	sub.compared = true

@@ -19,7 +19,7 @@ import (
 const (
 	subscriptions = 1000
 	// What a subscription may take beyond a channel of amqp091-go, and all of them to be there again.
-	addedMemory = 64 << 10
+	addedMemory = 16 << 10
 	allRevived  = 5 * time.Second
 )
 

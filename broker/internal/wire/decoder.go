@@ -30,7 +30,7 @@ type Delivered struct {
 	MaxMemory int64
 
 	deliver BasicDeliver
-	last    Properties
+	last    *Properties // nil before the first one: most of a thousand queues may be empty
 }
 
 // Deliver decodes the payload of a basic.deliver. The error is a [*SyntaxError].
@@ -57,7 +57,10 @@ func (r *Delivered) Header(payload []byte, h *Header) error {
 	}
 	h.BodySize = binary.BigEndian.Uint64(payload[4:])
 	d := decoder{left: payload[fixed:], lenient: true, memory: r.MaxMemory}
-	h.Properties.decode(&d, &r.last)
+	if r.last == nil {
+		r.last = new(Properties)
+	}
+	h.Properties.decode(&d, r.last)
 	if d.fault != "" {
 		return &SyntaxError{Subject: "content header", Detail: d.fault}
 	}

@@ -60,7 +60,7 @@ type Acknowledger struct {
 	mu        sync.Mutex
 	tracker   tracker
 	prefetch  int
-	timer     *time.Timer
+	timer     *time.Timer // nil before it was armed for the first time
 	armed     bool
 	busy      bool   // deliveries came in before the last tick
 	seen      uint64 // tracker.next when the timer was armed
@@ -75,8 +75,6 @@ type Acknowledger struct {
 func New(c Channel, o Options) *Acknowledger {
 	a := &Acknowledger{channel: c, options: o, tracker: newTracker()}
 	a.Fit(o.Prefetch)
-	a.timer = time.AfterFunc(time.Hour, a.tick)
-	a.timer.Stop()
 	return a
 }
 
@@ -143,9 +141,18 @@ func (a *Acknowledger) arm() {
 	a.armed = true
 	a.seen = a.tracker.next
 	if a.busy {
-		a.timer.Reset(busyAfter)
+		a.tickIn(busyAfter)
 	} else {
-		a.timer.Reset(idleAfter)
+		a.tickIn(idleAfter)
+	}
+}
+
+// tickIn is called with mu held.
+func (a *Acknowledger) tickIn(d time.Duration) {
+	if a.timer == nil {
+		a.timer = time.AfterFunc(d, a.tick)
+	} else {
+		a.timer.Reset(d)
 	}
 }
 
@@ -263,7 +270,7 @@ func (a *Acknowledger) uncommitted(why error) (dropped []Item, err error) {
 		return a.tracker.abandon(), why
 	}
 	a.postponed, a.armed = true, true
-	a.timer.Reset(a.options.CommitPause) // and not when it was to fire for what was finished before
+	a.tickIn(a.options.CommitPause) // and not when it was to fire for what was finished before
 	return nil, nil
 }
 

@@ -23,9 +23,9 @@ type Item struct {
 // given back, published again) is passed over. 8 and 10 are strays: finished, but behind a slower one.
 //
 // Slots are a ring that grows to what is outstanding at once, so that nothing is allocated per
-// message. A tracker is guarded by its owner's lock.
+// message, and nothing for a queue that stays empty. A tracker is guarded by its owner's lock.
 type tracker struct {
-	slots []slot // its length is a power of two
+	slots []slot // its length is a power of two, or 0
 	base  uint64 // the lowest tag that is not settled
 	run   uint64 // the lowest from base on that is neither finished nor settled
 	next  uint64 // above the highest tag received
@@ -50,10 +50,7 @@ const (
 	settled                   // its outcome was sent
 )
 
-func newTracker() tracker {
-	const few = 16 // it grows
-	return tracker{slots: make([]slot, few), base: 1, run: 1, next: 1}
-}
+func newTracker() tracker { return tracker{base: 1, run: 1, next: 1} }
 
 func (t *tracker) at(tag uint64) *slot { return &t.slots[tag&uint64(len(t.slots)-1)] }
 
@@ -70,7 +67,8 @@ func (t *tracker) receive(i Item) {
 }
 
 func (t *tracker) grow() {
-	larger := tracker{slots: make([]slot, 2*len(t.slots))}
+	const few = 16
+	larger := tracker{slots: make([]slot, max(few, 2*len(t.slots)))}
 	for tag := t.base; tag < t.next; tag++ {
 		*larger.at(tag) = *t.at(tag)
 	}
