@@ -40,7 +40,7 @@ func (c *conn) write(p []byte) (n int, err error) {
 		taken, err := c.Conn.Write(p[n:])
 		n += taken
 		c.written.Add(int64(taken))
-		if taken > 0 && (full || taken >= largeWrite && time.Since(began) >= waitedWrite) {
+		if taken > 0 && (full || err == nil && taken >= largeWrite && time.Since(began) >= waitedWrite) {
 			c.progress()
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
