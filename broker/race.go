@@ -150,12 +150,12 @@ func (r *race) begin(t target) bool {
 		return false
 	case len(running) >= maxDials:
 		newest := running[len(running)-1]
-		if newest.hears() {
-			return false // it is slow; one more would make it slower
+		if newest.replaced || newest.hears() {
+			return false // one that hears something is slow, and one more would make it slower
 		}
 		newest.replaced = true
-		newest.cancel()
-		r.leave(newest)
+		newest.cancel() // failed goes on, so that there are never three
+		return true
 	}
 	var ctx context.Context
 	if timeout := t.endpoint.connectionTimeout; timeout > 0 && !a.resolves {
@@ -188,7 +188,8 @@ func (r *race) leave(a *attempt) {
 // failed tells whether to go on with the next one at once. When all have been tried, others may still be running.
 func (r *race) failed(o outcome) bool {
 	r.pending--
-	if o.attempt.replaced {
+	if o.attempt.replaced && r.ctx.Err() == nil {
+		r.begin(o.attempt.target)
 		return false
 	}
 	r.failures = append(r.failures, o.err)
