@@ -31,16 +31,17 @@ func (s *supervisor) broken(t fsm.Trigger, sub *subscription, e Evidence) error 
 	if sub != nil {
 		worked = time.Since(sub.since)
 	}
+	away := sub == nil && e.Class == string(broker.BrokerShutdown)
 	switch s.machine.State() {
 	case Consuming, HeartbeatCheck:
-		e.BackoffMS = s.schedule.start(worked).Milliseconds()
+		e.BackoffMS = s.schedule.start(worked, away).Milliseconds()
 		e.Note = joined("after consuming for "+roughly(time.Since(s.entered)), e.Note)
 		s.entered = time.Now()
 		if err := s.fire(t, e); err != nil {
 			return err
 		}
 	default: // Reviving already, or Disconnected and stopping
-		s.schedule.extend(worked)
+		s.schedule.extend(worked, away)
 		e.Note = joined("lost too, while reviving", e.Note)
 		s.record(fsm.KindNote, NoteLossWhileReviving, e)
 	}
