@@ -219,7 +219,7 @@ func (r *race) found(o outcome) bool {
 // won blames the addresses which the winner has overtaken: the next time it is tried before them.
 func (r *race) won(winner *attempt) {
 	for t, attempts := range r.running {
-		if len(attempts) > 0 && t.endpoint == winner.target.endpoint && attempts[0].number < winner.number {
+		if len(attempts) > 0 && t != winner.target && t.endpoint == winner.target.endpoint && attempts[0].number < winner.number {
 			r.plan.blame(t)
 		}
 	}

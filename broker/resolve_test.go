@@ -110,6 +110,24 @@ func TestConnectTriesWhatFailedLastAtTheEnd(t *testing.T) {
 	})
 }
 
+// It may win with its second dial, when the first was swallowed.
+func TestAnAddressThatWinsIsNotTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		n.put(t, "10.0.0.1", func(s *brokertest.Server) {
+			s.Inject(brokertest.OnConnect(1), brokertest.Freeze(brokertest.ToClient))
+		})
+		n.hosts["10.0.0.2"] = lost
+		d := &directory{names: map[string][]string{"rabbit": {"10.0.0.1", "10.0.0.2"}}}
+		plan := d.plan(n, "rabbit")
+		connected(t, &plan)
+		n.expect(t, "10.0.0.1:1@0s", "10.0.0.2:1@300ms", "10.0.0.1:1@1.3s")
+		n.dials, n.begin = nil, time.Now()
+		connected(t, &plan)
+		n.expect(t, "10.0.0.1:1@0s")
+	})
+}
+
 func TestAnAddressOfWhichTheConnectionBrokeIsTheLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
