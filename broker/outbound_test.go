@@ -174,14 +174,14 @@ func TestALargeMessageComesInSlowly(t *testing.T) {
 	select { // Receive may miss what comes with the end
 	case l := <-s.Losses():
 		t.Fatal(l.Err)
-	case <-received(c, late):
+	case <-received(late, c):
 	}
 	if s.Lost() {
 		t.Error("lost")
 	}
 }
 
-func received(c *Consumer, ctx context.Context) <-chan struct{} {
+func received(ctx context.Context, c *Consumer) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		if _, ok := c.Receive(ctx.Done()); ok {

@@ -2,11 +2,12 @@ package broker
 
 import (
 	"net"
-
-	"golang.org/x/sys/unix"
+	"syscall"
+	"unsafe"
 )
 
-// sendQueue is how many bytes the kernel has taken for the peer, and the peer has not acknowledged.
+// sendQueue is how many bytes the kernel has taken for the peer, and the peer has not acknowledged (SIOCOUTQ,
+// which has the number of TIOCOUTQ).
 func sendQueue(c net.Conn) (bytes int64, ok bool) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
@@ -16,8 +17,10 @@ func sendQueue(c net.Conn) (bytes int64, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	var queued int
-	var failed error
-	err = raw.Control(func(fd uintptr) { queued, failed = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
-	return int64(queued), err == nil && failed == nil
+	var queued int32
+	var failed syscall.Errno
+	err = raw.Control(func(fd uintptr) {
+		_, _, failed = syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&queued)))
+	})
+	return int64(queued), err == nil && failed == 0
 }
