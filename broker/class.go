@@ -116,7 +116,7 @@ func Classify(err error) (Class, int) {
 		return Heartbeat, 0
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return Heartbeat, 0 // the read deadline (missed heartbeats) or the write deadline of conn
-	case errors.Is(err, errConnectTimeout), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errConnectTimeout), errors.Is(err, errConnectionTimeout), errors.Is(err, context.DeadlineExceeded):
 		return Network, 0 // the dial as a whole took too long
 	}
 	if errors.As(err, &reply) && isGarbage(reply) {

@@ -18,23 +18,30 @@ type conn struct {
 	net.Conn
 	source       io.Reader // of the same
 	writeTimeout time.Duration
+	writeSlice   time.Duration // after so long a write begins again with what is left of it
 	opened       time.Time
 	lastRead     atomic.Int64 // nanoseconds after opened
 	within       atomic.Int64 // nanoseconds, in which the next byte must come; 0: at any time
 	extended     atomic.Int64 // lastRead when the read deadline was set
 	patient      atomic.Bool  // the broker said that it does not read: writes may wait
+	lastTaken    atomic.Int64 // nanoseconds after opened, when the peer was last seen to take what is written
+	written      atomic.Int64 // bytes
 
 	abortOnce sync.Once
 
 	mu      sync.Mutex
-	arrival chan struct{} // closed by the next inbound byte; nil when nobody waits
+	arrival chan struct{} // closed by the next sign of life; nil when nobody waits
 	waiting atomic.Bool   // arrival != nil, readable without the lock
 	failure error         // the first I/O error
 	aborted bool          // errors from here on are our own doing
 }
 
 func newConn(raw net.Conn, writeTimeout time.Duration) *conn {
-	return &conn{Conn: raw, source: readerOf(raw), writeTimeout: writeTimeout, opened: time.Now()}
+	c := &conn{Conn: raw, source: readerOf(raw), writeTimeout: writeTimeout, writeSlice: writeTimeout / writeSlices, opened: time.Now()}
+	if _, ok := raw.(supplied); ok { // not every connection survives a write that timed out; one of TLS does not
+		c.writeSlice = writeTimeout
+	}
+	return c
 }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -77,18 +84,6 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *conn) write(p []byte) (int, error) {
-	if !c.patient.Load() {
-		if err := c.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
-			return 0, err
-		}
-		if c.patient.Load() { // set between the two: this deadline came after its removal
-			_ = c.SetWriteDeadline(time.Time{})
-		}
-	}
-	return c.Conn.Write(p)
-}
-
 // isCloseOK recognises connection.close-ok. amqp091-go answers connection.close with it before it tells
 // why the broker closed; when a broker that is in a hurry has taken the socket away by then, the
 // failed write would be told instead.
@@ -106,12 +101,12 @@ func (c *conn) setPatient(patient bool) {
 	}
 }
 
-// silence is how long ago the last byte came in.
+// silence is how long ago the last sign of life was: a byte that came in, or progress of what goes out.
 func (c *conn) silence() time.Duration {
-	return time.Since(c.opened) - time.Duration(c.lastRead.Load())
+	return time.Since(c.opened) - time.Duration(max(c.lastRead.Load(), c.lastTaken.Load()))
 }
 
-// arrived returns a channel that the next inbound byte closes.
+// arrived returns a channel that the next sign of life closes.
 func (c *conn) arrived() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()

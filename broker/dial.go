@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -12,16 +14,6 @@ import (
 )
 
 const (
-	// stagger is how long an endpoint may keep silent before the next one is tried beside it: long
-	// enough that a healthy endpoint answers alone, short enough that nobody waits for a dead one.
-	stagger = 300 * time.Millisecond
-	// lap is the pause before all endpoints are dialed once more while one still keeps silent, doubled
-	// each time up to maxLap. A connection request that was lost is sent again by the kernel after 1, 3,
-	// 7 s, and to a broker that thawed meanwhile a new one is faster; doubling keeps a slow broker from
-	// being drowned in requests.
-	lap        = time.Second
-	lapDoubles = 2
-	maxLap     = lap << lapDoubles
 	// missedBeats is after how many heartbeats that did not come the connection is given up. RabbitMQ sends
 	// one at least every half of the interval.
 	missedBeats = 3
@@ -32,10 +24,10 @@ const (
 
 // link is an AMQP connection after open-ok, and the socket under it.
 type link struct {
-	endpoint Endpoint
-	conn     *conn
-	demux    *demux
-	amqp     *amqp.Connection
+	target
+	conn  *conn
+	demux *demux
+	amqp  *amqp.Connection
 }
 
 // openChannel opens a channel whose messages come by the route.
@@ -54,102 +46,48 @@ func (l *link) abort() {
 	_ = l.amqp.CloseDeadline(time.Now())
 }
 
-// connect races the endpoints from first on: the next one starts when one failed, or kept silent for
-// a while; the first to complete the handshake wins, the others are aborted.
-func (p *Plan) connect(ctx context.Context, first int) (*link, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.ConnectTimeout, errConnectTimeout)
-	type result struct {
-		link *link
-		err  error
-	}
-	results := make(chan result)
-	over := make(chan struct{})
-	var attempts []*attempt
-	pending := 0
-	start := func() {
-		a := newAttempt(p, p.Endpoints[(first+len(attempts))%len(p.Endpoints)])
-		attempts = append(attempts, a)
-		pending++
-		go func() {
-			l, err := a.connect(ctx)
-			select {
-			case results <- result{l, err}:
-			case <-over:
-				if l != nil {
-					l.abort()
-				}
-			}
-		}()
-	}
-	// The losers clean up after themselves as soon as they notice. Nobody waits for that.
-	defer close(over)
-	defer cancel()
-
-	var failures []error
-	start()
-	next := time.NewTimer(p.pause(len(attempts)))
-	defer next.Stop()
-	for pending > 0 {
-		select {
-		case r := <-results:
-			pending--
-			if r.err == nil {
-				return r.link, nil
-			}
-			failures = append(failures, r.err)
-			if len(attempts) >= len(p.Endpoints) || ctx.Err() != nil {
-				continue
-			}
-		case <-next.C:
-		case <-ctx.Done():
-			return nil, p.connectError(append(failures, attempts[0].failed(ctx, nil)))
-		}
-		start()
-		next.Reset(p.pause(len(attempts)))
-	}
-	return nil, p.connectError(failures)
-}
-
-// pause is the time before one more dial, after so many.
-func (p *Plan) pause(started int) time.Duration {
-	if started%len(p.Endpoints) != 0 {
-		return stagger
-	}
-	return lap << min(started/len(p.Endpoints)-1, lapDoubles)
-}
-
-// connectError picks the failure to report: one that waiting can heal if there is one, since as long
-// as one endpoint may come back it is not time to give up.
-func (p *Plan) connectError(failures []error) error {
-	var chosen *Error
-	for _, err := range failures {
-		var e *Error
-		if errors.As(err, &e) && (chosen == nil || !chosen.Class.Retryable() && e.Class.Retryable()) {
-			chosen = e
-		}
-	}
-	return chosen
-}
-
-// attempt is one endpoint on the way to a link.
+// attempt is one target on the way to a link, or an endpoint to its addresses.
 type attempt struct {
 	plan     *Plan
-	endpoint Endpoint
-	step     atomic.Value // string: what is being done
+	target   target
+	resolves bool                            // it asks for the addresses
+	step     atomic.Value                    // string: what is being done
+	heard    atomic.Pointer[<-chan struct{}] // closed by the first byte that comes in
+
+	// The race's own.
+	number   int
+	cancel   context.CancelFunc
+	replaced bool // by a newer one
 }
 
-func newAttempt(p *Plan, e Endpoint) *attempt {
-	a := &attempt{plan: p, endpoint: e}
+func newAttempt(p *Plan, t target) *attempt {
+	a := &attempt{plan: p, target: t, resolves: p.resolves(t)}
 	a.step.Store("connect") // it may take a while until its goroutine runs
 	return a
 }
 
-func (a *attempt) connect(ctx context.Context) (*link, error) {
-	l, err := a.handshake(ctx)
-	if err != nil {
-		return nil, a.failed(ctx, err)
+// resolves tells whether the addresses of a host name are to be looked up.
+func (p *Plan) resolves(t target) bool {
+	if p.resolver == nil || t.address.IsValid() {
+		return false
 	}
-	return l, nil
+	_, err := netip.ParseAddr(t.endpoint.host)
+	return err != nil
+}
+
+func (a *attempt) run(ctx context.Context) outcome {
+	o := outcome{attempt: a}
+	var err error
+	if a.resolves {
+		a.step.Store("resolve")
+		o.addresses, err = a.plan.resolver.resolve(ctx, a.target.endpoint.host)
+	} else {
+		o.link, err = a.handshake(ctx)
+	}
+	if err != nil {
+		o.err = a.failed(ctx, err)
+	}
+	return o
 }
 
 // failed says in which step, and if ctx has ended why that has.
@@ -157,12 +95,30 @@ func (a *attempt) failed(ctx context.Context, err error) *Error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return newError(a.step.Load().(string), ScopeConnection, a.endpoint, "", err)
+	e := a.target.newError(a.step.Load().(string), ScopeConnection, "", err)
+	if errors.Is(err, errConnectTimeout) {
+		e.Address = "" // it was not the only one
+	}
+	return e
 }
 
-// handshake dials the endpoint and opens AMQP on it.
+// hears tells whether a byte has come in.
+func (a *attempt) hears() bool {
+	heard := a.heard.Load()
+	if heard == nil {
+		return false
+	}
+	select {
+	case <-*heard:
+		return true
+	default:
+		return false
+	}
+}
+
+// handshake dials the target and opens AMQP on it.
 func (a *attempt) handshake(ctx context.Context) (*link, error) {
-	p, e := a.plan, a.endpoint
+	p, e := a.plan, a.target.endpoint
 	a.step.Store("credentials")
 	credentials, err := p.credentials(ctx, e)
 	if err != nil {
@@ -176,11 +132,13 @@ func (a *attempt) handshake(ctx context.Context) (*link, error) {
 		}
 	}
 	a.step.Store("dial")
-	raw, err := p.dial(ctx, e)
+	raw, err := p.dial(ctx, a.target.String())
 	if err != nil {
 		return nil, err
 	}
 	socket := newConn(raw, max(writeTimeout, p.DrainTimeout+p.ProbeTimeout))
+	heard := socket.arrived()
+	a.heard.Store(&heard)
 	stop := context.AfterFunc(ctx, socket.abort)
 	transport := net.Conn(socket)
 	if config != nil {
@@ -194,7 +152,7 @@ func (a *attempt) handshake(ctx context.Context) (*link, error) {
 	a.step.Store("open")
 	demux := newDemux(transport)
 	connection, err := amqp.Open(demux, p.config(e, credentials))
-	l := &link{endpoint: e, conn: socket, demux: demux, amqp: connection}
+	l := &link{target: a.target, conn: socket, demux: demux, amqp: connection}
 	if !stop() && err == nil {
 		err = context.Cause(ctx) // the socket is being aborted under a connection that just opened
 	}
@@ -218,7 +176,8 @@ func (p *Plan) config(e Endpoint, c Credentials) amqp.Config {
 	return amqp.Config{
 		SASL:       []amqp.Authentication{newLogin(e, c, properties)},
 		Vhost:      e.vhost,
-		Heartbeat:  p.Heartbeat,
+		Heartbeat:  cmp.Or(p.Heartbeat, e.heartbeat, DefaultHeartbeat),
+		ChannelMax: e.channelMax,
 		Locale:     "en_US",
 		Properties: properties,
 	}

@@ -38,6 +38,9 @@
 //
 // A delivery is settled on the channel that delivered it or not at all: see [Consumer].
 //
+// Every address counts. All endpoints, and all addresses that their host names have, are raced until AMQP is open on
+// one of them; but no more than two dials of one of them are under way at once.
+//
 // Errors are classified once, by [Classify], and leave as an [*Error].
 //
 // What AMQP cannot carry is refused before anything is sent, with the name of its field: a name that

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -31,6 +32,11 @@ type Endpoint struct {
 	external    bool
 	files       TLSFiles
 	credentials Credentials
+
+	// What the URL asks for; 0 if it does not.
+	heartbeat         time.Duration
+	connectionTimeout time.Duration
+	channelMax        uint16
 }
 
 // ParseEndpoint reads a URL of the form
@@ -42,10 +48,22 @@ type Endpoint struct {
 // characters in user, password and virtual host must be percent-encoded. User and virtual host are names
 // (see [CheckName]).
 //
-// Of the query parameters (https://www.rabbitmq.com/docs/uri-query-parameters) cacertfile, certfile,
-// keyfile and server_name_indication are known for amqps, and auth_mechanism=plain|external;
-// any other is an error rather than ignored.
+// These query parameters (https://www.rabbitmq.com/docs/uri-query-parameters) are known:
+//
+//   - heartbeat, in seconds. [Plan].Heartbeat goes before it.
+//   - connection_timeout, in milliseconds: how long one dial of this endpoint may take, until AMQP is open.
+//     [Plan].ConnectTimeout bounds all of them together, as before; it defaults to the longest of these if that is
+//     more than its default.
+//   - channel_max, the most channels on the connection; the broker may have a lower one.
+//   - auth_mechanism, plain or external.
+//   - cacertfile, certfile, keyfile and server_name_indication, for amqps; and verify, which can only be
+//     verify_peer: the server is always verified. [Plan].TLS goes before them.
+//
+// Any other is an error rather than ignored. If one is there twice, the last counts.
 func ParseEndpoint(text string) (Endpoint, error) {
+	if len(oneHostEach(text)) > 1 {
+		return Endpoint{}, fmt.Errorf("%w: it lists several hosts, and one is expected here", ErrURL)
+	}
 	u, err := url.Parse(text)
 	if err != nil {
 		// url's own error quotes what it could not read, and a password with a "/" in it is
@@ -98,58 +116,53 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	return e, nil
 }
 
-func (e *Endpoint) parameters(query string) error {
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return fmt.Errorf("%w: the part after '?' cannot be read", ErrURL)
-	}
-	for name, v := range values {
-		value := v[len(v)-1]
-		switch name {
-		case "cacertfile":
-			e.files.CA = value
-		case "certfile":
-			e.files.Certificate = value
-		case "keyfile":
-			e.files.Key = value
-		case "server_name_indication":
-			e.files.ServerName = value
-		case "auth_mechanism":
-			switch strings.ToLower(value) {
-			case "plain":
-			case "external":
-				e.external = true
-			default:
-				return fmt.Errorf("%w: auth_mechanism must be plain or external", ErrURL)
-			}
-		default:
-			return fmt.Errorf("%w: parameter %q is not known (known: auth_mechanism, cacertfile, certfile, keyfile, "+
-				"server_name_indication)", ErrURL, name)
-		}
-	}
-	if !e.tls && e.files != (TLSFiles{}) {
-		return fmt.Errorf("%w: certificate parameters need amqps://", ErrURL)
-	}
-	return nil
-}
-
-// ParseEndpoints parses every URL and joins all errors; each names the URL by its number, from 1.
+// ParseEndpoints parses every URL and joins all errors; each names the URL by its number, from 1. A URL may list
+// several hosts, with or without ports (amqp://user:password@host1:5672,host2:5672/vhost): one endpoint for each, of
+// which all else is the same.
 func ParseEndpoints(urls ...string) ([]Endpoint, error) {
-	endpoints := make([]Endpoint, len(urls))
+	var endpoints []Endpoint
 	var problems []error
 	for i, text := range urls {
-		var err error
-		if endpoints[i], err = ParseEndpoint(text); err != nil {
+		for _, one := range oneHostEach(text) {
+			e, err := ParseEndpoint(one)
+			if err == nil {
+				endpoints = append(endpoints, e)
+				continue
+			}
 			if len(urls) > 1 {
 				err = fmt.Errorf("URL %d: %w", i+1, err)
 			}
 			problems = append(problems, err)
+			break // the same would be said of each of its hosts
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
 	return endpoints, nil
+}
+
+// oneHostEach makes of a URL with a list of hosts one URL for each of them.
+func oneHostEach(text string) []string {
+	begin := strings.Index(text, "://")
+	if begin < 0 {
+		return []string{text}
+	}
+	begin += len("://")
+	end := len(text)
+	if i := strings.IndexAny(text[begin:], "/?#"); i >= 0 {
+		end = begin + i
+	}
+	if strings.Contains(text[end:], "@") { // not where the hosts end, but amid a password
+		return []string{text}
+	}
+	begin += strings.LastIndexByte(text[begin:end], '@') + 1 // a comma before that is the password's
+	hosts := strings.Split(text[begin:end], ",")
+	urls := make([]string, len(hosts))
+	for i, host := range hosts {
+		urls[i] = text[:begin] + host + text[end:]
+	}
+	return urls
 }
 
 // String is host:port, and never a credential.

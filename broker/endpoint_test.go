@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParseEndpoint(t *testing.T) {
@@ -32,6 +33,12 @@ func TestParseEndpoint(t *testing.T) {
 			host: "h", port: 5671, vhost: "v", tls: true, credentials: guest,
 			files: TLSFiles{CA: "/ca", Certificate: "/c", Key: "/k", ServerName: "n"},
 		}},
+		{"amqps://h?verify=verify_peer", Endpoint{host: "h", port: 5671, vhost: "/", tls: true, credentials: guest}},
+		{"amqp://h/v?heartbeat=7&connection_timeout=10000&channel_max=9", Endpoint{
+			host: "h", port: 5672, vhost: "v", credentials: guest,
+			heartbeat: 7 * time.Second, connectionTimeout: 10 * time.Second, channelMax: 9,
+		}},
+		{"amqp://h?heartbeat=7&heartbeat=8", Endpoint{host: "h", port: 5672, vhost: "/", credentials: guest, heartbeat: 8 * time.Second}},
 	}
 	for _, test := range tests {
 		t.Run(test.url, func(t *testing.T) {
@@ -68,7 +75,20 @@ func TestParseEndpointErrors(t *testing.T) {
 		{"control character", "amqp://h\n", "cannot be read"},
 		{"fragment", "amqp://h/v#w", "%23"},
 		{"bad query", "amqp://h?%zz", "after '?'"},
-		{"unknown parameter", "amqp://h?heartbeat=1", "not known"},
+		{"unknown parameter", "amqp://h?hartbeat=1", `parameter "hartbeat" is not known (known: auth_mechanism, cacertfile, certfile, channel_max, connection_timeout, heartbeat, keyfile, server_name_indication, verify)`},
+		{"parameter of others", "amqps://h?depth=2", `parameter "depth", which other clients know, is not supported (supported: auth_mechanism, `},
+		{"several unknown parameters: the first", "amqp://h?y=1&x=1&z=1", `"x"`},
+		{"heartbeat 0", "amqp://h?heartbeat=0", "heartbeat must be a whole number from 1 to 65535 seconds"},
+		{"long heartbeat", "amqp://h?heartbeat=65536", "heartbeat must be"},
+		{"heartbeat with a unit", "amqp://h?heartbeat=10s", "heartbeat must be"},
+		{"no connection timeout", "amqp://h?connection_timeout=0", "connection_timeout must be a whole number from 1 to 3600000 milliseconds"},
+		{"long connection timeout", "amqp://h?connection_timeout=3600001", "connection_timeout must be"},
+		{"no channel", "amqp://h?channel_max=0", "channel_max must be a whole number from 1 to 65535"},
+		{"many channels", "amqp://h?channel_max=65536", "channel_max must be"},
+		{"no verification", "amqps://h?verify=verify_none", "the server is always verified"},
+		{"verification without TLS", "amqp://h?verify=verify_peer", "amqps"},
+		{"several hosts", "amqp://a,b", "several hosts"},
+		{"several hosts with a slash in the password", "amqp://u:1,2/x@a,b", "percent-encoded"},
 		{"unknown mechanism", "amqp://h?auth_mechanism=x", "plain or external"},
 		{"long virtual host", "amqp://h/" + strings.Repeat("v", 256), "the virtual host: 256 bytes, and 255 is the most"},
 		{"virtual host in Latin-1", "amqp://h/%e9", "the virtual host: not UTF-8"},
@@ -109,8 +129,50 @@ func TestParseEndpointsNumbersTheURLs(t *testing.T) {
 	}
 }
 
+func TestParseEndpointsOfSeveralHosts(t *testing.T) {
+	tests := []struct{ url, want string }{
+		{"amqp://u:p@a:1,b:2/v", "[a:1 b:2]"},
+		{"amqp://a,b:1,c", "[a:5672 b:1 c:5672]"},
+		{"amqps://a,b", "[a:5671 b:5671]"},
+		{"amqp://u:p@[::1]:1,[fd00::2],10.0.0.1:3/v?heartbeat=7", "[[::1]:1 [fd00::2]:5672 10.0.0.1:3]"},
+		{"amqp://u:p,x@a,b", "[a:5672 b:5672]"},
+		{"amqp://a,b/v,w?server_name_indication=x,y", ""},
+		{"amqp://a,", ""},
+		{"amqp://,a", ""},
+		{"amqp://a,b:x", ""},
+		{"amqp://a,b:0", ""},
+		{"amqp://u:1,2/x@a,b", ""},
+		{"amqp:a,b", ""},
+	}
+	for _, test := range tests {
+		endpoints, err := ParseEndpoints(test.url)
+		switch {
+		case test.want == "" && !errors.Is(err, ErrURL):
+			t.Errorf("%s: %v, %v; want ErrURL", test.url, endpoints, err)
+		case test.want != "" && (err != nil || fmt.Sprint(endpoints) != test.want):
+			t.Errorf("%s: %v, %v; want %s", test.url, endpoints, err, test.want)
+		}
+	}
+	endpoints, err := ParseEndpoints("amqps://u:p@a:1,b:2/v,w?heartbeat=7&cacertfile=x,y", "amqp://c")
+	if err != nil || len(endpoints) != 3 {
+		t.Fatal(endpoints, err)
+	}
+	for i, e := range endpoints[:2] {
+		want := Endpoint{
+			host: string("ab"[i]), port: i + 1, vhost: "v,w", tls: true, heartbeat: 7 * time.Second,
+			files: TLSFiles{CA: "x,y"}, credentials: NewCredentials("u", "p"),
+		}
+		if got, want := parsed(e), parsed(want); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+	if _, err := ParseEndpoints("amqp://a", "amqp://b,c:0"); err == nil || !strings.Contains(err.Error(), "URL 2:") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func FuzzParseEndpoint(f *testing.F) {
-	for _, around := range []string{"", "p", "@", ":", "/", "?", "#", "%", "%zz", "p/", "1/", "1?", "1#", "x@y/", "x@y?", "?a=", "\n", "[", "]"} {
+	for _, around := range []string{"", "p", "@", ":", "/", "?", "#", "%", "%zz", "p/", "1/", "1?", "1#", "x@y/", "x@y?", "?a=", ",", ",x:", "\n", "[", "]"} {
 		f.Add(around, "", "/v?cacertfile=/ca")
 		f.Add("", around, "")
 		f.Add(around, around, "#")
@@ -120,7 +182,12 @@ func FuzzParseEndpoint(f *testing.F) {
 			return
 		}
 		for _, scheme := range []string{"amqp", "amqps"} {
-			e, err := ParseEndpoint(scheme + "://user:" + before + sentinel + after + "@host" + rest)
+			text := scheme + "://user:" + before + sentinel + after + "@host" + rest
+			all, err := ParseEndpoints(text)
+			if text := fmt.Sprintf("%v %+v %#v %v", all, all, all, err); strings.Contains(text, sentinel) {
+				t.Fatalf("the endpoints: %s", text)
+			}
+			e, err := ParseEndpoint(text)
 			if err != nil && (!errors.Is(err, ErrURL) || strings.Contains(fmt.Sprintf("%v %#v", err, err), sentinel)) {
 				t.Fatalf("the error: %v", err)
 			}

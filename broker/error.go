@@ -34,6 +34,9 @@ type Error struct {
 	Code int
 	// Endpoint is host:port.
 	Endpoint string
+	// Address is the one of the host's addresses that was in use. It is "" if the host is an address itself, if
+	// Plan.Dial was given the host, and if not the connection broke.
+	Address string
 	// Queue is the queue concerned, "" if none.
 	Queue string
 	// Err is the cause.
@@ -49,8 +52,15 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("broker: %s at %s: %s", at, e.Endpoint, e.Reason())
 }
 
-// Reason is the cause alone, in the broker's own words where it spoke.
+// Reason is the cause alone, in the broker's own words where it spoke, and the Address if there is one.
 func (e *Error) Reason() string {
+	if e.Address != "" {
+		return e.cause() + " (" + e.Address + ")"
+	}
+	return e.cause()
+}
+
+func (e *Error) cause() string {
 	var reply *amqp.Error
 	if errors.As(e.Err, &reply) && reply.Server {
 		return fmt.Sprintf("%d %s", reply.Code, reply.Reason)
@@ -82,7 +92,9 @@ var ErrStale = errors.New("broker: stale delivery: its channel is gone, the brok
 
 var (
 	errConnectTimeout = errors.New("no endpoint completed the connection in time")
-	errAborted        = errors.New("aborted")
+	// errConnectionTimeout is about one endpoint, the URL of which says how long it may take.
+	errConnectionTimeout = errors.New("the endpoint did not complete the connection in time")
+	errAborted           = errors.New("aborted")
 )
 
 func isNetwork(err error) bool {

@@ -48,16 +48,18 @@ func (s *Session) lastProbe() error {
 	return s.control.Qos(1, 0, false)
 }
 
-// Silence is how long ago the broker last sent a byte, of whatever kind.
+// Silence is how long ago the broker last sent a byte, of whatever kind, or was seen to take what is sent to it: a
+// large message over a slow network.
 func (s *Session) Silence() time.Duration { return s.link.conn.silence() }
 
 // Blocked tells whether the broker has stopped reading because of an alarm. It answers no probe
 // then; only its heartbeats tell that it lives.
 func (s *Session) Blocked() bool { return s.isBlocked.Load() }
 
-// Probe asks the broker for a sign of life and returns nil as soon as any byte comes in: the answer,
-// a delivery, a heartbeat. After ProbeTimeout without one it returns an *Error of class Heartbeat; the
-// session is left as it is. It returns early, with ctx's error, when ctx ends.
+// Probe asks the broker for a sign of life and returns nil as soon as any byte comes in (the answer,
+// a delivery, a heartbeat), or a write that waits for the broker goes on. After ProbeTimeout without one it returns
+// an *Error of class Heartbeat; the session is left as it is. While the broker still takes what was sent before
+// the probe, that time does not run. It returns early, with ctx's error, when ctx ends.
 func (s *Session) Probe(ctx context.Context) error {
 	return s.signOfLife(ctx, s.ended)
 }
@@ -72,7 +74,8 @@ func (s *Session) signOfLife(ctx context.Context, ended <-chan struct{}) error {
 	const slices = 4
 	slice := time.NewTicker(max(s.plan.ProbeTimeout/slices, time.Millisecond))
 	defer slice.Stop()
-	for range slices {
+	backlog := s.link.conn.backlog()
+	for spent := 0; spent < slices; spent++ {
 		select {
 		case <-arrived:
 			return nil
@@ -82,12 +85,16 @@ func (s *Session) signOfLife(ctx context.Context, ended <-chan struct{}) error {
 			return ctx.Err()
 		case <-slice.C:
 		}
+		if backlog.shrinks() {
+			spent = -1 // the probe has not been sent yet
+		}
 	}
 	select {
 	case <-arrived:
 		return nil
 	default:
-		return newError("probe", ScopeConnection, s.link.endpoint, "",
+		s.plan.blame(s.link.target)
+		return s.link.newError("probe", ScopeConnection, "",
 			fmt.Errorf("%w: no byte came in for %v", errSilent, s.Silence().Round(100*time.Millisecond)))
 	}
 }

@@ -26,21 +26,25 @@ type Plan struct {
 	// endpoint's URL, else the system's authorities. TLS 1.2 is the least in any case.
 	TLS TLSFunc
 	// Dial opens the transport, which must support deadlines. Its errors are classified like any other.
-	// Defaults to a net.Dialer.
+	// It is given the host as the URL has it: a proxy may know the name better. Defaults to a net.Dialer, and all
+	// addresses that the host name has are tried then, as endpoints are; the one that failed last is the last
+	// to be tried. The name is looked up anew for each attempt, but at most once a second.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Name is the connection's name in the broker's management pages and in
 	// `rabbitmqctl list_connections name client_properties`. At most 255 bytes.
 	Name string
 	// Heartbeat is the interval asked of the broker, which may choose a shorter one: whole seconds,
-	// from 1 s to 65535 s. Defaults to 10 s.
+	// from 1 s to 65535 s. Defaults to that of the endpoint's URL, else to 10 s.
 	Heartbeat time.Duration
-	// DrainTimeout is how long no byte may come in before the peer is probed. Defaults to 2 s.
+	// DrainTimeout is how long no byte may come in, and none of a large write go out, before the peer is probed.
+	// Defaults to 2 s.
 	DrainTimeout time.Duration
-	// ProbeTimeout is how long no byte may come in after that before the peer counts as dead.
+	// ProbeTimeout is how long no byte may come in after that before the peer counts as dead. It does not
+	// run while the peer still takes what was sent before the probe.
 	// Defaults to 2 s.
 	ProbeTimeout time.Duration
 	// ConnectTimeout is how long dialing and the AMQP handshake may take, over all endpoints.
-	// Defaults to 5 s.
+	// Defaults to 5 s, or the longest connection_timeout of the endpoints' URLs if that is more.
 	ConnectTimeout time.Duration
 	// CallTimeout is how long the broker may take over what is asked of it, such as to consume from a queue, on
 	// a connection that is otherwise alive. Past it the call returns an *Error of class Overdue and its channel is
@@ -53,6 +57,8 @@ type Plan struct {
 	MaxMessageSize int64
 	// Subscriptions are what a Session can consume, by index.
 	Subscriptions []Subscription
+
+	resolver *resolver // nil: Dial is given names
 }
 
 // Subscription is one queue to consume from, and what to declare before. Its names, routing keys and the
@@ -99,16 +105,22 @@ func (p Plan) withDefaults() Plan {
 			*d = value
 		}
 	}
-	fill(&p.Heartbeat, DefaultHeartbeat)
 	fill(&p.DrainTimeout, DefaultDrainTimeout)
 	fill(&p.ProbeTimeout, DefaultProbeTimeout)
-	fill(&p.ConnectTimeout, DefaultConnectTimeout)
+	connectTimeout := DefaultConnectTimeout
+	for _, e := range p.Endpoints {
+		connectTimeout = max(connectTimeout, e.connectionTimeout)
+	}
+	fill(&p.ConnectTimeout, connectTimeout)
 	fill(&p.CallTimeout, defaultCallTimeout)
 	if p.MaxMessageSize == 0 {
 		p.MaxMessageSize = DefaultMaxMessageSize
 	}
 	if p.Dial == nil {
 		p.Dial = (&net.Dialer{}).DialContext
+		if p.resolver == nil {
+			p.resolver = systemResolver
+		}
 	}
 	return p
 }

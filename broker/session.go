@@ -160,6 +160,9 @@ func (s *Session) watch(closed <-chan *amqp.Error) {
 	if reply != nil {
 		err = reply
 	}
+	if !s.ending.Load() {
+		s.plan.blame(s.link.target)
+	}
 	s.report(Loss{Generation: s.generation, Err: s.newError("connection", ScopeConnection, "", err)})
 }
 
@@ -203,7 +206,7 @@ func (s *Session) newError(op string, scope Scope, queue string, err error) *Err
 	case s.link.amqp.IsClosed(): // by the broker, while something was asked of a channel
 		scope = ScopeConnection
 	}
-	return newError(op, scope, s.link.endpoint, queue, err)
+	return s.link.newError(op, scope, queue, err)
 }
 
 // guarded runs calls into amqp091-go that concern the connection as a whole; see request for those about one queue.

@@ -155,9 +155,9 @@ func (p *Plan) tlsConfig(ctx context.Context, e Endpoint) (*tls.Config, error) {
 }
 
 // dial asks Dial. A connection that comes too late is closed.
-func (p *Plan) dial(ctx context.Context, e Endpoint) (net.Conn, error) {
+func (p *Plan) dial(ctx context.Context, address string) (net.Conn, error) {
 	return ask(ctx, "Dial", func(ctx context.Context) (net.Conn, error) {
-		c, err := p.Dial(ctx, "tcp", e.String())
+		c, err := p.Dial(ctx, "tcp", address)
 		switch v := reflect.ValueOf(c); {
 		case err != nil:
 			return nil, err

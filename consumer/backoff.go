@@ -8,7 +8,8 @@ import (
 
 // Backoff spaces attempts: the delay before the next one is random between zero and a bound that
 // starts at Initial and doubles up to Max ("full jitter"), so that a thousand consumers do not come
-// back in step. The first attempt to revive is immediate.
+// back in step. The first attempt to revive is immediate; but when the broker has shut the connection down, as it does
+// to all of them when it stops, all attempts of that revival have the bound Max, from the first on.
 //
 // When reviving, Max is the most that a consumer adds to an outage when its attempts fail at once, as they do where
 // connections are refused or a queue is missing. That is why it is low.
@@ -62,11 +63,13 @@ type schedule struct {
 	failures int  // in a row; they space the attempts
 	flaps    int  // losses in a row of what had not worked for long; they space the revivals
 	rare     bool // it is the fault of what is consumed
+	away     bool // the broker has gone away as a whole, and whoever else it had comes back now, too
 	at       time.Time
 }
 
-// start begins a revival, after the loss of what had worked for so long.
-func (s *schedule) start(worked time.Duration) (delay time.Duration) {
+// start begins a revival, after the loss of what had worked for so long. Away tells that the broker went away as a
+// whole, for all its clients.
+func (s *schedule) start(worked time.Duration, away bool) (delay time.Duration) {
 	if worked >= stable {
 		s.flaps, s.rare = 0, false
 	} else {
@@ -74,12 +77,17 @@ func (s *schedule) start(worked time.Duration) (delay time.Duration) {
 	}
 	s.attempt = max(1, s.flaps)
 	s.failures = max(0, s.flaps-1) // the first time may be chance
-	return s.in(s.spacing().delay(s.failures))
+	s.away = away
+	return s.in(s.delay())
 }
 
 // extend is for one more loss in a revival: what had worked for long is not to wait for the rest.
-func (s *schedule) extend(worked time.Duration) {
-	if worked >= stable {
+func (s *schedule) extend(worked time.Duration, away bool) {
+	switch {
+	case away:
+		s.away = true
+		s.in(s.delay())
+	case worked >= stable && !s.away:
 		s.in(0)
 	}
 }
@@ -87,7 +95,15 @@ func (s *schedule) extend(worked time.Duration) {
 // failed spaces the next attempt.
 func (s *schedule) failed() (delay time.Duration) {
 	s.failures++
-	return s.in(s.spacing().delay(s.failures))
+	return s.in(s.delay())
+}
+
+func (s *schedule) delay() time.Duration {
+	b := s.spacing()
+	if s.away {
+		return rand.N(b.Max + 1)
+	}
+	return b.delay(s.failures)
 }
 
 // spacing is the back-off. Where it is not the network that fails again and again, nobody else has an outage that it

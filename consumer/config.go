@@ -20,7 +20,7 @@ import (
 // that is meant for production. New reads it once and never changes it; what it refers to (arguments,
 // bindings) must not be changed until Run has returned.
 type Config struct {
-	// URLs of the broker's nodes, amqp:// or amqps:// (see broker.ParseEndpoint). After a loss the
+	// URLs of the broker's nodes, amqp:// or amqps:// (see broker.ParseEndpoints). After a loss the
 	// next one in the list is tried first. They are yours, with their passwords: printing a Config shows
 	// them, while nothing that is made of it does.
 	URLs []string
@@ -35,8 +35,8 @@ type Config struct {
 	// TLS is asked before each dial of an amqps URL. Defaults to the files that the URL names, else to
 	// the system's authorities.
 	TLS broker.TLSFunc
-	// Dial opens the transport; it must honour ctx, and the connection must support deadlines. Defaults
-	// to a net.Dialer.
+	// Dial opens the transport; it must honour ctx, and the connection must support deadlines. It is given the
+	// host as the URL has it. Defaults to a net.Dialer, which is given all addresses of the host, one after the other.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// DrainTimeout is how long nothing may come in before the broker is probed. Defaults to 2 s.
@@ -46,10 +46,11 @@ type Config struct {
 	// Defaults to 2 s. This, DrainTimeout and ConnectTimeout must be between 1 ms and 1 h.
 	ProbeTimeout time.Duration
 	// Heartbeat is the AMQP heartbeat interval, the second line behind the probe. Whole seconds, at
-	// least 1 s. Defaults to 10 s.
+	// least 1 s. Defaults to that of the URL, else to 10 s.
 	Heartbeat time.Duration
 	// ConnectTimeout is how long the first attempt may take to dial and open AMQP; later attempts get
-	// more, up to 30 s, so that a broker that is merely slow is reached. Defaults to 5 s.
+	// more, up to 30 s, so that a broker that is merely slow is reached. A connection_timeout in a URL bounds what that
+	// endpoint takes of it. Defaults to 5 s.
 	ConnectTimeout time.Duration
 	// ReviveBackoff spaces the attempts to revive.
 	ReviveBackoff Backoff

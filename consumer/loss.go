@@ -64,15 +64,16 @@ func (s *supervisor) broken(t fsm.Trigger, c *connection, sub *subscription, e E
 
 // fall commits that something was lost.
 func (s *supervisor) fall(t fsm.Trigger, c *connection, sub *subscription, worked time.Duration, e Evidence) error {
+	away := sub == nil && e.Class == string(broker.BrokerShutdown) && !hasSpoken(e)
 	if !c.up {
-		c.schedule.extend(worked)
+		c.schedule.extend(worked, away)
 		if !c.isNew(sub) {
 			e.Note = joined("lost too, while "+strings.ToLower(string(s.doing(c))), e.Note)
 			s.record(fsm.KindNote, NoteLossWhileReviving, e)
 		}
 		return nil
 	}
-	e.BackoffMS = c.schedule.start(worked).Milliseconds()
+	e.BackoffMS = c.schedule.start(worked, away).Milliseconds()
 	e.Note = joined("after consuming for "+roughly(time.Since(c.entered)), e.Note)
 	if n := c.schedule.flaps; n > 1 {
 		e.Note = joined(e.Note, fmt.Sprintf("soon after it began, %d times in a row", n))

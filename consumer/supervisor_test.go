@@ -218,30 +218,43 @@ func TestGiveUpOn(t *testing.T) {
 
 func TestSchedule(t *testing.T) {
 	s := schedule{backoff: Backoff{Initial: time.Hour, Max: 4 * time.Hour}}
-	if d := s.start(stable); d != 0 || !s.due() {
+	if d := s.start(stable, false); d != 0 || !s.due() {
 		t.Errorf("the first attempt after a stable time is delayed by %v", d)
 	}
-	if d := s.start(0); d != 0 {
+	if d := s.start(0, false); d != 0 {
 		t.Errorf("the first attempt after a single short time is delayed by %v", d)
 	}
-	if s.start(0); s.failures != 1 || s.due() {
+	if s.start(0, false); s.failures != 1 || s.due() {
 		t.Errorf("what flaps is revived at once: %d failures", s.failures)
 	}
 	s.failed()
-	if s.extend(0); s.due() {
+	if s.extend(0, false); s.due() {
 		t.Error("a flapping one hurries the attempt")
 	}
-	if s.extend(stable); !s.due() {
+	if s.extend(stable, false); !s.due() {
 		t.Error("the loss of what had worked waits for the rest")
 	}
-	if d := s.start(stable); d != 0 || s.failures != 0 {
+	if d := s.start(stable, false); d != 0 || s.failures != 0 {
 		t.Error("a stable time did not reset the failures")
 	}
 	for range 10 {
 		s.failed()
 	}
-	if d := s.start(0); d != 0 {
+	if d := s.start(0, false); d != 0 {
 		t.Errorf("the first loss after a long outage waits %v, as if the outage went on", d)
+	}
+	most := time.Duration(0)
+	for range 100 {
+		s.start(stable, true)
+		s.extend(stable, false)
+		s.extend(stable, true)
+		most = max(most, time.Until(s.at))
+	}
+	if most > 4*time.Hour || most < 3*time.Hour {
+		t.Errorf("of 100 consumers whose broker has gone away the last begins after %v", most)
+	}
+	if d := s.start(stable, false); d != 0 {
+		t.Errorf("the broker came back, and a single loss waits %v", d)
 	}
 	for attempt, want := range map[int]time.Duration{0: 5, 1: 5, 2: 10, 6: 30, 7: 30, 1000: 30} {
 		s.attempt = attempt
@@ -268,8 +281,8 @@ func TestPlan(t *testing.T) {
 
 func check(t *testing.T, name string, v reflect.Value) {
 	for i := range v.NumField() {
-		if field := v.Type().Field(i).Name; v.Field(i).IsZero() {
-			t.Errorf("%s.%s is lost", name, field)
+		if field := v.Type().Field(i); field.IsExported() && v.Field(i).IsZero() {
+			t.Errorf("%s.%s is lost", name, field.Name)
 		}
 	}
 }

@@ -5,7 +5,7 @@
 //	               Reset         Kill, Restart
 //	               Refuse        StopApp, StartApp
 //	               Freeze        CloseConnections
-//	                             MemoryAlarm
+//	               Limit         MemoryAlarm
 //
 // A [Node] is a RabbitMQ server of its own, started from the system's rabbitmq-server or, for another [Version], out of
 // a root that has it: its own data folder, cookie and name, listening on 127.0.0.1 only, without plugins. It runs as
@@ -17,7 +17,7 @@
 // the node's version differs from others.
 //
 // A [Proxy] stands between a client and a node, or any other TCP server, and
-// plays what networks do: connections that are reset, refused, or silent.
+// plays what networks do: connections that are reset, refused, silent, or slow.
 //
 // # What the caller must do
 //

@@ -10,7 +10,8 @@ type gate struct {
 	mu   sync.Mutex
 	shut chan struct{} // nil while open, closed by thaw
 
-	dropping atomic.Bool // nothing passes but the end
+	dropping atomic.Bool  // nothing passes but the end
+	rate     atomic.Int64 // bytes a second; 0: no limit
 }
 
 func (g *gate) freeze() {

@@ -40,8 +40,8 @@ const pumpBuffer = 32 << 10
 func (l *link) pump(to, from *net.TCPConn, g *gate, write func([]byte) (int, error)) {
 	buffer := make([]byte, pumpBuffer)
 	for {
-		count, readErr := from.Read(buffer)
-		if !g.pass(l.done) {
+		count, readErr := from.Read(g.portion(buffer))
+		if !g.pass(l.done) || !g.pace(count, l.done) {
 			return
 		}
 		if count > 0 && !g.dropping.Load() {

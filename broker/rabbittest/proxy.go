@@ -27,6 +27,8 @@ type Proxy struct {
 	links     map[*link]struct{}
 	frozen    Direction // of new links
 	afterOpen bool      // new links freeze after connection.open-ok
+
+	rateToClient, rateToBroker int // bytes a second; 0: no limit
 }
 
 // NewProxy starts a proxy for target, a host:port, on a free port of 127.0.0.1.
@@ -119,6 +121,7 @@ func (p *Proxy) admit(listener net.Listener, l *link) bool {
 	}
 	l.freeze(p.frozen)
 	l.armed = p.afterOpen
+	l.limit(p.rateToClient, p.rateToBroker)
 	p.links[l] = struct{}{}
 	return true
 }

@@ -381,3 +381,21 @@ func listenOne(t testing.TB) (addr string, accepted <-chan net.Conn) {
 	})
 	return listener.Addr().String(), conns
 }
+
+func TestProxyLimit(t *testing.T) {
+	proxy := newProxy(t, echoServer(t))
+	proxy.Limit(Both, 200_000)
+	conn := connect(t, proxy)
+	const bytes = 200_000
+	begin := time.Now()
+	go conn.Write(make([]byte, bytes))
+	if _, err := io.ReadFull(conn, make([]byte, bytes)); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begin); took < time.Second {
+		t.Errorf("%d bytes took %v", bytes, took)
+	}
+	proxy.Limit(Both, 0)
+	send(t, conn, "hello")
+	expect(t, conn, "hello")
+}

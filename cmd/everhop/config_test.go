@@ -84,7 +84,7 @@ func TestConsumeConfig(t *testing.T) {
 			s := consumer.Subscription{Concurrency: 1, Retry: consumer.Retry{Attempts: consumer.DefaultAttempts, Poison: consumer.Park}}
 			want := consumer.Config{
 				URLs: []string{"amqp://a"}, Name: "everhop",
-				DrainTimeout: broker.DefaultDrainTimeout, ProbeTimeout: broker.DefaultProbeTimeout, Heartbeat: broker.DefaultHeartbeat,
+				DrainTimeout: broker.DefaultDrainTimeout, ProbeTimeout: broker.DefaultProbeTimeout,
 				GracePeriod: consumer.DefaultGracePeriod,
 			}
 			tt.want(&want, &s)

@@ -41,7 +41,6 @@ func newConsumption() *consumption {
 		concurrency: 1,
 		silence:     broker.DefaultDrainTimeout,
 		probe:       broker.DefaultProbeTimeout,
-		heartbeat:   broker.DefaultHeartbeat,
 		grace:       consumer.DefaultGracePeriod,
 		name:        "everhop",
 	}
@@ -131,7 +130,7 @@ Exit status, of everhop itself:
 	flags.Var(limitOfDeliveries(&f.deliveryLimit), "delivery-limit", "how often a quorum queue lets a message come back before it drops it; 0 if it has no limit (default 20, from RabbitMQ 4.0 on)")
 	flags.Var(period(&f.silence, time.Millisecond, time.Hour), "silence", "probe the broker when nothing has come in for so long")
 	flags.Var(period(&f.probe, time.Millisecond, time.Hour), "probe-timeout", "how long it may take to answer before it counts as dead")
-	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat interval, the second line of defence")
+	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat interval, the second line of defence (default that of the URL, or 10s)")
 	flags.Var(name(&f.name, "NAME"), "name", "name in events and of the connection, to tell consumers apart")
 	f.journal.add(cmd)
 	f.log.add(cmd)

@@ -20,7 +20,7 @@ type urlFlag []string
 
 func (f *urlFlag) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar((*[]string)(f), "url", nil,
-		"`URL` of the broker, amqp[s]://[user:password@]host[:port][/vhost]; may be repeated, for the nodes of a cluster (default $"+urlVariable+")")
+		"`URL` of the broker, amqp[s]://[user:password@]host[:port][,...][/vhost]; may be repeated, for the nodes of a cluster (default $"+urlVariable+")")
 	complete(cmd, "url")
 }
 
