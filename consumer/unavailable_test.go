@@ -86,8 +86,6 @@ func (l *lacking) end() {
 	}
 }
 
-func succeed(context.Context, *Delivery) error { return nil }
-
 // What handlers need is away for longer than any message's attempts: nothing counts as a failure, pauses grow, one
 // message at a time is tried, and then all are handled.
 func TestUnavailable(t *testing.T) {

@@ -55,7 +55,8 @@ func newCommand(line string, timeout time.Duration, lines bool, stdout, stderr i
 // command and its children are ended too. That it cannot be started is not the message's fault: of the message it
 // gets no more than the values of some variables, each of 255 bytes at most.
 func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
-	if c.timeout > 0 { // of the command, and not of its waiting for a place among --count
+	stopping := ctx
+	if c.timeout > 0 { // of the command, and not of its waiting for a place among --count, nor for the reader of its output
 		limited, cancel := context.WithTimeoutCause(ctx, c.timeout, consumer.ErrHandlerTimeout)
 		defer cancel()
 		ctx = limited
@@ -84,8 +85,8 @@ func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
 		outputs.finish(last)
 		return c.wasEnded(ctx) // whatever it says: it was not asked to finish
 	}
-	if !outputs.finish(ctx) {
-		return c.wasEnded(ctx)
+	if !outputs.finish(stopping) {
+		return c.wasEnded(stopping)
 	}
 	return outcome(cmd.ProcessState.ExitCode(), err, outputs[0].loss())
 }
@@ -162,10 +163,10 @@ func (c *command) wasEnded(ctx context.Context) error {
 // finish tells whether all commands were let finish, and all that they wrote is out.
 func (c *command) finish(context.Context) error {
 	lost := c.stdout.failure()
-	switch n := c.ended.Load(); {
-	case n == 0:
+	switch n := c.ended.Load(); n {
+	case 0:
 		return lost
-	case n == 1:
+	case 1:
 		return errors.Join(errors.New("stopped before a command had finished; its message goes back to the queue"), withoutReader(lost))
 	default:
 		return errors.Join(fmt.Errorf("stopped before %d commands had finished; their messages go back to the queue", n), withoutReader(lost))

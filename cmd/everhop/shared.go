@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,8 +24,8 @@ type shared struct {
 	lines  bool   // pass on whole lines: several commands run at once
 	broken func() // called once, when a write has failed
 
-	mu  sync.Mutex
-	err error
+	mu     sync.Mutex // held while writing, which may take for ever
+	failed atomic.Pointer[error]
 }
 
 const (
@@ -136,17 +137,23 @@ func (s *shared) pass(text []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil {
-		if _, s.err = s.w.Write(text); s.err != nil && s.broken != nil {
+	if err := s.failure(); err != nil {
+		return err
+	}
+	_, err := s.w.Write(text)
+	if err != nil {
+		s.failed.Store(&err)
+		if s.broken != nil {
 			s.broken()
 		}
 	}
-	return s.err
+	return err
 }
 
-// failure is why nothing is written any more, nil if that is not so.
+// failure is why nothing is written any more, nil if that is not so. It waits for nobody.
 func (s *shared) failure() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
+	if err := s.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }

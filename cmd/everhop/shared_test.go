@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
@@ -229,5 +230,26 @@ func TestOutcomeOfLostOutput(t *testing.T) {
 	err := outcome(1, errors.New("exit status 1"), &outputError{syscall.EPIPE})
 	if !errors.Is(err, consumer.Requeue) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A reader that does not read is not the message's fault: what --timeout limits is the command.
+func TestExecSlowReader(t *testing.T) {
+	t.Parallel()
+	server := oneQueue(t, "1", "2", "3")
+	p := prepareAlone(t, "consume", "--queue", "q", "--url", server.URL(), "--count", "3", "--attempts", "1", "--timeout", "1s", "--exec", "cat")
+	p.cmd.Stdout = fullPipe(t)
+	p.start()
+	rabbittest.Eventually(t, patience, "it consumes", func() bool {
+		q, _ := server.Queue("q")
+		return q.Unacknowledged == 1
+	})
+	time.Sleep(2 * time.Second) // longer than the command may take
+	p.signal(syscall.SIGTERM)
+	p.logs("stopping")
+	p.signal(syscall.SIGINT)
+	p.wait(1)
+	if q, _ := server.Queue("q"); q.Acknowledged != 0 || strings.Contains(p.stderr.String(), "time limit") || strings.Contains(p.stderr.String(), "parked") {
+		t.Errorf("%+v, %s", q, &p.stderr)
 	}
 }
