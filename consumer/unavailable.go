@@ -59,7 +59,7 @@ func (a *absence) evidence(reason string, most time.Duration) (e Evidence, pause
 	e.Error = reason
 	e.Note = "what handlers need is not available"
 	if row > 1 {
-		e.Note += fmt.Sprintf(", for the %d. time in a row", row)
+		e.Note += fmt.Sprintf(" (%d times in a row)", row)
 	}
 	e.Note += fmt.Sprintf("; no attempt is counted: to be paused for %v, then one message is tried", pause)
 	return e, pause

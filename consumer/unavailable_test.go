@@ -137,7 +137,7 @@ func TestUnavailable(t *testing.T) {
 		if lines := strings.Count(l.log.String(), `"level":"error"`); len(told) != 8 || lines != 8 {
 			t.Errorf("%d pauses, %d errors in the log, want 8:\n%s", len(told), lines, &l.log)
 		}
-		if want := "what handlers need is not available, for the 3. time in a row; no attempt is counted: to be paused for 4s, then one message is tried"; told[2] != want {
+		if want := "what handlers need is not available (3 times in a row); no attempt is counted: to be paused for 4s, then one message is tried"; told[2] != want {
 			t.Errorf("told %q", told[2])
 		}
 	})
@@ -214,6 +214,7 @@ func TestUnavailableOfAStream(t *testing.T) {
 	}, func(t *testing.T, d *dispatcher, s *plainSource) {
 		s.deliveries <- &Delivery{DeliveryTag: 1, ReceivedAt: time.Now()}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if diff := cmp.Diff([]int{0, 0, 1, 1, 1, 1, 1, 1}, attempts); diff != "" {
 			t.Error(diff)
 		}

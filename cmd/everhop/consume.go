@@ -80,9 +80,9 @@ taken.
 That the command cannot be started is not the message's failure: if there are no processes, files or memory left,
 or if its exit status is 126 or 127, with which a shell says that a program cannot be run, is not there or has no
 interpreter. It pauses then and logs an error, for 1 s at first, and for twice as long each next time, up to 30 s
-(or the PAUSE of --breaker). Then one message is tried before the others. No attempt is counted. At the start it is
-an error if there is no shell. So it is if COMMAND is a single one, without any of ; & | ( ) and not in several
-lines, whose program is not there or cannot be run.
+(or the PAUSE of --breaker). Then one message is tried before the others. No attempt is counted, and others may
+overtake the message. At the start it is an error if there is no shell. So it is if COMMAND is a single one, without
+any of ; & | ( ) and not in several lines, whose program is not there or cannot be run.
 
 A quorum queue drops a message that came back too often, because its connection was lost or its consumer was
 stopped. Before that, everhop publishes it again to the end of its queue (see --delivery-limit).

@@ -54,7 +54,7 @@ func TestExecUnavailable(t *testing.T) {
 			if err := server.Publish("q", "a", "b", "c", "d"); err != nil {
 				t.Fatal(err)
 			}
-			p.logs("for the 3. time in a row; no attempt is counted: to be paused for 10ms, then one message is tried")
+			p.logs("(3 times in a row); no attempt is counted: to be paused for 10ms, then one message is tried")
 			repair()
 			rabbittest.Eventually(t, patience, "all are handled", func() bool { return acknowledged(server) == 4 })
 			p.signal(syscall.SIGTERM)
