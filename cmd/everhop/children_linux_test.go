@@ -92,8 +92,15 @@ func TestExecAsFirstProcess(t *testing.T) {
 		t.Skipf("needs PID namespaces, which unshare of util-linux makes where the kernel allows it: %v, %s", err, out)
 	}
 	server := oneQueue(t, "1", "2", "3", "4")
-	p := prepareAlone(t, "consume", "--queue", "q", "--url", server.URL(), "--count", "4", "--attempts", "1", "--exec",
-		`sleep 0.6; echo $PPID $(grep -l "^State:.Z" /proc/[0-9]*/status | wc -l); sleep 0.05 > /dev/null 2>&1 & exit 0`)
+	const command = `
+		zombies() { grep -l "^State:.Z" /proc/[0-9]*/status | wc -l; }
+		sleep 0.3 # what the last one has left has ended
+		tries=30
+		while test $(zombies) -gt 0 -a $tries -gt 0; do sleep 0.1; tries=$((tries - 1)); done
+		echo $PPID $(zombies)
+		sleep 0.05 > /dev/null 2>&1 &
+		exit 0`
+	p := prepareAlone(t, "consume", "--queue", "q", "--url", server.URL(), "--count", "4", "--attempts", "1", "--exec", command)
 	p.cmd.Args = append(append([]string{"unshare"}, unshare...), append([]string{os.Args[0]}, p.cmd.Args[1:]...)...)
 	p.cmd.Path, _ = exec.LookPath("unshare")
 	p.start()

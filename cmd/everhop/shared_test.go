@@ -162,7 +162,7 @@ func TestWriteAll(t *testing.T) {
 // Somebody else makes the pipes non-blocking that are our outputs, and their reader is slow.
 func TestOutputsNonBlocking(t *testing.T) {
 	t.Parallel()
-	const messages, size = 300, 1 << 10
+	const messages, size = 400, 1 << 9 // a prefetch fits into a pipe, all of them do not
 	for name, flags := range map[string][]string{
 		"messages": nil,
 		"commands": {"--exec", "cat; echo; printf %1000s >&2", "--concurrency", "4"},
