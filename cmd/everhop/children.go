@@ -8,15 +8,15 @@ import (
 	"sync"
 )
 
-// children are the commands that everhop has started. One goroutine starts all of them, on a thread of its own: Linux
-// kills a command with the thread that has started it (see killedWithUs), and Go ends threads when it likes.
+// children are the commands that everhop has started. A few goroutines start all of them, each on a thread of its own:
+// Linux kills a command with the thread that has started it (see killedWithUs), and Go ends threads when it likes.
 type children struct {
 	requests chan request
 	over     chan struct{}
 	owned    sync.WaitGroup
 
-	mu   sync.Mutex // held while one is started: what is there and not among pids is not ours
-	pids map[int]struct{}
+	starting sync.RWMutex // locked, none is being started: what is there and not among pids is not ours
+	pids     sync.Map
 }
 
 type request struct {
@@ -27,22 +27,26 @@ type request struct {
 // newChildren must be ended. As the first process of a container, everhop waits for orphans, too, which nobody else
 // would do: those that commands leave behind.
 func newChildren() *children {
-	c := &children{requests: make(chan request), over: make(chan struct{}), pids: map[int]struct{}{}}
-	c.owned.Go(func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		for {
-			select {
-			case r := <-c.requests:
-				r.err <- c.begin(r.cmd)
-			case <-c.over:
-				return
-			}
-		}
-	})
+	c := &children{requests: make(chan request), over: make(chan struct{})}
+	for range runtime.GOMAXPROCS(0) {
+		c.owned.Go(c.serve)
+	}
 	if os.Getpid() == 1 {
 		c.owned.Go(c.reapOrphans)
 	}
 	return c
+}
+
+func (c *children) serve() {
+	runtime.LockOSThread() // for good: the thread ends with the goroutine
+	for {
+		select {
+		case r := <-c.requests:
+			r.err <- c.begin(r.cmd)
+		case <-c.over:
+			return
+		}
+	}
 }
 
 func (c *children) end() {
@@ -63,11 +67,11 @@ func (c *children) start(cmd *exec.Cmd) error {
 }
 
 func (c *children) begin(cmd *exec.Cmd) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.starting.RLock()
+	defer c.starting.RUnlock()
 	err := cmd.Start()
 	if err == nil {
-		c.pids[cmd.Process.Pid] = struct{}{}
+		c.pids.Store(cmd.Process.Pid, nil)
 	}
 	return err
 }
@@ -75,8 +79,6 @@ func (c *children) begin(cmd *exec.Cmd) error {
 // wait waits for one that was started.
 func (c *children) wait(cmd *exec.Cmd) error {
 	err := cmd.Wait()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.pids, cmd.Process.Pid)
+	c.pids.Delete(cmd.Process.Pid)
 	return err
 }

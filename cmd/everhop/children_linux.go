@@ -52,15 +52,15 @@ func (c *children) reap() {
 		if !zombie || parent != os.Getpid() {
 			continue
 		}
-		c.mu.Lock()
-		if _, ours := c.pids[pid]; !ours {
+		c.starting.Lock()
+		if _, ours := c.pids.Load(pid); !ours {
 			for {
 				if _, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); !errors.Is(err, unix.EINTR) {
 					break
 				}
 			}
 		}
-		c.mu.Unlock()
+		c.starting.Unlock()
 	}
 }
 
