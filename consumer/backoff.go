@@ -45,11 +45,15 @@ func (b Backoff) delay(failures int) time.Duration {
 	if failures == 0 {
 		return 0
 	}
-	bound := b.Max
+	return rand.N(b.bound(failures) + 1)
+}
+
+// bound of the delay after so many failures in a row.
+func (b Backoff) bound(failures int) time.Duration {
 	if shift := failures - 1; shift < 32 && b.Initial <= b.Max>>shift {
-		bound = b.Initial << shift
+		return b.Initial << shift
 	}
-	return rand.N(bound + 1)
+	return b.Max
 }
 
 // stable is how long something must have worked for its loss to be a new one, answered at once, and

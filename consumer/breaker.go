@@ -9,14 +9,15 @@ import (
 // Breaker pauses a subscription after a run of failures over all its messages: what the handler depends
 // on is probably down, and the messages wait instead of being tried in vain. After Pause it consumes again,
 // and counts anew. The messages that fail while it opens are handled again then, whatever their
-// attempts; those that failed too often before that are poison, as ever.
+// attempts; those that failed too often before that are poison, as ever. See [Unavailable] for what is known not to
+// be the message's fault.
 type Breaker struct {
 	// Failures is how many calls of the handler in a row must fail to pause it. It must be more than
 	// Retry.Attempts times Concurrency: so each time some messages come to the end of their
 	// attempts, and a few bad ones in front of the queue cannot stop it for good. Defaults to 0:
 	// never.
 	Failures int
-	// Pause defaults to 30 s.
+	// Pause defaults to 30 s. After [Unavailable] it is the longest one.
 	Pause time.Duration
 }
 
@@ -51,13 +52,17 @@ func (b *breaker) succeeded() {
 type tripped struct{ sub *subscription }
 
 func (t tripped) apply(s *supervisor) error {
-	if sub := t.sub; !sub.tripped && !s.stopping {
+	sub := t.sub
+	missing := sub.dispatch.absence.reason.Swap(nil)
+	if !sub.tripped && !s.stopping {
 		sub.tripped = true
 		sub.trips++
 		trip, pause := sub.trips, sub.spec.Breaker.Pause
-		s.noteOf(sub, NoteBreakerOpen, Evidence{
-			Note: fmt.Sprintf("%d failures in a row: to be paused for %v", sub.spec.Breaker.Failures, pause),
-		})
+		e := Evidence{Note: fmt.Sprintf("%d failures in a row: to be paused for %v", sub.spec.Breaker.Failures, pause)}
+		if missing != nil {
+			e, pause = sub.dispatch.absence.evidence(*missing, pause)
+		}
+		s.noteOf(sub, NoteBreakerOpen, e)
 		s.steer(sub)
 		time.AfterFunc(pause, func() { s.post(rested{sub, trip}) })
 	}

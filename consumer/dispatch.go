@@ -50,6 +50,7 @@ type dispatcher struct {
 	kind    queueKind     // of a stream nothing can be given back
 	recent  *dedup.Window // nil without Dedup
 	breaker breaker
+	absence absence
 	// lastLives is the delivery count from which on a message is saved; 0: never.
 	lastLives atomic.Int64
 	rescues   *rescues
@@ -94,6 +95,7 @@ type view struct {
 	paused      bool     // receive and begin nothing
 	returning   bool     // and give back what was not begun
 	over        bool     // likewise, and end
+	trying      bool     // call one handler at a time, until one has had what it needs
 	concurrency int
 	silent      chan struct{} // closed when the broker sends nothing more, since it is paused or over
 	changed     chan struct{} // closed when this is not the view any more
@@ -233,7 +235,10 @@ func (d *dispatcher) offset() *int64 {
 }
 
 // heal has the breaker count anew.
-func (d *dispatcher) heal() { d.breaker.row.Store(0) }
+func (d *dispatcher) heal() {
+	d.breaker.row.Store(0)
+	d.tryOne()
+}
 
 // stop ends the workers once their handlers have returned.
 func (d *dispatcher) stop() {

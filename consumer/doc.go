@@ -117,6 +117,7 @@ package consumer
 //	  unreadable.go    what no handler is called for
 //	  lives.go         what has come back so often that its queue would drop it
 //	  breaker.go       failures in a row
+//	  unavailable.go   what handlers need is not there
 //	  stream.go        what is different with a stream
 //	  keep.go          what is not settled yet, and waits in memory for its next turn
 //	  settle.go        the broker is told what became of it, if it was not simply handled

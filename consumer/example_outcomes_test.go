@@ -130,3 +130,24 @@ func ExampleSubscription_commit() {
 	// one
 	// two
 }
+
+// What a handler needs for any message is not there: the message is not blamed for it, and waits.
+func ExampleUnavailable() {
+	mounted := false
+	server := run(consumer.Subscription{
+		Handler: func(_ context.Context, d *consumer.Delivery) error {
+			if !mounted {
+				mounted = true // by somebody else, meanwhile
+				return consumer.Unavailable(errors.New("the disk is not mounted"))
+			}
+			fmt.Printf("%s, %d attempts before\n", d.Body, consumer.Attempts(d))
+			return nil
+		},
+		RequeuePause: time.Millisecond,
+		Retry:        consumer.Retry{Attempts: 1},
+		Breaker:      consumer.Breaker{Pause: 10 * time.Millisecond}, // the longest
+	}, "photo")
+	defer server.Close()
+	// Output:
+	// photo, 0 attempts before
+}

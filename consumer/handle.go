@@ -111,7 +111,7 @@ func (w *worker) attempt() outcome {
 			w.keep(came)
 		}
 	}()
-	a := d.call(w.job.delivery)
+	a := d.call(w.job.channel, w.job.delivery)
 	ended = false
 	if a.meaning == succeeded { // and nothing was allocated
 		return d.handled()
@@ -127,7 +127,9 @@ func (w *worker) attemptAgain(a answer) outcome {
 	}
 	for {
 		f.reason, f.last = a.text, time.Now()
-		f.attempts++
+		if a.meaning != couldNotTry {
+			f.attempts++
+		}
 		o := d.decide(a, *f)
 		w.report(o)
 		if o.verdict != again {
@@ -142,7 +144,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 			delivery.Headers = map[string]any{}
 		}
 		delivery.Headers[HeaderAttempts], delivery.Headers[HeaderQueue] = int64(f.attempts), w.came.Queue
-		if a = d.call(&delivery); a.meaning == succeeded {
+		if a = d.call(w.job.channel, &delivery); a.meaning == succeeded {
 			return d.handled()
 		}
 	}
@@ -156,8 +158,19 @@ func (d *dispatcher) handled() outcome {
 	return outcome{}
 }
 
-// call turns what the handler returns, or a panic, into an answer.
-func (d *dispatcher) call(delivery *Delivery) (a answer) {
+// call turns what the handler returns, or a panic, into an answer. While messages are tried one by one, it waits.
+func (d *dispatcher) call(c *channel, delivery *Delivery) (a answer) {
+	trial, ok := d.enter(c)
+	if !ok {
+		return answer{meaning: asksForRequeue}
+	}
+	if trial {
+		long := time.AfterFunc(longTrial, func() { d.tried(false) })
+		defer func() {
+			long.Stop()
+			d.tried(a.meaning == couldNotTry)
+		}()
+	}
 	ctx := d.env.work
 	if d.spec.HandlerTimeout > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, d.spec.HandlerTimeout, ErrHandlerTimeout)
@@ -207,10 +220,13 @@ func (d *dispatcher) linger(c *channel, came *Delivery, pause time.Duration) boo
 
 // report counts and logs a failure; an outcome that the handler chose is none.
 func (w *worker) report(o outcome) {
+	d := w.dispatcher
+	if o.missing {
+		d.missing(o.failure.reason)
+	}
 	if !o.failed {
 		return
 	}
-	d := w.dispatcher
 	d.env.counts.failed.Add(1)
 	what := "handler failed; "
 	if w.came.Unreadable != nil {

@@ -86,6 +86,8 @@ func level(e fsm.Event, why Evidence) zerolog.Level {
 	switch {
 	case e.Kind == fsm.KindRejected, e.Name == NoteStalled, e.Kind == fsm.KindNote && why.Class != "":
 		return zerolog.WarnLevel
+	case e.Name == NoteBreakerOpen && e.Error != "":
+		return zerolog.ErrorLevel
 	case e.Name == NotePrefetchRaised, e.Name == NotePrefetchHeld:
 		return zerolog.DebugLevel
 	case e.Kind != fsm.KindTransition:

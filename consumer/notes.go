@@ -25,8 +25,8 @@ const (
 	// NoteSaved: messages had come back nearly as often as their quorum queue allows, and were published again, to the
 	// end of it, before they could be dropped.
 	NoteSaved = "saved"
-	// NoteBreakerOpen: so many failures in a row that the subscription is paused. NoteBreakerClosed: its
-	// pause is over, or Resume was called.
+	// NoteBreakerOpen: so many failures in a row that the subscription is paused, or one that is Unavailable, which
+	// Evidence.Error has then. NoteBreakerClosed: its pause is over, or Resume was called.
 	NoteBreakerOpen   = "breaker_open"
 	NoteBreakerClosed = "breaker_closed"
 	// NoteBlocked: the broker has stopped reading from the connection (connection.blocked).

@@ -68,6 +68,7 @@ const (
 	asksForRequeue
 	asksForReject
 	asksForDelay
+	couldNotTry // with an Unavailable error
 )
 
 // answerOf reads an error, which is not nil.
@@ -75,6 +76,8 @@ func answerOf(err error) answer {
 	a := answer{meaning: fails, text: err.Error()}
 	var after *retryAfter
 	switch {
+	case errors.As(err, new(*unavailable)):
+		a.meaning = couldNotTry
 	case errors.Is(err, Requeue):
 		a.meaning = asksForRequeue
 	case errors.Is(err, Reject):
@@ -94,6 +97,7 @@ type outcome struct {
 	failure failure
 	failed  bool // otherwise the handler chose it, or was not given its chance
 	tripped bool // and that was once too often in a row
+	missing bool // something was not there that it needs
 }
 
 // failure is how a message failed so far.
@@ -128,6 +132,8 @@ func (d *dispatcher) decide(a answer, f failure) outcome {
 	switch a.meaning {
 	case asksForRequeue:
 		o.verdict = requeued
+	case couldNotTry:
+		o.verdict, o.missing = requeued, true
 	case asksForReject:
 		o.verdict = rejected
 	case asksForDelay:
@@ -160,7 +166,7 @@ func (d *dispatcher) afterFailure(f failure, permanent bool) outcome {
 	case o.tripped: // it may not be the message's fault
 		o.verdict = requeued
 	case f.attempts < retry.Attempts:
-		o.verdict, o.pause = again, retry.Backoff.delay(f.attempts)
+		o.verdict, o.pause = again, retry.pause(f.attempts)
 	default:
 		o.verdict = retry.Poison.verdict()
 	}

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/everhop/everhop/broker"
@@ -17,8 +18,9 @@ type Retry struct {
 	// Attempts is how often the handler is called for one message before it is poison; those before
 	// a RetryAfter count, too (see Attempts). Defaults to 4.
 	Attempts int
-	// Backoff is the pause between them: random between zero and a bound that doubles. Initial
-	// defaults to 200 ms, Max to 5 s.
+	// Backoff is the pause between them: random between half of a bound that doubles and the bound. So how long the
+	// attempts last is known: with Attempts 8 and Backoff 1 s to 1 min, for a minute at least. Initial defaults to
+	// 200 ms, Max to 5 s.
 	Backoff Backoff
 	// MaxInPlace is the longest delay of a RetryAfter that is waited for in place. For a longer one the
 	// message is published into a delay queue and leaves the prefetch. Defaults to 5 s.
@@ -69,6 +71,12 @@ func (r Retry) withDefaults(s Subscription) Retry {
 		r.ParkingQueue = s.Queue + ".parked"
 	}
 	return r
+}
+
+// pause before the next attempt, after so many.
+func (r Retry) pause(attempts int) time.Duration {
+	least := r.Backoff.bound(attempts) / 2
+	return least + rand.N(r.Backoff.bound(attempts)-least+1)
 }
 
 func (r Retry) problems() (problems []string) {

@@ -20,6 +20,7 @@ func (f *consumption) subscription() consumer.Subscription {
 		PrefetchBytes: int64(f.prefetchBytes),
 
 		Retry:         f.outcomes.retry(),
+		Breaker:       consumer.Breaker(f.outcomes.breaker),
 		DeliveryLimit: f.deliveryLimit,
 	}
 	if f.exec != "" && s.Prefetch == 0 { // a command takes longer than a round trip: leave the rest to others
@@ -67,18 +68,23 @@ func (f *consumption) config(urls []string, s consumer.Subscription, logger zero
 // outcomes are the flags that say what becomes of a message that fails.
 type outcomes struct {
 	attempts             int
+	backoff              backoffFlag
+	breaker              breakerFlag // none: zero
 	poison, parkingQueue string
 }
 
 func (f *outcomes) add(cmd *cobra.Command) {
-	f.attempts, f.poison = consumer.DefaultAttempts, string(consumer.Park)
+	f.attempts, f.backoff, f.poison = defaultAttempts, defaultBackoff, string(consumer.Park)
 	flags := cmd.Flags()
 	flags.Var(number(&f.attempts, noMost), "attempts", "failures after which a message is poison")
+	flags.Var(backoff(&f.backoff), "backoff", "pauses between its attempts: about FIRST, and twice as long each time, up to MAX; one duration is for all of them")
+	flags.Var(breaker(&f.breaker), "breaker", "after N failures in a row, of any messages, pause for PAUSE; more than --attempts times --concurrency (default never)")
 	choose(cmd, &f.poison, "poison", "what to do with poison: move it to the parking queue, dead-letter it, or have it handled again and again",
 		string(consumer.Park), string(consumer.DeadLetter), string(consumer.PutBack))
 	flags.Var(name(&f.parkingQueue, "QUEUE"), "parking-queue", "queue to park poison in; created, durable, if it is missing (default QUEUE.parked)")
-	complete(cmd, "attempts")
-	complete(cmd, "parking-queue")
+	for _, flag := range []string{"attempts", "backoff", "breaker", "parking-queue"} {
+		complete(cmd, flag)
+	}
 }
 
 // check returns what is wrong with the flags for consuming a queue.
@@ -98,5 +104,8 @@ func (f *outcomes) check(cmd *cobra.Command, queue string) error {
 }
 
 func (f *outcomes) retry() consumer.Retry {
-	return consumer.Retry{Attempts: f.attempts, Poison: consumer.Poison(f.poison), ParkingQueue: f.parkingQueue}
+	return consumer.Retry{
+		Attempts: f.attempts, Backoff: consumer.Backoff(f.backoff),
+		Poison: consumer.Poison(f.poison), ParkingQueue: f.parkingQueue,
+	}
 }

@@ -46,6 +46,16 @@ func TestConsumeConfig(t *testing.T) {
 		{"prefetch-bytes", "--prefetch-bytes 64MB", func(_ *consumer.Config, s *consumer.Subscription) { s.PrefetchBytes = 64 << 20 }},
 		{"concurrency", "--concurrency 8", func(_ *consumer.Config, s *consumer.Subscription) { s.Concurrency = 8 }},
 		{"attempts", "--attempts 9", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.Attempts = 9 }},
+		{"backoff", "--backoff 200ms:5s", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Retry.Backoff = consumer.Backoff{Initial: 200 * time.Millisecond, Max: 5 * time.Second}
+		}},
+		{"backoff of one length", "--backoff 3s", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Retry.Backoff = consumer.Backoff{Initial: 3 * time.Second, Max: 3 * time.Second}
+		}},
+		{"breaker", "--breaker 50:2m", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Breaker = consumer.Breaker{Failures: 50, Pause: 2 * time.Minute}
+		}},
+		{"grace", "--grace 5m", func(c *consumer.Config, _ *consumer.Subscription) { c.GracePeriod = 5 * time.Minute }},
 		{"poison", "--poison put-back", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.Poison = consumer.PutBack }},
 		{"parking-queue", "--parking-queue p", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.ParkingQueue = "p" }},
 		{"silence", "--silence 2100ms", func(c *consumer.Config, _ *consumer.Subscription) {
@@ -81,7 +91,9 @@ func TestConsumeConfig(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := consumer.Subscription{Concurrency: 1, Retry: consumer.Retry{Attempts: consumer.DefaultAttempts, Poison: consumer.Park}}
+			s := consumer.Subscription{Concurrency: 1, Retry: consumer.Retry{
+				Attempts: 8, Backoff: consumer.Backoff{Initial: time.Second, Max: time.Minute}, Poison: consumer.Park,
+			}}
 			want := consumer.Config{
 				URLs: []string{"amqp://a"}, Name: "everhop",
 				DrainTimeout: broker.DefaultDrainTimeout, ProbeTimeout: broker.DefaultProbeTimeout,

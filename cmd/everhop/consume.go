@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"time"
@@ -28,7 +29,7 @@ type consumption struct {
 	timeout               time.Duration // of a command; 0: none
 	silence, probe        time.Duration // until the broker is probed, and until it counts as dead
 	heartbeat             time.Duration
-	grace                 time.Duration // for what is at hand when it stops; no flag
+	grace                 time.Duration // for what is at hand when it stops
 	declare               bool
 	offset                any // in a stream; nil: it is not said to be one
 	outcomes              outcomes
@@ -64,17 +65,28 @@ message's properties in its environment: EVERHOP_QUEUE, EVERHOP_EXCHANGE, EVERHO
 EVERHOP_REDELIVERED (true or false), EVERHOP_MESSAGE_ID, EVERHOP_CORRELATION_ID, EVERHOP_REPLY_TO,
 EVERHOP_CONTENT_TYPE, EVERHOP_CONTENT_ENCODING, EVERHOP_TYPE, EVERHOP_APP_ID, EVERHOP_TIMESTAMP and
 EVERHOP_ATTEMPT: 1, and one more after each failure. It is 1 again after exit status 75, a stop or a lost
-connection.
+connection. Its outputs are pipes, which everhop copies to its own; with --concurrency, in whole lines. A
+message is acknowledged when that is done.
 
 The exit status of the command decides what becomes of the message. 0 acknowledges it. 75 (EX_TEMPFAIL)
 puts it back: the command is run for it again after a second, and for others meanwhile if --prefetch is more
 than --concurrency. Any other is a failure. A command that runs longer than --timeout fails too: it gets
 SIGTERM, and a moment later SIGKILL. After a failure the command is run again, after a pause that grows.
+With the default --attempts and --backoff that goes on for one to two minutes: what a command needs may be away
+for a minute, and no message is parked. As long as a message is tried again, its place among --concurrency is
+taken.
+
+That the command cannot be started is not the message's failure: if there are no processes, files or memory left,
+or if its exit status is 126 or 127, with which a shell says that a program cannot be run, is not there or has no
+interpreter. It pauses then and logs an error, for 1 s at first, and for twice as long each next time, up to 30 s
+(or the PAUSE of --breaker). Then one message is tried before the others. No attempt is counted, and others may
+overtake the message. At the start it is an error if there is no shell. So it is if COMMAND is a single one, without
+any of ; & | ( ) and not in several lines, whose program is not there or cannot be run.
 
 A quorum queue drops a message that came back too often, because its connection was lost or its consumer was
 stopped. Before that, everhop publishes it again to the end of its queue (see --delivery-limit).
 
-A message that has failed 4 times (--attempts) is poison. By default it is parked: moved to the queue
+A message that has failed 8 times (--attempts) is poison. By default it is parked: moved to the queue
 QUEUE.parked, with the error in its headers. --poison dead-letter rejects it instead, and the broker drops
 it if the queue has no dead-letter exchange. --poison put-back has it handled again, for ever. A parked
 message keeps its number of failures in the header x-everhop-attempts. Remove that header when you move the
@@ -86,21 +98,21 @@ begin: at the first, last or next message (what is published from now on), at an
 on behind the last message that was handled; the next everhop begins anew. Nothing is put back into a stream: the
 command is run again instead, and poison is parked.
 
-SIGINT, SIGTERM or SIGHUP stops it: it takes no more messages, and the ones it has may be finished for 20 s.
-A second SIGINT or SIGTERM stops it at once. In both cases commands that still run get SIGTERM, and a moment
-later SIGKILL; a write that its reader holds up is given up; and messages that are not finished go back to
-the queue. It also stops when the reader of standard output has gone, as head does; that is no error. Under
-nohup, SIGHUP is ignored.
+SIGINT, SIGTERM or SIGHUP stops it: it takes no more messages, and the ones it has may be finished for 20 s
+(--grace). A second SIGINT or SIGTERM stops it at once. In both cases commands that still run get SIGTERM, and a
+moment later SIGKILL; a write that its reader holds up is given up; and messages that are not finished go back to
+the queue. It also stops when the reader of standard output has gone, as head does; that is no error. What a
+command has written and nobody has read comes again then. Under nohup, SIGHUP is ignored. On Linux commands are
+killed when everhop is killed; as the first process of a container, it waits for processes that they leave behind.
 
 EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
-better place for a password.
+better place for a password. Commands have it in their environment, too.
 
 Exit status, of everhop itself:
   0  stopped: by a signal, --count, or because the reader has gone; messages may have failed before
-  1  gave up on the broker, could not open a file, could not write (to a full disk, say), had a closed
-     standard output, or stopped before all was finished; with --journal-strict also when the journal
-     is not whole
-  2  wrong command line
+  1  gave up on the broker, could not open a file, could not write (to a full disk, say), or stopped before
+     all was finished; with --journal-strict also when the journal is not whole
+  2  wrong command line, no such command, or standard output closed
   3  the journal is damaged`,
 		Example: `  everhop consume --url amqp://guest:guest@localhost/ --queue orders
   everhop consume --queue orders --exec ./handle.sh --concurrency 4
@@ -122,19 +134,20 @@ Exit status, of everhop itself:
 	flags.Var(number(&f.count, noMost), "count", "stop after N messages; failed ones do not count (default no limit)")
 	choose(cmd, &f.output, "output", "what to write to standard output (default body; with --exec, none)", "body", "jsonl", "none")
 	flags.StringVar(&f.exec, "exec", "", "shell `COMMAND` to run for each message")
-	flags.Var(period(&f.timeout, time.Millisecond, 24*time.Hour), "timeout", "how long the command may run (default no limit)")
+	flags.Var(period(&f.timeout, 24*time.Hour), "timeout", "how long the command may run (default no limit)")
+	flags.Var(period(&f.grace, 24*time.Hour), "grace", "how long what has begun may take to finish when it stops; then commands are ended")
 	f.outcomes.add(cmd)
 	flags.Var(number(&f.concurrency, math.MaxUint16), "concurrency", "how many messages to handle at once; 1 keeps the order of the queue")
 	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "how many messages to have unacknowledged (default 64, or --concurrency if that is more; with --exec, --concurrency)")
 	flags.Var(size(&f.prefetchBytes, 1), "prefetch-bytes", "how many bytes of messages may wait for a handler; of large ones fewer than --prefetch are asked for (default no limit)")
 	flags.Var(limitOfDeliveries(&f.deliveryLimit), "delivery-limit", "how often a quorum queue lets a message come back before it drops it; 0 if it has no limit (default 20, from RabbitMQ 4.0 on)")
-	flags.Var(period(&f.silence, time.Millisecond, time.Hour), "silence", "probe the broker when nothing has come in for so long")
-	flags.Var(period(&f.probe, time.Millisecond, time.Hour), "probe-timeout", "how long it may take to answer before it counts as dead")
+	flags.Var(period(&f.silence, time.Hour), "silence", "probe the broker when nothing has come in for so long")
+	flags.Var(period(&f.probe, time.Hour), "probe-timeout", "how long it may take to answer before it counts as dead")
 	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat interval, the second line of defence (default that of the URL, or 10s)")
 	flags.Var(name(&f.name, "NAME"), "name", "name in events and of the connection, to tell consumers apart")
 	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"queue", "exec", "timeout", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name"} {
+	for _, flag := range []string{"queue", "exec", "timeout", "grace", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name"} {
 		complete(cmd, flag)
 	}
 	complete(cmd, "stream-offset", "first", "last", "next")
@@ -153,6 +166,10 @@ func (f *consumption) check(cmd *cobra.Command) error {
 	case f.timeout > 0 && f.exec == "":
 		return errors.New("--timeout: only with --exec")
 	}
+	if s := f.subscription(); s.Breaker.Failures > 0 && s.Breaker.Failures <= s.Retry.Attempts*s.Concurrency {
+		return fmt.Errorf("--breaker %v: a few bad messages could stop it for good; N must be more than --attempts times --concurrency, %d",
+			f.outcomes.breaker, s.Retry.Attempts*s.Concurrency)
+	}
 	return errors.Join(f.outcomes.check(cmd, f.queue), f.journal.check(cmd))
 }
 
@@ -169,8 +186,13 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	}
 
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
-	if f.writes() && leadsNowhere(term.Behind(stdout)) {
-		return errNowhere
+	if f.writes() {
+		err = unusable(term.Behind(stdout))
+	} else if f.exec != "" {
+		err = checkCommand(f.exec)
+	}
+	if err != nil {
+		return wrongUsage(cmd, err)
 	}
 	logger := f.log.logger(stderr)
 	soft, hard, release := interruptible(cmd.Context(), stderr, func(cause error) {
@@ -180,6 +202,7 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	ctx, stop := context.WithCancel(soft)
 	defer stop()
 	to := f.destination(stdout, stderr, stop)
+	defer to.end()
 	sub := f.subscription()
 	sub.Handler, sub.Commit = to.handle, to.commit
 	if f.count > 0 {
@@ -204,7 +227,7 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	if err != nil {
 		return wrongUsage(cmd, err) // everything else in it comes from the flags
 	}
-	if f.writes() {
+	if f.writes() || f.exec != "" {
 		defer watchReader(term.Behind(stdout), stop)()
 	}
 	return consume(ctx, hard, c, to, f.grace, logger)
@@ -239,6 +262,7 @@ type destination struct {
 	handle consumer.Handler
 	commit func(context.Context) error // before messages are acknowledged, unless it is nil
 	finish func(context.Context) error // when the consumer has stopped
+	end    func()                      // after all
 }
 
 // destination calls broken when nothing can be written any more.
@@ -246,17 +270,18 @@ func (f *consumption) destination(stdout, stderr io.Writer, broken func()) desti
 	out := &output{w: stdout, broken: broken}
 	switch {
 	case f.exec != "":
-		cmd := &command{line: f.exec, timeout: f.timeout, stdout: term.Behind(stdout), stderr: term.Behind(stderr)}
-		return destination{handle: cmd.handle, finish: cmd.finish}
+		cmd := newCommand(f.exec, f.timeout, f.concurrency > 1, standardOutput{term.Behind(stdout)}, patient{term.Behind(stderr)}, broken)
+		return destination{handle: cmd.handle, finish: cmd.finish, end: cmd.children.end}
 	case f.output == "none":
 		return destination{
 			handle: func(context.Context, *consumer.Delivery) error { return nil },
 			finish: func(context.Context) error { return nil },
+			end:    func() {},
 		}
 	case f.output == "jsonl":
 		out.format = formatJSON
 	default:
 		out.format = formatBody
 	}
-	return destination{out.handle, out.commit, out.finish}
+	return destination{out.handle, out.commit, out.finish, func() {}}
 }

@@ -15,7 +15,7 @@
 //
 // Exit status: 0 when all is done, also after SIGINT, SIGTERM or SIGHUP to consume, and when the reader of standard
 // output has had enough; 1 when it failed, or did not let what was at hand finish; 2 when the command line
-// is wrong; 3 when a journal is damaged; 130 when a signal came before there was a result.
+// is wrong, the command is not there, or standard output is closed; 3 when a journal is damaged; 130 when a signal came before there was a result.
 //
 // # Files
 //
@@ -25,6 +25,7 @@
 //	  flags.go            flags that say what they accept
 //	  signals.go          the first signal asks to stop, the second one hurries
 //	  stderr.go           standard error that nobody reads holds nobody up
+//	  again.go            an output that takes nothing for now is waited for
 //	  logging.go          --log-level, --log-format
 //	  argv.go             passwords vanish from the list of processes
 //	  version.go          everhop version
@@ -37,6 +38,10 @@
 //	  output.go           messages to standard output, many with one write
 //	  jsonl.go            a message as a line of JSON
 //	  exec.go             messages to a command
+//	  pauses.go           --backoff, --breaker
+//	  lookup.go           whether there is such a command
+//	  children.go         commands are started, and killed with everhop; orphans
+//	  shared.go           the output of commands, in whole lines
 //	  reader.go           the reader of standard output has gone
 //	  nowhere.go          standard output was closed from the beginning
 //	publish

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/everhop/everhop/consumer"
@@ -26,66 +28,148 @@ const (
 	unread = time.Second
 	// tempFail is the exit status that asks for the message to be put back: EX_TEMPFAIL of sysexits.h.
 	tempFail = 75
+	// Of the shell, when there is no such program, or none that can be run.
+	notRunnable, notFound = 126, 127
 )
 
 // command hands each message to a shell command.
 type command struct {
 	line           string
 	timeout        time.Duration // 0: none
-	stdout, stderr io.Writer
+	stdout, stderr *shared
+	children       *children
 	ended          atomic.Int64 // those that were not let finish, because everhop stops
 }
 
+// newCommand must be ended (see children). With lines, those of commands that run at once do not mix.
+func newCommand(line string, timeout time.Duration, lines bool, stdout, stderr io.Writer, broken func()) *command {
+	return &command{
+		line: line, timeout: timeout,
+		stdout:   &shared{w: stdout, lines: lines, broken: broken},
+		stderr:   &shared{w: stderr, lines: lines},
+		children: newChildren(),
+	}
+}
+
 // handle is a consumer.Handler: exit status 0 acknowledges, tempFail puts back. When ctx ends, the
-// command and its children are ended too.
+// command and its children are ended too. That it cannot be started is not the message's fault: of the message it
+// gets no more than the values of some variables, each of 255 bytes at most.
 func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
-	if c.timeout > 0 { // of the command, and not of its waiting for a place among --count
+	stopping := ctx
+	if c.timeout > 0 { // of the command, and not of its waiting for a place among --count, nor for the reader of its output
 		limited, cancel := context.WithTimeoutCause(ctx, c.timeout, consumer.ErrHandlerTimeout)
 		defer cancel()
 		ctx = limited
 	}
-	cmd := exec.Command("sh", "-c", c.line)
+	cmd := exec.Command(shellName, "-c", c.line)
 	cmd.Env = environment(os.Environ(), d)
 	cmd.Stdin = bytes.NewReader(d.Body)
-	cmd.Stdout, cmd.Stderr = c.stdout, c.stderr
 	cmd.WaitDelay = unread
 	ownGroup(cmd) // also, Ctrl-C is for us: the command may finish
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("command: %w", err)
+	killedWithUs(cmd)
+	outputs, err := c.start(cmd)
+	if err != nil {
+		return err
 	}
 	exited, ended := make(chan struct{}), make(chan struct{})
 	survives := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		endGroup(cmd, exited)
 	})
-	err := cmd.Wait()
+	err = c.children.wait(cmd)
 	close(exited)
 	if !survives() {
 		<-ended
-		why := context.Cause(ctx)
-		if !errors.Is(why, consumer.ErrHandlerTimeout) {
-			c.ended.Add(1)
-		}
-		return fmt.Errorf("command: ended: %w", why) // whatever it says: it was not asked to finish
+		last, cancel := context.WithTimeout(context.Background(), lastWords)
+		defer cancel()
+		outputs.finish(last)
+		return c.wasEnded(ctx) // whatever it says: it was not asked to finish
 	}
+	if !outputs.finish(stopping) {
+		return c.wasEnded(stopping)
+	}
+	return outcome(cmd.ProcessState.ExitCode(), err, outputs[0].loss())
+}
+
+// lastWords is how long to wait for the output of a command that was ended.
+const lastWords = 200 * time.Millisecond
+
+// start starts the command with outputs of its own.
+func (c *command) start(cmd *exec.Cmd) (outputs commandOutputs, err error) {
+	for _, s := range []*shared{c.stdout, c.stderr} {
+		o, err := s.open()
+		if err != nil {
+			outputs.inherited()
+			return nil, unavailable(err)
+		}
+		outputs = append(outputs, o)
+	}
+	cmd.Stdout, cmd.Stderr = outputs[0].write, outputs[1].write
+	err = c.children.start(cmd)
+	outputs.inherited()
 	switch {
-	case cmd.ProcessState.ExitCode() == tempFail:
+	case errors.Is(err, errEnding):
+		return nil, as(consumer.Requeue, err)
+	case err != nil:
+		return nil, unavailable(err)
+	}
+	return outputs, nil
+}
+
+// unavailable is for a command that could not be started, with what to do.
+func unavailable(err error) error {
+	advice := "it is tried again and again"
+	switch {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		advice = "raise the limit of open files (ulimit -n, LimitNOFILE), or lower --concurrency"
+	case errors.Is(err, syscall.EAGAIN):
+		advice = "raise the limit of processes (ulimit -u, pids.max, TasksMax), or lower --concurrency"
+	case errors.Is(err, syscall.ENOMEM):
+		advice = "give it more memory, or lower --concurrency"
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		advice = "is there still a shell, and may it be run?"
+	case errors.Is(err, syscall.E2BIG):
+		advice = "the environment and --exec are too long together"
+	}
+	return consumer.Unavailable(fmt.Errorf("command: cannot be started: %w; %s", err, advice))
+}
+
+// outcome is what a command's end means for its message. What is lost of its output has to come again.
+func outcome(status int, err, lost error) error {
+	switch {
+	case lost != nil:
+		return as(consumer.Requeue, lost)
+	case status == tempFail:
 		return fmt.Errorf("%w: command: %w", consumer.Requeue, err)
+	case status == notFound:
+		return consumer.Unavailable(fmt.Errorf("command: %w: there is no such program, or the interpreter is missing that its first line names; what the shell says is on standard error", err))
+	case status == notRunnable:
+		return consumer.Unavailable(fmt.Errorf("command: %w: the program cannot be run; is it executable? What the shell says is on standard error", err))
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
 		return fmt.Errorf("command: %w", err)
 	}
 	return nil
 }
 
-// finish tells whether all commands were let finish.
+// wasEnded is the error for a command that was not let finish.
+func (c *command) wasEnded(ctx context.Context) error {
+	why := context.Cause(ctx)
+	if !errors.Is(why, consumer.ErrHandlerTimeout) {
+		c.ended.Add(1)
+	}
+	return fmt.Errorf("command: ended: %w", why)
+}
+
+// finish tells whether all commands were let finish, and all that they wrote is out.
 func (c *command) finish(context.Context) error {
+	lost := c.stdout.failure()
 	switch n := c.ended.Load(); n {
 	case 0:
-		return nil
+		return lost
 	case 1:
-		return errors.New("stopped before a command had finished; its message goes back to the queue")
+		return errors.Join(errors.New("stopped before a command had finished; its message goes back to the queue"), withoutReader(lost))
 	default:
-		return fmt.Errorf("stopped before %d commands had finished; their messages go back to the queue", n)
+		return errors.Join(fmt.Errorf("stopped before %d commands had finished; their messages go back to the queue", n), withoutReader(lost))
 	}
 }
 
@@ -105,9 +189,9 @@ func endGroup(cmd *exec.Cmd, exited <-chan struct{}) {
 	killGroup(cmd)
 }
 
-// environment is ours, without the URL and its password, and with the message's properties.
+// environment is ours, with the message's properties.
 func environment(ours []string, d *consumer.Delivery) []string {
-	env := slices.DeleteFunc(ours, func(v string) bool { return strings.HasPrefix(v, urlVariable+"=") })
+	env := slices.Clone(ours)
 	timestamp := ""
 	if !d.Timestamp.IsZero() {
 		timestamp = d.Timestamp.UTC().Format(time.RFC3339)

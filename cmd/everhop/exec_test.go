@@ -27,7 +27,7 @@ func TestExec(t *testing.T) {
 	if diff := cmp.Diff("the body "+queue+" "+queue+" m1 text/plain false []\n", p.stdout.String()); diff != "" {
 		t.Error(diff)
 	}
-	if !strings.Contains(p.stderr.String(), "url=\n") {
+	if !strings.Contains(p.stderr.String(), "url="+rabbittest.Shared(t).URL()+"\n") {
 		t.Errorf("standard error:\n%s", &p.stderr)
 	}
 	holds(t, queue, 0)
@@ -113,11 +113,11 @@ func TestExecAttempt(t *testing.T) {
 func TestExecParkedBefore(t *testing.T) {
 	queue := newQueue(t)
 	parking := newQueue(t)
-	publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("bad"), Headers: map[string]any{consumer.HeaderAttempts: int64(4)}})
+	publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("bad"), Headers: map[string]any{consumer.HeaderAttempts: int64(defaultAttempts)}})
 	publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("good")})
 	p := everhop(t, 0, "", "consume", "--queue", queue, "--count", "1", "--parking-queue", parking, "--exec",
 		`read body; echo "$body $EVERHOP_ATTEMPT"; test $body = good`)
-	if got, want := p.stdout.String(), "bad 5\ngood 1\n"; got != want {
+	if got, want := p.stdout.String(), "bad 9\ngood 1\n"; got != want {
 		t.Errorf("standard output %q, want %q", got, want)
 	}
 	holds(t, queue, 0)
@@ -222,7 +222,7 @@ func TestExecFinish(t *testing.T) {
 		"", "stopped before a command had finished; its message goes back to the queue",
 		"stopped before 2 commands had finished; their messages go back to the queue",
 	} {
-		var c command
+		c := command{stdout: &shared{}}
 		c.ended.Store(int64(n))
 		if err := c.finish(t.Context()); (err == nil) != (want == "") || err != nil && err.Error() != want {
 			t.Errorf("%d ended: %v", n, err)
@@ -237,7 +237,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	got := environment([]string{"PATH=/bin", "EVERHOP_URL=amqp://u:pw@h/"}, d)
 	want := []string{
-		"PATH=/bin", "EVERHOP_QUEUE=q", "EVERHOP_EXCHANGE=", "EVERHOP_ROUTING_KEY=", "EVERHOP_REDELIVERED=true",
+		"PATH=/bin", "EVERHOP_URL=amqp://u:pw@h/", "EVERHOP_QUEUE=q", "EVERHOP_EXCHANGE=", "EVERHOP_ROUTING_KEY=", "EVERHOP_REDELIVERED=true",
 		"EVERHOP_MESSAGE_ID=ab", "EVERHOP_CORRELATION_ID=", "EVERHOP_REPLY_TO=", "EVERHOP_CONTENT_TYPE=",
 		"EVERHOP_CONTENT_ENCODING=", "EVERHOP_TYPE=", "EVERHOP_APP_ID=", "EVERHOP_TIMESTAMP=2025-01-02T02:04:05Z",
 		"EVERHOP_ATTEMPT=3",

@@ -72,12 +72,12 @@ func limitOfDeliveries(target *int) value[int] {
 		}}
 }
 
-// period accepts durations from least to most.
-func period(target *time.Duration, least, most time.Duration) value[time.Duration] {
-	return value[time.Duration]{target, "DURATION", fmt.Sprintf("a duration between %v and %.0fs, such as 1500ms or 10s", least, most.Seconds()),
+// period accepts durations from a millisecond to most.
+func period(target *time.Duration, most time.Duration) value[time.Duration] {
+	return value[time.Duration]{target, "DURATION", fmt.Sprintf("a duration between 1ms and %.0fs, such as 1500ms or 10s", most.Seconds()),
 		func(text string) (time.Duration, bool) {
 			d, err := time.ParseDuration(text)
-			return d, err == nil && d >= least && d <= most
+			return d, err == nil && d >= time.Millisecond && d <= most
 		}}
 }
 

@@ -57,6 +57,7 @@ func consumeBriefly(t *testing.T, stdout io.Writer, flags []string, handling fun
 	t.Cleanup(func() {
 		stop()
 		running.Wait() // for what ends its commands
+		to.end()
 	})
 	return b
 }

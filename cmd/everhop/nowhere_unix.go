@@ -9,21 +9,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leadsNowhere tells whether w was closed when everhop was started, as by `everhop consume >&-`: Go then has opened
+// unusable is what is wrong with w from the beginning. If it was closed, as by `everhop consume >&-`, Go has opened
 // /dev/null in its place, for reading and writing. Who redirects to /dev/null opens it for writing.
-func leadsNowhere(w io.Writer) bool {
+func unusable(w io.Writer) error {
 	file, ok := w.(*os.File)
 	if !ok {
-		return false
+		return nil
 	}
 	flags, err := unix.FcntlInt(file.Fd(), unix.F_GETFL, 0)
-	if err != nil || flags&unix.O_ACCMODE != unix.O_RDWR {
-		return false
+	switch {
+	case err != nil:
+		return nil
+	case flags&unix.O_ACCMODE == unix.O_RDONLY:
+		return errReadOnly
+	case flags&unix.O_ACCMODE == unix.O_WRONLY:
+		return nil
 	}
 	null, err := os.Stat(os.DevNull)
 	if err != nil {
-		return false
+		return nil
 	}
-	info, err := file.Stat()
-	return err == nil && os.SameFile(info, null)
+	if info, err := file.Stat(); err == nil && os.SameFile(info, null) {
+		return errNowhere
+	}
+	return nil
 }

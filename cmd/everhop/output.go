@@ -40,7 +40,7 @@ type format func(*bytes.Buffer, *consumer.Delivery) error
 type standardOutput struct{ w io.Writer }
 
 func (o standardOutput) Write(p []byte) (int, error) {
-	n, err := o.w.Write(p)
+	n, err := writeAll(o.w, p)
 	if err != nil {
 		err = &outputError{err}
 	}
@@ -64,6 +64,9 @@ func readerGone(err error) bool {
 
 // errNowhere is why nothing is consumed: each message would be acknowledged, and gone.
 var errNowhere = &outputError{errors.New("it is closed (or is /dev/null, opened for reading too), and messages would be lost; --output none consumes without writing them")}
+
+// errReadOnly is why nothing is consumed: no message could be written.
+var errReadOnly = &outputError{errors.New("it is open for reading only; --output none consumes messages without writing them")}
 
 // as tells the consumer that an error of the output is not its messages' fault, nor news: the program ends
 // for that reason, and says it then, or not at all if its reader has had enough.

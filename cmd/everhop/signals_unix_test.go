@@ -130,9 +130,9 @@ func TestConsumeClosedOutput(t *testing.T) {
 		flags             []string
 		status            int
 	}{
-		{"closed", ">&-", nil, 1},
-		{"closed, jsonl", ">&-", []string{"--output", "jsonl"}, 1},
-		{"open for reading only", "1</dev/null", nil, 1},
+		{"closed", ">&-", nil, 2},
+		{"closed, jsonl", ">&-", []string{"--output", "jsonl"}, 2},
+		{"open for reading only", "1</dev/null", nil, 2},
 		{"closed, and nothing is written", ">&-", []string{"--output", "none"}, 0},
 		{"closed, and the command's", ">&-", []string{"--exec", "true"}, 0},
 		{"nowhere, on purpose", ">/dev/null", nil, 0},
@@ -144,10 +144,12 @@ func TestConsumeClosedOutput(t *testing.T) {
 			args := append([]string{"consume", "--queue", "q", "--count", "1", "--url", server.URL()}, tt.flags...)
 			p := prepareAlone(t, args...).inShell(`exec "$@" ` + tt.redirection).start()
 			p.wait(tt.status)
-			if got, want := acknowledged(server), 1-tt.status; got != want {
-				t.Errorf("%d acknowledged, want %d", got, want)
+			refused := tt.status == 2
+			if got := acknowledged(server); refused != (got == 0) {
+				t.Errorf("%d acknowledged", got)
 			}
-			if got := p.stderr.String(); strings.Contains(got, "everhop: standard output: ") != (tt.status == 1) {
+			got := p.stderr.String()
+			if strings.HasPrefix(got, "everhop: standard output: ") != refused || refused && strings.Count(got, "\n") != 1 {
 				t.Errorf("standard error:\n%s", got)
 			}
 		})

@@ -37,7 +37,7 @@ func (s *standardError) Write(line []byte) (int, error) {
 	}
 	out, kept := make(chan result, 1), bytes.Clone(line) // a writer's caller may use line again
 	go func() {
-		n, err := s.w.Write(kept)
+		n, err := writeAll(s.w, kept)
 		out <- result{n, err}
 	}()
 	select {

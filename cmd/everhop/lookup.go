@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strings"
+)
+
+// checkCommand tells why no command can be started: there is no shell or, if the line is one plain command, no such
+// program. When in doubt there is: only the shell knows what a line means.
+func checkCommand(line string) error {
+	shell, err := exec.LookPath(shellName)
+	if err != nil {
+		return fmt.Errorf("--exec: there is no shell %q: %w", shellName, cause(err))
+	}
+	program := plainProgram(line)
+	switch {
+	case program == "", runtime.GOOS == "windows": // where a program's name is not the file's
+		return nil
+	case strings.Contains(program, "/"):
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("--exec: %s: %w", program, cause(err))
+		}
+		return nil
+	}
+	err = exec.Command(shell, "-c", `command -v "$1"`, shellName, program).Run() // it may be one of its own
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(*exec.ExitError)):
+		return fmt.Errorf("--exec: %s: not found in PATH, and none of the shell's own commands", program)
+	}
+	return fmt.Errorf("--exec: the shell %s cannot be started: %w", shell, cause(err))
+}
+
+// shellName is the shell that runs commands.
+const shellName = "sh"
+
+// plain is a line that begins with the name of a program and has nothing behind which another one could begin.
+var plain = regexp.MustCompile(`^[ \t]*([\w./][\w./+@:,-]*)(?:[ \t](?:[^;&|()\n\r]|>&[\d-])*)?$`)
+
+// plainProgram is the program that a line runs, if that is plain.
+func plainProgram(line string) string {
+	if found := plain.FindStringSubmatch(line); found != nil {
+		return found[1]
+	}
+	return ""
+}
+
+// cause is what is behind the words of package os/exec.
+func cause(err error) error {
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return file.Err
+	}
+	var search *exec.Error
+	if errors.As(err, &search) {
+		return search.Err
+	}
+	return err
+}
