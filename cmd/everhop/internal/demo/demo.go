@@ -169,10 +169,11 @@ func (d *demonstration) run(soft, hard context.Context) (r result, err error) {
 
 func (d *demonstration) config() consumer.Config {
 	return consumer.Config{
-		URLs:      []string{d.server.URL()},
-		Name:      name,
-		Heartbeat: Heartbeat,
-		Journal:   d.ledger,
+		URLs:       []string{d.server.URL()},
+		Name:       name,
+		Heartbeat:  Heartbeat,
+		HealWithin: -1, // what the demo does not mend is to end it
+		Journal:    d.ledger,
 		Subscriptions: []consumer.Subscription{{
 			Queue:       queue,
 			Declare:     &broker.QueueOptions{Durable: true},
