@@ -2,7 +2,6 @@ package broker
 
 import (
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -16,7 +15,6 @@ import (
 // else may be called from anywhere.
 type conn struct {
 	net.Conn
-	source       io.Reader // of the same
 	writeTimeout time.Duration
 	writeSlice   time.Duration // after so long a write begins again with what is left of it
 	opened       time.Time
@@ -37,7 +35,7 @@ type conn struct {
 }
 
 func newConn(raw net.Conn, writeTimeout time.Duration) *conn {
-	c := &conn{Conn: raw, source: readerOf(raw), writeTimeout: writeTimeout, writeSlice: writeTimeout / writeSlices, opened: time.Now()}
+	c := &conn{Conn: raw, writeTimeout: writeTimeout, writeSlice: writeTimeout / writeSlices, opened: time.Now()}
 	if _, ok := raw.(supplied); ok { // not every connection survives a write that timed out; one of TLS does not
 		c.writeSlice = writeTimeout
 	}
@@ -45,7 +43,7 @@ func newConn(raw net.Conn, writeTimeout time.Duration) *conn {
 }
 
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.source.Read(p)
+	n, err := c.Conn.Read(p)
 	if n > 0 {
 		now := int64(time.Since(c.opened))
 		c.lastRead.Store(now)
