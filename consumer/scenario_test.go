@@ -344,6 +344,7 @@ func TestScenarioSilentWhileReviving(t *testing.T) {
 	r.start()
 	r.publish(3)
 	r.awaitHandled()
+	r.awaitState(consumer.Reviving)
 	r.proxy.FreezeCurrent(rabbittest.Both)
 	r.await("the loss", func() bool {
 		return contains(r.log.String(), `"level":"warn"`, "lost too, while reviving", "no byte came in")

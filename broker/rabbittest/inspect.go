@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // ErrNoQueue is returned by Depth when the queue does not exist.
@@ -68,7 +69,15 @@ func (n *Node) eval(ctx context.Context, expression string) (string, error) {
 	}
 	n.asking.Lock() // two erl_call at once would have the same node name
 	defer n.asking.Unlock()
-	answer, err := n.run(ctx, expression, n.tools.erlCall, "-e", "-n", n.name)
+	var answer string
+	var err error
+	for range 5 { // a busy node refuses a connection now and then; nothing has been evaluated then
+		answer, err = n.run(ctx, expression, n.tools.erlCall, "-e", "-n", n.name)
+		if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "failed to connect to node") {
+			break
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
 	if err != nil {
 		return "", err
 	}
