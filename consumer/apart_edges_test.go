@@ -119,12 +119,15 @@ func TestApartAllAreSilent(t *testing.T) {
 				t.Fatalf("%d connections", n)
 			}
 		}
-		for _, queue := range h.queues[1:] {
-			h.server.ResumeQueue(queue)
+		left := h.queues[slices.IndexFunc(h.queues, func(queue string) bool { return !slices.Contains(h.notes(queue), consumer.NoteApart) })]
+		for _, queue := range h.queues {
+			if queue != left {
+				h.server.ResumeQueue(queue)
+			}
 		}
-		h.awaitState(true) // the first goes on apart
+		h.awaitState(true) // what was left on the shared connection goes on apart
 		h.await("the others to come home", func() bool { return len(h.server.Connections()) <= 2 })
-		h.server.ResumeQueue(h.queues[0])
+		h.server.ResumeQueue(left)
 		h.await("all to come home", func() bool { return len(h.server.Connections()) == 1 })
 		h.sparse.Store(false)
 		time.Sleep(10 * time.Second)
@@ -319,6 +322,7 @@ func TestFailFastThenReset(t *testing.T) {
 			return h.handle(ctx, d)
 		}
 	}, func(h *hall) {
+		h.awaitState(true)
 		h.await("the end", func() bool { return h.c.State() == consumer.Disconnected })
 		h.server.Inject(brokertest.Now, brokertest.Reset())
 		err := <-h.ended
