@@ -229,7 +229,7 @@ func (s *supervisor) join(sub *subscription, to *connection) {
 
 // overflow moves a subscription for which there is no channel to another connection, where there is room.
 func (s *supervisor) overflow(from *connection, sub *subscription, f *broker.Error) error {
-	full := from.channels()
+	full := from.session.Room()
 	for _, c := range s.connections {
 		if c != from && c != s.home && c.overflow && len(c.subscriptions) < full {
 			s.join(sub, c)
@@ -240,19 +240,9 @@ func (s *supervisor) overflow(from *connection, sub *subscription, f *broker.Err
 	c.overflow = true
 	e := evidence(f)
 	e.Queue = ""
-	e.Note = fmt.Sprintf("more subscriptions than channels on a connection (%d): the rest is consumed on others", full)
+	e.Note = fmt.Sprintf("more subscriptions than a connection has channels for (%d): the rest is consumed on others", full)
 	s.record(fsm.KindNote, NoteApart, e)
 	return s.rise(from)
-}
-
-// channels is how many subscriptions the connection had room for.
-func (c *connection) channels() (n int) {
-	for _, sub := range c.subscriptions {
-		if sub.live != nil {
-			n++
-		}
-	}
-	return max(n, 1)
 }
 
 // part moves some of a connection's subscriptions to a new one. There are others left, which may be complete now.

@@ -128,6 +128,7 @@ func TestApartAllAreSilent(t *testing.T) {
 		h.awaitState(true) // what was left on the shared connection goes on apart
 		h.await("the others to come home", func() bool { return len(h.server.Connections()) <= 2 })
 		h.server.ResumeQueue(left)
+		h.awaitNote(left, consumer.NoteHome)
 		h.await("all to come home", func() bool { return len(h.server.Connections()) == 1 })
 		h.sparse.Store(false)
 		time.Sleep(10 * time.Second)
@@ -171,9 +172,10 @@ func TestApartStaysWhereItIs(t *testing.T) {
 		}
 		h.await("the culprit to be named", func() bool { return h.says("q7", consumer.NoteApart, "prefetch 1") })
 		time.Sleep(20 * time.Second)
+		h.sparse.Store(true)
 		h.forget()
 		time.Sleep(10 * time.Minute)
-		h.wantFlow(feed+10*time.Millisecond, "q1", "q2", "q3", "q4", "q5")
+		h.wantFlow(100*feed+10*time.Millisecond, "q1", "q2", "q3", "q4", "q5")
 		for _, e := range h.journal.Events() {
 			if e.Name == consumer.NoteHome {
 				t.Errorf("%q came home", consumer.EvidenceOf(e).Queue)
@@ -199,7 +201,7 @@ func TestApartBusy(t *testing.T) {
 		h.server.ResumeQueue("q1")
 		h.awaitNote("q1", consumer.NoteApartConsuming)
 		h.forget()
-		time.Sleep(20 * time.Minute)
+		time.Sleep(5 * time.Minute)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		for body, n := range h.handled["q1"] {
@@ -230,6 +232,7 @@ func TestApartPaused(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.awaitNote("q1", consumer.NotePaused)
+		h.sparse.Store(true)
 		time.Sleep(10 * time.Minute)
 		q, _ := h.server.Queue("q1")
 		if q.Unacknowledged == 0 {
@@ -238,7 +241,6 @@ func TestApartPaused(t *testing.T) {
 		if err := h.c.Subscription("q1").Resume(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(30 * time.Minute)
 		h.awaitNote("q1", consumer.NoteHome)
 	})
 }
@@ -253,8 +255,9 @@ func TestApartIsRefused(t *testing.T) {
 		if err := h.c.Subscription("q1").SetPrefetch(7); err != nil {
 			t.Fatal(err)
 		}
+		h.sparse.Store(true)
 		time.Sleep(20 * time.Minute)
-		h.wantFlow(feed+10*time.Millisecond, "q0", "q2")
+		h.wantFlow(100*feed+10*time.Millisecond, "q0", "q2")
 		h.server.SetPassword("guest", "guest")
 		h.server.ResumeQueue("q1")
 		h.awaitNote("q1", consumer.NoteHome)
@@ -265,6 +268,7 @@ func TestApartIsRefused(t *testing.T) {
 func TestHealWithinBesideMissingQueue(t *testing.T) {
 	t.Parallel()
 	inHall(t, 2, func(h *hall) { h.server.DeleteQueue("q1") }, func(h *hall) {
+		h.sparse.Store(true)
 		time.Sleep(time.Minute)
 		for range 3 {
 			h.server.SetPassword("guest", "another")
@@ -275,8 +279,8 @@ func TestHealWithinBesideMissingQueue(t *testing.T) {
 		}
 		h.wantFlow(7*time.Minute, "q0")
 		h.forget()
-		time.Sleep(10 * time.Second)
-		h.wantFlow(feed+10*time.Millisecond, "q0")
+		time.Sleep(time.Minute)
+		h.wantFlow(100*feed+10*time.Millisecond, "q0")
 	})
 }
 
