@@ -121,6 +121,9 @@ func (s *Session) ServerVersion() (major, minor int) {
 	return major, minor
 }
 
+// Room is how many subscriptions the connection has channels for (channel_max): the session needs one itself.
+func (s *Session) Room() int { return int(s.link.amqp.Config.ChannelMax) - 1 }
+
 // Losses reports what breaks, once for each thing that breaks. It has no buffer and nothing is
 // dropped: one receiver must receive until the session is ended. It is never closed.
 func (s *Session) Losses() <-chan Loss { return s.losses }

@@ -1,8 +1,6 @@
 package consumer
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -21,15 +19,19 @@ import (
 //     in halves until it is alone;
 //   - those for which there is no channel left on the connection.
 //
-// There it goes on trying, ever more rarely. What has been well for a while comes home, but for the last kind.
+// There it goes on trying, ever more rarely. What has been well for a while comes home, but for the last kind, and for
+// queues that do not outlive their consumer or their connection.
 
 const (
 	// soonTolerated is how often in a row a connection may die soon, or a channel be closed, before that is taken for
 	// the fault of what is consumed; suspectTolerated likewise where it was the fault of a part of it before.
 	soonTolerated    = 3
 	suspectTolerated = 2
-	// mostConnections is how many connections there may be before one is not split any more.
+	// mostConnections is how many connections there may be before one is not split any more, and what is set apart
+	// shares one with others.
 	mostConnections = 16
+	// mostAbandoned is how many channels may wait for queues that do not answer before their connection is given up.
+	mostAbandoned = 64
 	// wellAfter is how long what is apart must be well before it comes home. It doubles with each time that it did not
 	// stay well, up to wellAtMost.
 	wellAfter  = time.Minute
@@ -46,21 +48,46 @@ func (s *supervisor) considerFailure(sub *subscription, o consumed) (apart bool,
 	if c.session != o.session { // all of them have failed
 		return false, nil
 	}
-	if f.IsChannelLimit() && len(c.subscriptions) > 1 {
-		return true, s.overflow(c, sub, f)
-	}
-	alone := len(c.subscriptions) == 1
+	alone, left := len(c.subscriptions) == 1, c.session.Abandoned()
 	switch {
-	case f.Class == broker.Overdue && alone:
-		s.drop(c) // what waits for the queue would fill it up
+	case f.IsChannelLimit() && left > 0, f.Class == broker.Overdue && (alone || left >= mostAbandoned):
+		s.drop(c) // what waits for queues that do not answer fills it up
+		if alone && c == s.home && s.othersUp() {
+			e := evidence(f)
+			e.Note = "goes on apart: " + silentNote
+			return false, s.leaveHome(c, e)
+		}
 		return false, nil
-	case f.Class == broker.Overdue:
-		return true, s.setApart(sub, evidence(f), "its queue does not answer, and the others do not wait for it", overdueBackoff)
-	case f.Scope == broker.ScopeConnection, alone, s.config.FailFast, !s.isHopeless(f.Class):
+	case f.IsChannelLimit() && !alone:
+		return true, s.overflow(c, sub, f)
+	case !s.mayPart(c), f.Scope == broker.ScopeConnection:
+		return false, nil
+	case f.Class == broker.Overdue && !sub.spec.isBound():
+		return true, s.setApart(sub, evidence(f), silentNote, overdueBackoff)
+	case f.Class == broker.Overdue, s.config.FailFast, !s.isHopeless(f.Class):
 		return false, nil
 	}
 	sub.hopeless = true
 	return true, s.setApart(sub, evidence(f), "the others go on without it, and it is tried again", apartBackoff)
+}
+
+const silentNote = "its queue does not answer, and the others do not wait for it"
+
+// mayPart tells whether one subscription of a connection may be set apart.
+func (s *supervisor) mayPart(c *connection) bool {
+	return len(c.subscriptions) > 1 && (c == s.home || len(s.connections) < mostConnections)
+}
+
+// isBound tells whether the queue, or its name, goes with the connection: as long as that lives, it cannot be consumed
+// on another one.
+func (s Subscription) isBound() bool {
+	return s.Declare != nil && (s.Declare.Exclusive || s.Queue == "")
+}
+
+// stays tells whether it cannot be moved while it is consumed: its queue would be gone, or a single active consumer's
+// role.
+func (s Subscription) stays() bool {
+	return s.isBound() || s.Declare != nil && s.Declare.AutoDelete || s.isSingleActive()
 }
 
 // considerSubscription looks at one that was lost.
@@ -70,10 +97,10 @@ func (s *supervisor) considerSubscription(sub *subscription, worked time.Duratio
 	}
 	sub.soon++
 	switch {
-	case s.stopping, len(sub.on.subscriptions) == 1:
+	case s.stopping, !s.mayPart(sub.on), sub.spec.isBound():
 		return nil
 	case e.Class == string(broker.Overdue):
-		return s.setApart(sub, e, "its queue does not answer, and the others do not wait for it", overdueBackoff)
+		return s.setApart(sub, e, silentNote, overdueBackoff)
 	case sub.soon >= soonTolerated && worked < stable:
 		return s.setApart(sub, e, fmt.Sprintf("it was lost soon after it began, %d times in a row", sub.soon), apartBackoff)
 	}
@@ -95,11 +122,11 @@ func (s *supervisor) considerConnection(c *connection, e Evidence) error {
 			c.deaths, len(half), len(c.subscriptions))
 		c.deaths, c.suspect, c.schedule.flaps = 0, true, 0
 		c.schedule.in(0)
-		other, err := s.part(c, half, 0)
+		other := s.part(c, half, 0)
 		other.suspect = true
 		e.Note, e.BackoffMS = note, 0
 		s.noteOn(other, NoteApart, e)
-		return err
+		return nil // neither has a session
 	case len(c.subscriptions) == 1 && (hasSpoken(e) || s.othersLive(c)):
 		return s.blame(c, e)
 	}
@@ -140,78 +167,94 @@ func (c *connection) dies(worked time.Duration, e Evidence) {
 	}
 }
 
-var errStopping = errors.New("the consumer is stopping")
-
 // blame tells for which subscription a connection dies. It is consumed one message at a time from now on.
 func (s *supervisor) blame(c *connection, e Evidence) error {
 	sub := c.subscriptions[0]
-	if sub.oneByOne {
+	leaves := c == s.home && len(s.connections) > 1
+	if sub.oneByOne && !leaves {
 		return nil
 	}
 	sub.oneByOne, c.schedule.rare = true, true
 	e.Note = fmt.Sprintf("the connection died soon after it began to consume from this queue, %d times in a row: prefetch 1 from now on; %s",
 		c.deaths, "look at the message in front of the queue, and at the broker's log")
 	e.Prefetch, e.BackoffMS = 1, 0
-	if c != s.home || len(s.connections) == 1 {
-		s.noteOn(c, NoteApart, e)
-		return nil
-	}
-	return s.leaveHome(c, e)
-}
-
-// setApart gives a subscription a connection of its own.
-func (s *supervisor) setApart(sub *subscription, e Evidence, why string, most time.Duration) error {
-	c, err := s.part(sub.on, []*subscription{sub}, most)
-	sub.soon = 0
-	e.Note, e.BackoffMS, e.Generation = "goes on apart, on a connection of its own: "+why, 0, sub.on.generation
-	if a := adviceOn(broker.Class(e.Class), e.Code); a != "" {
-		e.Note += "; " + a
+	if leaves {
+		return s.leaveHome(c, e)
 	}
 	s.noteOn(c, NoteApart, e)
-	return err
+	return nil
+}
+
+// setApart gives a subscription a connection of its own; when there are many, one that it shares.
+func (s *supervisor) setApart(sub *subscription, e Evidence, why string, most time.Duration) error {
+	from := sub.on
+	e.Note, e.BackoffMS, e.Queue = "goes on apart, on a connection of its own: "+why, 0, sub.spec.Queue
+	if shared := s.refuge(from); shared != nil {
+		e.Note = "goes on apart, with others: " + why
+		s.join(sub, shared)
+	} else {
+		s.part(from, []*subscription{sub}, most)
+	}
+	sub.soon = 0
+	e.Note = joined(e.Note, adviceOn(broker.Class(e.Class), e.Code))
+	s.noteOn(sub.on, NoteApart, e)
+	return s.rise(from)
+}
+
+// refuge is the connection that what is set apart shares when there are as many as there may be; nil if it is to have
+// its own.
+func (s *supervisor) refuge(from *connection) (fewest *connection) {
+	if len(s.connections) < mostConnections {
+		return nil
+	}
+	for _, c := range s.connections {
+		if c != s.home && c != from && !c.overflow && (fewest == nil || len(c.subscriptions) < len(fewest.subscriptions)) {
+			fewest = c
+		}
+	}
+	return fewest
+}
+
+// join moves a subscription to a connection that is there already, and not home.
+func (s *supervisor) join(sub *subscription, to *connection) {
+	s.move(sub, to)
+	if to.up {
+		to.up, to.entered = false, time.Now()
+	}
+	if to.session != nil {
+		to.schedule.in(0)
+	}
 }
 
 // overflow moves a subscription for which there is no channel to another connection, where there is room.
 func (s *supervisor) overflow(from *connection, sub *subscription, f *broker.Error) error {
-	full := from.channels()
+	full := from.session.Room()
 	for _, c := range s.connections {
-		if c != from && c.overflow && len(c.subscriptions) < full {
-			s.move(sub, c)
-			c.schedule.in(0)
+		if c != from && c != s.home && c.overflow && len(c.subscriptions) < full {
+			s.join(sub, c)
 			return s.rise(from)
 		}
 	}
-	c, err := s.part(from, []*subscription{sub}, apartBackoff)
+	c := s.part(from, []*subscription{sub}, apartBackoff)
 	c.overflow = true
 	e := evidence(f)
 	e.Queue = ""
-	e.Note = fmt.Sprintf("more subscriptions than channels on a connection (%d): the rest is consumed on others", full)
+	e.Note = fmt.Sprintf("more subscriptions than a connection has channels for (%d): the rest is consumed on others", full)
 	s.record(fsm.KindNote, NoteApart, e)
-	return err
+	return s.rise(from)
 }
 
-// channels is how many subscriptions the connection had room for.
-func (c *connection) channels() (n int) {
-	for _, sub := range c.subscriptions {
-		if sub.live != nil {
-			n++
-		}
-	}
-	return max(n, 1)
-}
-
-// part moves some of a connection's subscriptions to a new one. There are others left.
-func (s *supervisor) part(from *connection, subs []*subscription, most time.Duration) (*connection, error) {
+// part moves some of a connection's subscriptions to a new one. There are others left, which may be complete now.
+func (s *supervisor) part(from *connection, subs []*subscription, most time.Duration) *connection {
 	backoff := s.config.ReviveBackoff
 	backoff.Max = max(backoff.Max, most)
-	c := &connection{first: from.first, entered: time.Now(), schedule: schedule{backoff: backoff, attempt: 1}}
+	c := &connection{generation: from.generation, first: from.first, entered: time.Now(), schedule: schedule{backoff: backoff, attempt: 1}}
 	s.connections = append(s.connections, c)
 	for _, sub := range subs {
 		s.move(sub, c)
 	}
 	c.schedule.in(0)
-	s.setClock()
-	return c, s.rise(from)
+	return c
 }
 
 // move gives a subscription another connection. What it had on the last one is closed there.
@@ -235,7 +278,7 @@ func (s *supervisor) move(sub *subscription, to *connection) {
 // broken.
 func (s *supervisor) leaveHome(c *connection, e Evidence) error {
 	for _, other := range s.connections {
-		if other != c && (s.home == c || other.up && !s.home.up) {
+		if other != c && (s.home == c || other.up && (!s.home.up || len(other.subscriptions) > len(s.home.subscriptions))) {
 			s.home = other
 		}
 	}
@@ -247,11 +290,17 @@ func (s *supervisor) leaveHome(c *connection, e Evidence) error {
 	return nil
 }
 
+// othersUp tells whether there is another home to be had.
+func (s *supervisor) othersUp() bool {
+	return slices.ContainsFunc(s.connections, func(c *connection) bool { return c != s.home && c.up })
+}
+
 // giveUpOn is for a failure that trying again cannot help, or with reason may not. What else is consumed goes on. When
 // there is nothing that may be, the run ends.
 func (s *supervisor) giveUpOn(c *connection, t fsm.Trigger, f *broker.Error, reason error) error {
 	missing := slices.DeleteFunc(slices.Clone(c.subscriptions), func(sub *subscription) bool { return sub.live != nil })
-	ofAll := f.Scope == broker.ScopeConnection && reason == nil // no other one would fare better
+	consumed := slices.ContainsFunc(s.subscriptions, func(sub *subscription) bool { return sub.live != nil })
+	ofAll := f.Scope == broker.ScopeConnection && reason == nil && !consumed // no other one would fare better
 	hope := slices.ContainsFunc(s.subscriptions, func(sub *subscription) bool { return !sub.hopeless && !slices.Contains(missing, sub) })
 	if s.config.FailFast || ofAll || !hope {
 		return s.giveUp(c, t, f, reason)
@@ -263,11 +312,11 @@ func (s *supervisor) giveUpOn(c *connection, t fsm.Trigger, f *broker.Error, rea
 	e.BackoffMS = c.schedule.failed().Milliseconds()
 	if c != s.home {
 		e.Note = note
-		if slices.ContainsFunc(c.subscriptions, func(sub *subscription) bool { return !sub.hopeless }) {
-			s.noteOn(c, NoteGivenUp, e)
-		} else {
-			s.noteOn(c, NoteApartFailed, e)
+		name := NoteGivenUp
+		if c.givenUp() {
+			name = NoteApartFailed
 		}
+		s.noteOn(c, name, e)
 		for _, sub := range missing {
 			sub.hopeless = true
 		}
@@ -298,6 +347,7 @@ func (s *supervisor) giveUp(c *connection, t fsm.Trigger, f *broker.Error, reaso
 		if err := s.fire(ChannelError, e); err != nil {
 			return err
 		}
+		s.home.up = false
 	}
 	if state == Connecting {
 		t = FatalError
@@ -312,103 +362,4 @@ func (s *supervisor) giveUp(c *connection, t fsm.Trigger, f *broker.Error, reaso
 	s.result = &Error{State: state, Class: f.Class, Endpoint: f.Endpoint, Err: cause}
 	s.stopSoftly()
 	return nil
-}
-
-// untilHome is how long it is still until what is well on a connection comes home.
-func (s *supervisor) untilHome(c *connection) (wait time.Duration, comes bool) {
-	if c == s.home || c.overflow || !c.up || !s.home.up || s.stopping {
-		return 0, false
-	}
-	well := wellAfter
-	for _, sub := range c.subscriptions {
-		if sub.steered {
-			return 0, false
-		}
-		well = max(well, min(wellAfter<<min(sub.exiles, 10), wellAtMost))
-	}
-	return well - min(time.Since(c.entered), time.Since(s.home.entered)), true
-}
-
-// bringHome has a subscription that is well consumed on the shared connection again.
-func (s *supervisor) bringHome(sub *subscription) {
-	sub.steered, sub.oneByOne = true, false
-	home, session := s.home, s.home.session
-	o := homecoming{steered{sub: sub, live: sub.live, was: sub.applied, intake: sub.intake()}, home, session}
-	s.background.Go(func() {
-		o.carryOut(s.calls)
-		s.post(o)
-	})
-}
-
-// homecoming is how it went.
-type homecoming struct {
-	steered
-	home    *connection
-	session *broker.Session
-}
-
-// carryOut asks for no more where it is, waits for what has come, and consumes at home. It runs beside the supervisor.
-func (o *homecoming) carryOut(ctx context.Context) {
-	if o.err = o.live.Cancel(ctx); o.err != nil {
-		return
-	}
-	if !o.sub.dispatch.finish(o.live) {
-		o.err = errStopping
-		return
-	}
-	_ = o.live.Close(ctx)
-	o.intake.StreamOffset = o.sub.dispatch.offset()
-	o.is, o.err = o.sub.consume(ctx, o.session, &o.intake)
-}
-
-func (o homecoming) apply(s *supervisor) error {
-	sub, from := o.sub, o.sub.on
-	sub.steered = false
-	defer s.setClock()
-	arrived := o.err == nil && !s.stopping && s.home == o.home && s.home.session == o.session && !isLost(o.is)
-	if !arrived {
-		if o.is != nil {
-			s.background.Go(func() { _ = o.is.Close(context.Background()) })
-		}
-		if sub.live == o.live && !s.stopping && from.session != nil { // it was cancelled, and is to be consumed again where it was
-			f := asBrokerError(o.err)
-			if o.err == nil {
-				f = asBrokerError(errLostAgain)
-			}
-			return s.broken(ChannelError, from, sub, evidence(f))
-		}
-		return nil
-	}
-	if sub.live == o.live {
-		sub.lose()
-	}
-	sub.live = nil
-	s.move(sub, s.home)
-	sub.exiles++
-	sub.adopt(o.is, o.intake)
-	s.noteOf(sub, NoteHome, Evidence{Note: "consumed on the shared connection again"})
-	if len(from.subscriptions) == 0 {
-		s.forget(from)
-	}
-	if !sub.applied.Paused {
-		sub.dispatch.resume()
-	}
-	s.steer(sub)
-	return nil
-}
-
-// forget ends a connection on which nothing is consumed any more.
-func (s *supervisor) forget(c *connection) {
-	s.connections = slices.DeleteFunc(s.connections, func(other *connection) bool { return other == c })
-	if c.opening != nil {
-		c.opening()
-	}
-	if c.session != nil {
-		session := c.release()
-		s.background.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), farewell)
-			defer cancel()
-			_ = session.Close(ctx)
-		})
-	}
 }

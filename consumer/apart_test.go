@@ -365,10 +365,12 @@ func TestApartNetworkFlaps(t *testing.T) {
 	t.Parallel()
 	inHall(t, 40, nil, func(h *hall) {
 		h.awaitState(true)
+		h.sparse.Store(true)
 		for range 100 {
 			h.server.Inject(brokertest.Now, brokertest.Reset())
 			time.Sleep(2 * time.Second)
 		}
+		h.sparse.Store(false)
 		if n := len(h.server.Connections()); n > 16 {
 			t.Errorf("%d connections", n)
 		}
@@ -376,6 +378,7 @@ func TestApartNetworkFlaps(t *testing.T) {
 		h.forget()
 		time.Sleep(time.Minute)
 		h.wantFlow(time.Second, h.queues...)
+		h.sparse.Store(true)
 		h.await("everything to come home", func() bool { return len(h.server.Connections()) == 1 })
 	})
 }

@@ -86,8 +86,13 @@ func (s *supervisor) setClock() {
 		if s.isPending(c) {
 			wake = min(wake, time.Until(c.schedule.at))
 		}
-		if wait, comes := s.untilHome(c); comes {
-			wake = min(wake, wait)
+		if c == s.home {
+			continue
+		}
+		for _, sub := range c.subscriptions {
+			if wait, comes := s.untilHome(sub); comes {
+				wake = min(wake, wait)
+			}
 		}
 	}
 	s.clock.wakeIn(wake)
@@ -104,8 +109,8 @@ func (s *supervisor) tick() error {
 				return err
 			}
 		}
-		if wait, comes := s.untilHome(c); comes && wait <= 0 {
-			for _, sub := range c.subscriptions {
+		for _, sub := range c.subscriptions {
+			if wait, comes := s.untilHome(sub); comes && wait <= 0 {
 				s.bringHome(sub)
 			}
 		}

@@ -64,6 +64,11 @@ func (c *connection) attemptPending() bool {
 	return len(c.missing()) > 0
 }
 
+// givenUp tells whether all that it is for is only tried now and then.
+func (c *connection) givenUp() bool {
+	return !slices.ContainsFunc(c.subscriptions, func(sub *subscription) bool { return !sub.hopeless })
+}
+
 // watched tells whether the broker's silence is the supervisor's business: an attempt watches over the connection
 // that it works on.
 func (c *connection) watched() bool { return c.session != nil && !c.probing && c.attempts == 0 }

@@ -109,23 +109,32 @@ func (d *dispatcher) returnUnstarted(j job) {
 // finishPatience is how long what has come is waited for when a consumer is to be replaced by another one.
 const finishPatience = 10 * time.Second
 
-// finish waits until what a consumer has sent is settled, for a while. The channel must have been cancelled. It
-// returns false if the dispatcher stops meanwhile.
-func (d *dispatcher) finish(s source) bool {
-	if d.kind.isStream() {
-		d.pause()
-		d.drain(s)
-	}
+// ending is how that went.
+type ending int
+
+const (
+	finished ending = iota
+	unfinished
+	ended // the dispatcher stops
+)
+
+// finish waits until what a consumer has sent is settled, for a while. The channel must have been cancelled. A stream
+// goes on at any time, behind what was handled.
+func (d *dispatcher) finish(s source) ending {
 	const look = 10 * time.Millisecond
 	for range finishPatience / look {
 		v := d.view.Load()
-		if v.over {
-			return false
-		}
-		if v.channel == nil || v.channel.source != s || d.inMemory() == 0 || isLost(s) {
-			return true
+		switch {
+		case v.over:
+			return ended
+		case d.kind.isStream():
+			d.pause()
+			d.drain(s)
+			return finished
+		case v.channel == nil, v.channel.source != s, d.inMemory() == 0, isLost(s):
+			return finished
 		}
 		time.Sleep(look)
 	}
-	return !d.view.Load().over
+	return unfinished
 }

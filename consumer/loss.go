@@ -69,7 +69,11 @@ func (s *supervisor) fall(t fsm.Trigger, c *connection, sub *subscription, worke
 		c.schedule.extend(worked, away)
 		if !c.isNew(sub) {
 			e.Note = joined("lost too, while "+strings.ToLower(string(s.doing(c))), e.Note)
-			s.record(fsm.KindNote, NoteLossWhileReviving, e)
+			if c != s.home {
+				s.noteOn(c, NoteLossWhileReviving, e)
+			} else {
+				s.record(fsm.KindNote, NoteLossWhileReviving, e)
+			}
 		}
 		return nil
 	}

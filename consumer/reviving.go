@@ -17,6 +17,7 @@ type attempt struct {
 	on       *connection
 	opened   bool // the session, too
 	left     int  // subscriptions whose outcome is not known
+	late     bool // some of them have taken long
 	failures []failedConsume
 }
 
@@ -186,12 +187,15 @@ func (o consumed) apply(s *supervisor) error {
 			return err
 		}
 	case !s.stopping && sub.on == c:
-		if apart, err := s.considerFailure(sub, o); apart || err != nil {
+		apart, err := s.considerFailure(sub, o)
+		if err != nil {
 			return err
 		}
-		a.failures = append(a.failures, failedConsume{sub.index, o.err})
+		if !apart {
+			a.failures = append(a.failures, failedConsume{sub.index, o.err})
+		}
 	}
-	if a.left > 0 || s.stopping {
+	if s.stopping || a.left > 0 && !(a.late && len(a.failures) > 0) {
 		return nil
 	}
 	return s.judge(a)
@@ -205,6 +209,10 @@ func (s *supervisor) adopt(o consumed) error {
 		return nil
 	}
 	c.consumed = true
+	if o.attempt.opened {
+		c.failing = time.Time{} // as far as it was the connection's fault
+	}
+	sub.hopeless, sub.hasConsumed = false, true
 	sub.adopt(o.consumer, o.intake)
 	if err := s.rise(c); err != nil { // the event comes first, then the deliveries
 		return err
@@ -238,9 +246,6 @@ func (s *supervisor) rise(c *connection) error {
 	}
 	took := time.Since(c.entered)
 	c.up, c.entered, c.failing = true, time.Now(), time.Time{}
-	for _, sub := range c.subscriptions {
-		sub.hopeless, sub.hasConsumed = false, true
-	}
 	if c != s.home {
 		s.noteOn(c, NoteApartConsuming, Evidence{Attempt: c.schedule.attempt, Note: "consumed apart"})
 		return nil
@@ -262,6 +267,7 @@ type overtime struct{ attempt *attempt }
 // apply has what has failed so far tried again, whatever the rest still waits for.
 func (o overtime) apply(s *supervisor) error {
 	a := o.attempt
+	a.late = true
 	if a.left == 0 || len(a.failures) == 0 || s.stopping || a.on.up {
 		return nil
 	}
@@ -332,7 +338,7 @@ func (s *supervisor) failed(c *connection, f *broker.Error) error {
 		e.Note = adviceOn(f.Class, f.Code)
 	}
 	e.Note = joined(e.Note, note)
-	spent := s.config.MaxReviveAttempts > 0 && c.schedule.attempt >= s.config.MaxReviveAttempts
+	spent := s.config.MaxReviveAttempts > 0 && c.schedule.attempt >= s.config.MaxReviveAttempts && (c == s.home || !c.givenUp())
 	if spent {
 		e.BackoffMS = 0
 	}
@@ -372,7 +378,9 @@ func (s *supervisor) heals(c *connection, f *broker.Error) (heals bool, note str
 	if !s.isHopeless(f.Class) {
 		return true, ""
 	}
-	worked := slices.ContainsFunc(c.subscriptions, func(sub *subscription) bool { return sub.hasConsumed })
+	worked := slices.ContainsFunc(s.subscriptions, func(sub *subscription) bool {
+		return sub.hasConsumed && (f.Scope == broker.ScopeConnection || sub.on == c && sub.spec.Queue == f.Queue)
+	})
 	if !worked || s.config.GiveUpOn != nil || s.config.HealWithin < 0 {
 		return false, ""
 	}

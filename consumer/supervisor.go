@@ -16,7 +16,7 @@ import (
 //
 // What is broken is not remembered but seen: a connection without a session is to be opened, a subscription without a
 // live consumer to be consumed. What takes either away is in loss.go. Only an attempt's outcome, in reviving.go,
-// puts it there; but a stream that is steered, and what comes home (apart.go), gets a new consumer in place of
+// puts it there; but a stream that is steered, and what comes home (home.go), gets a new consumer in place of
 // the old one.
 type supervisor struct {
 	config        Config
