@@ -101,7 +101,8 @@ package consumer
 //	  overdue.go       handlers that take too long, and whether it was that for which a consumer was cancelled
 //	  differs.go       what exists otherwise than it is declared
 //	  reviving.go      attempts to connect and to revive
-//	  apart.go         what is broken for long goes on apart, and comes home
+//	  apart.go         what is broken for long goes on apart
+//	  home.go          and comes home, when it is well
 //	  backoff.go       when the next attempt begins
 //	  window.go        how much of the prefetch is asked for: with PrefetchBytes, and after losses in a row
 //	  steer.go         a live consumer becomes what its subscription wants to be
