@@ -53,8 +53,12 @@ func (w *worker) move(o outcome, moved *atomic.Uint64) {
 func (w *worker) holdBack(o outcome) {
 	held := *w // its job; the worker gets another one
 	pause := w.dispatcher.mayKeep(o.failure.delivery)
+	aside := &w.dispatcher.kept.heldBack
+	aside.Add(1)
+	w.dispatcher.window.rouse()
 	w.dispatcher.workers.Go(func() {
 		held.dispatcher.linger(held.job.channel, held.came, pause)
+		aside.Add(-1)
 		held.requeue(o)
 		held.dispatcher.window.handled()
 	})
@@ -87,6 +91,7 @@ func (w *worker) putAside() bool {
 	}
 	w.inLane = false
 	d.env.counts.kept.Add(1)
+	d.window.rouse()
 	return true
 }
 

@@ -95,6 +95,7 @@ func (w *window) handled() {
 	}
 }
 
+// rouse has the supervisor look.
 func (w *window) rouse() {
 	select {
 	case w.wake <- struct{}{}:
@@ -260,6 +261,11 @@ func (sub *subscription) hasRoom() bool {
 // admit decides, when the broker sends nothing more, what to ask for and whether to do so now.
 func (o *steered) admit() (now bool) {
 	w := o.sub.window
+	if o.crowded { // what was put aside does not count
+		o.intake.Prefetch = w.next()
+		w.ask(o.intake.Prefetch)
+		return true
+	}
 	if o.intake.Prefetch, now = w.admits(o.sub.dispatch.unfinished(o.live)); now {
 		w.ask(o.intake.Prefetch)
 	}

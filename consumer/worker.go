@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/everhop/everhop/consumer/internal/ack"
@@ -153,6 +154,9 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	w.inLane = d.lanes.Begin(w.job.key, w.job)
 	if !w.inLane {
 		w.drop()
+		if d.kept.waiting.Load() > 0 { // perhaps behind one of those
+			d.window.rouse()
+		}
 	}
 	return true, w.inLane
 }
@@ -183,6 +187,7 @@ type channel struct {
 	source source
 	acks   *ack.Acknowledger
 	kind   *queueKind
+	begins atomic.Uint64 // the tag from which on deliveries are of the current basic.consume
 }
 
 func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {

@@ -361,6 +361,20 @@ func (a *Acknowledger) Held() int {
 	return a.tracker.held
 }
 
+// HeldFrom is how many of those have this tag or a higher one.
+func (a *Acknowledger) HeldFrom(tag uint64) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker.heldFrom(tag)
+}
+
+// Next is above the tag of every delivery that was received.
+func (a *Acknowledger) Next() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker.next
+}
+
 // Offset is where a stream goes on after this channel: behind everything that was handled up to. nil means
 // where the caller says, and 0 is an offset like any other.
 func (a *Acknowledger) Offset() *int64 {
