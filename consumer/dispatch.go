@@ -54,6 +54,7 @@ type dispatcher struct {
 	// lastLives is the delivery count from which on a message is saved; 0: never.
 	lastLives atomic.Int64
 	rescues   *rescues
+	overruns  overruns
 	window    *window // nil without PrefetchBytes
 
 	committing sync.Mutex // one Commit at a time
@@ -61,6 +62,7 @@ type dispatcher struct {
 
 	mu      sync.Mutex // guards changes of view, and:
 	running int        // workers
+	crew    []*worker  // all of them
 }
 
 // environment is what all subscriptions of a consumer have in common.
@@ -84,6 +86,7 @@ type environment struct {
 type outbox interface {
 	park(ctx context.Context, d *Delivery, queue string, why failure) error
 	delay(ctx context.Context, d *Delivery, after time.Duration, why failure) error
+	postpone(ctx context.Context, d *Delivery, why failure) error
 	save(ctx context.Context, d *Delivery) error
 	// ready waits until messages can be published, or cannot.
 	ready(ctx context.Context)
@@ -268,6 +271,7 @@ func (d *dispatcher) change(edit func(*view)) {
 	close(old.changed)
 	for ; !v.over && d.running < v.concurrency; d.running++ {
 		w := &worker{dispatcher: d}
+		d.crew = append(d.crew, w)
 		d.workers.Go(w.run)
 	}
 }

@@ -16,7 +16,7 @@ type waitingRoom struct {
 	served  atomic.Bool  // one of them was what was taken last
 	// heldBack is how many others wait to go back, since they can go nowhere else.
 	heldBack atomic.Int64
-	told    Stats        // the supervisor's: as of what events have told of what went back
+	told     Stats // the supervisor's: as of what events have told of what went back
 
 	mu    sync.Mutex
 	jobs  []keptJob   // the first to be due in front

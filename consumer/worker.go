@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,7 @@ type worker struct {
 	inLane  bool      // somebody may wait for it
 	id      string    // under which it is handled, with Dedup
 	deduped bool      // there is one
+	hand    hand      // what its handler has
 }
 
 // job is a delivery that is to be handled. Once its handler has begun, delivery is the handler's.
@@ -67,7 +69,7 @@ func (w *worker) next() bool {
 	w.drop()
 	for {
 		if d.view.Load() != w.view {
-			if w.view = d.stay(); w.view == nil {
+			if w.view = d.stay(w); w.view == nil {
 				return false
 			}
 		}
@@ -80,6 +82,7 @@ func (w *worker) next() bool {
 
 // take makes the job the worker's.
 func (w *worker) take(j job) {
+	w.letGo()
 	w.job, w.tag, w.open = j, j.delivery.DeliveryTag, true
 	w.came, w.failure = nil, failure{}
 }
@@ -88,15 +91,29 @@ func (w *worker) take(j job) {
 func (w *worker) keep(came Delivery) { w.came = &came }
 
 // drop forgets the job, which may be big.
-func (w *worker) drop() { w.job, w.came, w.failure, w.open = job{}, nil, failure{}, false }
+func (w *worker) drop() {
+	w.letGo()
+	w.job, w.came, w.failure, w.open = job{}, nil, failure{}, false
+}
+
+// letGo says that no handler has the job any more.
+func (w *worker) letGo() {
+	if !w.hand.busy {
+		return
+	}
+	if late := w.hand.end(); late != nil {
+		w.dispatcher.overruns.returned(late)
+	}
+}
 
 // stay gives a worker the current view, or nil if it is not needed any more.
-func (d *dispatcher) stay() *view {
+func (d *dispatcher) stay(w *worker) *view {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	v := d.view.Load()
 	if v.over || d.running > v.concurrency {
 		d.running--
+		d.crew = slices.DeleteFunc(d.crew, func(other *worker) bool { return other == w })
 		return nil
 	}
 	return v
@@ -148,6 +165,9 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 		return false, false
 	}
 	if d.spec.OrderingKey == nil {
+		return true, true
+	}
+	if late, found := d.findOverrun(w.job.delivery); found && late.running { // it would wait behind itself
 		return true, true
 	}
 	w.job.key = d.nameOf("OrderingKey", d.spec.OrderingKey, w.job.delivery)
