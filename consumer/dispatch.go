@@ -57,8 +57,9 @@ type dispatcher struct {
 	overruns  overruns
 	window    *window // nil without PrefetchBytes
 
-	committing sync.Mutex // one Commit at a time
+	committing chan struct{} // held by the one Commit at a time
 	calls      callbacks
+	panics     panicLog
 
 	mu      sync.Mutex // guards changes of view, and:
 	running int        // workers
@@ -105,8 +106,8 @@ type view struct {
 }
 
 func newDispatcher(spec Subscription, env environment) *dispatcher {
-	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1)}
-	d.calls.inside = env.inside
+	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), committing: make(chan struct{}, 1)}
+	d.calls.inside, d.calls.panics = env.inside, &d.panics
 	d.window = newWindow(spec, &d.kind, env.resize)
 	d.kind.v.Store(spec.kind())
 	d.breaker.limit = int64(spec.Breaker.Failures)

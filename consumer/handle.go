@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"runtime/debug"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -186,7 +185,7 @@ func (d *dispatcher) call(c *channel, delivery *Delivery) (a answer) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			a = answer{meaning: fails, text: fmt.Sprintf("consumer: the handler panicked: %v\n%s", r, debug.Stack())}
+			a = answer{meaning: fails, text: "consumer: " + d.panics.tell("the handler", r)}
 		}
 	}()
 	if err := d.spec.Handler(ctx, delivery); err != nil {

@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -188,7 +187,7 @@ func (d *dispatcher) nameOf(function string, name func(*Delivery) string, delive
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			d.about(d.env.logger.Error(), delivery).Msgf("%s panicked: %v\n%s", function, r, debug.Stack())
+			d.about(d.env.logger.Error(), delivery).Msg(d.panics.tell(function, r))
 		}
 	}()
 	return name(delivery)
