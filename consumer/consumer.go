@@ -61,7 +61,7 @@ func New(config Config) (*Consumer, error) {
 	}
 	log := newLines(config.Logger, &c.inside)
 	c.watch = observe(machine, log, append(projections(config), config.Observers...))
-	_ = log.logger()
+	c.config.Logger = log.logger()
 	if machine.State() != Disconnected {
 		if _, err := machine.Fire(ProcessRestarted, fsm.Evidence{}); err != nil {
 			return nil, err
