@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -53,6 +54,7 @@ func TestHandlerThatTakesTooLong(t *testing.T) {
 						}
 						var slow, quick, calls atomic.Int64
 						var began atomic.Pointer[time.Time]
+						var mu sync.Mutex
 						var told []int
 						events := fsm.NewRing(1000)
 						c, err := New(Config{
@@ -70,7 +72,9 @@ func TestHandlerThatTakesTooLong(t *testing.T) {
 									}
 									defer slow.Add(-1)
 									calls.Add(1)
+									mu.Lock()
 									told = append(told, Attempts(d))
+									mu.Unlock()
 									now := time.Now()
 									began.Store(&now)
 									time.Sleep(takes)
@@ -103,9 +107,11 @@ func TestHandlerThatTakesTooLong(t *testing.T) {
 						if takes > time.Hour {
 							want = []int{0} // its first handler has it still
 						}
+						mu.Lock()
 						if !slices.Equal(told, want) {
 							t.Errorf("its handler was told of %v attempts, want %v", told, want)
 						}
+						mu.Unlock()
 						if err := server.Publish("work", "quick again"); err != nil {
 							t.Fatal(err)
 						}

@@ -260,7 +260,8 @@ func TestHeldBack(t *testing.T) {
 					if err := server.Publish("q", "other"); err != nil {
 						t.Fatal(err)
 					}
-					time.Sleep(10 * time.Second) // the worker may be publishing it again, which is refused
+					time.Sleep(10 * time.Second)
+					synctest.Wait() // a worker may have been publishing it again, which is refused
 					if calls != i+1 {
 						t.Fatalf("after %d minutes the handler was called for %d others", i+1, calls)
 					}
