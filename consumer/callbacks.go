@@ -3,7 +3,6 @@ package consumer
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 )
 
@@ -13,6 +12,7 @@ import (
 // come back, whoever called: a worker, a timer or the supervisor.
 type callbacks struct {
 	inside *inside
+	panics *panicLog
 
 	mu    sync.Mutex
 	ended bool
@@ -35,7 +35,7 @@ func (c *callbacks) call(name string, f func() error) error {
 		err := fmt.Errorf("consumer: %s ended its goroutine instead of returning", name)
 		defer func() {
 			if r := recover(); r != nil {
-				err = fmt.Errorf("consumer: %s panicked: %v\n%s", name, r, debug.Stack())
+				err = errors.New("consumer: " + c.panics.tell(name, r))
 			}
 			result <- err
 		}()

@@ -13,8 +13,8 @@ var CommitLater = errors.New("consumer: to be committed later") //nolint:errname
 
 // commit calls Subscription.Commit: for one channel at a time, and not after Run.
 func (d *dispatcher) commit() error {
-	d.committing.Lock()
-	defer d.committing.Unlock()
+	d.committing <- struct{}{}
+	defer func() { <-d.committing }()
 	err := d.calls.call("Commit", func() error {
 		err := d.spec.Commit(d.env.work)
 		switch {

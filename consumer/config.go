@@ -86,6 +86,12 @@ type Config struct {
 	// a subscription, or of its Declare, goes before it. A warning is logged when four fifths of it have passed
 	// since a delivery came in, where the queue has a timeout: keep Prefetch times handling time by Concurrency
 	// well below it. Defaults to RabbitMQ's 30 minutes.
+	//
+	// A message whose handler took longer counts as failed when it comes again (see Retry), and is published again to
+	// the end of its queue, behind the others; a stream's is tried again in place. It is known by its body, MessageID
+	// and CorrelationID. As long as that handler has not returned, it is given to no other one. The prefetch falls to
+	// Concurrency for twice the timeout, unless there is an OrderingKey; that of a single active consumer, or an
+	// AutoDelete queue, until it is consumed anew after a SetPrefetch.
 	ConsumerTimeout time.Duration
 	// MaxMessageSize is how many bytes the header and the body of a message may take together. The body of a
 	// larger one is not kept. Defaults to 256 MiB.
@@ -96,7 +102,8 @@ type Config struct {
 	// had the outcome waits. A panic is logged. None comes after Run.
 	OnStale func(Stale)
 	// Logger gets one line per event, and one per delivery whose handler failed, from several
-	// goroutines: its writer must allow that, as files do (see zerolog.SyncWriter). Defaults to silence.
+	// goroutines: its writer must allow that, as files do (see zerolog.SyncWriter). Nobody waits for it: of lines that
+	// it does not take in time 1024 are kept, and others counted (left_out). Defaults to silence.
 	Logger zerolog.Logger
 	// Journal is where the events are committed; one in files is opened with journal.Open (package
 	// fsm/journal) and closed after Run. An [fsm.Syncer] is synced when Consuming is lost, and in the
@@ -151,8 +158,10 @@ type Subscription struct {
 	// Retry is what happens when the handler fails.
 	Retry Retry
 	// RequeuePause is how long a message waits that is put back (Requeue, or Retry.Poison PutBack) until its handler is
-	// called again. It waits in memory, and others are handled meanwhile: so it keeps its place in the
-	// prefetch, and a quorum queue does not count it as delivered once more. Defaults to 1 s.
+	// called again. It waits in memory, and others are handled meanwhile: so a quorum queue does not count it as
+	// delivered once more. When such messages fill the prefetch and a handler is free, the queue is consumed anew on
+	// the same channel, so that up to 1024 of them (or what PrefetchBytes permits) keep none behind them waiting. With
+	// a single active consumer, or an AutoDelete queue, they do. Defaults to 1 s.
 	RequeuePause time.Duration
 	// DeliveryLimit is how often a message of this queue may come back before RabbitMQ drops or dead-letters it, if it
 	// is a quorum queue (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling): the policy's

@@ -27,6 +27,7 @@ type Consumer struct {
 	softOnce sync.Once
 	hardOnce sync.Once
 	soft     chan struct{} // closed: take no more deliveries, let handlers finish
+	gone     chan struct{} // closed: nobody reads the inbox any more
 	hard     chan struct{} // closed: do not wait for them any longer
 	done     chan struct{} // closed: Run has returned
 }
@@ -52,12 +53,15 @@ func New(config Config) (*Consumer, error) {
 		plan:    plan,
 		machine: machine,
 		counts:  make([]counts, len(config.Subscriptions)),
-		watch:   observe(machine, config.Logger, append(projections(config), config.Observers...)),
 		inbox:   make(chan observation),
 		soft:    make(chan struct{}),
+		gone:    make(chan struct{}),
 		hard:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	log := newLines(config.Logger, &c.inside)
+	c.watch = observe(machine, log, append(projections(config), config.Observers...))
+	c.config.Logger = log.logger()
 	if machine.State() != Disconnected {
 		if _, err := machine.Fire(ProcessRestarted, fsm.Evidence{}); err != nil {
 			return nil, err

@@ -108,6 +108,8 @@ func (h *Handle) adjust(name string, edit func(*subscription) Evidence) error {
 	select {
 	case c.inbox <- adjustment{indexes, name, edit, reply}:
 		return <-reply
+	case <-c.gone: // an observer may be looking at the last event still
+		return ErrNotRunning
 	case <-c.done:
 		return ErrNotRunning
 	}

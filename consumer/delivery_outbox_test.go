@@ -68,6 +68,10 @@ func (o modelOutbox) delay(ctx context.Context, delivery *Delivery, after time.D
 
 func (modelOutbox) ready(context.Context) {}
 
+func (modelOutbox) postpone(context.Context, *Delivery, failure) error {
+	return errors.New("no handler of the model takes too long")
+}
+
 func (o modelOutbox) save(context.Context, *Delivery) error {
 	return errors.New("nothing of the model has few lives left")
 }

@@ -54,13 +54,16 @@ type dispatcher struct {
 	// lastLives is the delivery count from which on a message is saved; 0: never.
 	lastLives atomic.Int64
 	rescues   *rescues
+	overruns  overruns
 	window    *window // nil without PrefetchBytes
 
-	committing sync.Mutex // one Commit at a time
+	committing chan struct{} // held by the one Commit at a time
 	calls      callbacks
+	panics     panicLog
 
 	mu      sync.Mutex // guards changes of view, and:
 	running int        // workers
+	crew    []*worker  // all of them
 }
 
 // environment is what all subscriptions of a consumer have in common.
@@ -84,6 +87,7 @@ type environment struct {
 type outbox interface {
 	park(ctx context.Context, d *Delivery, queue string, why failure) error
 	delay(ctx context.Context, d *Delivery, after time.Duration, why failure) error
+	postpone(ctx context.Context, d *Delivery, why failure) error
 	save(ctx context.Context, d *Delivery) error
 	// ready waits until messages can be published, or cannot.
 	ready(ctx context.Context)
@@ -102,8 +106,8 @@ type view struct {
 }
 
 func newDispatcher(spec Subscription, env environment) *dispatcher {
-	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1)}
-	d.calls.inside = env.inside
+	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), committing: make(chan struct{}, 1)}
+	d.calls.inside, d.calls.panics = env.inside, &d.panics
 	d.window = newWindow(spec, &d.kind, env.resize)
 	d.kind.v.Store(spec.kind())
 	d.breaker.limit = int64(spec.Breaker.Failures)
@@ -268,6 +272,7 @@ func (d *dispatcher) change(edit func(*view)) {
 	close(old.changed)
 	for ; !v.over && d.running < v.concurrency; d.running++ {
 		w := &worker{dispatcher: d}
+		d.crew = append(d.crew, w)
 		d.workers.Go(w.run)
 	}
 }

@@ -109,6 +109,7 @@ package consumer
 //	  stop.go          the end: softly, then hard
 //	  observe.go       the events, for observers; and when a journal in files is synced
 //	  loglines.go      and as lines of the log
+//	  later.go         other lines of the log, for whose writer nobody waits
 //	a delivery, in the order of its way
 //	  dispatch.go      what the supervisor does with the deliveries of a subscription
 //	  giveback.go      what no handler has begun with goes back, in the end and when a pause takes long
@@ -121,11 +122,14 @@ package consumer
 //	  unavailable.go   what handlers need is not there
 //	  stream.go        what is different with a stream
 //	  keep.go          what is not settled yet, and waits in memory for its next turn
+//	  room.go          what waits there does not fill the prefetch
+//	  overrun.go       what a handler takes longer for than the broker waits
 //	  settle.go        the broker is told what became of it, if it was not simply handled
 //	  commit.go        Commit comes before acknowledgements
 //	  stale.go         what could not be sent
 //	  inside.go        where Stop must not wait for Run
 //	  callbacks.go     how the caller's Commit and OnStale are called
+//	  panics.go        what they panic with is told, but not each stack
 //	  internal/ack     acknowledgements are gathered and sent; which deliveries one frame can settle
 //	  internal/lanes   the order of each key
 //	  internal/dedup   which messages were handled before

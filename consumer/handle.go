@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"runtime/debug"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -22,6 +21,7 @@ func (w *worker) handle() {
 	case j.channel.lost():
 	case v.idle() && !d.awaitTurn(j.channel):
 		d.returnUnseen(j)
+	case w.isWithAnother():
 	case d.recent == nil || w.dedup():
 		w.conclude(w.attempt())
 	}
@@ -99,16 +99,21 @@ func (w *worker) interrupted() {
 
 // attempt calls the handler, and again as long as its outcome is to be tried again in place.
 func (w *worker) attempt() outcome {
-	d, came, ended := w.dispatcher, *w.job.delivery, true // which is the handler's to change
-	if came.Unreadable != nil {
-		w.keep(came)
+	d, ended := w.dispatcher, true
+	if w.job.delivery.Unreadable != nil {
+		w.keep(*w.job.delivery)
 		o := d.unreadable(w.came)
 		w.report(o)
 		return o
 	}
+	if late, found := d.findOverrun(w.job.delivery); found && late.owed {
+		w.keep(*w.job.delivery)
+		return w.countOverrun(late)
+	}
+	w.hand.begin(w.job.channel, w.job.delivery) // which is the handler's to change
 	defer func() {
 		if ended { // this goroutine
-			w.keep(came)
+			w.keep(w.hand.came)
 		}
 	}()
 	a := d.call(w.job.channel, w.job.delivery)
@@ -116,7 +121,7 @@ func (w *worker) attempt() outcome {
 	if a.meaning == succeeded { // and nothing was allocated
 		return d.handled()
 	}
-	w.keep(came)
+	w.keep(w.hand.came)
 	return w.attemptAgain(a)
 }
 
@@ -144,6 +149,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 			delivery.Headers = map[string]any{}
 		}
 		delivery.Headers[HeaderAttempts], delivery.Headers[HeaderQueue] = int64(f.attempts), w.came.Queue
+		w.hand.begin(w.job.channel, &delivery)
 		if a = d.call(w.job.channel, &delivery); a.meaning == succeeded {
 			return d.handled()
 		}
@@ -179,7 +185,7 @@ func (d *dispatcher) call(c *channel, delivery *Delivery) (a answer) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			a = answer{meaning: fails, text: fmt.Sprintf("consumer: the handler panicked: %v\n%s", r, debug.Stack())}
+			a = answer{meaning: fails, text: "consumer: " + d.panics.tell("the handler", r)}
 		}
 	}()
 	if err := d.spec.Handler(ctx, delivery); err != nil {
@@ -257,6 +263,8 @@ func (d *dispatcher) inWords(o outcome) string {
 	case delayed:
 		return fmt.Sprintf("to be tried again in %v, out of a delay queue: the broker would not wait so long for its acknowledgement",
 			o.pause.Round(time.Millisecond))
+	case postponed:
+		return "to be published again, to the end of the queue"
 	case heldBack:
 		return fmt.Sprintf("to be held back, unacknowledged, for %s, since it can be neither handled nor parked: raise MaxMessageSize, or dead-letter what is poison",
 			roughly(d.mayKeep(o.failure.delivery)))

@@ -14,7 +14,9 @@ import (
 type waitingRoom struct {
 	waiting atomic.Int64 // how many there are, readable without the lock
 	served  atomic.Bool  // one of them was what was taken last
-	told    Stats        // the supervisor's: as of what events have told of what went back
+	// heldBack is how many others wait to go back, since they can go nowhere else.
+	heldBack atomic.Int64
+	told     Stats // the supervisor's: as of what events have told of what went back
 
 	mu    sync.Mutex
 	jobs  []keptJob   // the first to be due in front

@@ -35,6 +35,7 @@ func syncJournal(sync func() error, logger zerolog.Logger) func(fsm.Event) {
 
 // observers runs each observer on a goroutine of its own, fed from the machine's events.
 type observers struct {
+	log    *lines
 	logger zerolog.Logger
 	list   []func(fsm.Event)
 	feeds  []*fsm.Feed
@@ -42,8 +43,8 @@ type observers struct {
 }
 
 // observe attaches the observers, so that they miss nothing from here on.
-func observe(m *fsm.Machine, logger zerolog.Logger, list []func(fsm.Event)) *observers {
-	o := &observers{logger: logger, list: list}
+func observe(m *fsm.Machine, log *lines, list []func(fsm.Event)) *observers {
+	o := &observers{log: log, logger: log.logger(), list: list}
 	for range list {
 		o.feeds = append(o.feeds, m.Feed(0))
 	}
@@ -71,12 +72,13 @@ func (o *observers) show(see func(fsm.Event), event fsm.Event) {
 	see(event)
 }
 
-// finish waits until the observers have seen the last event, but not for ever: one that blocks must
+// finish waits until the observers have seen the last event, and the log lines are written, but not for ever: one that blocks must
 // not keep Run from returning.
 func (o *observers) finish() {
 	done := make(chan struct{})
 	go func() {
 		o.group.Wait()
+		o.log.wait()
 		close(done)
 	}()
 	select {

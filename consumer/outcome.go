@@ -69,6 +69,7 @@ const (
 	asksForReject
 	asksForDelay
 	couldNotTry // with an Unavailable error
+	overran     // for longer than the broker waits
 )
 
 // answerOf reads an error, which is not nil.
@@ -120,10 +121,11 @@ const (
 	delayed                     // publish into a delay queue, acknowledge
 	parked                      // publish into the parking queue, acknowledge
 	heldBack                    // stay unacknowledged for a while, and then go back
+	postponed                   // publish to the end of the queue, acknowledge
 )
 
 func (v verdict) String() string {
-	return [...]string{"acknowledged", "again", "requeued", "put back", "rejected", "passed over", "delayed", "parked", "held back"}[v]
+	return [...]string{"acknowledged", "again", "requeued", "put back", "rejected", "passed over", "delayed", "parked", "held back", "postponed"}[v]
 }
 
 // decide tells what an answer of the handler's means, other than success.
@@ -143,6 +145,9 @@ func (d *dispatcher) decide(a answer, f failure) outcome {
 		}
 	default:
 		o = d.afterFailure(f, a.meaning == failsForGood)
+	}
+	if a.meaning == overran && (o.verdict == again || o.verdict == putBack) {
+		o.verdict = postponed
 	}
 	if o.verdict == again && o.pause >= d.mayKeep(f.delivery) {
 		o.verdict, o.pause = delayed, max(o.pause, time.Millisecond)

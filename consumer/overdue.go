@@ -68,6 +68,7 @@ func (k strike) String() string {
 // warnOverdue tells when a handler has taken so long that the broker is about to end its consumer
 // (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout).
 func (s *supervisor) warnOverdue() {
+	s.lookAtOverruns()
 	for _, sub := range s.subscriptions {
 		if sub.live == nil {
 			continue
@@ -105,6 +106,9 @@ func (s *supervisor) explain(sub *subscription, e *Evidence) {
 	}
 	if e.Class == string(broker.Cancelled) || e.Class == string(broker.ConsumerTimeout) {
 		e.Note = joined(known, advice[broker.Class(e.Class)])
+	}
+	if e.Class == string(broker.ConsumerTimeout) {
+		s.overran(sub)
 	}
 }
 

@@ -99,6 +99,11 @@ func (r *republisher) delay(ctx context.Context, d *Delivery, after time.Duratio
 	})
 }
 
+// postpone publishes the message to the end of its queue; when it returns nil, the broker has confirmed it.
+func (r *republisher) postpone(ctx context.Context, d *Delivery, why failure) error {
+	return r.try(ctx, func(p *broker.Publisher) error { return r.copy(ctx, p, d, d.Queue, why, essentials) })
+}
+
 // copyOf is the delivery as it is published again: with all its properties, but those that would hurt.
 func copyOf(d *Delivery, headers map[string]any) broker.Message {
 	return broker.Message{

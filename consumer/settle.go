@@ -17,7 +17,7 @@ func (w *worker) settle(o outcome) {
 		count(&counts.rejected, acks.Reject(w.tag, false))
 	case passedOver:
 		count(&counts.rejected, acks.Ack(w.tag))
-	case delayed:
+	case delayed, postponed:
 		w.move(o, &counts.delayed)
 	case parked:
 		w.move(o, &counts.parked)
@@ -51,10 +51,14 @@ func (w *worker) move(o outcome, moved *atomic.Uint64) {
 // holdBack keeps a message that can go nowhere, and would come again at once. It takes no worker meanwhile, but a
 // place in the prefetch. Then it is put back, since the broker's consumer_timeout would end the channel of all.
 func (w *worker) holdBack(o outcome) {
-	held := *w // its job; the worker gets another one
+	held := worker{dispatcher: w.dispatcher, job: w.job, tag: w.tag, came: w.came} // the worker gets another job
 	pause := w.dispatcher.mayKeep(o.failure.delivery)
+	aside := &w.dispatcher.kept.heldBack
+	aside.Add(1)
+	w.dispatcher.window.rouse()
 	w.dispatcher.workers.Go(func() {
 		held.dispatcher.linger(held.job.channel, held.came, pause)
+		aside.Add(-1)
 		held.requeue(o)
 		held.dispatcher.window.handled()
 	})
@@ -87,6 +91,7 @@ func (w *worker) putAside() bool {
 	}
 	w.inLane = false
 	d.env.counts.kept.Add(1)
+	d.window.rouse()
 	return true
 }
 
@@ -125,19 +130,21 @@ func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 		if isRefusal(err) {
 			refused++
 		}
+		class, _ := broker.Classify(err)
+		hopeless := o.verdict == postponed && !class.Retryable() // it was not to be published for its handler's sake
 		never = errors.Is(err, broker.ErrHeaderTooLarge) || refused == refusals
 		then, pause := "it is tried again", d.spec.RequeuePause
 		switch {
 		case never:
 			then, pause = "it is held back, unacknowledged, and put back", d.mayKeep(o.failure.delivery)
-		case errors.Is(err, errDelay):
+		case errors.Is(err, errDelay), hopeless:
 			then = "it is handled again"
 		}
 		if !c.lost() {
 			d.about(d.env.logger.Error(), o.failure.delivery).Err(err).
 				Msgf("the message could not be %s; %s in %s", o.verdict, then, roughly(pause))
 		}
-		if never || errors.Is(err, errDelay) || !d.linger(c, o.failure.delivery, d.spec.RequeuePause) {
+		if never || hopeless || errors.Is(err, errDelay) || !d.linger(c, o.failure.delivery, d.spec.RequeuePause) {
 			break
 		}
 	}
@@ -158,6 +165,9 @@ func (d *dispatcher) tryRepublish(o outcome) error {
 	defer cancel()
 	if o.verdict == delayed {
 		return d.env.outbox.delay(ctx, o.failure.delivery, o.pause, o.failure)
+	}
+	if o.verdict == postponed {
+		return d.env.outbox.postpone(ctx, o.failure.delivery, o.failure)
 	}
 	return d.env.outbox.park(ctx, o.failure.delivery, d.spec.Retry.ParkingQueue, o.failure)
 }

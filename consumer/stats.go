@@ -21,7 +21,8 @@ type Stats struct {
 	// Rejected: given to the dead-letter exchange, or dropped by the broker if the queue has none; on a
 	// stream, passed over.
 	Rejected uint64
-	// Delayed: published into a delay queue.
+	// Delayed: published into a delay queue, or to the end of their own since a handler took longer than
+	// ConsumerTimeout.
 	Delayed uint64
 	// Parked: published into the parking queue.
 	Parked uint64

@@ -41,11 +41,12 @@ func (s *supervisor) steer(sub *subscription) {
 	if sub.live == nil || sub.steered || s.stopping {
 		return
 	}
-	if sub.asWanted(want) {
+	crowded := !want.Paused && sub.isCrowded()
+	if sub.asWanted(want) && !crowded {
 		sub.asked = false
 		return
 	}
-	if sub.window.isHeld() && !want.Paused && !sub.hasRoom() { // looked at again when a worker has finished
+	if sub.window.isHeld() && !want.Paused && !sub.hasRoom() && !crowded { // looked at again when a worker has finished
 		return
 	}
 	sub.steered = true
@@ -53,7 +54,7 @@ func (s *supervisor) steer(sub *subscription) {
 		sub.dispatch.pause()
 	}
 	session := sub.on.session
-	o := steered{sub: sub, live: sub.live, is: sub.live, was: sub.applied, intake: want}
+	o := steered{sub: sub, live: sub.live, is: sub.live, was: sub.applied, intake: want, crowded: crowded}
 	s.background.Go(func() {
 		o.carryOut(session)
 		s.post(o)
@@ -67,6 +68,7 @@ type steered struct {
 	was      broker.Intake
 	intake   broker.Intake // to be
 	held     bool          // cancelled, and to be resumed later
+	crowded  bool          // what was put aside has filled the prefetch
 	err      error
 }
 
@@ -87,6 +89,7 @@ func (o *steered) carryOut(session *broker.Session) {
 	case !o.admit():
 		o.held = true
 	default:
+		o.sub.dispatch.begin(o.live)
 		o.err = o.live.Resume(ctx, o.intake)
 	}
 }
@@ -165,7 +168,9 @@ func (o steered) note() (name string, e Evidence) {
 	}
 	if !o.intake.Paused {
 		e.Prefetch, e.Note = o.intake.Prefetch, fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
-		if o.intake.Prefetch < sub.prefetch {
+		if o.crowded {
+			e.Note = fmt.Sprintf("%d deliveries wait in memory to be handled again: prefetch %d beside them", sub.dispatch.aside(), o.intake.Prefetch)
+		} else if o.intake.Prefetch < sub.prefetch {
 			e.Note = fmt.Sprintf("%s: prefetch %d of %d", sub.window.reason(), o.intake.Prefetch, sub.prefetch)
 		}
 	}

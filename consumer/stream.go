@@ -151,7 +151,7 @@ func (o outcome) onStream(said bool, pause time.Duration) outcome {
 		o.verdict = parked
 	case o.verdict == rejected:
 		o.verdict = passedOver
-	case o.verdict == delayed: // in place, since a copy would come back to the end of the stream
+	case o.verdict == delayed, o.verdict == postponed: // in place, since a copy would come back to the end of the stream
 		o.verdict = again
 	}
 	return o

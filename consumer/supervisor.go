@@ -125,7 +125,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		overdue: time.NewTicker(overdueEvery(c.config)),
 		soft:    c.soft,
 		hard:    c.hard,
-		gone:    make(chan struct{}),
+		gone:    c.gone,
 	}
 	s.work, s.cancelWork = context.WithCancel(ctx)
 	s.calls, s.cancelCalls = context.WithCancel(context.Background())

@@ -35,6 +35,7 @@ type window struct {
 	came        int  // deliveries, since then
 	told        int  // what wake was last sent for
 	recent      recent
+	slowUntil   time.Time // until when it stays at its least, since handlers took too long; 0: they did not
 }
 
 func newWindow(spec Subscription, kind *queueKind, wake chan<- struct{}) *window {
@@ -95,6 +96,7 @@ func (w *window) handled() {
 	}
 }
 
+// rouse has the supervisor look.
 func (w *window) rouse() {
 	select {
 	case w.wake <- struct{}{}:
@@ -112,6 +114,9 @@ func (w *window) next() int {
 // choose is called with mu held. So that it does not go up and down with every other message, it leaves some room
 // when it shrinks, and does not grow by less than a half, unless there is room in abundance.
 func (w *window) choose() int {
+	if !w.slowUntil.IsZero() {
+		return min(w.least, w.most)
+	}
 	if !w.grows {
 		return w.most
 	}
@@ -176,6 +181,26 @@ func (w *window) hold() bool { return !w.held.Swap(true) }
 
 func (w *window) isHeld() bool { return w.held.Load() }
 
+// calmDown keeps it at its least for a while. It returns false if that is no news.
+func (w *window) calmDown(period time.Duration) (prefetch int, lowered bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	was := w.choose()
+	w.slowUntil = time.Now().Add(period)
+	return w.choose(), w.choose() < was
+}
+
+// isCalm tells, once, that the while is over.
+func (w *window) isCalm() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.slowUntil.IsZero() || time.Now().Before(w.slowUntil) {
+		return false
+	}
+	w.slowUntil = time.Time{}
+	return true
+}
+
 // setLeast says how many handlers there are.
 func (w *window) setLeast(concurrency int) {
 	w.mu.Lock()
@@ -187,7 +212,7 @@ func (w *window) setLeast(concurrency int) {
 func (w *window) setMost(prefetch int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.most = prefetch
+	w.most, w.slowUntil = prefetch, time.Time{}
 }
 
 // reason says in words why it is what it is.
@@ -195,6 +220,8 @@ func (w *window) reason() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch largest := w.recent.largest(); {
+	case !w.slowUntil.IsZero():
+		return "handlers took too long"
 	case largest > 0:
 		return "messages of up to " + inBytes(largest)
 	case w.limit > 0:
@@ -260,6 +287,11 @@ func (sub *subscription) hasRoom() bool {
 // admit decides, when the broker sends nothing more, what to ask for and whether to do so now.
 func (o *steered) admit() (now bool) {
 	w := o.sub.window
+	if o.crowded { // what was put aside does not count
+		o.intake.Prefetch = w.next()
+		w.ask(o.intake.Prefetch)
+		return true
+	}
 	if o.intake.Prefetch, now = w.admits(o.sub.dispatch.unfinished(o.live)); now {
 		w.ask(o.intake.Prefetch)
 	}

@@ -1,7 +1,8 @@
 package consumer
 
 import (
-	"runtime/debug"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/everhop/everhop/consumer/internal/ack"
@@ -23,6 +24,7 @@ type worker struct {
 	inLane  bool      // somebody may wait for it
 	id      string    // under which it is handled, with Dedup
 	deduped bool      // there is one
+	hand    hand      // what its handler has
 }
 
 // job is a delivery that is to be handled. Once its handler has begun, delivery is the handler's.
@@ -66,7 +68,7 @@ func (w *worker) next() bool {
 	w.drop()
 	for {
 		if d.view.Load() != w.view {
-			if w.view = d.stay(); w.view == nil {
+			if w.view = d.stay(w); w.view == nil {
 				return false
 			}
 		}
@@ -79,6 +81,7 @@ func (w *worker) next() bool {
 
 // take makes the job the worker's.
 func (w *worker) take(j job) {
+	w.letGo()
 	w.job, w.tag, w.open = j, j.delivery.DeliveryTag, true
 	w.came, w.failure = nil, failure{}
 }
@@ -87,15 +90,29 @@ func (w *worker) take(j job) {
 func (w *worker) keep(came Delivery) { w.came = &came }
 
 // drop forgets the job, which may be big.
-func (w *worker) drop() { w.job, w.came, w.failure, w.open = job{}, nil, failure{}, false }
+func (w *worker) drop() {
+	w.letGo()
+	w.job, w.came, w.failure, w.open = job{}, nil, failure{}, false
+}
+
+// letGo says that no handler has the job any more.
+func (w *worker) letGo() {
+	if !w.hand.busy {
+		return
+	}
+	if late := w.hand.end(); late != nil {
+		w.dispatcher.overruns.returned(late)
+	}
+}
 
 // stay gives a worker the current view, or nil if it is not needed any more.
-func (d *dispatcher) stay() *view {
+func (d *dispatcher) stay(w *worker) *view {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	v := d.view.Load()
 	if v.over || d.running > v.concurrency {
 		d.running--
+		d.crew = slices.DeleteFunc(d.crew, func(other *worker) bool { return other == w })
 		return nil
 	}
 	return v
@@ -149,10 +166,16 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	if d.spec.OrderingKey == nil {
 		return true, true
 	}
+	if late, found := d.findOverrun(w.job.delivery); found && late.running { // it would wait behind itself
+		return true, true
+	}
 	w.job.key = d.nameOf("OrderingKey", d.spec.OrderingKey, w.job.delivery)
 	w.inLane = d.lanes.Begin(w.job.key, w.job)
 	if !w.inLane {
 		w.drop()
+		if d.kept.waiting.Load() > 0 { // perhaps behind one of those
+			d.window.rouse()
+		}
 	}
 	return true, w.inLane
 }
@@ -164,7 +187,7 @@ func (d *dispatcher) nameOf(function string, name func(*Delivery) string, delive
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			d.about(d.env.logger.Error(), delivery).Msgf("%s panicked: %v\n%s", function, r, debug.Stack())
+			d.about(d.env.logger.Error(), delivery).Msg(d.panics.tell(function, r))
 		}
 	}()
 	return name(delivery)
@@ -183,6 +206,7 @@ type channel struct {
 	source source
 	acks   *ack.Acknowledger
 	kind   *queueKind
+	begins atomic.Uint64 // the tag from which on deliveries are of the current basic.consume
 }
 
 func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {

@@ -69,8 +69,8 @@ connection. Its outputs are pipes, which everhop copies to its own; with --concu
 message is acknowledged when that is done.
 
 The exit status of the command decides what becomes of the message. 0 acknowledges it. 75 (EX_TEMPFAIL)
-puts it back: the command is run for it again after a second, and for others meanwhile if --prefetch is more
-than --concurrency. Any other is a failure. A command that runs longer than --timeout fails too: it gets
+puts it back: the command is run for it again after a second, and for others meanwhile, however many are put back
+(up to 1024). Any other is a failure. A command that runs longer than --timeout fails too: it gets
 SIGTERM, and a moment later SIGKILL. After a failure the command is run again, after a pause that grows.
 With the default --attempts and --backoff that goes on for one to two minutes: what a command needs may be away
 for a minute, and no message is parked. As long as a message is tried again, its place among --concurrency is

@@ -54,7 +54,7 @@ type Acknowledger struct {
 
 	// sending is held while acknowledgements are decided and sent, so that they leave in order:
 	// after "up to 9" RabbitMQ takes "up to 6" for a mistake, and closes the channel. Taken before mu.
-	sending sync.Mutex
+	sending turn
 	single  []Item // reused; guarded by sending
 
 	mu        sync.Mutex
@@ -71,9 +71,24 @@ type Acknowledger struct {
 	first     *int64 // the Offset of the first delivery; nil: nothing came yet
 }
 
+// turn is a lock for as long as Commit takes, which is the caller's and may hang.
+type turn chan struct{}
+
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }
+
+func (t turn) TryLock() bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 // New makes an Acknowledger for a channel that has delivered nothing yet.
 func New(c Channel, o Options) *Acknowledger {
-	a := &Acknowledger{channel: c, options: o, tracker: newTracker()}
+	a := &Acknowledger{channel: c, options: o, tracker: newTracker(), sending: make(turn, 1)}
 	a.Fit(o.Prefetch)
 	return a
 }
@@ -359,6 +374,20 @@ func (a *Acknowledger) Held() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.tracker.held
+}
+
+// HeldFrom is how many of those have this tag or a higher one.
+func (a *Acknowledger) HeldFrom(tag uint64) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker.heldFrom(tag)
+}
+
+// Next is above the tag of every delivery that was received.
+func (a *Acknowledger) Next() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker.next
 }
 
 // Offset is where a stream goes on after this channel: behind everything that was handled up to. nil means

@@ -154,6 +154,16 @@ func (t *tracker) finishedFrom(tag uint64, to []Item) []Item {
 	return to
 }
 
+// heldFrom is how many deliveries from a tag on are with their handlers.
+func (t *tracker) heldFrom(tag uint64) (n int) {
+	for tag = max(tag, t.base); tag < t.next; tag++ {
+		if t.at(tag).state == received {
+			n++
+		}
+	}
+	return n
+}
+
 // abandon forgets the finished deliveries, since their channel is gone, and returns them.
 func (t *tracker) abandon() []Item {
 	dropped := t.finishedFrom(t.base, nil)

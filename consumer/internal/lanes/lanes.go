@@ -93,6 +93,16 @@ func (l *Lanes[T]) Remove(goes func(T) bool) (items []T) {
 	return items
 }
 
+// Waiting is how many items of the key wait.
+func (l *Lanes[T]) Waiting(key string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p := l.busy[key].first; p != nil; p = p.behind {
+		n++
+	}
+	return n
+}
+
 // Size is how many keys are being handled, and how many items wait.
 func (l *Lanes[T]) Size() (keys, waiting int) {
 	l.mu.Lock()

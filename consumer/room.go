@@ -1,0 +1,83 @@
+package consumer
+
+// What is put back waits in memory, unacknowledged. For the broker it fills the prefetch: as many messages as that, put
+// back again and again, would be all that is ever handled. So when a handler is free, and everything that the broker
+// may send has been put aside, the queue is consumed once more on the same channel, with the same prefetch: what came
+// before does not count for the broker then. Nothing is published or given back, and no key loses its turn.
+//
+// Where a basic.cancel costs more than that, everything waits: a single active consumer would lose its role, and others
+// would get what is behind these messages; an AutoDelete queue would be gone.
+
+// mostAside is how many deliveries may be put aside beside the prefetch. More than that go on filling it.
+const mostAside = 1024
+
+// aside is how many deliveries of the channel in view nobody can handle now: they were put back, wait behind such a one
+// for the turn of their key, or are held back.
+func (d *dispatcher) aside() int {
+	k := &d.kept
+	n := int(k.heldBack.Load())
+	if k.waiting.Load() == 0 {
+		return n
+	}
+	var keys []string
+	k.mu.Lock()
+	for _, j := range k.jobs {
+		n++
+		if j.inLane {
+			keys = append(keys, j.key)
+		}
+	}
+	k.mu.Unlock()
+	for _, key := range keys {
+		n += d.lanes.Waiting(key)
+	}
+	return n
+}
+
+// isCrowded tells whether a handler is free, and nothing comes since everything that may was put aside.
+func (sub *subscription) isCrowded() bool {
+	d := sub.dispatch
+	aside := d.aside()
+	if aside == 0 || sub.live == nil || !sub.spec.canBeConsumedAnew() || d.kind.isStream() {
+		return false
+	}
+	v := d.view.Load()
+	if v.channel == nil || v.channel.source != sub.live || v.idle() || v.trying {
+		return false
+	}
+	if waiting, _, _ := v.channel.source.Waiting(); waiting > 0 {
+		return false
+	}
+	acks := v.channel.acks
+	free := v.concurrency - (acks.Held() - aside)
+	full := sub.window.isHeld() || acks.HeldFrom(v.channel.begins.Load()) >= sub.applied.Prefetch
+	return free > 0 && full && sub.window.spares(aside)
+}
+
+// spares tells whether there is room for as much again beside what was put aside.
+func (w *window) spares(aside int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.limit > 0 {
+		return aside+w.choose() <= w.fit()
+	}
+	return aside <= mostAside
+}
+
+// begin notes that what comes from now on is of another basic.consume. Nothing may come meanwhile.
+func (d *dispatcher) begin(s source) {
+	c := d.view.Load().channel
+	if c == nil || c.source != s {
+		return
+	}
+	next := c.acks.Next()
+	if n, first, _ := c.source.Waiting(); n > 0 {
+		next = max(next, first+uint64(n))
+	}
+	c.begins.Store(next)
+}
+
+// canBeConsumedAnew tells whether nothing but a round trip is lost by a basic.cancel.
+func (s Subscription) canBeConsumedAnew() bool {
+	return !s.isSingleActive() && (s.Declare == nil || !s.Declare.AutoDelete)
+}
