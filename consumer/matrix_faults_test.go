@@ -23,6 +23,7 @@ type matrixFault struct {
 	silent time.Duration // nothing tells of it but that nothing comes in, for so long
 	heard  bool          // the broker goes on sending
 	waits  bool          // for the next delivery: the silence begins there
+	again  bool          // it comes again and again: how often is chance
 	slow   time.Duration // how much longer than others it may take until all is well again
 	dead   bool          // two other endpoints, which do not work, come before the broker's
 	class  broker.Class  // of the error that a connection ends with which is consumed from; "" if it does not
@@ -46,6 +47,10 @@ const (
 	promise = broker.DefaultDrainTimeout + broker.DefaultProbeTimeout
 	// atOnce is how long it may take until a connection is there again: a second attempt may be needed.
 	atOnce = 250 * time.Millisecond
+	// lap is when an endpoint that has failed is tried again while another one has not answered yet.
+	lap = time.Second
+	// untilFound is how long it may take to find out which of two subscriptions a connection dies for: three times.
+	untilFound = 100*time.Millisecond + 200*time.Millisecond + 400*time.Millisecond
 	// jitter is how long it may take if all of a broker's clients come back at the same time.
 	jitter = 2 * consumer.DefaultBackoffMax
 )
@@ -55,7 +60,7 @@ var matrixFaults = []matrixFault{
 	{name: "hang-up", of: itsConnection, gap: atOnce, faults: list(brokertest.HangUp()), class: broker.Network},
 	{name: "closed-320", of: itsBroker, gap: jitter, faults: list(brokertest.CloseConnection(320, "closed by an operator")), class: broker.BrokerShutdown},
 	{name: "closed-501", of: itsConnection, gap: atOnce, faults: list(brokertest.CloseConnection(501, "the broker took offence")), class: broker.Protocol},
-	{name: "addresses", of: itsConnection, gap: atOnce, faults: list(brokertest.Reset()), dead: true, class: broker.Network},
+	{name: "addresses", of: itsConnection, gap: lap + 2*atOnce, faults: list(brokertest.Reset()), dead: true, class: broker.Network},
 	{name: "silence", of: itsConnection, gap: promise + atOnce, faults: list(brokertest.Freeze(brokertest.Both)), silent: promise},
 	{name: "silence-to-client", of: itsConnection, gap: promise + atOnce, faults: list(brokertest.Freeze(brokertest.ToClient)), silent: promise},
 	{name: "silence-to-broker", of: itsConnection, gap: promise + time.Second + atOnce, faults: list(brokertest.Freeze(brokertest.FromClient)), silent: promise + time.Second, heard: true},
@@ -63,7 +68,7 @@ var matrixFaults = []matrixFault{
 	{name: "no-heartbeats", of: itsConnection, faults: list(brokertest.StopHeartbeats())},
 	{name: "slow", of: itsConnection, gap: 6 * time.Second, faults: list(brokertest.Delay(300 * time.Millisecond))},
 	{name: "drip", of: itsConnection, gap: atOnce, faults: list(brokertest.Drip(100 * time.Microsecond))},
-	{name: "narrow", of: itsConnection, gap: 3 * time.Second, faults: list(brokertest.Limit(brokertest.Both, 1e6)), then: (*stage).publishLarge},
+	{name: "narrow", of: itsConnection, gap: 3200 * time.Millisecond, faults: list(brokertest.Limit(brokertest.Both, 1e6)), then: (*stage).publishLarge},
 	{name: "split-frames", of: itsConnection, faults: list(brokertest.SplitFrames())},
 	{name: "large-header", of: itsConnection, faults: list(brokertest.LargeHeader())},
 	{name: "garbage", of: itsConnection, gap: atOnce, faults: list(brokertest.Garbage()), class: broker.Protocol},
@@ -74,7 +79,7 @@ var matrixFaults = []matrixFault{
 		heal: func(s *brokertest.Server) { _ = s.StartApp() }},
 	{name: "password", of: itsBroker, gap: outage + jitter, faults: list(brokertest.SetPassword("guest", "another"), brokertest.Reset()), lasts: outage,
 		heal: func(s *brokertest.Server) { s.SetPassword("guest", "guest") }},
-	{name: "blocked", of: itsBroker, gap: outage, faults: list(brokertest.Block("low on memory")), lasts: outage, heal: now(brokertest.Unblock())},
+	{name: "blocked", of: itsBroker, gap: outage, faults: list(brokertest.Block("low on memory")), lasts: outage - time.Second, heal: now(brokertest.Unblock())},
 	{name: "cancelled", of: itsOwn, faults: list(brokertest.CancelConsumers())},
 	{name: "channel-404", of: itsOwn, faults: list(brokertest.CloseChannel(404, "no such thing"))},
 	{name: "channel-406", of: itsOwn, faults: list(brokertest.CloseChannel(406, "not as it was"))},
@@ -85,12 +90,15 @@ var matrixFaults = []matrixFault{
 	{name: "queue-deleted", of: itsOwn, faults: list(brokertest.DeleteQueue(stageQueue))},
 	{name: "queue-silent", of: itsOwn, faults: list(brokertest.SuspendQueue(stageQueue)), lasts: unanswered,
 		heal: func(s *brokertest.Server) { s.ResumeQueue(stageQueue) }},
-	{name: "fatal-message", of: itsOwn, faults: list(brokertest.EndConnectionsAt(stageQueue, fatal)), then: (*stage).publishFatal, lasts: outage, slow: time.Minute,
+	{name: "fatal-message", of: itsOwn, gap: untilFound, again: true, faults: list(brokertest.EndConnectionsAt(stageQueue, fatal)), then: (*stage).publishFatal, lasts: outage, slow: time.Minute,
 		heal: func(s *brokertest.Server) { s.EndConnectionsAt(stageQueue, "no message") }},
 	// 61 s, since every other second a drain timeout is due, and either could come first.
 	{name: "lost-frame", of: itsOwn, faults: list(brokertest.Drop()), lasts: 61 * time.Second, heal: func(s *brokertest.Server) {
 		if q, _ := s.Queue(stageQueue); q.Unacknowledged > 0 { // for ever: the broker's consumer_timeout ends it
-			s.Inject(brokertest.Now.OnQueue(stageQueue), brokertest.ConsumerTimeout())
+			s.Inject(nowOnWork, brokertest.ConsumerTimeout())
+		}
+		if q, _ := s.Queue(stageQueue); q.Unacknowledged > 0 && q.Consumers == 1 && s.Count("channel.close") > 0 {
+			s.Inject(brokertest.Now, brokertest.Reset()) // a channel that was never closed: only the connection's end helps
 		}
 	}},
 }
@@ -206,4 +214,26 @@ func triggers(events []fsm.Event) (names []string) {
 		}
 	}
 	return names
+}
+
+// onceAgain has "again" for what a connection that dies and comes back does more often than once, whether or not it
+// died while it was being revived.
+func onceAgain(names []string) (short []string) {
+	lost, revived := string(consumer.ConnectionError), string(consumer.Revived)
+	names = slices.DeleteFunc(names, func(name string) bool { return name == string(consumer.ReviveFailed) })
+	for len(names) > 0 {
+		short, names = append(short, names[0]), names[1:]
+		n := len(short)
+		if n < 2 || short[n-2] != lost || short[n-1] != revived {
+			continue
+		}
+		more := false
+		for len(names) > 1 && names[0] == lost && names[1] == revived {
+			more, names = true, names[2:]
+		}
+		if more {
+			short = append(short, "again")
+		}
+	}
+	return short
 }
