@@ -14,7 +14,7 @@ import (
 
 // What is confirmed is handled, also if it is consumed while another subscription is asked how its queue differs.
 func TestConsumingIsHandling(t *testing.T) {
-	for range 300 {
+	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
 			server := brokertest.NewInMemoryServer(t)
 			handled := make(chan string, 10)
