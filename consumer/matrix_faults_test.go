@@ -97,6 +97,7 @@ var matrixFaults = []matrixFault{
 		if q, _ := s.Queue(stageQueue); q.Unacknowledged > 0 { // for ever: the broker's consumer_timeout ends it
 			s.Inject(nowOnWork, brokertest.ConsumerTimeout())
 		}
+		time.Sleep(5 * time.Second)
 		if q, _ := s.Queue(stageQueue); q.Unacknowledged > 0 && len(s.Connections()) > 1 {
 			s.Inject(brokertest.Now, brokertest.Reset()) // a channel that was never closed: only the connection's end helps
 		}
