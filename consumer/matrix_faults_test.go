@@ -217,9 +217,9 @@ func triggers(events []fsm.Event) (names []string) {
 	return names
 }
 
-// onceAgain has "again" for what a connection that dies and comes back does more often than once, whether or not it
-// died while it was being revived.
-func onceAgain(names []string) (short []string) {
+// once has what a connection that dies and comes back does again and again only once, whether or not it died while it
+// was being revived.
+func once(names []string) (short []string) {
 	lost, revived := string(consumer.ConnectionError), string(consumer.Revived)
 	names = slices.DeleteFunc(names, func(name string) bool { return name == string(consumer.ReviveFailed) })
 	for len(names) > 0 {
@@ -228,12 +228,8 @@ func onceAgain(names []string) (short []string) {
 		if n < 2 || short[n-2] != lost || short[n-1] != revived {
 			continue
 		}
-		more := false
 		for len(names) > 1 && names[0] == lost && names[1] == revived {
-			more, names = true, names[2:]
-		}
-		if more {
-			short = append(short, "again")
+			names = names[2:]
 		}
 	}
 	return short

@@ -323,7 +323,7 @@ func (s *stage) outcome(f matrixFault) string {
 	}
 	names := triggers(transitions)
 	if f.again {
-		names = onceAgain(names)
+		names = once(names)
 	}
 	if len(names) == 0 {
 		names = []string{"-"}
