@@ -273,8 +273,10 @@ func (d *demux) Write(p []byte) (int, error) {
 		select {
 		case r := <-d.opening:
 			r.channel = number
-			d.routes.set(number, r)
-		default: // not one that is consumed
+			if !r.none {
+				d.routes.set(number, r)
+			}
+		default: // opened before anything is consumed
 		}
 	}
 	return d.WriteCloser.Write(p)

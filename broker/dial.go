@@ -39,6 +39,10 @@ func (l *link) openChannel(r *route) (channel *amqp.Channel, err error) {
 	return channel, err
 }
 
+// openPlain opens a channel on which nothing is consumed. It has its turn as any other: the route of one that is being
+// opened at the same time is not its own.
+func (l *link) openPlain() (*amqp.Channel, error) { return l.openChannel(&route{none: true}) }
+
 func (l *link) abort() {
 	l.conn.abort()
 	// amqp091-go notices through its reader; if that is stuck handing over an answer that nobody

@@ -189,7 +189,7 @@ func (p *Publisher) DeclareQueue(ctx context.Context, name string, o QueueOption
 	}
 	s := p.session
 	return s.guarded(ctx, func() error {
-		channel, err := s.link.amqp.Channel()
+		channel, err := s.link.openPlain()
 		if err != nil {
 			return s.newError("open channel", ScopeChannel, name, err)
 		}

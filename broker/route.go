@@ -11,6 +11,7 @@ import (
 // route takes the deliveries of one channel, from its opening until it is closed, and puts them together. All
 // but the inbox belongs to the connection's reader.
 type route struct {
+	none     bool // the channel is amqp091-go\'s alone
 	inbox    *inbox
 	channel  uint16                         // set when channel.open is sent; 0 before
 	limit    int64                          // Plan.MaxMessageSize

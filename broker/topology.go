@@ -234,7 +234,7 @@ func (c *Consumer) Differences(ctx context.Context) (differences []*Error) {
 				break
 			}
 			if channel == nil {
-				if channel, err = s.link.amqp.Channel(); err != nil {
+				if channel, err = s.link.openPlain(); err != nil {
 					return err
 				}
 			}

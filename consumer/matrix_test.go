@@ -13,46 +13,55 @@ import (
 const matrixFile = "../testdata/fault-matrix.txt"
 
 // TestFaultMatrix plays every fault at every place: in every state of the lifecycle, and at every step
-// of connecting and reviving. Client and broker run in one bubble of synthetic time, so that outages
-// of minutes pass in milliseconds and the same transitions come each time. What they are to be, and
-// which pairs cannot occur and why, is in testdata/fault-matrix.txt.
+// of connecting and reviving; by itself, and beside a second subscription, whose messages must flow. Client and
+// broker run in one bubble of synthetic time, so that outages of minutes pass in milliseconds and the same
+// transitions come each time. What they are to be, and which pairs cannot occur and why, is in
+// testdata/fault-matrix.txt.
 func TestFaultMatrix(t *testing.T) {
 	matrix := readMatrix(t)
 	matrix.check(t)
 	shapes, brokers := shapes, matrixBrokers
 	if testing.Short() {
-		shapes, brokers = shapes[:1], brokers[:1]
+		shapes, brokers = shapes[:2], brokers[:1]
 	}
-	var played, impossible int
+	var pairs, never, plays, beside int
 	for _, f := range matrixFaults {
 		for _, p := range matrixPlaces {
 			name := f.name + " " + p.name
-			line := matrix.find(f.name, p.name)
-			if line < 0 {
-				t.Errorf("%s: is not in %s", name, matrixFile)
-				continue
-			}
-			want := matrix[line].outcome
-			if strings.HasPrefix(want, never) {
-				impossible++
-				continue
-			}
-			played++
-			for _, of := range brokers {
-				for _, as := range shapes {
+			pairs++
+			occurs := false
+			for _, as := range shapes {
+				line := matrix.find(f.name, p.name, as.beside)
+				if line < 0 {
+					t.Errorf("%s: is not in %s", name, matrixFile)
+					continue
+				}
+				want := matrix[line].outcome
+				if strings.HasPrefix(want, cannot) {
+					continue
+				}
+				occurs = true
+				for _, of := range brokers {
+					plays++
+					if as.beside {
+						beside++
+					}
 					t.Run(name+" as "+of.version+" "+as.name, func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) {
-							if got := newStage(t, as, of).play(f, p); !slices.Contains(strings.Split(want, " or "), got) {
+							if got := newStage(t, as, of, f).play(f, p); !slices.Contains(strings.Split(want, " or "), got) {
 								t.Errorf("got %s\nwant %s", got, want)
 							}
 						})
 					})
 				}
 			}
+			if !occurs {
+				never++
+			}
 		}
 	}
-	t.Logf("%d faults at %d places: %d pairs, of which %d were played, each as %d versions of RabbitMQ and with %d numbers of handlers, and %d cannot occur",
-		len(matrixFaults), len(matrixPlaces), played+impossible, played, len(brokers), len(shapes), impossible)
+	t.Logf("%d faults at %d places: %d pairs, of which %d cannot occur. The others were played %d times in all: as %d versions of RabbitMQ, with several numbers of handlers, and %d times beside a neighbour, whose longest gap was %v",
+		len(matrixFaults), len(matrixPlaces), pairs, never, plays, len(brokers), beside, longest.gaps)
 }
 
 // matrixBroker is the version of RabbitMQ as which the broker plays, and the type of the queue.
@@ -62,8 +71,8 @@ type matrixBroker struct{ version, queueType string }
 // that closes channels. The first is the one for a short run.
 var matrixBrokers = []matrixBroker{{"4.3", "quorum"}, {"3.10", "classic"}}
 
-// never begins the outcome of a pair that cannot occur; the reason follows.
-const never = "never: "
+// cannot begins the outcome of a pair that cannot occur; the reason follows.
+const cannot = "never: "
 
 // matrix is the file, see there. Of several lines for a pair the last one counts.
 type matrix []line
@@ -71,15 +80,16 @@ type matrix []line
 type line struct {
 	number                int
 	faults, states, steps []string
+	beside                bool // only beside a neighbour
 	outcome               string
 }
 
-// find returns the index of the line for a pair, -1 if there is none.
-func (m matrix) find(fault, place string) int {
+// find returns the index of the line for a pair, alone or beside a neighbour; -1 if there is none.
+func (m matrix) find(fault, place string, beside bool) int {
 	state, step, _ := strings.Cut(place, "/")
 	names := func(list []string, name string) bool { return list[0] == "*" || slices.Contains(list, name) }
 	for i, l := range slices.Backward(m) {
-		if names(l.faults, fault) && names(l.states, state) && names(l.steps, step) {
+		if names(l.faults, fault) && names(l.states, state) && names(l.steps, step) && (beside || !l.beside) {
 			return i
 		}
 	}
@@ -94,7 +104,9 @@ func (m matrix) check(t *testing.T) {
 		for _, p := range matrixPlaces {
 			state, step, _ := strings.Cut(p.name, "/")
 			known[f.name], known[state], known[step] = true, true, true
-			counts[m.find(f.name, p.name)] = true
+			for _, as := range shapes {
+				counts[m.find(f.name, p.name, as.beside)] = true
+			}
 		}
 	}
 	for i, l := range m {
@@ -125,11 +137,12 @@ func readMatrix(t *testing.T) (m matrix) {
 		if len(fields) > 2 {
 			place = strings.Split(fields[1], "/")
 		}
-		if len(place) != 2 {
+		beside := len(place) == 3 && place[2] == "beside"
+		if len(place) != 2 && !beside {
 			t.Fatalf("%s:%d: want faults, states/steps and an outcome", matrixFile, n)
 		}
 		m = append(m, line{
-			n, strings.Split(fields[0], ","), strings.Split(place[0], ","), strings.Split(place[1], ","),
+			n, strings.Split(fields[0], ","), strings.Split(place[0], ","), strings.Split(place[1], ","), beside,
 			strings.Join(fields[2:], " "),
 		})
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,26 +37,29 @@ type stage struct {
 	handled   map[string]time.Time // bodies, and when a handler returned nil for the first time
 	failed    bool                 // a handler has returned an error
 	lost      bool                 // a fault took messages away with their queue
+	neighbour *neighbour           // nil if there is none
 }
 
 // shape is how a stage's subscription is consumed.
 type shape struct {
 	name                  string
 	concurrency, prefetch int
+	beside                bool // another subscription, whose messages must flow
 }
 
 var shapes = []shape{
-	{"one handler", 1, 4},
-	{"four handlers", 4, 64}, // whose acknowledgements share frames
+	{"one handler", 1, 4, false},
+	{"beside a neighbour", 1, 4, true},
+	{"four handlers", 4, 64, false}, // whose acknowledgements share frames
 }
 
-func newStage(t *testing.T, as shape, of matrixBroker) *stage {
+func newStage(t *testing.T, as shape, of matrixBroker, f matrixFault) *stage {
 	arguments := map[string]any{"x-queue-type": of.queueType}
 	s := &stage{
 		T: t, server: brokertest.NewInMemoryServer(t, brokertest.Version(of.version)), journal: &book{},
 		ended: make(chan struct{}), handled: map[string]time.Time{},
 	}
-	c, err := consumer.New(consumer.Config{
+	config := consumer.Config{
 		URLs:    []string{s.server.URL()},
 		Dial:    s.server.Dial,
 		Name:    "stage",
@@ -68,7 +73,15 @@ func newStage(t *testing.T, as shape, of matrixBroker) *stage {
 			Concurrency: as.concurrency,
 			Prefetch:    as.prefetch,
 		}},
-	})
+	}
+	if f.dead {
+		config.URLs, config.Dial = s.among()
+	}
+	if as.beside {
+		s.neighbour = newNeighbour(s)
+		config.Subscriptions = append(config.Subscriptions, s.neighbour.subscription())
+	}
+	c, err := consumer.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,8 +94,27 @@ func newStage(t *testing.T, as shape, of matrixBroker) *stage {
 	if err := s.server.DeclareQueue(stageQueue, arguments); err != nil {
 		t.Fatal(err)
 	}
+	if s.neighbour != nil {
+		s.neighbour.feed(arguments)
+	}
 	s.publish()
 	return s
+}
+
+// among are the endpoints of a broker that is the last of three: the first is dead, the second does not answer. With a
+// dial function of one's own, names are not resolved: these stand for the addresses of one.
+func (s *stage) among() (urls []string, dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	const dead, silent = "dead:5672", "silent:5672"
+	return []string{"amqp://" + dead, "amqp://" + silent, s.server.URL()}, func(ctx context.Context, network, address string) (net.Conn, error) {
+		switch address {
+		case dead:
+			return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+		case silent:
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return s.server.Dial(ctx, network, address)
+	}
 }
 
 // handle takes a moment, so that a fault finds deliveries in flight, and for some longer than the broker
@@ -103,14 +135,26 @@ func (s *stage) handle(ctx context.Context, d *consumer.Delivery) error {
 		s.failed = true
 		return errors.New("not yet")
 	}
-	if _, again := s.handled[string(d.Body)]; !again {
-		s.handled[string(d.Body)] = time.Now()
-	}
+	s.note(d)
 	return nil
 }
 
-// long begins the bodies of messages that take their handler long.
-const long = "long"
+// note takes down that a message was handled.
+func (s *stage) note(d *consumer.Delivery) {
+	body := string(d.Body[:min(len(d.Body), 256)]) // as much as the broker says of it
+	if _, again := s.handled[body]; !again {
+		s.handled[body] = time.Now()
+	}
+}
+
+const (
+	// long begins the bodies of messages that take their handler long.
+	long = "long"
+	// fatal is the message that its connection dies of.
+	fatal = "fatal"
+	// largeBody is how many bytes one has that takes some seconds on a narrow line.
+	largeBody = 3 << 20
+)
 
 // publish adds ten messages.
 func (s *stage) publish() {
@@ -125,25 +169,38 @@ func (s *stage) publishLong() {
 	s.sleep(time.Second)
 }
 
+// publishLarge adds one that takes long to come.
+func (s *stage) publishLarge() {
+	s.send(strings.Repeat("large ", largeBody/len("large ")))
+}
+
+// publishFatal adds the one that ends connections.
+func (s *stage) publishFatal() { s.add(fatal) }
+
 func (s *stage) send(kind string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.add(fmt.Sprintf("%s %d", kind, s.published+1))
+}
+
+func (s *stage) add(body string) {
 	s.published++
-	if err := s.server.Publish(stageQueue, fmt.Sprintf("%s %d", kind, s.published)); err != nil {
+	if err := s.server.Publish(stageQueue, body); err != nil {
 		s.lost = true
 	}
 }
 
 func (s *stage) start() {
+	s.neighbour.watch()
 	go func() {
 		s.err = s.c.Run(context.Background())
 		s.over = time.Now()
+		s.neighbour.leave()
 		close(s.ended)
 	}()
 }
 
 func (s *stage) stop() {
 	s.stopped = time.Now()
+	s.neighbour.leave()
 	go func() { _ = s.c.Stop(context.Background()) }()
 }
 
@@ -178,8 +235,15 @@ func (s *stage) play(f matrixFault, p matrixPlace) string {
 		p.reach(s)
 	}
 	s.since = len(s.journal.Events())
+	faults := f.faults
+	if f.arm != nil {
+		f.arm(s.server)
+		if !s.consumes(p) {
+			faults = list(brokertest.Fault{})
+		}
+	}
 	var played <-chan struct{}
-	for _, fault := range f.faults {
+	for _, fault := range faults {
 		played = s.server.Inject(p.when, fault)
 	}
 	s.lost = s.lost || f.name == "queue-deleted"
@@ -188,6 +252,9 @@ func (s *stage) play(f matrixFault, p matrixPlace) string {
 	}
 	s.until("the moment of the fault", played)
 	struck := time.Now()
+	if f.then != nil {
+		f.then(s)
+	}
 	s.sleep(f.lasts)
 	if f.heal != nil {
 		f.heal(s.server)
@@ -204,11 +271,12 @@ func (s *stage) play(f matrixFault, p matrixPlace) string {
 		s.publish() // is it really there?
 		s.settled(consumer.Consuming)
 	}
-	happened := s.outcome()
-	if strings.HasPrefix(happened, "ChannelError") && !strings.Contains(happened, "Failed") && !strings.Contains(happened, "ConnectionError") && !s.lostToo() {
+	s.neighbour.check(f, p)
+	happened := s.outcome(f)
+	if strings.HasPrefix(happened, "ChannelError") && !strings.Contains(happened, "Failed") && !strings.Contains(happened, "ConnectionError") && !strings.Contains(happened, setApart) && !s.lostToo() {
 		s.sameConnection()
 	}
-	if state, _, _ := strings.Cut(p.name, "/"); f.class != "" && (state == "consuming" || state == "check") {
+	if f.class != "" && s.consumes(p) && !stopping {
 		s.said(f.class)
 	}
 	if f.silent > 0 && !stopping {
@@ -227,6 +295,12 @@ func (s *stage) play(f matrixFault, p matrixPlace) string {
 	return happened
 }
 
+// consumes tells whether there is a consumer at the place.
+func (s *stage) consumes(p matrixPlace) bool {
+	state, _, _ := strings.Cut(p.name, "/")
+	return state == "consuming" || state == "check" || state == "stopping"
+}
+
 func (s *stage) until(what string, done <-chan struct{}) {
 	s.Helper()
 	select {
@@ -236,7 +310,10 @@ func (s *stage) until(what string, done <-chan struct{}) {
 	}
 }
 
-func (s *stage) outcome() string {
+// setApart says in an outcome that a subscription goes on on a connection of its own.
+const setApart = "apart"
+
+func (s *stage) outcome(f matrixFault) string {
 	events := s.journal.Events()[s.since:]
 	var transitions []fsm.Event
 	for _, e := range events {
@@ -245,8 +322,14 @@ func (s *stage) outcome() string {
 		}
 	}
 	names := triggers(transitions)
+	if f.again {
+		names = once(names)
+	}
 	if len(names) == 0 {
 		names = []string{"-"}
+	}
+	if slices.ContainsFunc(events, func(e fsm.Event) bool { return e.Name == consumer.NoteApart }) {
+		names = append(names, setApart)
 	}
 	if s.hasEnded() && s.err != nil {
 		names = append(names, "error")
@@ -258,7 +341,7 @@ func (s *stage) outcome() string {
 // returned.
 func (s *stage) inTime(f matrixFault, took time.Duration) {
 	s.Helper()
-	limit := 12 * time.Second // what is long may have to be handled twice
+	limit := 12*time.Second + f.slow // what is long may have to be handled twice
 	if f.silent > 0 {
 		limit += 3 * broker.DefaultHeartbeat // until the broker gives back what it had sent
 	}
@@ -266,7 +349,7 @@ func (s *stage) inTime(f matrixFault, took time.Duration) {
 		s.Errorf("over after %v, and %v is the limit", took, limit)
 	}
 	if !s.stopped.IsZero() {
-		if took := s.over.Sub(s.stopped); took > 6*time.Second { // the farewell takes 5 s at most
+		if took := s.over.Sub(s.stopped); took > 7*time.Second { // what is cancelled is waited for 1 s, and the farewell takes 5 s at most
 			s.Errorf("it took %v to stop", took)
 		}
 	}
@@ -302,6 +385,10 @@ func (s *stage) said(class broker.Class) {
 // tells of it, another connection was quicker.
 func (s *stage) noticed(struck time.Time, f matrixFault) {
 	s.Helper()
+	silent := f.silent
+	if f.heard && s.neighbour != nil {
+		silent = 3 * broker.DefaultHeartbeat // what the neighbour is sent is no silence, until the broker gives up
+	}
 	for _, e := range s.journal.Events()[s.since:] {
 		switch e.Trigger {
 		case consumer.HeartbeatFailed, consumer.ConnectionError, consumer.ReviveFailed:
@@ -309,8 +396,8 @@ func (s *stage) noticed(struck time.Time, f matrixFault) {
 			if f.waits && e.Trigger == consumer.HeartbeatFailed {
 				after = time.Duration(consumer.EvidenceOf(e).SilenceMS) * time.Millisecond
 			}
-			if after > f.silent {
-				s.Errorf("%s came after %v, and %v is promised", e.Trigger, after, f.silent)
+			if after > silent {
+				s.Errorf("%s came after %v, and %v is promised", e.Trigger, after, silent)
 			}
 		}
 	}
@@ -320,6 +407,7 @@ func (s *stage) noticed(struck time.Time, f matrixFault) {
 // its queue.
 func (s *stage) account() {
 	s.Helper()
+	s.neighbour.end()
 	s.sleep(time.Minute) // the broker's heartbeat ends what was cut without a word
 	if n := len(s.server.Connections()); n > 0 {
 		s.Errorf("%d connections are left", n)
@@ -327,20 +415,26 @@ func (s *stage) account() {
 	if _, err := fsm.Replay(consumer.Lifecycle(), slices.Values(s.journal.Events())); err != nil {
 		s.Errorf("the journal does not replay: %v", err)
 	}
-	acknowledged := map[string]bool{}
+	acknowledged := map[string]map[string]time.Time{stageQueue: {}, neighbourQueue: {}}
 	for _, one := range s.server.Settlements() {
-		if one.Method == "basic.ack" {
-			acknowledged[string(one.Body)] = true
-			if at, ok := s.handled[string(one.Body)]; !ok || at.After(one.Time) {
-				s.Errorf("%q was acknowledged at %v, handled at %v", one.Body, one.Time, at)
+		if one.Method == "basic.ack" { // at last: of one with few lives left, a copy was published before
+			acknowledged[one.Queue][string(one.Body)] = one.Time
+		}
+	}
+	for _, of := range acknowledged {
+		for body, at := range of {
+			if handled, ok := s.handled[body]; !ok || handled.After(at) {
+				s.Errorf("%q was acknowledged at %v, handled at %v", body, at, handled)
 			}
 		}
 	}
-	q, _ := s.server.Queue(stageQueue)
-	if q.Unacknowledged > 0 || q.Consumers > 0 {
-		s.Errorf("left at the broker: %+v", q)
-	}
-	if !s.lost && len(acknowledged)+q.Ready != s.published {
-		s.Errorf("%d published, but %d acknowledged and %d in the queue", s.published, len(acknowledged), q.Ready)
+	published := map[string]int{stageQueue: s.published, neighbourQueue: s.neighbour.count()}
+	for _, q := range s.server.Queues() {
+		if q.Unacknowledged > 0 || q.Consumers > 0 {
+			s.Errorf("left at the broker: %+v", q)
+		}
+		if lost := s.lost && q.Name == stageQueue; !lost && len(acknowledged[q.Name])+q.Ready != published[q.Name] {
+			s.Errorf("%s: %d published, but %d acknowledged and %d in the queue", q.Name, published[q.Name], len(acknowledged[q.Name]), q.Ready)
+		}
 	}
 }

@@ -109,7 +109,7 @@ func TestStopWhileReviving(t *testing.T) {
 // not the broker's.
 func TestStopIsCutShortInTheFarewell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, shapes[0], matrixBrokers[0])
+		s := newStage(t, shapes[0], matrixBrokers[0], matrixFault{})
 		s.start()
 		s.settled(consumer.Consuming)
 		s.server.Inject(brokertest.Now, brokertest.Freeze(brokertest.Both))

@@ -15,6 +15,7 @@ var operatorScenarios = []scenario{
 	{"alarm holds all that follows", alarmHolds},
 	{"alarm spares who consumes", alarmSparesConsumers},
 	{"shutdown", shutdown},
+	{"a queue does not answer", suspendedQueue},
 }
 
 // blocking is a connection that hears of alarms.

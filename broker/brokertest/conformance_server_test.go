@@ -2,6 +2,8 @@ package brokertest_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/everhop/everhop/broker/brokertest"
@@ -18,6 +20,8 @@ type server interface {
 	ClearAlarm(*client)
 	StopApp(*client)
 	StartApp(*client)
+	Suspend(c *client, queues ...string) // classic ones
+	Resume(c *client, queues ...string)
 }
 
 type rabbit struct{ node *rabbittest.Node }
@@ -32,6 +36,18 @@ func (r rabbit) ClearAlarm(c *client) { c.ok(r.node.MemoryAlarm(context.Backgrou
 func (r rabbit) StopApp(c *client)    { c.ok(r.node.StopApp(context.Background())) }
 func (r rabbit) StartApp(c *client)   { c.ok(r.node.StartApp(context.Background())) }
 
+func (r rabbit) Suspend(c *client, queues ...string) { r.sys(c, "suspend", queues) }
+func (r rabbit) Resume(c *client, queues ...string)  { r.sys(c, "resume", queues) }
+
+// sys has the processes of queues do nothing, or go on.
+func (r rabbit) sys(c *client, what string, queues []string) {
+	c.Helper()
+	_, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf(
+		`[begin {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, list_to_binary(N))), sys:%s(amqqueue:get_pid(Q)) end || N <- ["%s"]].`,
+		what, strings.Join(queues, `", "`)))
+	c.ok(err)
+}
+
 type double struct {
 	*brokertest.Server
 	version string
@@ -43,3 +59,15 @@ func (d double) Alarm(*client)         { d.Server.Alarm("low on memory") }
 func (d double) ClearAlarm(*client)    { d.Server.ClearAlarm() }
 func (d double) StopApp(*client)       { d.Server.StopApp() }
 func (d double) StartApp(c *client)    { d.Server.StartApp() }
+
+func (d double) Suspend(_ *client, queues ...string) {
+	for _, queue := range queues {
+		d.SuspendQueue(queue)
+	}
+}
+
+func (d double) Resume(_ *client, queues ...string) {
+	for _, queue := range queues {
+		d.ResumeQueue(queue)
+	}
+}

@@ -165,10 +165,10 @@ func (ch *channel) recover(requeue bool, answer wire.Method) error {
 
 // cancelOverdue ends the consumers of quorum queues that hold deliveries. These go back as if nacked; the channel stays,
 // and may still settle them in vain.
-func (c *connection) cancelOverdue() {
+func (c *connection) cancelOverdue(at aim) {
 	for _, ch := range c.channelsInOrder() {
 		for _, consumer := range ch.consumersInOrder() {
-			if !consumer.queue.quorum || consumer.unacked == 0 {
+			if !consumer.queue.quorum || consumer.unacked == 0 || !consumer.queue.is(at.queue) {
 				continue
 			}
 			consumer.cancelled()

@@ -3,7 +3,6 @@ package brokertest
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/everhop/everhop/broker/internal/versions"
 )
@@ -13,19 +12,25 @@ import (
 // it only tells that its moment has come.
 type Fault struct {
 	name string
-	// connection is called with the server's mu held, and channel 0 unless a method or a frame of a channel
-	// was the moment. It returns true if what was under way then is not to be done any more.
-	connection func(c *connection, channel uint16) (instead bool)
+	// connection is called with the server's mu held. It returns true if what was under way then is not to be
+	// done any more.
+	connection func(c *connection, at aim) (instead bool)
 	// broker is there instead if no one connection is meant.
 	broker func(*Server)
 }
 
-func (f Fault) play(c *connection, channel uint16) (instead bool) {
+// aim is what of a connection a fault is to hit.
+type aim struct {
+	channel uint16 // whose method or frame was the moment; else 0
+	queue   string // whose consumers are meant; "" for all
+}
+
+func (f Fault) play(c *connection, at aim) (instead bool) {
 	if f.broker != nil {
 		f.broker(c.server)
 		return false
 	}
-	return f.connection != nil && f.connection(c, channel)
+	return f.connection != nil && f.connection(c, at)
 }
 
 // String is the fault's name, for logs and the names of tests.
@@ -41,10 +46,14 @@ const (
 	Both = ToClient | FromClient
 )
 
+func (d Direction) String() string {
+	return map[Direction]string{ToClient: "ToClient", FromClient: "FromClient", Both: "Both"}[d]
+}
+
 // Reset ends the connection with RST, as a network or a killed process does: the client reads
 // ECONNRESET. What was under way is not done.
 func Reset() Fault {
-	return Fault{name: "Reset", connection: func(c *connection, _ uint16) bool {
+	return Fault{name: "Reset", connection: func(c *connection, _ aim) bool {
 		c.reset()
 		return true
 	}}
@@ -53,7 +62,7 @@ func Reset() Fault {
 // HangUp ends the connection with FIN and without a word, as a load balancer does: the client reads
 // the end of the stream. What was under way is not done.
 func HangUp() Fault {
-	return Fault{name: "HangUp", connection: func(c *connection, _ uint16) bool {
+	return Fault{name: "HangUp", connection: func(c *connection, _ aim) bool {
 		c.hangUp()
 		return true
 	}}
@@ -63,7 +72,7 @@ func HangUp() Fault {
 // broker takes offence. The name of the code is put before the text, as in
 // "CONNECTION_FORCED - text". What was under way is not done.
 func CloseConnection(code uint16, text string) Fault {
-	return Fault{name: fmt.Sprintf("CloseConnection(%d)", code), connection: func(c *connection, _ uint16) bool {
+	return Fault{name: fmt.Sprintf("CloseConnection(%d)", code), connection: func(c *connection, _ aim) bool {
 		c.close(refuse(code, "%s", text), 0, 0)
 		return true
 	}}
@@ -73,8 +82,8 @@ func CloseConnection(code uint16, text string) Fault {
 // handled; at another moment on all channels with a consumer. A 404 answers a passive declare of a queue
 // that went away, a 406 a declare that differs.
 func CloseChannel(code uint16, text string) Fault {
-	return Fault{name: fmt.Sprintf("CloseChannel(%d)", code), connection: func(c *connection, channel uint16) bool {
-		for _, ch := range c.affected(channel) {
+	return Fault{name: fmt.Sprintf("CloseChannel(%d)", code), connection: func(c *connection, at aim) bool {
+		for _, ch := range c.affected(at) {
 			ch.close(refuse(code, "%s", text), 0, 0)
 		}
 		return true
@@ -86,16 +95,16 @@ func CloseChannel(code uint16, text string) Fault {
 // RabbitMQ 4.3 on, consumers of quorum queues that hold deliveries end with a basic.cancel instead, and lose
 // them to the queue; on other queues there is no timeout.
 func ConsumerTimeout() Fault {
-	return Fault{name: "ConsumerTimeout", connection: func(c *connection, channel uint16) (instead bool) {
+	return Fault{name: "ConsumerTimeout", connection: func(c *connection, at aim) (instead bool) {
 		if !c.server.has(versions.TimesOutChannels) {
-			c.cancelOverdue()
+			c.cancelOverdue(at)
 			return false
 		}
 		for _, ch := range c.channelsInOrder() {
-			if len(ch.unacked.open) > 0 {
+			if ch.holds(at.queue) {
 				ch.close(refuse(preconditionFailed, "delivery acknowledgement on channel %d timed out. Timeout value used: 1800000 ms. "+
 					"This timeout value can be configured, see consumers doc guide to learn more", ch.id), 0, 0)
-				instead = instead || ch.id == channel
+				instead = instead || ch.id == at.channel
 			}
 		}
 		return instead
@@ -106,10 +115,12 @@ func ConsumerTimeout() Fault {
 // queue's node went away. Connection and channels stay. A client that did not announce
 // consumer_cancel_notify is not told.
 func CancelConsumers() Fault {
-	return Fault{name: "CancelConsumers", connection: func(c *connection, _ uint16) bool {
+	return Fault{name: "CancelConsumers", connection: func(c *connection, at aim) bool {
 		for _, ch := range c.channelsInOrder() {
 			for _, consumer := range ch.consumersInOrder() {
-				consumer.cancelled()
+				if consumer.queue.is(at.queue) {
+					consumer.cancelled()
+				}
 			}
 		}
 		return false
@@ -121,8 +132,7 @@ func CancelConsumers() Fault {
 // the way to the client is frozen too, the client learns of it with Thaw, or with ECONNRESET after 15
 // minutes.
 func Freeze(d Direction) Fault {
-	name := map[Direction]string{ToClient: "ToClient", FromClient: "FromClient", Both: "Both"}[d]
-	return Fault{name: "Freeze(" + name + ")", connection: func(c *connection, _ uint16) bool {
+	return Fault{name: fmt.Sprintf("Freeze(%s)", d), connection: func(c *connection, _ aim) bool {
 		c.socket.freeze(d)
 		return false
 	}}
@@ -130,7 +140,7 @@ func Freeze(d Direction) Fault {
 
 // Thaw ends Freeze: what was held back arrives.
 func Thaw() Fault {
-	return Fault{name: "Thaw", connection: func(c *connection, _ uint16) bool {
+	return Fault{name: "Thaw", connection: func(c *connection, _ aim) bool {
 		c.socket.thaw()
 		return false
 	}}
@@ -138,32 +148,15 @@ func Thaw() Fault {
 
 // StopHeartbeats sends no more heartbeats. Everything else goes on.
 func StopHeartbeats() Fault {
-	return Fault{name: "StopHeartbeats", connection: func(c *connection, _ uint16) bool {
+	return Fault{name: "StopHeartbeats", connection: func(c *connection, _ aim) bool {
 		c.mute = true
-		return false
-	}}
-}
-
-// Delay sends everything later: by d, or by up to twice as much if something is on its way already.
-// Delay(0) ends Delay, Drip and SplitFrames.
-func Delay(d time.Duration) Fault {
-	return Fault{name: fmt.Sprintf("Delay(%v)", d), connection: func(c *connection, _ uint16) bool {
-		c.socket.slow(d, nil, false)
-		return false
-	}}
-}
-
-// Drip sends one byte at a time, each after a pause.
-func Drip(pause time.Duration) Fault {
-	return Fault{name: fmt.Sprintf("Drip(%v)", pause), connection: func(c *connection, _ uint16) bool {
-		c.socket.slow(0, &pause, false)
 		return false
 	}}
 }
 
 // Send sends the bytes as they are, between two frames: garbage, or a frame that no broker should send.
 func Send(raw []byte) Fault {
-	return Fault{name: fmt.Sprintf("Send(%d bytes)", len(raw)), connection: func(c *connection, _ uint16) bool {
+	return Fault{name: fmt.Sprintf("Send(%d bytes)", len(raw)), connection: func(c *connection, _ aim) bool {
 		c.out.add(func(b []byte) []byte { return append(b, raw...) })
 		return false
 	}}
@@ -172,7 +165,7 @@ func Send(raw []byte) Fault {
 // Block sends connection.blocked and stops reading from the client until Unblock, whether or not it has
 // ever published. Server.Alarm does it as RabbitMQ does.
 func Block(reason string) Fault {
-	return Fault{name: "Block", connection: func(c *connection, _ uint16) bool {
+	return Fault{name: "Block", connection: func(c *connection, _ aim) bool {
 		c.block(reason)
 		return false
 	}}
@@ -180,7 +173,7 @@ func Block(reason string) Fault {
 
 // Unblock ends Block with connection.unblocked.
 func Unblock() Fault {
-	return Fault{name: "Unblock", connection: func(c *connection, _ uint16) bool {
+	return Fault{name: "Unblock", connection: func(c *connection, _ aim) bool {
 		c.unblock()
 		return false
 	}}
@@ -189,17 +182,17 @@ func Unblock() Fault {
 // Drop loses the frame, or the method with the content that goes with it. It needs OnFrame or OnMethod. The
 // frame of a basic.publish does not take its content along: the broker finds that unexpected.
 func Drop() Fault {
-	return Fault{name: "Drop", connection: func(*connection, uint16) bool { return true }}
+	return Fault{name: "Drop", connection: func(*connection, aim) bool { return true }}
 }
 
-// affected are the channels that a fault is about: the given one, which may be just about to be opened, or
-// with 0 all that have a consumer.
-func (c *connection) affected(id uint16) []*channel {
-	if id == 0 {
-		return slices.DeleteFunc(c.channelsInOrder(), func(ch *channel) bool { return len(ch.consumers) == 0 })
+// affected are the channels that a fault is about: that of its moment, which may be just about to be opened, or else
+// all that have a consumer of what is meant.
+func (c *connection) affected(at aim) []*channel {
+	if at.channel == 0 {
+		return slices.DeleteFunc(c.channelsInOrder(), func(ch *channel) bool { return !ch.consumes(at.queue) })
 	}
-	if c.channels[id] == nil {
-		c.channels[id] = newChannel(c, id)
+	if c.channels[at.channel] == nil {
+		c.channels[at.channel] = newChannel(c, at.channel)
 	}
-	return []*channel{c.channels[id]}
+	return []*channel{c.channels[at.channel]}
 }

@@ -14,8 +14,8 @@ import (
 // second, and so on; behind a frame's last byte but one it begins anew. In memory a client reads the parts apart,
 // without a pause between them; over TCP it may read them together. Delay(0) ends it.
 func SplitFrames() Fault {
-	return Fault{name: "SplitFrames", connection: func(c *connection, _ uint16) bool {
-		c.socket.slow(0, nil, true)
+	return Fault{name: "SplitFrames", connection: func(c *connection, _ aim) bool {
+		c.socket.slow(0, pace{}, pace{}, true)
 		return false
 	}}
 }
@@ -23,7 +23,7 @@ func SplitFrames() Fault {
 // LargeHeader sends the delivery that is its moment, or else the next one, with one more header, which makes its
 // header frame larger than frame_max: as RabbitMQ does when x-death comes on top of headers that just fitted.
 func LargeHeader() Fault {
-	return Fault{name: "LargeHeader", connection: func(c *connection, _ uint16) bool {
+	return Fault{name: "LargeHeader", connection: func(c *connection, _ aim) bool {
 		c.frameFaults.largeHeader = true
 		return false
 	}}
@@ -32,7 +32,7 @@ func LargeHeader() Fault {
 // Garbage sends bytes that are no frame: behind the frame of the method that is its moment, if that one is sent,
 // and before the content that goes with it; otherwise at once. Send sends bytes of one's own.
 func Garbage() Fault {
-	return Fault{name: "Garbage", connection: func(c *connection, _ uint16) bool {
+	return Fault{name: "Garbage", connection: func(c *connection, _ aim) bool {
 		if c.frameFaults.sending {
 			c.frameFaults.garbage = true
 		} else {
@@ -46,7 +46,7 @@ func Garbage() Fault {
 // and nothing from there on, not even heartbeats, until Thaw: the body does not end. The client is still heard,
 // and what answers it comes behind the other half.
 func StopInBody() Fault {
-	return Fault{name: "StopInBody", connection: func(c *connection, _ uint16) bool {
+	return Fault{name: "StopInBody", connection: func(c *connection, _ aim) bool {
 		c.frameFaults.stopInBody = true
 		return false
 	}}

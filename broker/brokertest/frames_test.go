@@ -46,7 +46,7 @@ func TestSplitFrames(t *testing.T) {
 func TestSplitFramesTogether(t *testing.T) {
 	frames := content(1, &wire.BasicDeliver{ConsumerTag: "c"}, strings.Repeat("x", 100))
 	s := newSocket(nil)
-	s.slow(0, nil, true)
+	s.slow(0, pace{}, pace{}, true)
 	var sent []byte
 	parts := 0
 	for part := range s.parts(frames) {

@@ -15,6 +15,7 @@ type Moment struct {
 	method string
 	n      uint64
 	client string      // "" for any
+	queue  string      // "" for any
 	only   *connection // nil for any
 }
 
@@ -65,9 +66,23 @@ func (m Moment) Of(connectionName string) Moment {
 	return m
 }
 
+// OnQueue narrows a moment, and the fault, to what has to do with a queue of the first virtual host: to methods that
+// name it, to channels that consume from it, hold messages of it, or declared it last, and to connections with such a
+// channel. CloseChannel, CancelConsumers and ConsumerTimeout then leave the consumers of other queues alone. Nothing
+// of it can be known when a channel is opened.
+func (m Moment) OnQueue(name string) Moment {
+	m.queue = name
+	return m
+}
+
 // concerns tells whether the moment may come on a connection.
 func (m Moment) concerns(c *connection) bool {
 	return (m.client == "" || c.client["connection_name"] == m.client) && (m.only == nil || m.only == c)
+}
+
+// concernsAny tells whether the moment may come on a connection as a whole.
+func (m Moment) concernsAny(c *connection) bool {
+	return m.concerns(c) && (m.queue == "" || slices.ContainsFunc(c.channelsInOrder(), func(ch *channel) bool { return ch.isAbout(m.queue) }))
 }
 
 // injections are the faults that wait for their moments. They are guarded by the server's mu.
@@ -97,8 +112,8 @@ func (s *Server) Inject(when Moment, what Fault) <-chan struct{} {
 		what.broker(s)
 	} else {
 		for _, c := range s.connectionsInOrder() {
-			if when.concerns(c) {
-				what.play(c, 0)
+			if when.concernsAny(c) {
+				what.play(c, aim{queue: when.queue})
 			}
 		}
 	}
@@ -126,7 +141,7 @@ func (is *injections) add(i *injection) {
 func (is *injections) overdue(connections []*connection, i *injection) {
 	for _, c := range connections {
 		passed := i.on == received && c.socket.received.Load() >= i.n || i.on == sent && c.socket.sent.Load() >= i.n
-		if passed && i.concerns(c) && c.stage != ended {
+		if passed && i.concernsAny(c) && c.stage != ended {
 			is.play(i, c, 0)
 			return
 		}
@@ -140,7 +155,7 @@ func (is *injections) play(i *injection, c *connection, channel uint16) (instead
 		is.inBytes.Add(-1)
 	}
 	defer close(i.played)
-	return i.fault.play(c, channel)
+	return i.fault.play(c, aim{channel, i.queue})
 }
 
 // count plays what waits for the nth of something that has just happened.
@@ -157,11 +172,13 @@ func (is *injections) count(c *connection, channel uint16, matches func(*injecti
 }
 
 func (is *injections) connected(c *connection) {
-	is.count(c, 0, func(i *injection) bool { return i.on == connecting })
+	is.count(c, 0, func(i *injection) bool { return i.on == connecting && i.queue == "" })
 }
 
 func (is *injections) frame(c *connection, channel uint16) (instead bool) {
-	return is.count(c, channel, func(i *injection) bool { return i.on == frame })
+	return is.count(c, channel, func(i *injection) bool {
+		return i.on == frame && (i.queue == "" || c.channels[channel].isAbout(i.queue))
+	})
 }
 
 func (is *injections) method(c *connection, channel uint16, m wire.Method) (instead bool) {
@@ -169,7 +186,9 @@ func (is *injections) method(c *connection, channel uint16, m wire.Method) (inst
 		return false
 	}
 	name := wire.Name(m)
-	return is.count(c, channel, func(i *injection) bool { return i.on == method && i.method == name })
+	return is.count(c, channel, func(i *injection) bool {
+		return i.on == method && i.method == name && (i.queue == "" || queueOf(m) == i.queue || c.channels[channel].isAbout(i.queue))
+	})
 }
 
 // bytes plays what is due once total bytes have passed, and tells after how many the next one is; 0 if
@@ -182,7 +201,7 @@ func (is *injections) bytes(c *connection, on occasion, total uint64) (until uin
 	defer c.server.unlock()
 	for _, i := range slices.Clone(is.waiting) {
 		switch {
-		case i.on != on || !i.concerns(c):
+		case i.on != on || !i.concernsAny(c):
 		case i.n <= total:
 			is.play(i, c, 0)
 		case until == 0 || i.n < until:

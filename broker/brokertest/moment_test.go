@@ -181,6 +181,135 @@ func TestOf(t *testing.T) {
 	})
 }
 
+// What is aimed at a queue hits its consumers and leaves those of others alone, on the same connection too.
+func TestOnQueue(t *testing.T) {
+	for _, test := range []struct {
+		fault   Fault
+		version string
+		want    wire.Method // on the channel of the queue
+	}{
+		{CloseChannel(406, "now"), "4.3", &wire.ChannelClose{}},
+		{CancelConsumers(), "4.3", &wire.BasicCancel{}},
+		{ConsumerTimeout(), "4.3", &wire.BasicCancel{}},
+		{ConsumerTimeout(), "3.10", &wire.ChannelClose{}},
+		{CloseConnection(320, "now"), "4.3", &wire.ConnectionClose{}},
+	} {
+		t.Run(test.fault.String()+" as "+test.version, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, s *Server) {
+				s.version = test.version
+				p, other := join(t, s), join(t, s)
+				p.channel(2)
+				hold := func(p *peer, id uint16, queue string) {
+					ok(t, s.DeclareQueue(queue, map[string]any{"x-queue-type": "quorum"}))
+					ok(t, s.Publish(queue, "1"))
+					p.send(id, &wire.BasicConsume{Queue: queue})
+					want[*wire.BasicConsumeOK](p)
+					want[*wire.BasicDeliver](p)
+					p.body()
+				}
+				hold(p, 1, "well")
+				hold(p, 2, "ill")
+				hold(other, 1, "elsewhere")
+				s.Inject(Now.OnQueue("ill"), test.fault)
+				f, err := p.frame()
+				ok(t, err)
+				m, err := wire.ParseMethod(f.Payload)
+				ok(t, err)
+				if wire.Name(m) != wire.Name(test.want) || f.Channel != 2 && f.Channel != 0 {
+					t.Errorf("got %+v on channel %d", m, f.Channel)
+				}
+				if f.Channel == 2 {
+					p.sync(1)
+					p.send(1, &wire.BasicAck{DeliveryTag: 1})
+					await(t, s, "the other one's message is settled", func() bool { return stateOf(t, s, "well").Acknowledged == 1 })
+				}
+				other.sync(1)
+			})
+		})
+	}
+}
+
+// Methods count that name the queue, and those of channels that consume from it, hold its messages or declared it last.
+func TestOnMethodOnQueue(t *testing.T) {
+	for _, test := range []struct {
+		method  string
+		prepare func(*peer)
+		m       func(queue string) wire.Method
+	}{
+		{"basic.consume", func(*peer) {}, func(q string) wire.Method { return &wire.BasicConsume{Queue: q} }},
+		{"queue.declare", func(*peer) {}, func(q string) wire.Method { return &wire.QueueDeclare{Queue: q, Passive: true} }},
+		{"queue.bind", func(*peer) {}, func(q string) wire.Method { return &wire.QueueBind{Queue: q, Exchange: "amq.topic"} }},
+		{"basic.qos", func(p *peer) {
+			for id, q := range []string{"well", "ill"} {
+				p.send(uint16(id+1), &wire.QueueDeclare{Queue: q, Passive: true})
+				want[*wire.QueueDeclareOK](p)
+			}
+		}, func(string) wire.Method { return &wire.BasicQos{} }},
+		{"basic.ack", func(p *peer) {
+			for id, q := range []string{"well", "ill"} {
+				ok(p.T, p.server.Publish(q, "1"))
+				p.send(uint16(id+1), &wire.BasicGet{Queue: q})
+				want[*wire.BasicGetOK](p)
+				p.body()
+			}
+		}, func(string) wire.Method { return &wire.BasicAck{DeliveryTag: 1} }},
+		{"basic.cancel-ok", func(p *peer) {
+			for id, q := range []string{"well", "ill"} {
+				p.send(uint16(id+1), &wire.QueueDeclare{Queue: q, Passive: true})
+				want[*wire.QueueDeclareOK](p)
+				p.send(uint16(id+1), &wire.BasicConsume{Queue: q, ConsumerTag: "c"})
+				want[*wire.BasicConsumeOK](p)
+			}
+		}, func(string) wire.Method { return &wire.BasicCancel{ConsumerTag: "c"} }},
+	} {
+		t.Run(test.method, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, s *Server) {
+				ok(t, s.DeclareQueue("well", nil))
+				ok(t, s.DeclareQueue("ill", nil))
+				p := join(t, s)
+				p.channel(2)
+				test.prepare(p)
+				played := s.Inject(OnMethod(test.method, 1).OnQueue("ill"), Fault{})
+				p.send(1, test.m("well"))
+				p.send(1, &wire.ChannelOpen{}) // the second one: it ends the connection once the other is handled
+				for {
+					f, err := p.frame()
+					ok(t, err)
+					if f.Channel == 0 {
+						break
+					}
+				}
+				if !pending(played) {
+					t.Error("played on another queue's channel")
+				}
+				p = join(t, s)
+				p.channel(2)
+				test.prepare(p)
+				p.send(2, test.m("ill"))
+				happens(t, s, "the fault", played)
+			})
+		})
+	}
+}
+
+// Where nothing has to do with the queue yet, its moment does not come.
+func TestOnQueueOfNobody(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *Server) {
+		connect := s.Inject(OnConnect(1).OnQueue("q"), Reset())
+		frame := s.Inject(OnFrame(1).OnQueue("q"), Reset())
+		sent := s.Inject(AfterSent(1).OnQueue("q"), Reset())
+		p := join(t, s)
+		s.Inject(Now.OnQueue("q"), Reset())
+		p.sync(1)
+		if !pending(connect) || !pending(frame) || !pending(sent) {
+			t.Error("played")
+		}
+		ok(t, s.DeclareQueue("q", nil))
+		p.send(1, &wire.QueueDeclare{Queue: "q", Passive: true})
+		happens(t, s, "the fault", sent)
+	})
+}
+
 // Faults that wait for one moment are played in the order in which they were injected, each once.
 func TestFaultsOfOneMoment(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {

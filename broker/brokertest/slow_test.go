@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,6 +44,73 @@ func TestDrip(t *testing.T) {
 		p.sync(1)
 		if took := time.Since(began); took != 0 {
 			t.Errorf("answered after %v when it was over", took)
+		}
+	})
+}
+
+// Each way takes its time for what goes there, and the other one does not.
+func TestLimit(t *testing.T) {
+	const rate, size = 1000, 5000
+	for _, test := range []struct {
+		direction Direction
+		up, down  time.Duration
+	}{
+		{FromClient, 5 * time.Second, 0},
+		{ToClient, 0, 5 * time.Second},
+		{Both, 5 * time.Second, 5 * time.Second},
+	} {
+		t.Run(test.direction.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := NewInMemoryServer(t)
+				ok(t, s.DeclareQueue("q", nil))
+				p := join(t, s)
+				s.Inject(Now, Limit(test.direction, rate))
+				began := time.Now()
+				took := func(want time.Duration, way string) {
+					t.Helper()
+					if got := time.Since(began); got < want || got > want+time.Second {
+						t.Errorf("%s took %v, want %v", way, got, want)
+					}
+					began = time.Now()
+				}
+				p.publish(1, "q", strings.Repeat("x", size))
+				await(t, s, "the message", func() bool { return stateOf(t, s, "q").Ready == 1 })
+				took(test.up, "the way to the broker")
+				p.send(1, &wire.BasicGet{Queue: "q"})
+				want[*wire.BasicGetOK](p)
+				p.body()
+				took(test.down, "the way to the client")
+				s.Inject(Now, Delay(0))
+				p.publish(1, "q", strings.Repeat("x", size))
+				await(t, s, "the message", func() bool { return stateOf(t, s, "q").Ready == 1 })
+				took(0, "the way to the broker, afterwards,")
+			})
+		})
+	}
+}
+
+// What comes behind something large waits for it, and a client that has gone waits for nothing.
+func TestLimitHoldsWhatIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewInMemoryServer(t)
+		p := join(t, s)
+		s.Inject(Now, Limit(Both, 1000))
+		began := time.Now()
+		go func() {
+			p.publish(1, "nowhere", strings.Repeat("x", 3000))
+			p.send(1, &wire.BasicQos{})
+		}()
+		want[*wire.BasicQosOK](p)
+		if took := time.Since(began); took < 3*time.Second || took > 4*time.Second {
+			t.Errorf("answered after %v", took)
+		}
+		s.Inject(Now, Limit(Both, 1))
+		p.send(1, &wire.BasicQos{})
+		began = time.Now()
+		p.Close()
+		s.Close()
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("it took %v to end", took)
 		}
 	})
 }

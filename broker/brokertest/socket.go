@@ -34,7 +34,8 @@ type socket struct {
 	inbound []byte // taken in and not read yet
 	ended   error  // nothing more will be taken in
 	delay   time.Duration
-	drip    *time.Duration
+	down    pace // to the client
+	up      pace // from it
 	// splitting: each frame is sent in two parts. cuts counts them, for the one goroutine that writes.
 	splitting bool
 	cuts      int
@@ -80,7 +81,8 @@ func (s *socket) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		room := s.clip(len(p), s.received.Load(), s.onReceive) // a fault may have been injected meanwhile
-		if n := s.takeOut(p[:room]); n > 0 {
+		if n, takes := s.takeOut(p[:room]); n > 0 {
+			s.wait(takes)
 			return n, nil
 		}
 	}
@@ -102,20 +104,21 @@ func (s *socket) awaitInbound() error {
 	return nil
 }
 
-func (s *socket) takeOut(p []byte) int {
+// takeOut also tells how long the way of these bytes takes.
+func (s *socket) takeOut(p []byte) (n int, takes time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.frozen&FromClient != 0 || s.closed {
-		return 0
+		return 0, 0
 	}
-	n := copy(p, s.inbound)
+	n = copy(p[:s.up.clip(len(p))], s.inbound)
 	s.inbound = s.inbound[n:]
 	if len(s.inbound) == 0 {
 		s.inbound = nil // or it would grow at its end for ever
 	}
 	s.changed.Broadcast()
 	s.received.Add(uint64(n))
-	return n
+	return n, s.up.takes(n)
 }
 
 // clip shortens n so that it ends where a fault wants to be told. until is 0 if none does.
@@ -126,18 +129,15 @@ func (s *socket) clip(n int, total uint64, ask func(uint64) uint64) int {
 	return n
 }
 
-// Write sends to the client: late, in drips, or not before the thaw, as the faults want it.
+// Write sends to the client: late, little by little, or not before the thaw, as the faults want it.
 func (s *socket) Write(p []byte) (int, error) {
 	written := 0
 	for written < len(p) {
-		drip, err := s.waitForTurn()
+		most, err := s.waitForTurn(len(p) - written)
 		if err != nil {
 			return written, err
 		}
-		part := p[written:]
-		if drip {
-			part = part[:1]
-		}
+		part := p[written : written+most]
 		part = part[:s.clip(len(part), s.sent.Load(), s.onSend)]
 		if s.isFrozen(ToClient) {
 			continue // since just now
@@ -152,36 +152,43 @@ func (s *socket) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// waitForTurn waits until the way to the client is open, and as long as the faults want.
-func (s *socket) waitForTurn() (drip bool, err error) {
-	delay, drip, err := s.pass()
+// waitForTurn waits until the way to the client is open, and as long as the faults want, and returns how many of n
+// bytes may be sent then.
+func (s *socket) waitForTurn(n int) (most int, err error) {
+	most, delay, err := s.pass(n)
 	if err != nil || delay == 0 {
-		return drip, err
+		return most, err
 	}
-	timer := time.NewTimer(delay)
+	s.wait(delay)
+	_, _, err = s.pass(n) // frozen meanwhile?
+	return most, err
+}
+
+// wait does so until the socket is closed.
+func (s *socket) wait(d time.Duration) {
+	if d == 0 {
+		return
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-s.done:
 	}
-	_, _, err = s.pass() // frozen meanwhile?
-	return drip, err
 }
 
 // pass waits until the way to the client is open.
-func (s *socket) pass() (delay time.Duration, drip bool, err error) {
+func (s *socket) pass(n int) (most int, delay time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.frozen&ToClient != 0 && !s.over() {
 		s.changed.Wait()
 	}
 	if s.over() {
-		return 0, false, net.ErrClosed
+		return 0, 0, net.ErrClosed
 	}
-	if s.drip != nil {
-		return s.delay + *s.drip, true, nil
-	}
-	return s.delay, false, nil
+	most = s.down.clip(n)
+	return most, s.delay + s.down.takes(most), nil
 }
 
 // over tells that nothing more is to be sent. Callers hold mu.
@@ -224,11 +231,11 @@ func (s *socket) thaw() {
 	s.changed.Broadcast()
 }
 
-// slow makes each write late by delay, with drip one byte long and that long apart, and with split half a frame.
-func (s *socket) slow(delay time.Duration, drip *time.Duration, split bool) {
+// slow makes each write late by delay, has bytes go at a pace, and with split half a frame at a time.
+func (s *socket) slow(delay time.Duration, down, up pace, split bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.delay, s.drip, s.splitting = delay, drip, split
+	s.delay, s.down, s.up, s.splitting = delay, down, up, split
 }
 
 // Close ends reading and writing, unless the way to the client is frozen: then what was sent before is

@@ -1,6 +1,8 @@
 package brokertest
 
 import (
+	"cmp"
+
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -41,18 +43,8 @@ func ResumeQueue(name string) Fault {
 
 // blocks tells whether a method waits for a suspended queue.
 func (ch *channel) blocks(m wire.Method) bool {
-	name := ""
 	switch m := m.(type) {
-	case *wire.QueueDeclare:
-		name = m.Queue
-	case *wire.QueuePurge:
-		name = m.Queue
-	case *wire.QueueDelete:
-		name = m.Queue
-	case *wire.BasicGet:
-		name = m.Queue
-	case *wire.BasicConsume:
-		name = m.Queue
+	case *wire.QueueDeclare, *wire.QueuePurge, *wire.QueueDelete, *wire.BasicGet, *wire.BasicConsume:
 	case *wire.BasicCancel:
 		c := ch.consumers[m.ConsumerTag]
 		return c != nil && c.queue.suspended
@@ -66,9 +58,7 @@ func (ch *channel) blocks(m wire.Method) bool {
 	default:
 		return false
 	}
-	if name == "" {
-		name = ch.lastQueue
-	}
+	name := cmp.Or(queueOf(m), ch.lastQueue)
 	q := ch.host().queues[name]
 	return q != nil && q.suspended
 }
