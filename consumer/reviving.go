@@ -195,7 +195,8 @@ func (o consumed) apply(s *supervisor) error {
 			a.failures = append(a.failures, failedConsume{sub.index, o.err})
 		}
 	}
-	if s.stopping || a.left > 0 && !(a.late && len(a.failures) > 0) {
+	lost := c.session != o.session || c.session.Lost() // and so the others fail, too
+	if s.stopping || a.left > 0 && (lost || !a.late || len(a.failures) == 0) {
 		return nil
 	}
 	return s.judge(a)

@@ -133,13 +133,13 @@ func TestSuppliedFunctionsCostOnlyThemselves(t *testing.T) {
 	for function, set := range supplied {
 		for name, do := range misconducts {
 			t.Run(function+" "+name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { neighbour(t, set, do, name == "hangs") })
+				synctest.Test(t, func(t *testing.T) { besides(t, set, do, name == "hangs") })
 			})
 		}
 	}
 }
 
-func neighbour(t *testing.T, set func(*suppliedWorld, *consumer.Config, *consumer.Subscription), do misconduct, hangs bool) {
+func besides(t *testing.T, set func(*suppliedWorld, *consumer.Config, *consumer.Subscription), do misconduct, hangs bool) {
 	w := &suppliedWorld{server: brokertest.NewInMemoryServer(t), release: make(chan struct{}), do: do}
 	if err := errors.Join(w.server.DeclareQueue("work", nil), w.server.DeclareQueue("other", nil), w.server.Publish("work", "1", "2", "3")); err != nil {
 		t.Fatal(err)
