@@ -80,6 +80,19 @@ bench: prepare ## Measure throughput, overhead, latency, 1000 subscriptions and 
 	go test -run '^$$' -bench . -benchmem ./fsm ./fsm/journal ./consumer/history
 	go test -run '^$$' -bench Demux ./broker
 
+.PHONY: clusters
+clusters: ## Break the nodes of a cluster under a consumer, and print the longest gaps (about 5 minutes)
+	@.ci/prepare $(RABBITMQ)
+	@EVERHOP_TEST_REQUIRE=1 EVERHOP_TEST_CLUSTERS=1 go test -count=1 -v -timeout 30m -run '^(TestCluster|TestQueueSuspended)$$' ./consumer | grep -v '^=== '
+
+MINUTES = 60
+SEED    =
+
+.PHONY: soak
+soak: ## Break nodes, consumers and networks at random for MINUTES=60, and count what was lost; SEED= plays the faults again
+	@.ci/prepare $(RABBITMQ)
+	@EVERHOP_SOAK_MINUTES=$(MINUTES) EVERHOP_SOAK_SEED=$(SEED) go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./consumer | grep -v '^=== '
+
 .PHONY: golden
 golden: ## Write the golden files anew
 	@grep -rl --include='*_test.go' '"gotest.tools/v3/golden"' . | xargs -n1 dirname | sort -u | while read -r dir; do \
