@@ -282,7 +282,7 @@ func (s *soak) tell(lasted time.Duration) {
 	lost, unexplained := s.ledger.lost(), s.ledger.unexplained()
 	l := s.ledger
 	sum := audience{}
-	say("\n%-20s %10s %10s %6s %6s %12s", "", "published", "handled", "lost", "twice", "longest gap")
+	say("\n%-20s %10s %10s %6s %6s %12s", "", "confirmed", "handled", "lost", "twice", "longest gap")
 	for _, name := range slices.Sorted(maps.Keys(l.audiences)) {
 		a := l.audiences[name]
 		say("%-20s %10d %10d %6d %6d %12v", name, a.confirmed, a.handled, a.missing, a.twice, a.gap.Round(time.Millisecond))
