@@ -41,7 +41,7 @@ func newPair(t *testing.T, brokenKind string, urls ...string) *pair {
 	log := &lines{}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the log:\n%s", log)
+			t.Logf("%v\n%v\nthe log:\n%s", p.broken, p.healthy, log)
 		}
 	})
 	p.config = consumer.Config{

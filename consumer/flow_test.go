@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ type feeder struct {
 	mu    sync.Mutex // held to pause it
 	sent  int
 	await atomic.Int64 // messages whose fate is not known yet
+	again atomic.Int64 // how often it had to connect again
 }
 
 // afterwards is how long a feeder waits for confirms after it was told to end.
@@ -37,7 +39,7 @@ func (f *feeder) run(ctx context.Context) error {
 		if err == nil {
 			f.feed(ctx, p)
 			_ = p.Close(context.Background()) // it has failed, or all is confirmed
-			continue
+			f.again.Add(1)
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
@@ -47,7 +49,8 @@ func (f *feeder) run(ctx context.Context) error {
 	return nil
 }
 
-// feed publishes until that fails or ctx ends.
+// feed publishes until that fails or ctx ends. It fails, too, when a message is refused: a channel of RabbitMQ 3.10 that
+// was opened while a quorum queue had no leader refuses all of them for good.
 func (f *feeder) feed(ctx context.Context, p *broker.Publisher) {
 	patient, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -56,9 +59,12 @@ func (f *feeder) feed(ctx context.Context, p *broker.Publisher) {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(afterwards, cancel) })()
 	tick := time.NewTicker(f.every)
 	defer tick.Stop()
+	refused := make(chan struct{}, 1)
 	for {
 		select {
 		case <-tick.C:
+		case <-refused:
+			return
 		case <-ctx.Done():
 			return
 		}
@@ -68,8 +74,14 @@ func (f *feeder) feed(ctx context.Context, p *broker.Publisher) {
 		}
 		confirms.Go(func() {
 			defer f.await.Add(-1)
-			if confirm.Wait(patient) == nil {
+			switch err := confirm.Wait(patient); {
+			case err == nil:
 				f.confirmed(id)
+			case errors.Is(err, broker.ErrRefused):
+				select {
+				case refused <- struct{}{}:
+				default:
+				}
 			}
 		})
 	}
@@ -155,5 +167,5 @@ func (f *flow) String() string {
 	for _, times := range f.times {
 		twice += times - 1
 	}
-	return fmt.Sprintf("%s: %d confirmed, %d handled, %d more than once", f.queue, len(f.stored), len(f.times), twice)
+	return fmt.Sprintf("%s: %d confirmed, %d handled, %d more than once; its feeder has connected %d times", f.queue, len(f.stored), len(f.times), twice, f.again.Load())
 }
