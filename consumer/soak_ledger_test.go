@@ -5,6 +5,7 @@ package consumer_test
 import (
 	"fmt"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -217,3 +218,51 @@ func scanTarget(target, kind string, number *int) bool {
 func processTarget(i int) string { return fmt.Sprintf("process %d", i) }
 func proxyTarget(i int) string   { return fmt.Sprintf("proxy %d", i) }
 func nodeTarget(i int) string    { return fmt.Sprintf("node %d", i) }
+
+// The ledger finds what is lost, and what was handled twice for no reason.
+func TestSoakLedger(t *testing.T) {
+	l := newSoakLedger()
+	classic0, stream := soakQueues[0], soakQueues[len(soakQueues)-1]
+	now := time.Now()
+	handle := func(process, endpoint int, audience, id string, after time.Duration) {
+		l.handle(process, endpoint, soakLine{At: now.Add(after), Audience: audience, ID: id})
+	}
+	l.confirm(classic0, "lost")
+	handle(0, 0, classic0.name, "not confirmed", 0)
+	l.confirm(stream, "of all")
+	for process := range soakProcesses - 1 { // the last one has not handled it
+		handle(process, 0, streamAudience(process), "of all", 0)
+	}
+	if n := l.missing(classic0.name); n != 1 {
+		t.Errorf("%d are missing in %s, want 1", n, classic0.name)
+	}
+	if lost := l.lost(); len(lost) != 2 || l.missing("") != 2 {
+		t.Errorf("lost: %q", lost)
+	}
+
+	twice := []struct {
+		target  string
+		explain bool
+	}{
+		{processTarget(1), true}, {processTarget(0), false},
+		{proxyTarget(2), true}, {proxyTarget(1), false},
+		{nodeTarget(2), true}, {nodeTarget(0), true}, {nodeTarget(1), false}, // it has come through 2, from 0
+		{classic0.name, true}, {"classic1", false},
+	}
+	for _, c := range twice {
+		l := newSoakLedger()
+		l.confirm(classic0, "twice")
+		over := l.begin(c.target, felt)
+		for _, process := range []int{1, 0} {
+			l.handle(process, 2, soakLine{At: time.Now(), Audience: classic0.name, ID: "twice"})
+		}
+		over()
+		if explained := len(l.unexplained()) == 0; explained != c.explain {
+			t.Errorf("a message that came twice beside trouble with %s is explained: %t", c.target, explained)
+		}
+		l.troubles[0].begin, l.troubles[0].end = now.Add(-time.Hour), now.Add(-time.Minute)
+		if len(l.unexplained()) == 0 {
+			t.Errorf("trouble with %s of a minute ago explains it", c.target)
+		}
+	}
+}
