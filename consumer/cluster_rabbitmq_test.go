@@ -24,7 +24,6 @@ type pair struct {
 	c               *consumer.Consumer
 	journal         *book
 	broken, healthy *flow
-	stopFeeding     context.CancelFunc
 	feeding         sync.WaitGroup
 }
 
