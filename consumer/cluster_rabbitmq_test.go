@@ -28,13 +28,15 @@ type pair struct {
 }
 
 // newPair declares the queues through the nodes of the URLs: brokenKind through the first, a classic one through the
-// last. What is published to them goes there, too.
+// last. What is published to them goes through the last, as long as that is there.
 func newPair(t *testing.T, brokenKind string, urls ...string) *pair {
 	t.Helper()
 	p := &pair{T: t, journal: &book{}}
 	name := path.Base(t.Name())
 	last := urls[len(urls)-1]
-	p.broken, p.healthy = newFlow(name+".broken", urls...), newFlow(name+".healthy", last)
+	others := slices.Clone(urls)
+	slices.Reverse(others)
+	p.broken, p.healthy = newFlow(name+".broken", others...), newFlow(name+".healthy", others...)
 	p.declare(urls[0], p.broken.queue, brokenKind)
 	p.declare(last, p.healthy.queue, "classic")
 	log := &lines{}
@@ -237,13 +239,17 @@ func TestCluster(t *testing.T) {
 				p.must(node.PauseMinority(p.Context()))
 			}
 			p.must(cluster.Isolate(p.Context(), a))
-			p.flows(p.broken, p.healthy)
+			for range 10 {
+				p.flows(p.healthy)
+			}
+			// RabbitMQ 4.3 pauses no node: what is connected to one that is cut off gets nothing from a quorum queue.
+			if !isRunning(p, a) {
+				p.flows(p.broken)
+			}
 			p.gaps("a node is cut off", patience)
 			p.must(cluster.Rejoin(p.Context(), a))
-			rabbittest.Eventually(p, 2*patience, "the node serves again", func() bool {
-				answer, err := a.Eval(p.Context(), "rabbit:is_running().\n")
-				return err == nil && answer == "true"
-			})
+			rabbittest.Eventually(p, 2*patience, "the node serves again", func() bool { return isRunning(p, a) })
+			p.flows(p.broken)
 			p.gaps("it is back", patience)
 		}},
 	} {
@@ -259,4 +265,9 @@ func TestCluster(t *testing.T) {
 			t.Logf("notes: %s", strings.Join(names, ", "))
 		})
 	}
+}
+
+func isRunning(p *pair, node *rabbittest.Node) bool {
+	answer, err := node.Eval(p.Context(), "rabbit:is_running().\n")
+	return err == nil && answer == "true"
 }
