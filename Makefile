@@ -67,7 +67,7 @@ matrix: ## Play every fault at every place, in synthetic time, and say how many
 
 .PHONY: prove
 prove: ## Cut, change, swap and kill a journal in every way, read a gigabyte, and print the numbers
-	@FSM_TEST_GIGABYTE=1 go test -count=1 -v -run '^(TestTruncation|TestEvery|TestKill|TestReadAGigabyte)' ./fsm/journal | grep -v '^=== '
+	@FSM_TEST_GIGABYTE=1 go test -count=1 -v -run '^(TestTruncation|TestEvery|TestKill|TestReadAGigabyte)' ./fsm/journal | grep --line-buffered -v '^=== '
 
 .PHONY: recovery
 recovery: prepare ## Measure the recovery times in the README (about 10 minutes)
@@ -79,6 +79,19 @@ bench: prepare ## Measure throughput, overhead, latency, 1000 subscriptions and 
 	go test -run '^$$' -bench ConsumeOutput -benchtime 1x -timeout 30m ./cmd/everhop
 	go test -run '^$$' -bench . -benchmem ./fsm ./fsm/journal ./consumer/history
 	go test -run '^$$' -bench Demux ./broker
+
+.PHONY: clusters
+clusters: ## Break the nodes of a cluster under a consumer, and print the longest gaps (about 5 minutes)
+	@.ci/prepare $(RABBITMQ)
+	@EVERHOP_TEST_REQUIRE=1 EVERHOP_TEST_CLUSTERS=1 go test -count=1 -v -timeout 30m -run '^(TestCluster|TestQueueSuspended)$$' ./consumer | grep --line-buffered -v '^=== '
+
+MINUTES = 60
+SEED    =
+
+.PHONY: soak
+soak: ## Break nodes, consumers and networks at random for MINUTES=60, and count what was lost; SEED= plays the faults again
+	@.ci/prepare $(RABBITMQ)
+	@EVERHOP_SOAK_MINUTES=$(MINUTES) EVERHOP_SOAK_SEED=$(SEED) go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./consumer | grep --line-buffered -v '^=== '
 
 .PHONY: golden
 golden: ## Write the golden files anew

@@ -3,9 +3,9 @@
 //
 //	client ──────► Proxy ──────► Node
 //	               Reset         Kill, Restart
-//	               Refuse        StopApp, StartApp
-//	               Freeze        CloseConnections
-//	               Limit         MemoryAlarm
+//	               Refuse        Freeze, SuspendQueue
+//	               Freeze        StopApp, StartApp, Drain
+//	               Limit         CloseConnections, MemoryAlarm
 //
 // A [Node] is a RabbitMQ server of its own, started from the system's rabbitmq-server or, for another [Version], out of
 // a root that has it: its own data folder, cookie and name, listening on 127.0.0.1 only, without plugins. It runs as
@@ -13,7 +13,7 @@
 // stop, because a test panicked, timed out or was killed, is killed and removed by a watchdog a moment after that
 // process is gone.
 //
-// A [Cluster] is three nodes that share their queues. [Node.Has] tells in what
+// A [Cluster] is three nodes that share their queues, and may be cut off from each other. [Node.Has] tells in what
 // the node's version differs from others.
 //
 // A [Proxy] stands between a client and a node, or any other TCP server, and

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"time"
 )
 
 // ErrNoQueue is returned by Depth when the queue does not exist.
@@ -32,10 +30,9 @@ func (n *Node) Depth(ctx context.Context, queue string) (ready, unacked int, err
 
 type queueInfo struct{ consumers, ready, unacked int }
 
-// lookup takes the name as octets, so that no name needs quoting, and gives a
-// tuple, since a list of small numbers prints as text. Some versions know their queues though they are stopped.
+// lookup gives a tuple, since a list of small numbers prints as text. Some versions know their queues though they are stopped.
 const lookup = `
-case rabbit:is_running() andalso rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, list_to_binary(%s))) of
+case rabbit:is_running() andalso rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, %s)) of
 	false -> stopped;
 	{ok, Q} ->
 		Info = rabbit_amqqueue:info(Q, [consumers, messages_ready, messages_unacknowledged]),
@@ -45,8 +42,7 @@ end.
 `
 
 func (n *Node) queue(ctx context.Context, name string) (info queueInfo, err error) {
-	octets := strings.Join(strings.Fields(fmt.Sprint([]byte(name))), ",")
-	answer, err := n.eval(ctx, fmt.Sprintf(lookup, octets))
+	answer, err := n.Eval(ctx, fmt.Sprintf(lookup, octets(name)))
 	if err != nil {
 		return info, err
 	}
@@ -59,38 +55,9 @@ func (n *Node) queue(ctx context.Context, name string) (info queueInfo, err erro
 	return info, nil
 }
 
-// eval has the node evaluate an Erlang expression and returns the value as text.
-// erl_call is a small C program and answers in milliseconds; rabbitmqctl does the
-// same where it is missing.
-func (n *Node) eval(ctx context.Context, expression string) (string, error) {
-	if n.tools.erlCall == "" {
-		answer, err := n.Ctl(ctx, "eval", expression)
-		return strings.TrimSpace(answer), err
-	}
-	n.asking.Lock() // two erl_call at once would have the same node name
-	defer n.asking.Unlock()
-	var answer string
-	var err error
-	for range 5 { // a busy node refuses a connection now and then; nothing has been evaluated then
-		answer, err = n.run(ctx, expression, n.tools.erlCall, "-e", "-n", n.name)
-		if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "failed to connect to node") {
-			break
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-	if err != nil {
-		return "", err
-	}
-	value, ok := strings.CutPrefix(answer, "{ok, ")
-	if !ok {
-		return "", fmt.Errorf("rabbittest: node %s: %s", n.name, answer)
-	}
-	return strings.TrimSuffix(value, "}"), nil
-}
-
 // Sync writes what was declared to disk. A RabbitMQ that has Mnesia for it confirms a declaration before that,
 // and a node that is killed in the next moment has forgotten it.
 func (n *Node) Sync(ctx context.Context) error {
-	_, err := n.eval(ctx, "case whereis(mnesia_sup) of undefined -> ok; _ -> mnesia:dump_log() end.\n")
+	_, err := n.Eval(ctx, "case whereis(mnesia_sup) of undefined -> ok; _ -> mnesia:dump_log() end.\n")
 	return err
 }

@@ -20,6 +20,7 @@ type installation struct {
 	root    string // empty: the system's
 	server  string
 	ctl     string
+	upgrade string // rabbitmq-upgrade, which is where ctl is
 	epmd    string
 	erlCall string // empty: not there, rabbitmqctl eval does its work
 }
@@ -59,7 +60,7 @@ func findTools(look func(string) (string, error)) (installation, error) {
 			return installation{}, fmt.Errorf("rabbittest: the watchdog needs a shell: %w", err)
 		}
 		erlCall, _ := look("erl_call")
-		return installation{server: server, ctl: ctl, epmd: epmd, erlCall: erlCall}, nil
+		return installation{server: server, ctl: ctl, upgrade: filepath.Join(filepath.Dir(ctl), "rabbitmq-upgrade"), epmd: epmd, erlCall: erlCall}, nil
 	}
 	return installation{}, ErrNotInstalled
 }

@@ -44,7 +44,7 @@ type Node struct {
 	epmd     *process  // nil if another node of the cluster has it
 	server   *process  // nil while killed
 
-	asking  sync.Mutex             // held by eval
+	asking  sync.Mutex             // held by Eval
 	version atomic.Pointer[string] // as the node said when it was ready last
 }
 
@@ -235,7 +235,7 @@ func (n *Node) ready(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, evalTimeout)
 	defer cancel()
-	switch running, err := n.eval(ctx, "rabbit:is_running().\n"); {
+	switch running, err := n.Eval(ctx, "rabbit:is_running().\n"); {
 	case err != nil:
 		return err
 	case running != "true":

@@ -2,8 +2,15 @@
 
 package rabbittest
 
-import "os/exec"
+import (
+	"errors"
+	"os/exec"
+)
 
 func ownGroup(*exec.Cmd) {}
 
 func killGroup(cmd *exec.Cmd) error { return cmd.Process.Kill() }
+
+func stopGroup(int) error { return errors.ErrUnsupported }
+
+func continueGroup(int) error { return errors.ErrUnsupported }

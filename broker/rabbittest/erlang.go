@@ -1,0 +1,69 @@
+package rabbittest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Eval has the node evaluate an Erlang expression, which ends in a full stop, and returns the value as text. It takes
+// milliseconds, since erl_call is a small C program; rabbitmqctl does the same where that is missing.
+func (n *Node) Eval(ctx context.Context, expression string) (string, error) {
+	if n.tools.erlCall == "" {
+		answer, err := n.Ctl(ctx, "eval", expression)
+		return strings.TrimSpace(answer), err
+	}
+	n.asking.Lock() // two erl_call at once would have the same node name
+	defer n.asking.Unlock()
+	var answer string
+	var err error
+	for range 5 { // a busy node refuses a connection now and then; nothing has been evaluated then
+		answer, err = n.run(ctx, expression, n.tools.erlCall, "-e", "-n", n.name)
+		if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "failed to connect to node") {
+			break
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	if err != nil {
+		return "", err
+	}
+	value, ok := strings.CutPrefix(answer, "{ok, ")
+	if !ok {
+		return "", fmt.Errorf("rabbittest: node %s: %s", n.name, answer)
+	}
+	return strings.TrimSuffix(value, "}"), nil
+}
+
+// expect evaluates what gives ok when it has worked.
+func (n *Node) expect(ctx context.Context, expression string) error {
+	answer, err := n.Eval(ctx, expression)
+	if err == nil && answer != "ok" {
+		err = fmt.Errorf("rabbittest: node %s answered %s", n.name, answer)
+	}
+	return err
+}
+
+// octets is a text as an Erlang binary, in numbers, so that no name needs quoting.
+func octets(text string) string {
+	return "list_to_binary(" + strings.Join(strings.Fields(fmt.Sprint([]byte(text))), ",") + ")"
+}
+
+// onQueue calls a function of Erlang's module sys for the process of a queue.
+const onQueue = `
+case rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, %s)) of
+	{ok, Q} -> sys:%s(amqqueue:get_pid(Q));
+	{error, Reason} -> Reason
+end.
+`
+
+// SuspendQueue stops the process of a queue of virtual host "/": it does nothing, and answers nobody, until
+// ResumeQueue. Of a quorum queue that is its leader.
+func (n *Node) SuspendQueue(ctx context.Context, queue string) error {
+	return n.expect(ctx, fmt.Sprintf(onQueue, octets(queue), "suspend"))
+}
+
+// ResumeQueue undoes SuspendQueue.
+func (n *Node) ResumeQueue(ctx context.Context, queue string) error {
+	return n.expect(ctx, fmt.Sprintf(onQueue, octets(queue), "resume"))
+}
