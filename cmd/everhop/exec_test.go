@@ -57,15 +57,16 @@ func TestExecOutcomes(t *testing.T) {
 		flags        string
 		unlessGood   string
 		stdout       string
+		late         string // or this, if what is behind it takes longer to come than the pause until it is handled again
 		left, parked int
 		failure      bool
 	}{
-		{"parked", "--attempts 2", "exit 1", "bad 1 false\nbad 2 false\ngood 1 false\n", 0, 1, true},
-		{"dead-lettered", "--attempts 1 --poison dead-letter", "exit 1", "bad 1 false\ngood 1 false\n", 0, 0, true},
-		{"put back", "--attempts 1 --poison put-back", "exit 1", "bad 1 false\nbad 1 true\n", 1, 0, true},
-		{"put back on purpose", "--attempts 1", "exit 75", "bad 1 false\nbad 1 true\n", 1, 0, false},
+		{"parked", "--attempts 2", "exit 1", "bad 1 false\nbad 2 false\ngood 1 false\n", "", 0, 1, true},
+		{"dead-lettered", "--attempts 1 --poison dead-letter", "exit 1", "bad 1 false\ngood 1 false\n", "", 0, 0, true},
+		{"put back", "--attempts 1 --poison put-back", "exit 1", "bad 1 false\ngood 1 false\n", "bad 1 false\nbad 1 true\n", 1, 0, true},
+		{"put back on purpose", "--attempts 1", "exit 75", "bad 1 false\ngood 1 false\n", "bad 1 false\nbad 1 true\n", 1, 0, false},
 		{"too slow", "--attempts 1 --timeout 2s", `{ trap "" TERM; while :; do sleep 60; done; }`,
-			"bad 1 false\ngood 1 false\n", 0, 1, true},
+			"bad 1 false\ngood 1 false\n", "", 0, 1, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -76,8 +77,8 @@ func TestExecOutcomes(t *testing.T) {
 				flags = append(flags, "--parking-queue", parking)
 			}
 			p := everhop(t, 0, "", append([]string{"consume", "--queue", queue, "--count", "1", "--exec", command + tt.unlessGood}, flags...)...)
-			if diff := cmp.Diff(tt.stdout, p.stdout.String()); diff != "" {
-				t.Error(diff)
+			if got := p.stdout.String(); got != tt.stdout && got != tt.late {
+				t.Errorf("standard output %q, want %q", got, tt.stdout)
 			}
 			if got := strings.Contains(p.stderr.String(), "handler failed"); got != tt.failure {
 				t.Errorf("a failure in the log: %v, want %v:\n%s", got, tt.failure, &p.stderr)
