@@ -47,11 +47,22 @@ func TestFaultMatrix(t *testing.T) {
 						beside++
 					}
 					t.Run(name+" as "+of.version+" "+as.name, func(t *testing.T) {
-						synctest.Test(t, func(t *testing.T) {
-							if got := newStage(t, as, of, f).play(f, p); !slices.Contains(strings.Split(want, " or "), got) {
-								t.Errorf("got %s\nwant %s", got, want)
+						again := 0
+						if as.beside {
+							again = 2
+						}
+						for {
+							var got string
+							synctest.Test(t, func(t *testing.T) { got = newStage(t, as, of, f).play(f, p) })
+							if t.Failed() || slices.Contains(strings.Split(want, " or "), got) {
+								return
 							}
-						})
+							if again == 0 {
+								t.Fatalf("got %s\nwant %s", got, want)
+							}
+							t.Logf("got %s: once more, since which of two is consumed first is chance", got)
+							again--
+						}
 					})
 				}
 			}
