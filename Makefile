@@ -41,11 +41,11 @@ test-all: proofs ## Run all tests against RabbitMQ 3.10, 4.0 and 4.3
 .PHONY: tests
 tests:
 	@.ci/prepare $(RABBITMQ)
-	EVERHOP_TEST_REQUIRE=1 .ci/race -parallel 8 -timeout 10m ./...
+	EVERHOP_TEST_REQUIRE=1 .ci/race -parallel 8 -timeout 15m ./...
 
 .PHONY: proofs
 proofs: prove
-	go test -run 'TestDeliveries|TestTracker' ./consumer/... # 180,000 histories; with the race detector, a tenth
+	go test -run 'TestDeliveries|TestTracker|TestFaultMatrix' ./consumer/... # 180,000 histories and the whole matrix; with the race detector, a part
 
 .PHONY: check
 check: ## Check formatting, go vet for each system, the linters, import rules, go.mod, subjects

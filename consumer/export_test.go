@@ -13,3 +13,6 @@ import (
 func LogLines(logger zerolog.Logger) fsm.Projection { return &logLines{logger: logger} }
 
 func Delay(b Backoff, failures int) time.Duration { return b.delay(failures) }
+
+// RaceDetector tells whether the race detector is at work, under which everything takes several times as long.
+const RaceDetector = raceDetector
