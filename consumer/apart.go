@@ -85,9 +85,9 @@ func (s Subscription) isBound() bool {
 }
 
 // stays tells whether it cannot be moved while it is consumed: its queue would be gone, or a single active consumer's
-// role.
+// role. A queue that is not declared here may be AutoDelete, or have a single active consumer: nobody can ask.
 func (s Subscription) stays() bool {
-	return s.isBound() || s.Declare != nil && s.Declare.AutoDelete || s.isSingleActive()
+	return s.isBound() || s.Declare == nil || s.Declare.AutoDelete || s.isSingleActive()
 }
 
 // considerSubscription looks at one that was lost.

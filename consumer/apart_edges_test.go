@@ -157,25 +157,26 @@ func TestApartIsToldFirst(t *testing.T) {
 // A queue that does not outlive its consumer or its connection is not left for the shared one.
 func TestApartStaysWhereItIs(t *testing.T) {
 	t.Parallel()
-	inHall(t, 8, func(h *hall) {
-		for i, declare := range map[int]*broker.QueueOptions{4: {AutoDelete: true}, 5: {Exclusive: true}, 6: {Exclusive: true}} {
-			h.server.DeleteQueue(h.queues[i])
-			h.config.Subscriptions[i].Declare = declare
+	inHall(t, 9, func(h *hall) {
+		for i, declare := range map[int]*broker.QueueOptions{4: nil, 5: {AutoDelete: true}, 6: {Exclusive: true}, 7: {Exclusive: true}} {
+			if h.config.Subscriptions[i].Declare = declare; declare != nil {
+				h.server.DeleteQueue(h.queues[i])
+			}
 		}
-		h.config.Subscriptions[6].Queue = "" // the broker names it
+		h.config.Subscriptions[7].Queue = "" // the broker names it
 	}, func(h *hall) {
 		h.awaitState(true)
 		time.Sleep(10 * time.Second)
-		h.server.EndConnectionsAt("q7", "bad")
-		if err := h.server.Publish("q7", "bad"); err != nil {
+		h.server.EndConnectionsAt("q8", "bad")
+		if err := h.server.Publish("q8", "bad"); err != nil {
 			t.Fatal(err)
 		}
-		h.await("the culprit to be named", func() bool { return h.says("q7", consumer.NoteApart, "prefetch 1") })
+		h.await("the culprit to be named", func() bool { return h.says("q8", consumer.NoteApart, "prefetch 1") })
 		time.Sleep(20 * time.Second)
 		h.sparse.Store(true)
 		h.forget()
 		time.Sleep(10 * time.Minute)
-		h.wantFlow(100*feed+10*time.Millisecond, "q1", "q2", "q3", "q4", "q5")
+		h.wantFlow(100*feed+10*time.Millisecond, "q1", "q2", "q3", "q4", "q5", "q6")
 		for _, e := range h.journal.Events() {
 			if e.Name == consumer.NoteHome {
 				t.Errorf("%q came home", consumer.EvidenceOf(e).Queue)

@@ -54,7 +54,9 @@ func inHall(t *testing.T, queues int, edit func(*hall), play func(*hall), option
 				t.Fatal(err)
 			}
 			h.queues = append(h.queues, queue)
-			h.config.Subscriptions = append(h.config.Subscriptions, consumer.Subscription{Queue: queue, Handler: h.handle})
+			h.config.Subscriptions = append(h.config.Subscriptions, consumer.Subscription{
+				Queue: queue, Handler: h.handle, Declare: &broker.QueueOptions{Durable: true},
+			})
 		}
 		if edit != nil {
 			edit(h)
