@@ -58,8 +58,8 @@ func TestApartThreeOfTen(t *testing.T) {
 			if n := len(h.server.Connections()); n > 4 {
 				t.Errorf("after %d minutes: %d connections", minute, n)
 			}
-			if h.c.State() != consumer.Consuming {
-				t.Errorf("after %d minutes: %s", minute, h.c.State())
+			if state := h.state(); state != consumer.Consuming {
+				t.Errorf("after %d minutes: %s", minute, state)
 			}
 		}
 		h.wantFlow(100*feed+10*time.Millisecond, healthy...)
@@ -305,8 +305,8 @@ func TestApartTwoCulprits(t *testing.T) {
 		h.forget()
 		for range 3600 {
 			time.Sleep(time.Second)
-			if h.c.State() != consumer.Consuming {
-				t.Fatalf("%s, and two are apart: %v", h.c.State(), h.notes(""))
+			if state := h.state(); state != consumer.Consuming {
+				t.Fatalf("%s, and two are apart: %v", state, h.notes(""))
 			}
 		}
 		h.wantFlow(100*feed+10*time.Millisecond, "q2", "q3", "q4", "q5")

@@ -168,6 +168,12 @@ func (h *hall) awaitNote(queue, name string) {
 	h.await(name+" of "+queue, func() bool { return slices.Contains(h.notes(queue), name) })
 }
 
+// state is the state when all that happens at this moment has happened: a heartbeat check on silence, above all.
+func (h *hall) state() fsm.State {
+	synctest.Wait()
+	return h.c.State()
+}
+
 func (h *hall) awaitState(consuming bool) {
 	h.Helper()
 	h.await("the state", func() bool { return (h.c.State() == consumer.Consuming) == consuming })
