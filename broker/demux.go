@@ -23,7 +23,8 @@ const (
 )
 
 // demux stands between the socket and amqp091-go, and takes the deliveries out of what comes in: the frames of
-// basic.deliver, its header and its body on the channels that have a route; for a publisher, those of basic.return.
+// basic.deliver, its header and its body on the channels that have a route; for a publisher, those of basic.return, and the
+// confirms.
 // Everything else goes on to amqp091-go, unchanged and in order.
 //
 //	socket --> buffer --+--> route --> inbox           a delivery of a channel that we consume
@@ -200,8 +201,11 @@ func (d *demux) method(r *route, in []byte, length int64) bool {
 		return false
 	}
 	name := [2]uint16{binary.BigEndian.Uint16(in[7:]), binary.BigEndian.Uint16(in[9:])}
-	if name == basicDeliver || name == basicReturn && r.returned != nil {
+	switch {
+	case name == basicDeliver, name == basicReturn && (r.returned != nil || r.receipts != nil):
 		return d.content(r, name == basicReturn, in, length)
+	case r.receipts != nil && (name == basicAck || name == basicNack):
+		return d.receipt(r, name == basicAck, in, length)
 	}
 	r.interrupt()
 	switch name {
@@ -226,6 +230,8 @@ var (
 	basicCancelOK  = [2]uint16{60, 31}
 	basicReturn    = [2]uint16{60, 50}
 	basicDeliver   = [2]uint16{60, 60}
+	basicAck       = [2]uint16{60, 80}
+	basicNack      = [2]uint16{60, 120}
 )
 
 // content begins a message with its method, which is no longer than a basic.deliver.
@@ -241,13 +247,32 @@ func (d *demux) content(r *route, isReturn bool, in []byte, length int64) bool {
 		return false
 	}
 	if isReturn {
-		r.giveBack()
+		if err := r.giveBack(in[frameHeader:][:length]); err != nil {
+			d.failure = amqp.ErrSyntax
+			return false
+		}
 		return true
 	}
 	if err := r.deliver(in[frameHeader:][:length]); err != nil {
 		d.failure = amqp.ErrSyntax
 		return false
 	}
+	return true
+}
+
+// receipt deals with a confirm.
+func (d *demux) receipt(r *route, taken bool, in []byte, length int64) bool {
+	const size = 4 + 8 + 1 // the method's numbers, the delivery tag, the bits
+	if length != size {
+		d.failure = amqp.ErrSyntax
+		return false
+	}
+	if len(in) < size+frameOverhead || !d.skip(size+frameOverhead) {
+		return false
+	}
+	r.interrupt()
+	payload := in[frameHeader:][:size]
+	r.receipts.Settled(binary.BigEndian.Uint64(payload[4:]), payload[12]&1 != 0, taken)
 	return true
 }
 
@@ -276,10 +301,22 @@ func (d *demux) Write(p []byte) (int, error) {
 			if !r.none {
 				d.routes.set(number, r)
 			}
+			if r.receipts != nil {
+				return d.openConfirming(p, number)
+			}
 		default: // opened before anything is consumed
 		}
 	}
 	return d.WriteCloser.Write(p)
+}
+
+// openConfirming writes a channel.open, and what makes the broker confirm.
+func (d *demux) openConfirming(open []byte, channel uint16) (int, error) {
+	n, err := d.WriteCloser.Write(open)
+	if err == nil {
+		_, err = d.WriteCloser.Write(confirmSelect(channel))
+	}
+	return n, err
 }
 
 // opens recognises a channel.open. amqp091-go writes each method at once, and alone.
