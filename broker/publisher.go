@@ -212,6 +212,6 @@ func (p *Publisher) BlockedChanges() <-chan Blocked { return p.session.BlockedCh
 func (p *Publisher) Close(ctx context.Context) error {
 	p.unguard()
 	p.guarded.Wait()
-	p.session.hurry()
+	p.session.Hurry()
 	return p.session.Close(ctx)
 }

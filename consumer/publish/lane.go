@@ -63,6 +63,15 @@ func (l *lane) returned(r broker.Returned) {
 	}
 }
 
+// take takes out what was begun last, if it is that.
+func (l *lane) take(c *Confirmation) bool {
+	if l.open[l.sent] != c {
+		return false
+	}
+	delete(l.open, l.sent)
+	return true
+}
+
 // rest takes out all that is not settled.
 func (l *lane) rest() []*Confirmation {
 	list := slices.Collect(maps.Values(l.open))

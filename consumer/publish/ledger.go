@@ -1,13 +1,13 @@
 package publish
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/everhop/everhop/broker"
 )
@@ -32,8 +32,8 @@ type ledger struct {
 	mu     sync.Mutex
 	wake   sync.Cond // the lanes' writers wait for it
 	epochs uint64
-	prefix string    // of the ids that are given here
-	number uint64    // of the last message
+	prefix string // of the ids that are given here
+	number uint64 // of the last message
 
 	used      int
 	usedBytes int64
@@ -48,9 +48,9 @@ type ledger struct {
 	side     *lane
 	trial    *Confirmation // what the side lane was given last, until the broker has accepted it
 
-	paused bool  // by an alarm
-	closed error // nothing more is accepted
-	counts Stats
+	blockedSince time.Time // the broker does not read since then; zero: it does
+	closed       error     // nothing more is accepted
+	counts       Stats
 }
 
 func newLedger(window int, windowBytes int64) *ledger {
@@ -74,6 +74,7 @@ type Confirmation struct {
 	// Guarded by ledger.mu.
 	way      way
 	sent     bool // it was written, or is being written
+	out      bool // on a lane, where it awaits its confirm
 	returned bool
 	left     bool // nobody waits for it: it is not sent again
 
@@ -170,7 +171,7 @@ func (l *ledger) route(c *Confirmation) {
 func (l *ledger) settle(c *Confirmation, err error) {
 	c.err = err
 	close(c.done)
-	l.count(c, err)
+	l.count(err)
 	t := c.target
 	if c.way != crowded {
 		l.used--
@@ -266,20 +267,25 @@ func (l *ledger) attach(main *lane) {
 	l.wake.Broadcast()
 }
 
-// pause has nothing go out, as long as the broker does not read.
-func (l *ledger) pause(paused bool) {
+// block has nothing go out, as long as the broker does not read.
+func (l *ledger) block(blocked bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.paused = paused
+	l.blockedSince = time.Time{}
+	if blocked {
+		l.blockedSince = time.Now()
+	}
 	l.wake.Broadcast()
 }
+
+func (l *ledger) isBlocked() bool { return !l.blockedSince.IsZero() }
 
 // disconnected takes the lanes away, with their connection. What is on them is sent again on the next one.
 func (l *ledger) disconnected(why error) (again int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	main, side := l.main, l.side
-	l.epoch, l.main, l.side, l.trial, l.paused = 0, nil, nil, nil, false
+	l.epoch, l.main, l.side, l.trial, l.blockedSince = 0, nil, nil, nil, time.Time{}
 	if main != nil {
 		again += l.back(&l.outgoing, main, why)
 	}
@@ -294,6 +300,7 @@ func (l *ledger) disconnected(why error) (again int) {
 func (l *ledger) back(q *queue, from *lane, why error) (again int) {
 	rest := l.wanted(from, why)
 	q.before(rest)
+	l.counts.Again += uint64(len(rest))
 	return len(rest)
 }
 
@@ -301,7 +308,7 @@ func (l *ledger) back(q *queue, from *lane, why error) (again int) {
 func (l *ledger) wanted(from *lane, why error) []*Confirmation {
 	var wanted []*Confirmation
 	for _, c := range from.rest() {
-		c.returned = false
+		c.out, c.returned = false, false
 		if c.left {
 			l.settle(c, fmt.Errorf("%w: %w", ErrNotKnown, why))
 			continue
@@ -322,6 +329,7 @@ func (l *ledger) castDoubt(on *lane, why error) (doubtful int) {
 		c.target.plain--
 		c.target.doubts++
 	}
+	l.counts.Again += uint64(len(rest))
 	l.doubtful.before(rest)
 	for _, c := range l.outgoing.take() { // some are behind those now
 		c.target.plain--
@@ -329,6 +337,25 @@ func (l *ledger) castDoubt(on *lane, why error) (doubtful int) {
 	}
 	l.wake.Broadcast()
 	return len(rest)
+}
+
+// sideLost is for the end of the side lane by nobody's fault.
+func (l *ledger) sideLost(on *lane, why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.side == on {
+		l.side, l.trial = nil, nil
+		l.back(&l.doubtful, on, why)
+	}
+}
+
+// unwritten settles a message that could not be written, though nothing has ended.
+func (l *ledger) unwritten(on *lane, c *Confirmation, why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if on.take(c) {
+		l.settle(c, why)
+	}
 }
 
 // refused is for the end of the side lane while its connection is alive: by the message that it was given last. It returns
@@ -362,7 +389,7 @@ func (l *ledger) next(on *lane) *Confirmation {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.main == on {
-		if l.paused || l.outgoing.len() == 0 {
+		if l.isBlocked() || l.outgoing.len() == 0 {
 			l.wake.Wait()
 			continue
 		}
@@ -377,7 +404,7 @@ func (l *ledger) next(on *lane) *Confirmation {
 func (l *ledger) awaitDoubtful(epoch uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.epoch == epoch && (l.paused || l.doubtful.len() == 0) {
+	for l.epoch == epoch && (l.isBlocked() || l.doubtful.len() == 0) {
 		l.wake.Wait()
 	}
 	return l.epoch == epoch
@@ -391,7 +418,7 @@ func (l *ledger) nextDoubtful(epoch uint64, on *lane) *Confirmation {
 		return nil
 	}
 	l.side = on
-	for l.doubtful.len() > 0 && !l.paused {
+	for l.doubtful.len() > 0 && !l.isBlocked() {
 		if c := l.doubtful.pop(); l.begin(on, c) {
 			l.trial = c
 			return c
@@ -417,29 +444,32 @@ func (l *ledger) begin(on *lane, c *Confirmation) bool {
 			return false
 		}
 	}
-	c.sent = true
+	c.sent, c.out = true, true
 	on.begin(c)
 	return true
 }
 
 // leave is for a caller who does not wait any longer. Its error says whether the message was sent.
-func (l *ledger) leave(c *Confirmation, ctx context.Context) error {
+func (l *ledger) leave(c *Confirmation, why error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c.isSettled() {
 		return c.err
 	}
-	if !c.sent {
-		err := fmt.Errorf("%w: %w", ErrNotSent, context.Cause(ctx))
-		l.withdraw(c)
-		l.settle(c, err)
+	err := fmt.Errorf("%w: %w", ErrNotSent, why)
+	if c.sent {
+		err = fmt.Errorf("%w: %w", ErrNotKnown, why)
+	}
+	if c.out {
+		c.left = true
 		return err
 	}
-	c.left = true
-	return fmt.Errorf("%w: %w", ErrNotKnown, context.Cause(ctx))
+	l.withdraw(c)
+	l.settle(c, err)
+	return err
 }
 
-// withdraw takes a message that was not sent off its way.
+// withdraw takes a message that is on no lane off its way.
 func (l *ledger) withdraw(c *Confirmation) {
 	switch c.way {
 	case crowded:
@@ -486,12 +516,13 @@ func (l *ledger) all() []*Confirmation {
 	return list
 }
 
-// fail settles all that is left: nothing is sent any more.
-func (l *ledger) fail(why error) {
+// fail settles all that is left, and tells how many messages that are: nothing is sent any more.
+func (l *ledger) fail(why error) (left int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = why
 	list := l.all()
+	l.epoch = 0
 	l.main, l.side = nil, nil
 	l.outgoing, l.doubtful, l.crowd = queue{}, queue{}, nil
 	for _, t := range l.targets {
@@ -504,8 +535,9 @@ func (l *ledger) fail(why error) {
 		}
 		c.err = fmt.Errorf("%w: %w", known, why)
 		close(c.done)
-		l.count(c, c.err)
+		l.count(c.err)
 	}
 	l.used, l.usedBytes, l.targets = 0, 0, map[targetName]*target{}
 	l.wake.Broadcast()
+	return len(list)
 }
