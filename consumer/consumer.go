@@ -21,6 +21,7 @@ type Consumer struct {
 	machine *fsm.Machine
 	watch   *report.Observers
 	counts  []counts // by subscription
+	sending *sending
 
 	inside inside.Marks
 
@@ -42,6 +43,10 @@ func New(config Config) (*Consumer, error) {
 	if err := errors.Join(config.validate(), err); err != nil {
 		return nil, err
 	}
+	publisher, err := newPublisher(config)
+	if err != nil {
+		return nil, err
+	}
 	config.URLs = nil // the plan has the endpoints; these hold passwords, and whoever prints a Consumer would see them
 	if config.GiveUpOn != nil {
 		config.GiveUpOn = slices.Clone(config.GiveUpOn)
@@ -55,6 +60,7 @@ func New(config Config) (*Consumer, error) {
 		plan:    plan,
 		machine: machine,
 		counts:  make([]counts, len(config.Subscriptions)),
+		sending: &sending{publisher: publisher},
 		inbox:   make(chan observation),
 		soft:    make(chan struct{}),
 		gone:    make(chan struct{}),

@@ -75,7 +75,7 @@ func playHistory(p plan) *history {
 	defer h.cutWork()
 	h.d = newDispatcher(h.subscription(), environment{
 		counts: &h.counts, logger: zerolog.Nop(), inside: &inside.Marks{}, work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
-		keepFor: time.Hour, dropped: func(Evidence) {}, tripped: h.trip, saved: func() {},
+		keepFor: keptFor, dropped: func(Evidence) {}, tripped: h.trip, saved: func() {},
 	})
 	h.play()
 	h.audit()
@@ -126,11 +126,14 @@ func (h *history) play() {
 	time.Sleep(time.Hour) // whatever goes on now is left behind
 }
 
+// keptFor is how long what gets no confirm is waited for.
+const keptFor = time.Minute
+
 func (h *history) awaitSettled() {
 	began := time.Now()
 	for !h.settled() {
 		passed := time.Since(began)
-		if passed > 5*republishTimeout {
+		if passed > 6*keptFor {
 			h.locked(func() { h.fault("messages are left over, and nothing happens") })
 			return
 		}

@@ -77,7 +77,7 @@ func (h *history) checkOrder(d *modelDelivery) {
 	if h.plan.keyed {
 		key = d.key
 	}
-	aside := func(d *modelDelivery) bool { return !h.plan.keyed && (d.before > 0 || h.keepable(d)) } // it lets others pass
+	aside := func(d *modelDelivery) bool { return !h.plan.keyed && (d.before > 0 || h.keepable(d) || h.moves(d)) } // it lets others pass
 	if last := h.front[key]; last != nil && !aside(d) &&
 		(last.channel.generation > d.channel.generation || last.channel == d.channel && last.tag > d.tag) {
 		h.fault("%v begins after %v", d, last)
@@ -124,6 +124,11 @@ func (h *history) keepable(d *modelDelivery) bool {
 		return h.plan.breaker || h.plan.poison == PutBack && d.tried() >= h.plan.attempts
 	}
 	return false
+}
+
+// moves tells whether it is published again after its last call, which takes no worker.
+func (h *history) moves(d *modelDelivery) bool {
+	return d.last == muchLater || h.poison(d, Park)
 }
 
 // failed: the last call did, and Retry says what becomes of it.

@@ -137,4 +137,4 @@ package consumer
 //	  republish.go     into a parking or a delay queue
 //	  headers.go       what it is told on the way
 //	  delay.go         the queue that it waits in
-//	  publishing.go    the connection
+//	  publisher.go     the connection; how it revives is in package publish

@@ -35,7 +35,7 @@ func TestFateOfHeaders(t *testing.T) {
 			t.Errorf("%s: %d", row.name, row.fate)
 		}
 	}
-	r := newRepublisher(broker.Plan{}, zerolog.Nop())
+	r := newRepublisher(nil, zerolog.Nop())
 	for name, want := range fates {
 		d := &Delivery{Headers: map[string]any{name: "value"}}
 		m := copyOf(d, r.headers(d, itFailed, nothingOfOurs))

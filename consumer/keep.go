@@ -121,11 +121,17 @@ func (d *dispatcher) removeKept(goes func(job) bool) (jobs []job) {
 	}
 	k.mu.Unlock()
 	for _, key := range keys {
-		next, ok := d.lanes.Next(key)
-		for ok && !d.keep(keptJob{job: next, inLane: true}) { // or its key would be taken for ever
-			jobs = append(jobs, next)
-			next, ok = d.lanes.Next(key)
-		}
+		jobs = append(jobs, d.passOn(key)...)
+	}
+	return jobs
+}
+
+// passOn gives a key's turn to the next one that waits for it. It returns those that are to go back instead.
+func (d *dispatcher) passOn(key string) (jobs []job) {
+	next, ok := d.lanes.Next(key)
+	for ok && !d.keep(keptJob{job: next, inLane: true}) { // or its key would be taken for ever
+		jobs = append(jobs, next)
+		next, ok = d.lanes.Next(key)
 	}
 	return jobs
 }

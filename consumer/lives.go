@@ -215,19 +215,21 @@ func (d *dispatcher) saved(c *channel, came *Delivery) {
 	}
 }
 
-// publishAgain tries a few times; if its channel is lost, for as long as it takes, unless the message comes again.
+// publishAgain waits for the confirm as long as the broker waits for the delivery's; if its channel is lost, for as long as
+// it takes, unless the message comes again.
 func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 	const few = 3
 	for failures := 1; ; failures++ {
 		if isLost(r.source) && !d.isOrphan(r) {
 			return false, d.env.work.Err() // nil: it has come again
 		}
-		err = d.saveOnce(r.delivery)
+		lost := isLost(r.source)
+		err = d.saveOnce(r, lost)
 		if err == nil {
 			return true, nil
 		}
 		class, _ := broker.Classify(err)
-		hopeless := errors.Is(err, broker.ErrHeaderTooLarge) || errors.Is(err, broker.ErrUnroutable) || !class.Retryable()
+		hopeless := errors.Is(err, broker.ErrHeaderTooLarge) || errors.Is(err, broker.ErrUnroutable) || isRefusal(err) || !class.Retryable()
 		if hopeless || failures >= few && !isLost(r.source) || d.env.work.Err() != nil {
 			return false, err
 		}
@@ -250,12 +252,27 @@ func (d *dispatcher) prepare(ctx context.Context) {
 	d.env.outbox.ready(ctx)
 }
 
-// saveOnce goes on for a moment when handlers are told to end: it takes no longer, and may be the last one.
-func (d *dispatcher) saveOnce(came *Delivery) error {
-	ctx, end := context.WithTimeout(context.WithoutCancel(d.env.work), republishTimeout)
+// saveOnce ends when it has become another question whether the message is to be saved: its channel is lost, or it has come
+// again. It goes on for a moment when handlers are told to end: it takes no longer, and may be the last one.
+func (d *dispatcher) saveOnce(r *rescue, lost bool) error {
+	over, limit := r.source.Lost(), d.mayKeep(r.delivery)
+	if lost {
+		over, limit = r.again, math.MaxInt64
+	}
+	ctx, end := context.WithTimeout(context.WithoutCancel(d.env.work), limit)
 	defer end()
 	defer context.AfterFunc(d.env.work, func() { time.AfterFunc(cutGrace/2, end) })()
-	return d.env.outbox.save(ctx, came)
+	d.workers.Go(func() { endWith(ctx, over, end) })
+	return d.env.outbox.save(ctx, r.delivery)
+}
+
+// endWith ends a context with a channel.
+func endWith(ctx context.Context, over <-chan struct{}, end context.CancelFunc) {
+	select {
+	case <-over:
+		end()
+	case <-ctx.Done():
+	}
 }
 
 const (
@@ -354,7 +371,7 @@ func (r *republisher) save(ctx context.Context, d *Delivery) error {
 	m.Headers[HeaderSaved] = int64(timesSaved(d) + 1)
 	m.Expiration = d.Expiration
 	m.RoutingKey = d.Queue
-	return r.try(ctx, func(p *broker.Publisher) error { return r.publish(ctx, p, m) })
+	return r.sending.begin().Publish(ctx, &m)
 }
 
 // restore gives a saved message the exchange and the routing key that it was published with.

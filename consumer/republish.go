@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -12,57 +11,54 @@ import (
 	"github.com/everhop/everhop/broker"
 )
 
-// republisher publishes messages again: into a parking queue, or so that they come back later. It does so
-// over a connection of its own, since under an alarm RabbitMQ stops reading from a connection that
-// publishes, and acknowledgements must not wait behind that.
+// republisher publishes messages again: into a parking queue, or so that they come back later. It does so with the
+// consumer's publisher, which has a connection of its own, since under an alarm RabbitMQ stops reading from a connection
+// that publishes, and acknowledgements must not wait behind that.
 //
-// Every message is persistent and mandatory, and its confirm is waited for. So whoever is told nil may
-// acknowledge the original; with any error the original must be put back. When the connection is lost
-// before the confirm came, the message is published once more on a new one: it may be there twice then,
-// as it may be when an error is returned. Methods may be called from any goroutine.
+// Every message is persistent and mandatory, and its confirm is waited for, through outages and alarms, as long as ctx
+// permits. So whoever is told nil may acknowledge the original; with any error the original must be put back. It may be
+// there twice then, as it may be when its confirm was lost with a connection. Methods may be called from any goroutine.
 type republisher struct {
-	publishing
-	host string
+	sending *sending
+	logger  zerolog.Logger
+	host    string
 }
 
-func newRepublisher(plan broker.Plan, logger zerolog.Logger) *republisher {
-	const enough = 200 // bytes of the name, so that with what is added it is one still
-	plan.Name = strings.ToValidUTF8(plan.Name[:min(len(plan.Name), enough)], "") + " (republishing)"
+func newRepublisher(sending *sending, logger zerolog.Logger) *republisher {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	r := &republisher{publishing: publishing{plan: plan, logger: logger}, host: host}
-	r.life, r.end = context.WithCancel(context.Background())
-	return r
+	return &republisher{sending: sending, logger: logger, host: host}
 }
+
+// ready waits until messages can be published.
+func (r *republisher) ready(ctx context.Context) { _ = r.sending.begin().Ready(ctx) }
 
 // park publishes the message into the parking queue; when it returns nil, the broker has confirmed it. The
 // queue is used as it is, with whatever arguments; where there is none, a durable one is declared, of the
 // virtual host's default type.
 func (r *republisher) park(ctx context.Context, d *Delivery, queue string, why failure) error {
-	return r.try(ctx, func(p *broker.Publisher) error {
-		err := r.copy(ctx, p, d, queue, why, nothingOfOurs)
-		if !errors.Is(err, broker.ErrUnroutable) {
-			return err
-		}
-		err = r.declare(ctx, p, queue, broker.QueueOptions{Durable: true})
-		switch class, _ := broker.Classify(err); {
-		case err == nil:
-			r.logger.Info().Str(FieldQueue, queue).Msg("declared the parking queue, which was missing")
-		case class != broker.Precondition: // which says that somebody else just declared it, otherwise
-			return err
-		}
-		return r.copy(ctx, p, d, queue, why, nothingOfOurs)
-	})
+	err := r.copy(ctx, d, queue, why, nothingOfOurs)
+	if !errors.Is(err, broker.ErrUnroutable) {
+		return err
+	}
+	err = r.sending.begin().DeclareQueue(ctx, queue, broker.QueueOptions{Durable: true})
+	switch class, _ := broker.Classify(err); {
+	case err == nil:
+		r.logger.Info().Str(FieldQueue, queue).Msg("declared the parking queue, which was missing")
+	case class != broker.Precondition: // which says that somebody else just declared it, otherwise
+		return err
+	}
+	return r.copy(ctx, d, queue, why, nothingOfOurs)
 }
 
 // copy publishes the message into a queue, with as many of our headers as fit, and no fewer than least.
-func (r *republisher) copy(ctx context.Context, p *broker.Publisher, d *Delivery, queue string, why failure, least detail) error {
+func (r *republisher) copy(ctx context.Context, d *Delivery, queue string, why failure, least detail) error {
 	for much := everything; ; much++ {
 		m := copyOf(d, r.headers(d, why, much))
 		m.RoutingKey = queue
-		err := r.publish(ctx, p, m)
+		err := r.sending.begin().Publish(ctx, &m)
 		switch {
 		case errors.Is(err, broker.ErrHeaderTooLarge) && much < least: // nothing was sent
 			continue
@@ -85,23 +81,21 @@ func (r *republisher) delay(ctx context.Context, d *Delivery, after time.Duratio
 	if err != nil {
 		return err
 	}
-	return r.try(ctx, func(p *broker.Publisher) error {
-		// A message that is confirmed later may have come too late for the lease.
-		ctx, cancel := context.WithTimeout(ctx, delayLease/2)
-		defer cancel()
-		// RabbitMQ deletes an expired queue with what is in it, and to publish is not to use it; to declare
-		// it again renews the lease (https://www.rabbitmq.com/docs/ttl#queue-ttl). Hence before every
-		// message: so the queue always outlives it.
-		if err := r.declare(ctx, p, queue, options); err != nil {
-			return err
-		}
-		return r.copy(ctx, p, d, queue, why, essentials) // it must count its attempts
-	})
+	// A message that is confirmed later may have come too late for the lease.
+	ctx, cancel := context.WithTimeout(ctx, delayLease/2)
+	defer cancel()
+	// RabbitMQ deletes an expired queue with what is in it, and to publish is not to use it; to declare
+	// it again renews the lease (https://www.rabbitmq.com/docs/ttl#queue-ttl). Hence before every
+	// message: so the queue always outlives it.
+	if err := r.sending.begin().DeclareQueue(ctx, queue, options); err != nil {
+		return err
+	}
+	return r.copy(ctx, d, queue, why, essentials) // it must count its attempts
 }
 
 // postpone publishes the message to the end of its queue; when it returns nil, the broker has confirmed it.
 func (r *republisher) postpone(ctx context.Context, d *Delivery, why failure) error {
-	return r.try(ctx, func(p *broker.Publisher) error { return r.copy(ctx, p, d, d.Queue, why, essentials) })
+	return r.copy(ctx, d, d.Queue, why, essentials)
 }
 
 // copyOf is the delivery as it is published again: with all its properties, but those that would hurt.

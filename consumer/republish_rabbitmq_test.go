@@ -277,8 +277,7 @@ func layOut(ctx context.Context, t *testing.T, work, kind, parkedKind string) *l
 		t.Fatal(err)
 	}
 	l := &layout{T: t, url: node.URL(), user: parsed.User.Username(), plan: broker.Plan{Endpoints: endpoints, Name: t.Name()}, name: work, id: "id", parked: work + ".parked"}
-	l.r = newRepublisher(l.plan, zerolog.New(zerolog.NewTestWriter(t)))
-	t.Cleanup(func() { l.r.close(context.Background()) })
+	l.r = republisherOn(t, Config{URLs: []string{node.URL()}, Name: t.Name(), Logger: zerolog.New(zerolog.NewTestWriter(t))})
 	l.raw(func(c *amqp.Channel) error {
 		if parkedKind != "" {
 			if _, err := c.QueueDeclare(l.parked, true, false, false, false, amqp.Table{"x-queue-type": parkedKind}); err != nil {

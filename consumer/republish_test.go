@@ -17,6 +17,7 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/consumer/publish"
 )
 
 // republishing runs a test in a bubble, with a broker and a republisher.
@@ -24,14 +25,21 @@ func republishing(t *testing.T, test func(t *testing.T, server *brokertest.Serve
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server := brokertest.NewInMemoryServer(t)
-		endpoints, err := broker.ParseEndpoints(server.URL())
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := newRepublisher(broker.Plan{Endpoints: endpoints, Dial: server.Dial, Name: "test"}, zerolog.Nop())
-		t.Cleanup(func() { r.close(context.Background()) })
+		r := republisherOn(t, Config{URLs: []string{server.URL()}, Dial: server.Dial, Name: "test"})
 		test(t, server, r)
 	})
+}
+
+// republisherOn is one that a consumer of such a configuration would have.
+func republisherOn(t *testing.T, c Config) *republisher {
+	t.Helper()
+	publisher, err := newPublisher(c.withDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRepublisher(&sending{publisher: publisher}, c.Logger)
+	t.Cleanup(func() { r.sending.end(context.Background()) })
+	return r
 }
 
 func declareIn(t *testing.T, server *brokertest.Server, queue string, arguments map[string]any) {
@@ -78,7 +86,7 @@ func elapsed(f func()) time.Duration {
 }
 
 func TestRepublishedMessage(t *testing.T) {
-	r := newRepublisher(broker.Plan{}, zerolog.Nop())
+	r := newRepublisher(nil, zerolog.Nop())
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -151,23 +159,20 @@ func TestRepublishManyAtOnce(t *testing.T) {
 	})
 }
 
-// Under an alarm the broker reads in the end what was sent meanwhile. So no more than one message of each
-// worker is.
+// Under an alarm the broker reads in the end what was sent meanwhile. So no more than the first message is.
 func TestRepublishUnderAnAlarm(t *testing.T) {
 	republishing(t, func(t *testing.T, server *brokertest.Server, r *republisher) {
 		declareIn(t, server, "parked", nil)
 		server.Alarm("low on disk")
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		err := r.park(ctx, delivered("1"), "parked", itFailed)
-		if !errors.Is(err, errAlarm) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("the first: %v", err)
+		for i, want := range []error{publish.ErrNotKnown, publish.ErrNotSent} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			err := r.park(ctx, delivered(fmt.Sprint(i+1)), "parked", itFailed)
+			if !errors.Is(err, want) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("message %d: %v", i+1, err)
+			}
 		}
-		if d := elapsed(func() { err = r.park(t.Context(), delivered("2"), "parked", itFailed) }); d != 0 || !errors.Is(err, errAlarm) {
-			t.Errorf("the second: %v after %v", err, d)
-		}
-		server.ClearAlarm()
-		synctest.Wait()
+		time.AfterFunc(time.Minute, server.ClearAlarm)
 		if err := r.park(t.Context(), delivered("3"), "parked", itFailed); err != nil {
 			t.Errorf("after the alarm: %v", err)
 		}
@@ -178,8 +183,8 @@ func TestRepublishUnderAnAlarm(t *testing.T) {
 func TestRepublisherCloses(t *testing.T) {
 	t.Run("unused", func(t *testing.T) {
 		republishing(t, func(t *testing.T, server *brokertest.Server, r *republisher) {
-			r.close(t.Context())
-			if err := r.park(t.Context(), delivered("x"), "parked", itFailed); !errors.Is(err, errNotRepublishing) {
+			r.sending.end(t.Context())
+			if err := r.park(t.Context(), delivered("x"), "parked", itFailed); !errors.Is(err, publish.ErrStopped) {
 				t.Errorf("after close: %v", err)
 			}
 			if n := server.Count("connection.open"); n != 0 {
@@ -192,7 +197,7 @@ func TestRepublisherCloses(t *testing.T) {
 			if err := r.park(t.Context(), delivered("x"), "parked", itFailed); err != nil {
 				t.Fatal(err)
 			}
-			r.close(t.Context())
+			r.sending.end(t.Context())
 			synctest.Wait()
 			if n := server.Count("connection.close"); n != 1 || len(server.Connections()) != 0 {
 				t.Errorf("%d said goodbye, %+v are left", n, server.Connections())
@@ -205,10 +210,10 @@ func TestRepublisherCloses(t *testing.T) {
 			server.Alarm("low on disk")
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			if err := r.park(ctx, delivered("x"), "parked", itFailed); !errors.Is(err, errAlarm) {
+			if err := r.park(ctx, delivered("x"), "parked", itFailed); !errors.Is(err, publish.ErrNotKnown) {
 				t.Errorf("got %v", err)
 			}
-			if d := elapsed(func() { r.close(context.Background()) }); d != 0 {
+			if d := elapsed(func() { r.sending.end(context.Background()) }); d > cutGrace {
 				t.Errorf("close took %v", d)
 			}
 		})
@@ -222,7 +227,7 @@ func TestRepublisherCloses(t *testing.T) {
 				failed := make(chan error, 1)
 				go func() { failed <- r.park(t.Context(), delivered("x"), "parked", itFailed) }()
 				synctest.Wait()
-				if d := elapsed(func() { r.close(t.Context()) }); d != 0 {
+				if d := elapsed(func() { r.sending.end(t.Context()) }); d > cutGrace {
 					t.Errorf("close took %v", d)
 				}
 				if err := <-failed; err == nil {

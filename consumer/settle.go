@@ -35,9 +35,34 @@ func count(n *atomic.Uint64, err error) {
 	}
 }
 
-// move publishes the message into another queue and then acknowledges it. What cannot be moved goes back.
+// move publishes the message into another queue and then acknowledges it. What cannot be moved goes back. It takes no
+// worker meanwhile, but a place in the prefetch, and with an OrderingKey the turn of its key.
 func (w *worker) move(o outcome, moved *atomic.Uint64) {
-	published, never := w.dispatcher.republish(w.job.channel, o)
+	d := w.dispatcher
+	mover := worker{dispatcher: d, job: w.job, tag: w.tag, came: w.came, inLane: w.inLane} // the worker gets another job
+	w.inLane = false
+	d.workers.Go(func() {
+		mover.moveNow(o, moved)
+		if mover.inLane {
+			for _, j := range d.passOn(mover.job.key) {
+				d.returnUnseen(j)
+			}
+		}
+		d.window.handled()
+	})
+}
+
+func (w *worker) moveNow(o outcome, moved *atomic.Uint64) {
+	d := w.dispatcher
+	aside := &d.kept.heldBack
+	slow := time.AfterFunc(movePatience, func() {
+		aside.Add(1)
+		d.window.rouse()
+	})
+	published, never := d.republish(w.job.channel, o)
+	if !slow.Stop() {
+		aside.Add(-1)
+	}
 	switch {
 	case published:
 		count(moved, w.job.channel.acks.Ack(w.tag))
@@ -47,6 +72,9 @@ func (w *worker) move(o outcome, moved *atomic.Uint64) {
 		w.putBack(o)
 	}
 }
+
+// movePatience is how long a message is being moved before it counts as put aside; see room.go.
+const movePatience = time.Second
 
 // holdBack keeps a message that can go nowhere, and would come again at once. It takes no worker meanwhile, but a
 // place in the prefetch. Then it is put back, since the broker's consumer_timeout would end the channel of all.
@@ -111,28 +139,18 @@ func (w *worker) requeue(o outcome) {
 	}
 }
 
-// republishTimeout is how long the broker may take to confirm a message that is published again.
-const republishTimeout = 30 * time.Second
-
-// refusals is after how many of them a message is taken to be the one that the broker refuses: it ends the channel,
-// and with it what others were publishing.
-const refusals = 3
-
 // republish publishes the message again, and keeps trying: to put it back each time would use up a quorum
 // queue's delivery limit. It gives up if the channel is gone, the consumer stops, the broker would not wait longer for
 // its acknowledgement, or it can never be.
 func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
-	for refused := 0; !c.lost(); { // else it comes again, and would be there twice
-		err := d.tryRepublish(o)
+	for failures := 1; !c.lost(); failures++ { // else it comes again, and would be there twice
+		err := d.tryRepublish(c, o)
 		if err == nil {
 			return true, false
 		}
-		if isRefusal(err) {
-			refused++
-		}
 		class, _ := broker.Classify(err)
 		hopeless := o.verdict == postponed && !class.Retryable() // it was not to be published for its handler's sake
-		never = errors.Is(err, broker.ErrHeaderTooLarge) || refused == refusals
+		never = errors.Is(err, broker.ErrHeaderTooLarge) || isRefusal(err)
 		then, pause := "it is tried again", d.spec.RequeuePause
 		switch {
 		case never:
@@ -140,7 +158,7 @@ func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 		case errors.Is(err, errDelay), hopeless:
 			then = "it is handled again"
 		}
-		if !c.lost() {
+		if often := failures&(failures-1) != 0; !c.lost() && !often {
 			d.about(d.env.logger.Error(), o.failure.delivery).Err(err).
 				Msgf("the message could not be %s; %s in %s", o.verdict, then, roughly(pause))
 		}
@@ -151,22 +169,22 @@ func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 	return false, never
 }
 
-// isRefusal tells whether the broker has ended the channel over a message: it is larger than max_message_size, for one.
+// isRefusal tells whether the broker has ended a channel over a message: it is larger than max_message_size, or the user
+// may not publish there.
 func isRefusal(err error) bool {
 	var e *broker.Error
-	return errors.As(err, &e) && e.Op == "publish" && e.Class == broker.Precondition
+	return errors.As(err, &e) && e.Op == "publish" && e.Scope == broker.ScopeChannel
 }
 
-// tryRepublish takes less time than there is between keepFor and the broker's timeout, which RabbitMQ looks at once in
-// a minute.
-func (d *dispatcher) tryRepublish(o outcome) error {
-	const least = 5 * time.Second // or what is confirmed would often be there twice
-	ctx, cancel := context.WithTimeout(d.env.work, min(republishTimeout, max(least, d.env.keepFor/4)))
+// tryRepublish waits for the confirm as long as the message may stay unacknowledged, and its channel lasts.
+func (d *dispatcher) tryRepublish(c *channel, o outcome) error {
+	ctx, cancel := context.WithTimeout(d.env.work, d.mayKeep(o.failure.delivery))
 	defer cancel()
-	if o.verdict == delayed {
+	d.workers.Go(func() { endWith(ctx, c.source.Lost(), cancel) })
+	switch o.verdict {
+	case delayed:
 		return d.env.outbox.delay(ctx, o.failure.delivery, o.pause, o.failure)
-	}
-	if o.verdict == postponed {
+	case postponed:
 		return d.env.outbox.postpone(ctx, o.failure.delivery, o.failure)
 	}
 	return d.env.outbox.park(ctx, o.failure.delivery, d.spec.Retry.ParkingQueue, o.failure)

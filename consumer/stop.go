@@ -194,7 +194,7 @@ func (s *supervisor) end() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cutGrace)
 	defer cancel()
-	s.republisher.close(ctx)
+	s.republisher.sending.end(ctx)
 }
 
 func (s *supervisor) waitWorkers() {

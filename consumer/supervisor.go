@@ -132,7 +132,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 	s.calls, s.cancelCalls = context.WithCancel(context.Background())
 	s.home = &connection{entered: time.Now(), schedule: revival.Schedule{Backoff: revival.Backoff(c.config.ReviveBackoff)}}
 	s.connections = []*connection{s.home}
-	s.republisher = newRepublisher(c.plan, c.config.Logger)
+	s.republisher = newRepublisher(c.sending, c.config.Logger)
 	for i, spec := range c.config.Subscriptions {
 		sub := &subscription{index: i, spec: spec, prefetch: spec.Prefetch, on: s.home}
 		sub.dispatch = newDispatcher(spec, environment{

@@ -202,7 +202,7 @@ type countedConn struct {
 }
 
 func (c *countedConn) Write(p []byte) (int, error) {
-	c.republishes = c.republishes || bytes.Contains(p, []byte(" (republishing)")) // its name, in connection.start-ok
+	c.republishes = c.republishes || bytes.Contains(p, []byte(" (publishing)")) // its name, in connection.start-ok
 	if onChannel := len(p) > 2 && p[0] == methodFrame && (p[1] != 0 || p[2] != 0); onChannel && !c.counted {
 		c.counted = true
 		c.all.mu.Lock()

@@ -220,6 +220,12 @@ func (p *Publisher) Flush(ctx context.Context) error {
 	return nil
 }
 
+// Ready waits until there is a connection. The error is ctx's, or tells that there will be none: ErrStopped, *Error.
+func (p *Publisher) Ready(ctx context.Context) error {
+	_, err := p.current.wait(ctx)
+	return err
+}
+
 // DeclareQueue creates the queue where it is missing, and renews the lease of one that expires unused (x-expires). It waits
 // for a connection, and tries again on the next one if that is lost, until ctx ends. The error is ctx's, ErrStopped, or
 // that of broker.Session.DeclareQueue.

@@ -1,0 +1,67 @@
+package consumer
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/everhop/everhop/consumer/publish"
+)
+
+// Publisher publishes over a connection of its own, with the consumer's endpoints, credentials and settings. It connects
+// when this is called the first time, and is stopped by Run, once all handlers have returned: what they do not wait for
+// may not be sent then. The consumer itself publishes with it, too: what is parked, delayed or saved.
+//
+// A handler that publishes a message before it returns nil loses nothing: the delivery is acknowledged when the broker has
+// the message, and comes again if not.
+func (c *Consumer) Publisher() *publish.Publisher { return c.sending.begin() }
+
+// newPublisher makes the publisher of a consumer with this configuration.
+func newPublisher(c Config) (*publish.Publisher, error) {
+	return publish.New(publish.Config{
+		URLs:           c.URLs,
+		Name:           nameOfPublisher(c.Name),
+		Credentials:    c.Credentials,
+		TLS:            c.TLS,
+		Dial:           c.Dial,
+		DrainTimeout:   c.DrainTimeout,
+		ProbeTimeout:   c.ProbeTimeout,
+		Heartbeat:      c.Heartbeat,
+		ConnectTimeout: c.ConnectTimeout,
+		CallTimeout:    c.CallTimeout,
+		ReviveBackoff:  publish.Backoff(c.ReviveBackoff),
+		HealWithin:     c.HealWithin,
+		GracePeriod:    cutGrace, // the handlers had theirs
+		Logger:         c.Logger,
+	})
+}
+
+func nameOfPublisher(name string) string {
+	const enough = 200 // bytes of the name, so that with what is added it is one still
+	return strings.ToValidUTF8(name[:min(len(name), enough)], "") + " (publishing)"
+}
+
+// sending is a publisher that connects when it is used.
+type sending struct {
+	publisher *publish.Publisher
+	mu        sync.Mutex
+	begun     bool
+}
+
+func (s *sending) begin() *publish.Publisher {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.begun {
+		s.begun = true
+		go func() { _ = s.publisher.Run(context.Background()) }() // its callers are told
+	}
+	return s.publisher
+}
+
+// end stops it. What is not confirmed within ctx returns an error to its caller.
+func (s *sending) end(ctx context.Context) {
+	s.mu.Lock()
+	s.begun = true // it is not to begin any more
+	s.mu.Unlock()
+	_ = s.publisher.Stop(ctx)
+}
