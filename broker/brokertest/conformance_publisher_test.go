@@ -18,6 +18,7 @@ var publisherScenarios = slices.Concat(
 	[]scenario{
 		{"a message comes back before it is confirmed", returnsFirst},
 		{"a prefetch is set behind a message", qosBehind},
+		{"a message that cannot be delivered", deadlyMessage},
 	},
 )
 

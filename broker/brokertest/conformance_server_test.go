@@ -24,6 +24,7 @@ type server interface {
 	Resume(c *client, queues ...string)
 	Withhold(c *client, queue string) // confirms of a classic one
 	Release(c *client, queue string)
+	Deadly(c *client, queue string)      // publishes a message that cannot be delivered
 	Limited(c *client, bytes int) server // the same, or one like it, with a max_message_size while the test runs
 }
 
@@ -45,6 +46,8 @@ func (r rabbit) Resume(c *client, queues ...string)  { r.sys(c, "resume", queues
 // Withhold suspends the queue: it confirms nothing, and what is published to it waits before it.
 func (r rabbit) Withhold(c *client, queue string) { r.Suspend(c, queue) }
 func (r rabbit) Release(c *client, queue string)  { r.Resume(c, queue) }
+
+func (r rabbit) Deadly(c *client, queue string) { c.wire().publishDeadly(queue, deadlyBody) }
 
 // Limited sets what a channel reads when it is opened, or in later versions with each message.
 func (r rabbit) Limited(c *client, bytes int) server {
@@ -85,6 +88,11 @@ func (d double) StartApp(c *client)    { d.Server.StartApp() }
 
 func (d double) Withhold(_ *client, queue string) { d.WithholdConfirms(queue) }
 func (d double) Release(_ *client, queue string)  { d.ReleaseConfirms(queue) }
+
+func (d double) Deadly(c *client, queue string) {
+	d.EndConnectionsAt(queue, deadlyBody)
+	c.ok(d.Publish(queue, deadlyBody))
+}
 
 func (d double) Limited(c *client, bytes int) server {
 	return double{brokertest.NewServer(c, brokertest.Version(d.version), brokertest.MaxMessageSize(bytes)), d.version}
