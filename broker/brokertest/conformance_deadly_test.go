@@ -14,7 +14,7 @@ import (
 const deadlyBody = "deadly"
 
 // deadlyMessage is one that AMQP 0-9-1 cannot carry. It ends each connection that it is delivered to, by consuming or by
-// getting it, and stays where it is; others come before it, and the queue can be purged.
+// getting it, and stays where it is, unless that was with no-ack. The queue can be purged.
 func deadlyMessage(c *client) {
 	if !c.has(versions.AMQP1) {
 		c.Skip("only AMQP 1.0 can publish what AMQP 0-9-1 cannot carry, and this broker does not speak it")
@@ -45,6 +45,12 @@ func deadlyMessage(c *client) {
 	if purged != 2 {
 		c.Errorf("%d messages were purged", purged)
 	}
+
+	c.server.Deadly(c, q)
+	ch = c.dial(amqp.Config{}).channel()
+	ch.Consume(q, "", true, false, false, false, nil)
+	ch.wantClosed(541, "INTERNAL_ERROR")
+	observer.wantQueue(q) // with no-ack it is gone
 	observer.publish(q, "3")
 	observer.wantQueue(q, "3")
 }

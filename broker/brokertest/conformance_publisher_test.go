@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/everhop/everhop/broker/internal/versions"
 )
 
 // What a publisher goes by when one of its messages costs the channel, or is not confirmed for long.
@@ -18,6 +20,7 @@ var publisherScenarios = slices.Concat(
 	[]scenario{
 		{"a message comes back before it is confirmed", returnsFirst},
 		{"a prefetch is set behind a message", qosBehind},
+		{"a header announces a huge body", hugeBody},
 		{"a message that cannot be delivered", deadlyMessage},
 	},
 )
@@ -274,6 +277,24 @@ func returnsFirst(c *client) {
 		c.Errorf("%d came back", len(returned))
 	}
 	c.Logf("%d frames confirmed several", confirmed.multi)
+}
+
+// hugeBody is refused at its header, or not before it has come.
+func hugeBody(c *client) {
+	const most = 512 << 20
+	w := c.wire()
+	w.open(2047, 131072, 0)
+	w.openChannel(1)
+	w.openChannel(2)
+	w.publish()
+	w.send(header(1, 60, most+1))
+	if c.has(versions.RefusesHuge) {
+		w.wantClose(501, fmt.Sprintf("FRAME_ERROR - content body size %d exceeds maximum allowed size %d", most+1, most), [2]uint16{60, 40})
+		return
+	}
+	w.send(frame(frameBody, 1, octets("x")))
+	w.method(2, 60, 10, uint32(0), uint16(1), byte(0))
+	w.want(60, 11)
 }
 
 // tooLarge is published when the broker's maximum is 1000 bytes. The broker tells when the body has come.

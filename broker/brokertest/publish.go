@@ -6,11 +6,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // What an error on a message's content is about.
 const basicClass, publishMethod = 60, 40
+
+// hugeBody is the largest max_message_size.
+const hugeBody = 512 << 20
 
 // incoming is a message of which not all frames have come.
 type incoming struct {
@@ -54,6 +58,9 @@ func (ch *channel) content(f wire.Frame) error {
 		header, err := wire.ParseHeader(f.Payload)
 		if err != nil {
 			return unreadable(err)
+		}
+		if header.BodySize > hugeBody && ch.connection.server.has(versions.RefusesHuge) {
+			return refuse(frameError, "content body size %d exceeds maximum allowed size %d", header.BodySize, hugeBody)
 		}
 		in.header = &header
 	case in.size+uint64(len(f.Payload)) > in.header.BodySize:

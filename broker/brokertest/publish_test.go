@@ -60,9 +60,11 @@ func TestMaxMessageSizeOfVersions(t *testing.T) {
 			t.Errorf("%s: %d", version, got)
 		}
 	}
-	if s, err := Start(Config{InMemory: true, MaxMessageSize: -1}); err == nil {
-		s.Close()
-		t.Error("a negative size is accepted")
+	for _, size := range []int{-1, 512<<20 + 1} {
+		if s, err := Start(Config{InMemory: true, MaxMessageSize: size}); err == nil {
+			s.Close()
+			t.Errorf("%d bytes are accepted", size)
+		}
 	}
 }
 

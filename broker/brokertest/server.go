@@ -29,9 +29,9 @@ type Config struct {
 	Heartbeat time.Duration
 	// Version of RabbitMQ that the server behaves like: "3.10", "4.0" or "4.3". Defaults to the newest.
 	Version string
-	// MaxMessageSize is how many bytes a body may have: RabbitMQ's max_message_size. The channel that a larger
-	// one is published on is closed with 406 when all of the body has come. Defaults to that of the Version, 128 MiB
-	// before 4.0 and 16 MiB from then on.
+	// MaxMessageSize is how many bytes a body may have, up to 512 MiB: RabbitMQ's max_message_size. The channel
+	// that a larger one is published on is closed with 406 when all of the body has come. Defaults to that of the
+	// Version, 128 MiB before 4.0 and 16 MiB from then on.
 	MaxMessageSize int
 }
 
@@ -112,7 +112,7 @@ func start(t TB, config Config, options []Option) *Server {
 }
 
 // Start starts a server; the caller calls Close. It fails when no port can be had, with a Heartbeat that
-// the protocol cannot carry, with a Version that it does not know, or with a negative MaxMessageSize.
+// the protocol cannot carry, with a Version that it does not know, or with a MaxMessageSize that RabbitMQ could not have.
 func Start(config Config) (*Server, error) {
 	if config.Users == nil {
 		config.Users = map[string]string{"guest": "guest"}
@@ -132,8 +132,8 @@ func Start(config Config) (*Server, error) {
 	if h := config.Heartbeat; h < time.Second || h > math.MaxUint16*time.Second || h%time.Second != 0 {
 		return nil, fmt.Errorf("brokertest: Config.Heartbeat is %v, want whole seconds up to %d", h, math.MaxUint16)
 	}
-	if config.MaxMessageSize < 0 {
-		return nil, fmt.Errorf("brokertest: Config.MaxMessageSize is %d, want a number of bytes", config.MaxMessageSize)
+	if n := config.MaxMessageSize; n < 0 || n > hugeBody {
+		return nil, fmt.Errorf("brokertest: Config.MaxMessageSize is %d, want up to %d bytes", n, hugeBody)
 	}
 	s := &Server{
 		name:        "brokertest:5672",
