@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/everhop/everhop/broker/internal/versions"
 )
 
@@ -14,7 +16,7 @@ import (
 var publisherScenarios = slices.Concat(
 	slices.Collect(func(yield func(scenario) bool) {
 		for _, bad := range badMessages {
-			yield(scenario{"behind and before: " + bad.name, bad.run})
+			yield(scenario{"behind and before: " + bad.name, func(c *client) { bad.run(c, "guest") }})
 		}
 	}),
 	[]scenario{
@@ -61,10 +63,15 @@ type publisher struct {
 	out   []byte
 }
 
-func (c *client) publisher(queue string) *publisher {
+func (c *client) publisher(user, queue string) *publisher {
 	c.Helper()
 	p := &publisher{wire: c.wire(), queue: queue}
-	p.open(2047, 131072, 0)
+	p.start()
+	p.startOK("PLAIN", "\x00"+user+"\x00"+user)
+	p.want(10, 30)
+	p.tuneOK(2047, 131072, 0)
+	p.method(0, 10, 40, "/", "", byte(0))
+	p.want(10, 41)
 	p.begin()
 	return p
 }
@@ -180,13 +187,13 @@ func (k *confirms) closed(code uint16, text string) {
 
 // run publishes two messages, the bad one, one behind it, and asks for a prefetch. Of these the first two are in the
 // queue, confirmed or not; nothing else comes of them, and the prefetch is not answered.
-func (b badMessage) run(c *client) {
+func (b badMessage) run(c *client, user string) {
 	observer := c.channel()
 	q := observer.durable(c.name)
 	if b.before != nil {
 		b.before(observer)
 	}
-	p := c.publisher(q)
+	p := c.publisher(user, q)
 	p.publish("", "1", 0)
 	p.publish("", "2", 0)
 	b.send(p)
@@ -217,7 +224,7 @@ func (b badMessage) run(c *client) {
 func qosBehind(c *client) {
 	observer := c.channel()
 	q := observer.durable(c.name, "x-queue-type", "quorum")
-	p := c.publisher(q)
+	p := c.publisher("guest", q)
 	confirmed := p.confirms()
 	for n := range uint64(20) {
 		p.publish("", fmt.Sprint(n), 0)
@@ -240,7 +247,7 @@ func returnsFirst(c *client) {
 	const count = 500
 	observer := c.channel()
 	q := observer.durable(c.name)
-	p := c.publisher(q)
+	p := c.publisher("guest", q)
 	for tag := uint64(1); tag <= count; tag++ {
 		key := q
 		if tag%5 == 0 {
@@ -279,6 +286,23 @@ func returnsFirst(c *client) {
 	c.Logf("%d frames confirmed several", confirmed.multi)
 }
 
+// forbidden may publish to a queue, and not to an exchange.
+func forbidden(c *client) {
+	x := c.channel().exchange("fanout")
+	if c.differs(lacksPermissions) {
+		c.channel().send(x, "", amqp.Publishing{})
+		return
+	}
+	user := c.other("user")
+	c.server.Restrict(c, user, "^amq[.]default$")
+	access := "access to"
+	if c.has(versions.NamesAccess) {
+		access = "write access to"
+	}
+	badMessage{"", 403, "ACCESS_REFUSED - " + access + " exchange '{name}' in vhost '/' refused for user '" + user + "'", nil,
+		func(p *publisher) { p.publish(x, "bad", 0) }}.run(c, user)
+}
+
 // hugeBody is refused at its header, or not before it has come.
 func hugeBody(c *client) {
 	const most = 512 << 20
@@ -303,11 +327,11 @@ func tooLarge(c *client) {
 	c.server = c.server.Limited(c, most)
 	bad := badMessage{"", 406, fmt.Sprintf("PRECONDITION_FAILED - message size %d is larger than configured max size %d", most+1, most), nil,
 		func(p *publisher) { p.publish("", strings.Repeat("x", most+1), 0) }}
-	bad.run(c)
+	bad.run(c, "guest")
 
 	c.name = c.other("parts")
 	q := c.channel().durable(c.name)
-	p := c.publisher(q)
+	p := c.publisher("guest", q)
 	p.publish("", strings.Repeat("x", most), 0)
 	p.flush()
 	p.confirms().want(1)
@@ -331,7 +355,7 @@ func tooLarge(c *client) {
 func withheld(c *client) {
 	observer := c.channel()
 	slow, fast := observer.durable(c.name), observer.durable(c.other("fast"))
-	p := c.publisher(slow)
+	p := c.publisher("guest", slow)
 	held := false
 	release := func() {
 		if held {

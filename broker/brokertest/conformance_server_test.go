@@ -24,8 +24,9 @@ type server interface {
 	Resume(c *client, queues ...string)
 	Withhold(c *client, queue string) // confirms of a classic one
 	Release(c *client, queue string)
-	Deadly(c *client, queue string)      // publishes a message that cannot be delivered
-	Limited(c *client, bytes int) server // the same, or one like it, with a max_message_size while the test runs
+	Deadly(c *client, queue string)             // publishes a message that cannot be delivered
+	Restrict(c *client, user, exchanges string) // makes a user with that password, who may publish to these only
+	Limited(c *client, bytes int) server        // the same, or one like it, with a max_message_size while the test runs
 }
 
 type rabbit struct{ node *rabbittest.Node }
@@ -48,6 +49,20 @@ func (r rabbit) Withhold(c *client, queue string) { r.Suspend(c, queue) }
 func (r rabbit) Release(c *client, queue string)  { r.Resume(c, queue) }
 
 func (r rabbit) Deadly(c *client, queue string) { c.wire().publishDeadly(queue, deadlyBody) }
+
+func (r rabbit) Restrict(c *client, user, exchanges string) {
+	for _, arguments := range [][]string{
+		{"add_user", user, user},
+		{"set_permissions", "-p", "/", user, "", exchanges, ""},
+	} {
+		_, err := r.node.Ctl(context.Background(), arguments...)
+		c.ok(err)
+	}
+	c.Cleanup(func() {
+		_, err := r.node.Ctl(context.Background(), "delete_user", user)
+		c.ok(err)
+	})
+}
 
 // Limited sets what a channel reads when it is opened, or in later versions with each message.
 func (r rabbit) Limited(c *client, bytes int) server {
@@ -93,6 +108,8 @@ func (d double) Deadly(c *client, queue string) {
 	d.EndConnectionsAt(queue, deadlyBody)
 	c.ok(d.Publish(queue, deadlyBody))
 }
+
+func (double) Restrict(c *client, _, _ string) { c.Fatal("there are no permissions") }
 
 func (d double) Limited(c *client, bytes int) server {
 	return double{brokertest.NewServer(c, brokertest.Version(d.version), brokertest.MaxMessageSize(bytes)), d.version}

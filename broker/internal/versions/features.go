@@ -22,6 +22,8 @@ const (
 	// that are long and not ASCII make some refusals end the connection with 541.
 	CutsTexts Feature = "a reply text is cut to 255 octets, whatever its characters"
 
+	// NamesAccess: who lacks a permission is told which.
+	NamesAccess Feature = "a refusal says which access is refused"
 	// NamesTypes: what is declared without a type is compared, and called, classic.
 	NamesTypes Feature = "a queue without a type is called classic"
 	// ForgivesTypes: an exchange of an unknown type costs the channel, and not the connection.
@@ -70,6 +72,7 @@ var spans = map[Feature]struct{ since, until release }{
 	SmallMessages:    {since: four},
 	RefusesHuge:      {since: fourThree},
 	CutsTexts:        {until: four},
+	NamesAccess:      {since: four},
 	NamesTypes:       {since: four},
 	ForgivesTypes:    {since: four},
 	KeepsExchanges:   {since: fourThree},
