@@ -41,7 +41,7 @@ func (ch *channel) redeclareWith(args ...any) {
 	ch.ExchangeDeclare(ch.c.name, "direct", false, false, false, false, arguments(args))
 }
 
-// other declares another of the scenario's exchanges.
+// otherExchange declares another of the scenario's exchanges.
 func (ch *channel) otherExchange(suffix, kind string, args ...any) string {
 	return ch.exchangeNamed(ch.c.other(suffix), kind, args...)
 }
@@ -50,7 +50,7 @@ func (ch *channel) otherExchange(suffix, kind string, args ...any) string {
 func (ch *channel) routed(exchange, key, body string) bool {
 	c := ch.c
 	c.Helper()
-	publisher := ch.connection.channel()
+	publisher := ch.channel()
 	defer publisher.Close()
 	returned := publisher.NotifyReturn(make(chan amqp.Return, 1))
 	c.ok(publisher.Confirm(false))
