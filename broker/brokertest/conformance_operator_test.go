@@ -16,6 +16,9 @@ var operatorScenarios = []scenario{
 	{"alarm spares who consumes", alarmSparesConsumers},
 	{"shutdown", shutdown},
 	{"a queue does not answer", suspendedQueue},
+	{"confirms are withheld", withheld},
+	{"a body above the maximum", tooLarge},
+	{"an exchange that the user may not write to", forbidden},
 }
 
 // blocking is a connection that hears of alarms.

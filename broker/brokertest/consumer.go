@@ -37,7 +37,7 @@ func (c *consumer) hasRoom() bool {
 func (c *consumer) deliver(e *entry) {
 	d := c.channel.hold(e, c.queue, c, c.noAck)
 	if c.queue.isFatal(e) {
-		c.channel.connection.close(refuse(internalError, "the message in front of queue '%s'", c.queue.name), 0, 0)
+		c.channel.connection.undeliverable()
 		return
 	}
 	c.channel.connection.sendContent(c.channel.id, &wire.BasicDeliver{
@@ -135,6 +135,10 @@ func (ch *channel) get(m *wire.BasicGet) error {
 	}
 	e := q.take()
 	d := ch.hold(e, q, nil, m.NoAck)
+	if q.isFatal(e) {
+		ch.connection.undeliverable()
+		return nil
+	}
 	ch.connection.sendContent(ch.id, &wire.BasicGetOK{
 		DeliveryTag:  d.tag,
 		Redelivered:  e.redelivered,

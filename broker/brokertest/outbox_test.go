@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -174,31 +175,43 @@ func TestStarvedConsumerIsFed(t *testing.T) {
 	})
 }
 
-// A message that is announced takes no room before it comes.
+// A message that is announced takes no room before it comes; one that is too large none at all.
 func TestAnnouncedSize(t *testing.T) {
 	for _, test := range []struct {
-		size     uint64
-		accepted bool
-	}{{16 << 20, true}, {16<<20 + 1, false}, {1 << 40, false}, {1 << 63, false}, {math.MaxUint64, false}} {
-		t.Run(fmt.Sprint(test.size), func(t *testing.T) {
-			onBoth(t, func(t *testing.T, s *Server) {
+		size    uint64
+		version string
+		kept    int // of one byte; -1 if the connection ends
+	}{
+		{16 << 20, "4.3", 1},
+		{16<<20 + 1, "4.3", 0},
+		{512 << 20, "4.3", 0},
+		{512<<20 + 1, "4.3", -1},
+		{math.MaxUint64, "4.3", -1},
+		{16<<20 + 1, "3.10", 1},
+		{128<<20 + 1, "3.10", 0},
+		{1 << 63, "4.0", 0},
+		{math.MaxUint64, "4.0", 0},
+	} {
+		t.Run(fmt.Sprintf("%d as %s", test.size, test.version), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := NewInMemoryServer(t, Version(test.version))
 				p := join(t, s)
 				p.send(1, &wire.BasicPublish{RoutingKey: "q"})
 				header := wire.AppendHeader(nil, wire.Header{BodySize: test.size})
 				p.write(wire.AppendFrame(nil, wire.Frame{Type: wire.FrameHeader, Channel: 1, Payload: header}))
 				p.write(wire.AppendFrame(nil, wire.Frame{Type: wire.FrameBody, Channel: 1, Payload: []byte("x")}))
-				if !test.accepted {
-					if got := want[*wire.ChannelClose](p); got.ReplyCode != 406 {
+				if test.kept < 0 {
+					if got := want[*wire.ConnectionClose](p); got.ReplyCode != 501 {
 						t.Errorf("got %+v", got)
 					}
-					p.send(1, &wire.ChannelCloseOK{})
+					return
 				}
 				p.channel(2)
 				c := only(s)
 				s.mu.Lock()
 				defer s.mu.Unlock()
-				if ch := c.channels[1]; test.accepted && cap(ch.incoming.body) > 1024 || !test.accepted && ch != nil {
-					t.Errorf("got %+v", ch)
+				if in := c.channels[1].incoming; len(in.body) != test.kept || cap(in.body) > 1024 {
+					t.Errorf("%d bytes are kept, in room for %d", len(in.body), cap(in.body))
 				}
 			})
 		})

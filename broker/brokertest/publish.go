@@ -6,17 +6,34 @@ import (
 	"strings"
 	"time"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // What an error on a message's content is about.
 const basicClass, publishMethod = 60, 40
 
+// hugeBody is the largest max_message_size.
+const hugeBody = 512 << 20
+
 // incoming is a message of which not all frames have come.
 type incoming struct {
 	publish *wire.BasicPublish
 	header  *wire.Header
-	body    []byte
+	size    uint64 // of what has come of the body
+	body    []byte // not of one that is too large
+}
+
+// add takes a part of the body, and keeps it if the whole is to have no more than most bytes.
+func (in *incoming) add(part []byte, most uint64) {
+	in.size += uint64(len(part))
+	switch {
+	case in.header.BodySize > most:
+	case len(in.body) == 0:
+		in.body = part
+	default:
+		in.body = append(in.body, part...)
+	}
 }
 
 // unexpected is what any other frame is now.
@@ -29,7 +46,7 @@ func (in *incoming) unexpected() error {
 
 // content takes a content header or a content body.
 func (ch *channel) content(f wire.Frame) error {
-	in := ch.incoming
+	in, most := ch.incoming, ch.connection.server.maxMessage
 	switch {
 	case ch.closing:
 		return nil
@@ -42,21 +59,22 @@ func (ch *channel) content(f wire.Frame) error {
 		if err != nil {
 			return unreadable(err)
 		}
-		if most := ch.connection.server.maxMessage(); header.BodySize > most {
-			return refuse(preconditionFailed, "message size %d is larger than configured max size %d", header.BodySize, most)
+		if header.BodySize > hugeBody && ch.connection.server.has(versions.RefusesHuge) {
+			return refuse(frameError, "content body size %d exceeds maximum allowed size %d", header.BodySize, hugeBody)
 		}
 		in.header = &header
-	case uint64(len(in.body)+len(f.Payload)) > in.header.BodySize:
+	case in.size+uint64(len(f.Payload)) > in.header.BodySize:
 		return refuse(frameError, "the body is longer than its header says, %d bytes", in.header.BodySize)
-	case len(in.body) == 0:
-		in.body = f.Payload
 	default:
-		in.body = append(in.body, f.Payload...)
+		in.add(f.Payload, most)
 	}
-	if uint64(len(in.body)) < in.header.BodySize {
+	if in.size < in.header.BodySize {
 		return nil
 	}
 	ch.incoming = nil
+	if in.size > most { // RabbitMQ tells when it has all of it
+		return refuse(preconditionFailed, "message size %d is larger than configured max size %d", in.size, most)
+	}
 	return ch.publish(&message{
 		exchange:   in.publish.Exchange,
 		key:        in.publish.RoutingKey,
@@ -101,12 +119,7 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 		accepted = q.publish(msg, false) && accepted
 	}
 	if ch.confirming {
-		ch.published++
-		if accepted {
-			ch.send(&wire.BasicAck{DeliveryTag: ch.published})
-		} else {
-			ch.send(&wire.BasicNack{DeliveryTag: ch.published})
-		}
+		ch.confirm(accepted, queues)
 	}
 	return nil
 }

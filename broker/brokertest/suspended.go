@@ -7,9 +7,9 @@ import (
 )
 
 // SuspendQueue has a queue of the first virtual host answer nothing any more, until ResumeQueue: as one does that has
-// lost the majority of its nodes, or whose process hangs. Nothing is delivered from it. Whatever a channel
-// asks about it blocks that channel, and all that comes on it behind that, channel.close too; other
-// channels of the connection go on.
+// lost the majority of its nodes, or whose process hangs. Nothing is delivered from it, and what is published to it is
+// not confirmed; WithholdConfirms does that alone. Whatever a channel asks about it blocks that channel, and all that
+// comes on it behind that, channel.close too; other channels of the connection go on.
 func (s *Server) SuspendQueue(name string) { s.do(SuspendQueue(name)) }
 
 // SuspendQueue is the fault that Server.SuspendQueue brings about. A queue that is not there is passed over.
@@ -33,6 +33,7 @@ func ResumeQueue(name string) Fault {
 		}
 		q.suspended = false
 		q.touch()
+		s.confirmReleased()
 		for c := range s.connections {
 			for _, ch := range c.channelsInOrder() {
 				ch.unblock()
@@ -88,8 +89,9 @@ func (ch *channel) unblock() {
 }
 
 // EndConnectionsAt has the broker end each connection to which it would deliver a message with this body from a queue of
-// the first virtual host, with 541, as RabbitMQ does when it fails over a message. The message goes back to its queue, and comes
-// first again.
+// the first virtual host, with 541 INTERNAL_ERROR: as RabbitMQ does when it fails over a message, such as one that was
+// published over AMQP 1.0 and has what AMQP 0-9-1 cannot carry. The message goes back to its queue, and comes first
+// again, unless it was to be delivered with no-ack.
 func (s *Server) EndConnectionsAt(queue, body string) { s.do(EndConnectionsAt(queue, body)) }
 
 // EndConnectionsAt is the fault that Server.EndConnectionsAt brings about. A queue that is not there is passed over.
@@ -100,6 +102,9 @@ func EndConnectionsAt(queue, body string) Fault {
 		}
 	}}
 }
+
+// undeliverable ends a connection to which such a message was to be delivered.
+func (c *connection) undeliverable() { c.close(refuse(internalError, ""), 0, 0) }
 
 // isFatal tells whether a message ends the connection that it is delivered to.
 func (q *queue) isFatal(e *entry) bool { return q.fatal != nil && string(e.body) == *q.fatal }

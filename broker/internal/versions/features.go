@@ -14,10 +14,16 @@ const (
 	// SmallMessages: max_message_size is 16 MiB, and not 128.
 	SmallMessages Feature = "a message has at most 16 MiB"
 
+	// RefusesHuge: a header that announces more than 512 MiB, the most that max_message_size can be, ends the
+	// connection. Others wait for the body.
+	RefusesHuge Feature = "a body of more than 512 MiB is refused at its header"
+
 	// CutsTexts: a reply text that is too long is cut. From then on characters are counted, and not octets: names
 	// that are long and not ASCII make some refusals end the connection with 541.
 	CutsTexts Feature = "a reply text is cut to 255 octets, whatever its characters"
 
+	// NamesAccess: who lacks a permission is told which.
+	NamesAccess Feature = "a refusal says which access is refused"
 	// NamesTypes: what is declared without a type is compared, and called, classic.
 	NamesTypes Feature = "a queue without a type is called classic"
 	// ForgivesTypes: an exchange of an unknown type costs the channel, and not the connection.
@@ -64,7 +70,9 @@ var spans = map[Feature]struct{ since, until release }{
 	AMQP1:            {since: four},
 	LargeFrames:      {since: fourOne},
 	SmallMessages:    {since: four},
+	RefusesHuge:      {since: fourThree},
 	CutsTexts:        {until: four},
+	NamesAccess:      {since: four},
 	NamesTypes:       {since: four},
 	ForgivesTypes:    {since: four},
 	KeepsExchanges:   {since: fourThree},
