@@ -127,7 +127,7 @@ func (h *history) play() {
 }
 
 // keptFor is how long what gets no confirm is waited for.
-const keptFor = time.Minute
+const keptFor = time.Hour
 
 func (h *history) awaitSettled() {
 	began := time.Now()

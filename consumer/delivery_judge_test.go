@@ -77,7 +77,12 @@ func (h *history) checkOrder(d *modelDelivery) {
 	if h.plan.keyed {
 		key = d.key
 	}
-	aside := func(d *modelDelivery) bool { return !h.plan.keyed && (d.before > 0 || h.keepable(d) || h.moves(d)) } // it lets others pass
+	aside := func(d *modelDelivery) bool { // it lets others pass
+		if h.plan.keyed {
+			return h.moves(d) && time.Since(d.ended) >= movePatience
+		}
+		return d.before > 0 || h.keepable(d) || h.moves(d)
+	}
 	if last := h.front[key]; last != nil && !aside(d) &&
 		(last.channel.generation > d.channel.generation || last.channel == d.channel && last.tag > d.tag) {
 		h.fault("%v begins after %v", d, last)
@@ -181,7 +186,7 @@ func (h *history) judge(d *modelDelivery, how settlement) (problem string) {
 		if d.last == success || d.last == reject {
 			return d.ending()
 		}
-		if !h.stopping && !d.channel.ended {
+		if !h.stopping && !d.channel.ended && !(h.moves(d) && time.Since(d.came) >= keptFor) {
 			return "nobody stops, and it may wait in memory"
 		}
 	case killed:

@@ -171,6 +171,7 @@ func (c *modelChannel) take() (*Delivery, <-chan struct{}) {
 	switch {
 	case c.received < len(c.deliveries):
 		d := c.deliveries[c.received]
+		d.came = time.Now()
 		c.received++
 		return &Delivery{
 			Queue: "q", DeliveryTag: d.tag, Generation: c.generation, Redelivered: d.again, MessageID: d.id, RoutingKey: d.key,

@@ -94,6 +94,7 @@ type modelDelivery struct {
 	channel     *modelChannel
 	tag         uint64
 	again       bool       // flagged as redelivered
+	came        time.Time
 	outstanding bool       // the broker waits for it
 	told        settlement // the client has sent its outcome, or believes so
 	stale       int        // how often the client said that its outcome was dropped

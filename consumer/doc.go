@@ -137,4 +137,5 @@ package consumer
 //	  republish.go     into a parking or a delay queue
 //	  headers.go       what it is told on the way
 //	  delay.go         the queue that it waits in
+//	  leftcopies.go    what was sent, and nobody could wait for
 //	  publisher.go     the connection; how it revives is in package publish

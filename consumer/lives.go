@@ -371,7 +371,7 @@ func (r *republisher) save(ctx context.Context, d *Delivery) error {
 	m.Headers[HeaderSaved] = int64(timesSaved(d) + 1)
 	m.Expiration = d.Expiration
 	m.RoutingKey = d.Queue
-	return r.sending.begin().Publish(ctx, &m)
+	return r.send(ctx, d, &m)
 }
 
 // restore gives a saved message the exchange and the routing key that it was published with.

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer/publish"
 )
 
 // republisher publishes messages again: into a parking queue, or so that they come back later. It does so with the
@@ -20,6 +21,7 @@ import (
 // there twice then, as it may be when its confirm was lost with a connection. Methods may be called from any goroutine.
 type republisher struct {
 	sending *sending
+	left    *leftCopies
 	logger  zerolog.Logger
 	host    string
 }
@@ -29,7 +31,7 @@ func newRepublisher(sending *sending, logger zerolog.Logger) *republisher {
 	if err != nil {
 		host = "unknown"
 	}
-	return &republisher{sending: sending, logger: logger, host: host}
+	return &republisher{sending: sending, left: newLeftCopies(), logger: logger, host: host}
 }
 
 // ready waits until messages can be published.
@@ -58,13 +60,44 @@ func (r *republisher) copy(ctx context.Context, d *Delivery, queue string, why f
 	for much := everything; ; much++ {
 		m := copyOf(d, r.headers(d, why, much))
 		m.RoutingKey = queue
-		err := r.sending.begin().Publish(ctx, &m)
+		err := r.send(ctx, d, &m)
 		switch {
 		case errors.Is(err, broker.ErrHeaderTooLarge) && much < least: // nothing was sent
 			continue
 		case err == nil && much > everything:
 			r.logger.Warn().Str(FieldQueue, queue).Str("message_id", d.MessageID).
 				Msgf("the headers of a message leave no room in a frame: it was published with %v", much)
+		}
+		return err
+	}
+}
+
+// send waits for the confirm. If a copy of the message was sent before, and left, it waits for that of this one.
+func (r *republisher) send(ctx context.Context, d *Delivery, m *broker.Message) error {
+	of := r.left.keyOf(d, m.RoutingKey)
+	for {
+		var sent *publish.Confirmation
+		if d.Redelivered {
+			sent = r.left.take(of)
+		}
+		taken := sent != nil
+		if !taken {
+			var err error
+			if sent, err = r.sending.begin().Send(ctx, m); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-sent.Done():
+			if err := sent.Err(); err == nil || !taken {
+				return err
+			}
+			continue
+		case <-ctx.Done():
+		}
+		err := sent.Withdraw(context.Cause(ctx))
+		if errors.Is(err, publish.ErrNotKnown) {
+			r.left.put(of, sent)
 		}
 		return err
 	}

@@ -36,45 +36,60 @@ func count(n *atomic.Uint64, err error) {
 }
 
 // move publishes the message into another queue and then acknowledges it. What cannot be moved goes back. It takes no
-// worker meanwhile, but a place in the prefetch, and with an OrderingKey the turn of its key.
+// worker meanwhile, but a place in the prefetch.
 func (w *worker) move(o outcome, moved *atomic.Uint64) {
-	d := w.dispatcher
-	mover := worker{dispatcher: d, job: w.job, tag: w.tag, came: w.came, inLane: w.inLane} // the worker gets another job
+	m := mover{worker: worker{dispatcher: w.dispatcher, job: w.job, tag: w.tag, came: w.came}} // w gets another job
+	m.hasTurn.Store(w.inLane)
 	w.inLane = false
-	d.workers.Go(func() {
-		mover.moveNow(o, moved)
-		if mover.inLane {
-			for _, j := range d.passOn(mover.job.key) {
-				d.returnUnseen(j)
-			}
-		}
-		d.window.handled()
-	})
+	w.dispatcher.workers.Go(func() { m.run(o, moved) })
 }
 
-func (w *worker) moveNow(o outcome, moved *atomic.Uint64) {
-	d := w.dispatcher
+// mover is in the place of a worker while a message is being moved.
+type mover struct {
+	worker
+	hasTurn atomic.Bool // of its key
+}
+
+// movePatience is how long a message is being moved before it counts as put aside (see room.go), and others of its key
+// have their turn.
+const movePatience = time.Second
+
+func (m *mover) run(o outcome, moved *atomic.Uint64) {
+	d := m.dispatcher
 	aside := &d.kept.heldBack
 	slow := time.AfterFunc(movePatience, func() {
 		aside.Add(1)
+		m.passOn()
 		d.window.rouse()
 	})
-	published, never := d.republish(w.job.channel, o)
+	published, never := d.republish(m.job.channel, o)
 	if !slow.Stop() {
 		aside.Add(-1)
 	}
 	switch {
 	case published:
-		count(moved, w.job.channel.acks.Ack(w.tag))
+		count(moved, m.job.channel.acks.Ack(m.tag))
 	case never:
-		w.holdBack(o)
+		m.holdBack(o)
 	default:
-		w.putBack(o)
+		m.inLane = m.hasTurn.Swap(false)
+		m.putBack(o)
+		m.hasTurn.Store(m.inLane)
 	}
+	m.passOn()
+	d.window.handled()
+	d.window.rouse() // what it leaves to others may not be all that they wait for
 }
 
-// movePatience is how long a message is being moved before it counts as put aside; see room.go.
-const movePatience = time.Second
+// passOn gives the turn to the next one of its key.
+func (m *mover) passOn() {
+	if !m.hasTurn.Swap(false) {
+		return
+	}
+	for _, j := range m.dispatcher.passOn(m.job.key) {
+		m.dispatcher.returnUnseen(j)
+	}
+}
 
 // holdBack keeps a message that can go nowhere, and would come again at once. It takes no worker meanwhile, but a
 // place in the prefetch. Then it is put back, since the broker's consumer_timeout would end the channel of all.
@@ -89,6 +104,7 @@ func (w *worker) holdBack(o outcome) {
 		aside.Add(-1)
 		held.requeue(o)
 		held.dispatcher.window.handled()
+		held.dispatcher.window.rouse()
 	})
 }
 

@@ -65,6 +65,7 @@ func newLedger(window int, windowBytes int64) *ledger {
 
 // Confirmation stands for what becomes of one message. Its methods may be called from any goroutine.
 type Confirmation struct {
+	ledger  *ledger
 	message broker.Message
 	id      string
 	number  uint64
@@ -95,7 +96,7 @@ const (
 
 // accept takes a message. Nothing else may change it from here on.
 func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
-	c := &Confirmation{message: *m, size: sizeOf(m), done: make(chan struct{})}
+	c := &Confirmation{ledger: l, message: *m, size: sizeOf(m), done: make(chan struct{})}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed != nil {
@@ -449,23 +450,29 @@ func (l *ledger) begin(on *lane, c *Confirmation) bool {
 	return true
 }
 
-// leave is for a caller who does not wait any longer. Its error says whether the message was sent.
-func (l *ledger) leave(c *Confirmation, why error) error {
+// leave is for a caller who does not wait any longer. Its error says whether the message was sent. If it was, it goes its
+// way unless it is to be dropped: then it is not sent again.
+func (l *ledger) leave(c *Confirmation, why error, drop bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c.isSettled() {
 		return c.err
 	}
-	err := fmt.Errorf("%w: %w", ErrNotSent, why)
-	if c.sent {
-		err = fmt.Errorf("%w: %w", ErrNotKnown, why)
-	}
-	if c.out {
-		c.left = true
+	if !c.sent {
+		err := fmt.Errorf("%w: %w", ErrNotSent, why)
+		l.withdraw(c)
+		l.settle(c, err)
 		return err
 	}
-	l.withdraw(c)
-	l.settle(c, err)
+	err := fmt.Errorf("%w: %w", ErrNotKnown, why)
+	switch {
+	case !drop:
+	case c.out:
+		c.left = true
+	default:
+		l.withdraw(c)
+		l.settle(c, err)
+	}
 	return err
 }
 

@@ -150,7 +150,7 @@ func (p *Publisher) Publish(ctx context.Context, m *broker.Message) error {
 	case <-c.done:
 		return c.err
 	case <-ctx.Done():
-		return p.ledger.leave(c, context.Cause(ctx))
+		return p.ledger.leave(c, context.Cause(ctx), true)
 	}
 }
 
@@ -176,7 +176,7 @@ func (p *Publisher) Send(ctx context.Context, m *broker.Message) (*Confirmation,
 	case <-c.room:
 		return c, nil
 	default:
-		return nil, p.ledger.leave(c, context.Cause(ctx))
+		return nil, p.ledger.leave(c, context.Cause(ctx), true)
 	}
 }
 
@@ -207,6 +207,11 @@ func (c *Confirmation) Wait(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 }
+
+// Withdraw takes a message back, as far as that can be. If it was not sent, it is not sent any more, and the error wraps
+// ErrNotSent and why. If it was, it goes its way as before, and the error wraps ErrNotKnown and why. If it is known what
+// became of it, that is returned, which is nil for a message that was confirmed.
+func (c *Confirmation) Withdraw(why error) error { return c.ledger.leave(c, why, false) }
 
 // Flush waits until everything that was accepted before is settled, in whatever way. The error is ctx's.
 func (p *Publisher) Flush(ctx context.Context) error {

@@ -1,0 +1,171 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/consumer"
+)
+
+// A parking queue that confirms nothing for an hour gets one copy of each message, and keeps nobody from handling: neither
+// the queue whose messages it is to get, nor another one, nor what is parked elsewhere.
+func TestParkingQueueWithholdsConfirms(t *testing.T) {
+	const bad = 300
+	synctest.Test(t, func(t *testing.T) {
+		server := brokertest.NewInMemoryServer(t)
+		for _, queue := range []string{"stuck", "q", "parked", "elsewhere"} {
+			if err := server.DeclareQueue(queue, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var handled atomic.Int64
+		handler := func(_ context.Context, d *consumer.Delivery) error {
+			if string(d.Body[:3]) == "bad" {
+				return consumer.Permanent(errors.New("no such customer"))
+			}
+			handled.Add(1)
+			return nil
+		}
+		c, err := consumer.New(consumer.Config{
+			URLs: []string{server.URL()}, Dial: server.Dial,
+			Subscriptions: []consumer.Subscription{
+				{Queue: "stuck", Handler: handler, Retry: consumer.Retry{Poison: consumer.Park, ParkingQueue: "parked"}},
+				{Queue: "q", Handler: handler, Retry: consumer.Retry{Poison: consumer.Park, ParkingQueue: "elsewhere"}},
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(context.Background()) }()
+		defer func() {
+			if err := errors.Join(c.Stop(context.Background()), <-ended); err != nil {
+				t.Error(err)
+			}
+		}()
+		server.WithholdConfirms("parked")
+		for i := range bad {
+			if err := server.Publish("stuck", fmt.Sprint("bad", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for minute := range 60 {
+			for _, queue := range []string{"stuck", "q"} {
+				if err := errors.Join(server.Publish(queue, "good"), server.Publish("q", fmt.Sprint("bad", minute))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(30 * time.Second)
+			if want := int64(2 * (minute + 1)); handled.Load() != want {
+				q, _ := server.Queue("stuck")
+				t.Fatalf("minute %d: %d were handled, want %d; %+v", minute, handled.Load(), want, q)
+			}
+			time.Sleep(30 * time.Second)
+		}
+		once := func() {
+			copies := map[string]int{}
+			for _, m := range server.Messages("parked") {
+				copies[string(m.Body)]++
+			}
+			for body, n := range copies {
+				if n > 1 {
+					t.Errorf("%s is there %d times", body, n)
+				}
+			}
+			if len(copies) != bad {
+				t.Errorf("%d are parked", len(copies))
+			}
+		}
+		once()
+		if n := len(server.Messages("elsewhere")); n != 120 {
+			t.Errorf("%d are parked elsewhere", n)
+		}
+		server.ReleaseConfirms("parked")
+		time.Sleep(time.Hour)
+		once()
+		if q, _ := server.Queue("stuck"); q.Ready+q.Unacknowledged > 0 {
+			t.Errorf("left: %+v", q)
+		}
+	})
+}
+
+// A handler that publishes on: what it is given is acknowledged only when the broker has confirmed what it has published,
+// through cuts of either connection; what it did not publish comes again.
+func TestPublishOn(t *testing.T) {
+	const messages = 2000
+	synctest.Test(t, func(t *testing.T) {
+		server := brokertest.NewInMemoryServer(t)
+		for _, queue := range []string{"a", "b"} {
+			if err := server.DeclareQueue(queue, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var c *consumer.Consumer
+		c, err := consumer.New(consumer.Config{
+			URLs: []string{server.URL()}, Dial: server.Dial,
+			Subscriptions: []consumer.Subscription{{
+				Queue: "a", Concurrency: 8, OrderingKey: func(d *consumer.Delivery) string { return d.CorrelationID },
+				Handler: func(ctx context.Context, d *consumer.Delivery) error {
+					time.Sleep(time.Millisecond)
+					return c.Publisher().Publish(ctx, &broker.Message{RoutingKey: "b", Body: d.Body, CorrelationID: d.CorrelationID})
+				},
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(context.Background()) }()
+		for i := range messages {
+			if err := server.PublishMessage("a", brokertest.Message{Body: []byte(fmt.Sprint(i)), CorrelationID: fmt.Sprint("key", i%5)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cuts, alarm := 0, time.Now().Add(5*time.Second)
+		for {
+			time.Sleep(100 * time.Millisecond)
+			q, _ := server.Queue("a")
+			if q.Ready+q.Unacknowledged == 0 && cuts > 50 {
+				break
+			}
+			server.Inject(brokertest.Now, brokertest.Reset()) // all connections
+			cuts++
+			if cuts == 25 {
+				server.Alarm("disk")
+				time.Sleep(20 * time.Second)
+				server.ClearAlarm()
+			}
+			if time.Since(alarm) > time.Hour {
+				t.Fatalf("left: %+v", q)
+			}
+		}
+		if err := errors.Join(c.Stop(context.Background()), <-ended); err != nil {
+			t.Error(err)
+		}
+		seen, last, twice := map[string]bool{}, map[string]int{}, 0
+		for _, m := range server.Messages("b") {
+			if seen[string(m.Body)] {
+				twice++
+				continue
+			}
+			seen[string(m.Body)] = true
+			var n int
+			fmt.Sscan(string(m.Body), &n)
+			if before, there := last[m.CorrelationID]; there && before > n {
+				t.Errorf("%s: %d comes behind %d", m.CorrelationID, n, before)
+			}
+			last[m.CorrelationID] = n
+		}
+		t.Logf("%d cuts, %d of %d twice", cuts, twice, messages)
+		if len(seen) != messages {
+			t.Errorf("%d of %d are there", len(seen), messages)
+		}
+	})
+}
