@@ -99,7 +99,7 @@ func TestParkingQueueWithholdsConfirms(t *testing.T) {
 // A handler that publishes on: what it is given is acknowledged only when the broker has confirmed what it has published,
 // through cuts of either connection; what it did not publish comes again.
 func TestPublishOn(t *testing.T) {
-	const messages = 2000
+	const messages = 10_000
 	synctest.Test(t, func(t *testing.T) {
 		server := brokertest.NewInMemoryServer(t)
 		for _, queue := range []string{"a", "b"} {
@@ -128,21 +128,28 @@ func TestPublishOn(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		cuts, alarm := 0, time.Now().Add(5*time.Second)
+		cuts, began := 0, time.Now()
 		for {
 			time.Sleep(100 * time.Millisecond)
 			q, _ := server.Queue("a")
-			if q.Ready+q.Unacknowledged == 0 && cuts > 50 {
+			if q.Ready+q.Unacknowledged == 0 && cuts >= 200 {
 				break
 			}
 			server.Inject(brokertest.Now, brokertest.Reset()) // all connections
 			cuts++
+			if cuts%20 == 19 { // ten times
+				server.StopApp()
+				time.Sleep(500 * time.Millisecond)
+				if err := server.StartApp(); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if cuts == 25 {
 				server.Alarm("disk")
 				time.Sleep(20 * time.Second)
 				server.ClearAlarm()
 			}
-			if time.Since(alarm) > time.Hour {
+			if time.Since(began) > time.Hour {
 				t.Fatalf("left: %+v", q)
 			}
 		}
