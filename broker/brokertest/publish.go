@@ -112,12 +112,7 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 		accepted = q.publish(msg, false) && accepted
 	}
 	if ch.confirming {
-		ch.published++
-		if accepted {
-			ch.send(&wire.BasicAck{DeliveryTag: ch.published})
-		} else {
-			ch.send(&wire.BasicNack{DeliveryTag: ch.published})
-		}
+		ch.confirm(accepted, queues)
 	}
 	return nil
 }
