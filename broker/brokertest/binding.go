@@ -43,34 +43,36 @@ func (x *exchange) unbind(match func(*binding) bool) {
 }
 
 func (ch *channel) bindQueue(m *wire.QueueBind) error {
-	host := ch.host()
 	name, err := ch.named(m.Queue)
 	if err != nil {
 		return err
 	}
-	if m.Exchange == "" {
-		return errNotOnDefault
-	}
-	x, err := host.exchange(m.Exchange)
-	if err != nil {
-		return err
-	}
-	q, err := ch.queue(name)
-	if err != nil {
-		return err
-	}
-	b := &binding{queue: q, key: m.RoutingKey, arguments: m.Arguments}
+	b := &binding{key: m.RoutingKey, arguments: m.Arguments}
 	if m.Queue == "" && m.RoutingKey == "" {
 		b.key = name
 	}
-	if err := x.bind(b); err != nil {
+	if err := ch.host().bindQueue(m.Exchange, name, b, ch.connection); err != nil {
 		return err
 	}
 	ch.answer(m.NoWait, &wire.QueueBindOK{})
 	return nil
 }
 
-// unbindQueue is content with a queue, an exchange or a binding that is not there.
+// bindQueue has b lead from an exchange to a queue that the connection may use.
+func (h *virtualHost) bindQueue(from, to string, b *binding, c *connection) error {
+	if from == "" {
+		return errNotOnDefault
+	}
+	x, err := h.exchange(from)
+	if err != nil {
+		return err
+	}
+	if b.queue, err = h.queue(to, c); err != nil {
+		return err
+	}
+	return x.bind(b)
+}
+
 func (ch *channel) unbindQueue(m *wire.QueueUnbind) error {
 	name, err := ch.named(m.Queue)
 	if err != nil {
@@ -79,11 +81,18 @@ func (ch *channel) unbindQueue(m *wire.QueueUnbind) error {
 	if m.Exchange == "" {
 		return errNotOnDefault
 	}
-	if x, q := ch.host().exchanges[m.Exchange], ch.host().queues[name]; x != nil && q != nil {
-		x.unbind((&binding{queue: q, key: m.RoutingKey, arguments: m.Arguments}).equal)
-	}
+	ch.host().unbindQueue(m.Exchange, name, &binding{key: m.RoutingKey, arguments: m.Arguments})
 	ch.send(&wire.QueueUnbindOK{})
 	return nil
+}
+
+// unbindQueue is content with a queue, an exchange or a binding that is not there.
+func (h *virtualHost) unbindQueue(from, to string, b *binding) {
+	x := h.exchanges[from]
+	b.queue = h.queues[to]
+	if x != nil && b.queue != nil {
+		x.unbind(b.equal)
+	}
 }
 
 func (ch *channel) bindExchange(m *wire.ExchangeBind) error {

@@ -22,11 +22,12 @@ type channel struct {
 	prefetch     int // of consumers to come
 	shared       int // prefetch of all consumers together (basic.qos global); 0 is no limit
 
-	incoming   *incoming // a message on its way in
-	dropping   bool      // the content of a publish that a fault lost is on its way in
-	confirming bool
-	published  uint64 // in confirm mode
-	lastQueue  string // the queue declared last, which "" stands for
+	incoming    *incoming // a message on its way in
+	dropping    bool      // the content of a publish that a fault lost is on its way in
+	confirming  bool
+	published   uint64         // in confirm mode
+	unconfirmed []*unconfirmed // ascending by tag
+	lastQueue   string         // the queue declared last, which "" stands for
 }
 
 func newChannel(c *connection, id uint16) *channel {
@@ -144,9 +145,11 @@ func (ch *channel) end() {
 	delete(ch.connection.channels, ch.id)
 }
 
-// release ends the consumers and puts back what was not acknowledged, in its old order.
+// release ends the consumers and puts back what was not acknowledged, in its old order. What is not confirmed yet never
+// will be.
 func (ch *channel) release() {
 	ch.closing = true // takes no more deliveries
+	ch.unconfirmed = nil
 	for _, d := range ch.unacked.takeAll() {
 		d.requeue(lost)
 	}

@@ -16,6 +16,8 @@ var operatorScenarios = []scenario{
 	{"alarm spares who consumes", alarmSparesConsumers},
 	{"shutdown", shutdown},
 	{"a queue does not answer", suspendedQueue},
+	{"confirms are withheld", withheld},
+	{"a body above the maximum", tooLarge},
 }
 
 // blocking is a connection that hears of alarms.

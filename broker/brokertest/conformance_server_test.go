@@ -22,6 +22,9 @@ type server interface {
 	StartApp(*client)
 	Suspend(c *client, queues ...string) // classic ones
 	Resume(c *client, queues ...string)
+	Withhold(c *client, queue string) // confirms of a classic one
+	Release(c *client, queue string)
+	Limited(c *client, bytes int) server // the same, or one like it, with a max_message_size while the test runs
 }
 
 type rabbit struct{ node *rabbittest.Node }
@@ -38,6 +41,26 @@ func (r rabbit) StartApp(c *client)   { c.ok(r.node.StartApp(context.Background(
 
 func (r rabbit) Suspend(c *client, queues ...string) { r.sys(c, "suspend", queues) }
 func (r rabbit) Resume(c *client, queues ...string)  { r.sys(c, "resume", queues) }
+
+// Withhold suspends the queue: it confirms nothing, and what is published to it waits before it.
+func (r rabbit) Withhold(c *client, queue string) { r.Suspend(c, queue) }
+func (r rabbit) Release(c *client, queue string)  { r.Resume(c, queue) }
+
+// Limited sets what a channel reads when it is opened, or in later versions with each message.
+func (r rabbit) Limited(c *client, bytes int) server {
+	set := func(limit string) (before string) {
+		before, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf(`
+			{ok, Before} = application:get_env(rabbit, max_message_size),
+			application:set_env(rabbit, max_message_size, %s),
+			persistent_term:put(max_message_size, %[1]s),
+			Before.`, limit))
+		c.ok(err)
+		return strings.TrimSpace(before)
+	}
+	before := set(fmt.Sprint(bytes))
+	c.Cleanup(func() { set(before) })
+	return r
+}
 
 // sys has the processes of queues do nothing, or go on.
 func (r rabbit) sys(c *client, what string, queues []string) {
@@ -59,6 +82,13 @@ func (d double) Alarm(*client)         { d.Server.Alarm("low on memory") }
 func (d double) ClearAlarm(*client)    { d.Server.ClearAlarm() }
 func (d double) StopApp(*client)       { d.Server.StopApp() }
 func (d double) StartApp(c *client)    { d.Server.StartApp() }
+
+func (d double) Withhold(_ *client, queue string) { d.WithholdConfirms(queue) }
+func (d double) Release(_ *client, queue string)  { d.ReleaseConfirms(queue) }
+
+func (d double) Limited(c *client, bytes int) server {
+	return double{brokertest.NewServer(c, brokertest.Version(d.version), brokertest.MaxMessageSize(bytes)), d.version}
+}
 
 func (d double) Suspend(_ *client, queues ...string) {
 	for _, queue := range queues {

@@ -26,7 +26,7 @@ func TestConformance(t *testing.T) {
 	together := slices.Concat(
 		connectionScenarios, frameScenarios, channelScenarios, routingScenarios, exchangeScenarios,
 		queueScenarios, argumentScenarios, publishScenarios, confirmScenarios, consumeScenarios, prefetchScenarios,
-		ackScenarios, singleActiveScenarios, expiryScenarios, deadLetterScenarios, lengthScenarios, quorumScenarios,
+		publisherScenarios, alternateScenarios, ackScenarios, singleActiveScenarios, expiryScenarios, deadLetterScenarios, lengthScenarios, quorumScenarios,
 	)
 	type target struct {
 		name  string

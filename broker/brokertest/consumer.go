@@ -37,7 +37,7 @@ func (c *consumer) hasRoom() bool {
 func (c *consumer) deliver(e *entry) {
 	d := c.channel.hold(e, c.queue, c, c.noAck)
 	if c.queue.isFatal(e) {
-		c.channel.connection.close(refuse(internalError, "the message in front of queue '%s'", c.queue.name), 0, 0)
+		c.channel.connection.close(refuse(internalError, ""), 0, 0)
 		return
 	}
 	c.channel.connection.sendContent(c.channel.id, &wire.BasicDeliver{

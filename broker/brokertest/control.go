@@ -2,10 +2,8 @@ package brokertest
 
 import (
 	"container/list"
-	"fmt"
 
 	"github.com/everhop/everhop/broker/internal/versions"
-	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // The methods of Server in this file come into effect at once. Those that are faults have a namesake
@@ -80,40 +78,6 @@ func (s *Server) SetPassword(user, password string) { s.do(SetPassword(user, pas
 // with the next login.
 func SetPassword(user, password string) Fault {
 	return Fault{name: "SetPassword", broker: func(s *Server) { s.users[user] = password }}
-}
-
-// DeleteQueue deletes a queue of the first virtual host, whatever it holds, if it is there; its consumers
-// are cancelled.
-func (s *Server) DeleteQueue(name string) { s.do(DeleteQueue(name)) }
-
-// DeleteQueue is the fault that Server.DeleteQueue brings about.
-func DeleteQueue(name string) Fault {
-	return Fault{name: "DeleteQueue", broker: func(s *Server) {
-		if q := s.home.queues[name]; q != nil {
-			q.delete()
-		}
-	}}
-}
-
-// DeclareQueue makes a durable queue in the first virtual host, if it is not there already. It fails where
-// RabbitMQ would refuse, without a name, with an argument of a type that AMQP does not have (uint64 and
-// time.Duration are such), and when the server is closed.
-func (s *Server) DeclareQueue(name string, arguments map[string]any) error {
-	if name == "" || len(name) > wire.MaxShortString {
-		return fmt.Errorf("brokertest: declare: a queue's name has 1 to %d bytes, and this %d", wire.MaxShortString, len(name))
-	}
-	if err := wire.Validate(arguments); err != nil {
-		return fmt.Errorf("brokertest: declare %s: %w", name, err)
-	}
-	s.mu.Lock()
-	defer s.unlock()
-	if s.closed {
-		return ErrClosed
-	}
-	if _, err := s.home.declare(name, declaration{durable: true, arguments: wire.Clone(arguments)}); err != nil {
-		return fmt.Errorf("brokertest: declare %s: %w", name, err)
-	}
-	return nil
 }
 
 // forget leaves what outlives a restart.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -223,97 +222,6 @@ func TestSetPassword(t *testing.T) {
 		}
 		s.SetPassword("guest", "guest")
 		join(t, s)
-	})
-}
-
-func TestDeleteQueue(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Server) {
-		ok(t, s.DeclareQueue("q", nil))
-		ok(t, s.Publish("q", "1"))
-		ch := openChannel(t, dial(t, s, "c"))
-		cancels := ch.NotifyCancel(make(chan string, 1))
-		d := happens(t, s, "1", consume(t, ch, "q"))
-		s.DeleteQueue("q")
-		s.DeleteQueue("q")
-		if got := happens(t, s, "basic.cancel", cancels); got != "c" {
-			t.Errorf("cancelled %q", got)
-		}
-		ok(t, d.Ack(false))
-		if err := ch.Qos(0, 0, false); err != nil {
-			t.Errorf("the channel is closed: %v", err)
-		}
-		if _, found := s.Queue("q"); found || s.Publish("q", "2") == nil {
-			t.Error("the queue is there")
-		}
-	})
-}
-
-func TestDeclareQueue(t *testing.T) {
-	t.Parallel()
-	onBoth(t, func(t *testing.T, s *Server) {
-		arguments := map[string]any{"x-message-ttl": 1000, "x-max-length": 1, "x-overflow": "reject-publish"}
-		ok(t, s.DeclareQueue("q", arguments))
-		ok(t, s.DeclareQueue("q", arguments))
-		if s.DeclareQueue("q", nil) == nil {
-			t.Error("other arguments are accepted")
-		}
-		if s.DeclareQueue("r", map[string]any{"x-unknown": 1}) == nil {
-			t.Error("an unknown argument is accepted")
-		}
-		ok(t, s.Publish("q", "1"))
-		if s.Publish("q", "2") == nil {
-			t.Error("the queue is full, and that is not told")
-		}
-		ctxed := time.Now()
-		await(t, s, "the message expires", func() bool { return stateOf(t, s, "q").Ready == 0 })
-		if took := time.Since(ctxed); s.inMemory && took != time.Second {
-			t.Errorf("expired after %v", took)
-		}
-	})
-}
-
-func TestDeclareQueueRefuses(t *testing.T) {
-	type number int
-	type text string
-	for _, test := range []struct {
-		name, queue, argument string
-		value                 any
-		want                  string
-	}{
-		{name: "no name", want: "brokertest: declare: a queue's name has 1 to 255 bytes, and this 0"},
-		{name: "a long name", queue: strings.Repeat("x", 256), want: "brokertest: declare: a queue's name has 1 to 255 bytes, and this 256"},
-		{name: "a reserved name", queue: "amq.q", want: "brokertest: declare amq.q: 403 ACCESS_REFUSED - queue name 'amq.q' contains reserved prefix 'amq.*'"},
-		{"a duration", "q", "x-message-ttl", time.Second, `brokertest: declare q: wire: a table cannot hold a time.Duration, at "x-message-ttl"`},
-		{"a uint64", "q", "x-max-length", uint64(1), `brokertest: declare q: wire: a table cannot hold a uint64, at "x-max-length"`},
-		{"a uint", "q", "x-max-length", uint(1), `brokertest: declare q: wire: a table cannot hold a uint, at "x-max-length"`},
-		{"a number of its own", "q", "x-max-length", number(1), `brokertest: declare q: wire: a table cannot hold a brokertest.number, at "x-max-length"`},
-		{"a text of its own", "q", "x-overflow", text("drop-head"), `brokertest: declare q: wire: a table cannot hold a brokertest.text, at "x-overflow"`},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, s *Server) {
-				var arguments map[string]any
-				if test.argument != "" {
-					arguments = map[string]any{test.argument: test.value}
-				}
-				if err := s.DeclareQueue(test.queue, arguments); err == nil || err.Error() != test.want {
-					t.Errorf("got %v, want %s", err, test.want)
-				}
-				if got := s.Queues(); len(got) > 0 {
-					t.Errorf("got %+v", got)
-				}
-			})
-		})
-	}
-}
-
-// A queue of a connection's own, which no other may declare.
-func TestDeclareQueueThatIsExclusive(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *Server) {
-		_, err := openChannel(t, dial(t, s, "c")).QueueDeclare("q", true, false, true, false, nil)
-		ok(t, err)
-		if err := s.DeclareQueue("q", nil); err == nil || !strings.Contains(err.Error(), "405 RESOURCE_LOCKED") {
-			t.Errorf("got %v", err)
-		}
 	})
 }
 

@@ -3,6 +3,7 @@ package brokertest
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 	"strings"
 
 	"github.com/everhop/everhop/broker/internal/wire"
@@ -34,12 +35,15 @@ func (ch *channel) named(name string) (string, error) {
 	return ch.lastQueue, nil
 }
 
-func (ch *channel) queue(name string) (*queue, error) {
-	q := ch.host().queues[name]
+func (ch *channel) queue(name string) (*queue, error) { return ch.host().queue(name, ch.connection) }
+
+// queue finds a queue that a connection may use; nil is none in particular.
+func (h *virtualHost) queue(name string, c *connection) (*queue, error) {
+	q := h.queues[name]
 	switch {
 	case q == nil:
-		return nil, ch.host().missing("queue", name)
-	case q.owner != nil && q.owner != ch.connection:
+		return nil, h.missing("queue", name)
+	case q.owner != nil && q.owner != c:
 		return nil, q.locked()
 	}
 	return q, nil
@@ -118,29 +122,34 @@ func random() string {
 
 // equivalent tells how d differs from what the queue was declared with.
 func (q *queue) equivalent(d declaration) error {
-	differs := func(argument, format string, args ...any) error {
-		return refuse(preconditionFailed, "inequivalent arg '%s' for queue '%s' in vhost '%s': "+format,
-			append([]any{argument, q.name, q.host.name}, args...)...)
+	differs := func(argument string, received, current any) error {
+		return refuse(preconditionFailed, "inequivalent arg '%s' for queue '%s' in vhost '%s': %s",
+			argument, q.name, q.host.name, unlike(received, current))
 	}
 	switch {
 	case q.durable != d.durable:
-		return differs("durable", "received '%v' but current is '%v'", d.durable, q.durable)
+		return differs("durable", d.durable, q.durable)
 	case q.autoDelete != d.autoDelete:
-		return differs("auto_delete", "received '%v' but current is '%v'", d.autoDelete, q.autoDelete)
+		return differs("auto_delete", d.autoDelete, q.autoDelete)
 	}
 	for _, a := range arguments {
 		received, current := q.host.server.value(a, d.arguments), q.host.server.value(a, q.arguments)
-		switch {
-		case sameValue(received, current):
-		case current == nil:
-			return differs(a.name, "received the value '%v' of type '%s' but current is none", received, typeName(received))
-		case received == nil:
-			return differs(a.name, "received none but current is the value '%v' of type '%s'", current, typeName(current))
-		default:
-			return differs(a.name, "received '%v' but current is '%v'", received, current)
+		if !sameValue(received, current) {
+			return differs(a.name, received, current)
 		}
 	}
 	return nil
+}
+
+// unlike says what an argument was declared with, and before.
+func unlike(received, current any) string {
+	switch {
+	case current == nil:
+		return fmt.Sprintf("received the value '%v' of type '%s' but current is none", received, typeName(received))
+	case received == nil:
+		return fmt.Sprintf("received none but current is the value '%v' of type '%s'", current, typeName(current))
+	}
+	return fmt.Sprintf("received '%v' but current is '%v'", received, current)
 }
 
 func (ch *channel) purgeQueue(m *wire.QueuePurge) error {

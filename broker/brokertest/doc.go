@@ -4,8 +4,9 @@
 //
 //	          loopback port, or Dial (in memory)
 //	client ◄────────────────────────────────────► Server
-//	                  ▲                            ├─ Publish, PublishMessage, DeclareQueue, DeleteQueue, SetPassword
-//	                  │                            ├─ StopApp, StartApp, Alarm, RefuseConnections
+//	                  ▲                            ├─ Publish, PublishMessage, DeclareQueue, DeclareExchange, Bind
+//	                  │                            ├─ StopApp, StartApp, Alarm, RefuseConnections, SetPassword
+//	                  │                            ├─ SuspendQueue, ResumeQueue, WithholdConfirms, ReleaseConfirms
 //	   Inject(Moment, Fault)                       └─ Queue, Messages, Connections, Settlements, Count, Await
 //
 // A [Fault] is what goes wrong on a connection: [Reset], [Freeze], [CloseChannel] and others; [SplitFrames],
@@ -38,14 +39,14 @@
 //   - It refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not
 //     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Known are
 //     x-queue-type (classic, quorum), x-expires, x-message-ttl, x-dead-letter-exchange, x-dead-letter-routing-key,
-//     x-max-length, x-overflow (drop-head, reject-publish), x-single-active-consumer, x-delivery-limit; and
-//     x-priority for consumers.
+//     x-max-length, x-overflow (drop-head, reject-publish), x-single-active-consumer, x-delivery-limit;
+//     alternate-exchange for exchanges; and x-priority for consumers.
 //   - It speaks AMQP 0-9-1 only, and hangs up on a client of AMQP 1.0.
-//   - It refuses with 540 transactions, streams and direct reply-to. There are
-//     no alternate exchanges, no permissions and no TLS.
+//   - It refuses with 540 transactions, streams and direct reply-to. There are no permissions, no policies and
+//     no TLS.
 //   - It refuses with 540 CC and BCC headers.
 //   - Everything is in memory. A publisher confirm says that the message was routed, and each message is
-//     confirmed with a frame of its own.
+//     confirmed with a frame of its own, but for those that ReleaseConfirms, or ResumeQueue, confirms together.
 //   - When the single active consumer of a classic queue with a backlog is cancelled, the next one gets it;
 //     RabbitMQ 3.10 loses track of such a queue.
 //   - x-max-length and reject-publish are exact, on quorum queues too; there RabbitMQ enforces them with
@@ -61,7 +62,7 @@
 // A client that does not read is sent no more than fits into a buffer: its messages stay in their queues,
 // its questions wait. One that the broker does not listen to can write 64 KiB. Nothing else a client does
 // takes more room than what it has declared, opened and published, and has not deleted, closed and
-// acknowledged; of that there may be as much as it likes.
+// acknowledged, or what has not been confirmed; of that there may be as much as it likes.
 //
 // It is a broker for tests. It listens on 127.0.0.1 only.
 package brokertest

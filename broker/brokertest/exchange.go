@@ -39,8 +39,24 @@ type exchange struct {
 	host                          *virtualHost
 	name, kind                    string
 	durable, autoDelete, internal bool
+	arguments                     wire.Table
 	bindings                      []*binding
 }
+
+// alternateExchange is the argument that names the exchange to which a message goes that no binding takes.
+const alternateExchange = "alternate-exchange"
+
+// alternate is that exchange; nil if there is none, or none any more.
+func (x *exchange) alternate() *exchange {
+	name, given := x.arguments[alternateExchange].(string)
+	if !given {
+		return nil
+	}
+	return x.host.exchanges[name]
+}
+
+// predeclared tells whether the exchange is one of RabbitMQ's own.
+func (x *exchange) predeclared() bool { return x.name == "" || strings.HasPrefix(x.name, "amq.") }
 
 // delete ends the exchange, and the bindings from others to it.
 func (x *exchange) delete() {
@@ -54,45 +70,62 @@ var errNotOnDefault = refuse(accessRefused, "operation not permitted on the defa
 
 func (ch *channel) declareExchange(m *wire.ExchangeDeclare) error {
 	host := ch.host()
-	x := host.exchanges[m.Exchange]
+	var err error
 	switch {
-	case m.Exchange == "":
-		return errNotOnDefault
-	case m.Passive && x == nil:
-		return host.missing("exchange", m.Exchange)
 	case !m.Passive:
-		if !slices.Contains([]string{"direct", "fanout", "topic", "headers"}, m.Type) {
-			code := uint16(commandInvalid)
-			if host.server.has(versions.ForgivesTypes) {
-				code = preconditionFailed
-			}
-			return refuse(code, "invalid exchange type '%s'", m.Type)
-		}
-		for name := range m.Arguments {
-			return refuse(notImplemented, "brokertest knows no argument '%s' of exchange.declare", name)
-		}
-		if x == nil && strings.HasPrefix(m.Exchange, "amq.") {
-			return refuse(accessRefused, "exchange name '%s' contains reserved prefix 'amq.*'", m.Exchange)
-		}
-		declared := &exchange{
+		err = host.declareExchange(&exchange{
 			host: host, name: m.Exchange, kind: m.Type,
-			durable: m.Durable, autoDelete: m.AutoDelete, internal: m.Internal,
-		}
-		if x == nil {
-			host.exchanges[m.Exchange] = declared
-		} else if err := declared.equivalent(x); err != nil {
-			return err
-		}
+			durable: m.Durable, autoDelete: m.AutoDelete, internal: m.Internal, arguments: m.Arguments,
+		})
+	case m.Exchange == "":
+		err = errNotOnDefault
+	default:
+		_, err = host.exchange(m.Exchange)
+	}
+	if err != nil {
+		return err
 	}
 	ch.answer(m.NoWait, &wire.ExchangeDeclareOK{})
+	return nil
+}
+
+// declareExchange adds an exchange, unless it is there already.
+func (h *virtualHost) declareExchange(x *exchange) error {
+	if x.name == "" {
+		return errNotOnDefault
+	}
+	if !slices.Contains([]string{"direct", "fanout", "topic", "headers"}, x.kind) {
+		code := uint16(commandInvalid)
+		if h.server.has(versions.ForgivesTypes) {
+			code = preconditionFailed
+		}
+		return refuse(code, "invalid exchange type '%s'", x.kind)
+	}
+	for name := range x.arguments {
+		if name != alternateExchange {
+			return refuse(notImplemented, "brokertest knows no argument '%s' of exchange.declare", name)
+		}
+	}
+	if there := h.exchanges[x.name]; there != nil {
+		return x.equivalent(there)
+	}
+	if x.predeclared() {
+		return refuse(accessRefused, "exchange name '%s' contains reserved prefix 'amq.*'", x.name)
+	}
+	if name, given := x.arguments[alternateExchange]; given {
+		if _, ok := name.(string); !ok {
+			return refuse(preconditionFailed, "invalid type '%s' for arg '%s' in exchange '%s' in vhost '%s'", typeName(name), alternateExchange, x.name, h.name)
+		}
+	}
+	h.exchanges[x.name] = x
 	return nil
 }
 
 // equivalent tells how x differs from what is there already.
 func (x *exchange) equivalent(there *exchange) error {
 	differs := func(argument string, received, current any) error {
-		return refuse(preconditionFailed, "inequivalent arg '%s' for exchange '%s' in vhost '%s': received '%v' but current is '%v'",
-			argument, x.name, x.host.name, received, current)
+		return refuse(preconditionFailed, "inequivalent arg '%s' for exchange '%s' in vhost '%s': %s",
+			argument, x.name, x.host.name, unlike(received, current))
 	}
 	switch {
 	case x.kind != there.kind:
@@ -104,6 +137,9 @@ func (x *exchange) equivalent(there *exchange) error {
 	case x.internal != there.internal:
 		return differs("internal", x.internal, there.internal)
 	}
+	if received, current := x.arguments[alternateExchange], there.arguments[alternateExchange]; !sameValue(received, current) {
+		return differs(alternateExchange, received, current)
+	}
 	return nil
 }
 
@@ -113,7 +149,7 @@ func (ch *channel) deleteExchange(m *wire.ExchangeDelete) error {
 	switch {
 	case m.Exchange == "":
 		return errNotOnDefault
-	case strings.HasPrefix(m.Exchange, "amq."):
+	case strings.HasPrefix(m.Exchange, "amq."): // whether or not it is there
 		return refuse(accessRefused, "deletion of system exchange '%s' in vhost '%s' not allowed", m.Exchange, host.name)
 	case x != nil && m.IfUnused && len(x.bindings) > 0:
 		return refuse(preconditionFailed, "exchange '%s' in vhost '%s' in use", m.Exchange, host.name)

@@ -16,7 +16,20 @@ const basicClass, publishMethod = 60, 40
 type incoming struct {
 	publish *wire.BasicPublish
 	header  *wire.Header
-	body    []byte
+	size    uint64 // of what has come of the body
+	body    []byte // not of one that is too large
+}
+
+// add takes a part of the body, and keeps it if the whole is to have no more than most bytes.
+func (in *incoming) add(part []byte, most uint64) {
+	in.size += uint64(len(part))
+	switch {
+	case in.header.BodySize > most:
+	case len(in.body) == 0:
+		in.body = part
+	default:
+		in.body = append(in.body, part...)
+	}
 }
 
 // unexpected is what any other frame is now.
@@ -29,7 +42,7 @@ func (in *incoming) unexpected() error {
 
 // content takes a content header or a content body.
 func (ch *channel) content(f wire.Frame) error {
-	in := ch.incoming
+	in, most := ch.incoming, ch.connection.server.maxMessage
 	switch {
 	case ch.closing:
 		return nil
@@ -42,21 +55,19 @@ func (ch *channel) content(f wire.Frame) error {
 		if err != nil {
 			return unreadable(err)
 		}
-		if most := ch.connection.server.maxMessage(); header.BodySize > most {
-			return refuse(preconditionFailed, "message size %d is larger than configured max size %d", header.BodySize, most)
-		}
 		in.header = &header
-	case uint64(len(in.body)+len(f.Payload)) > in.header.BodySize:
+	case in.size+uint64(len(f.Payload)) > in.header.BodySize:
 		return refuse(frameError, "the body is longer than its header says, %d bytes", in.header.BodySize)
-	case len(in.body) == 0:
-		in.body = f.Payload
 	default:
-		in.body = append(in.body, f.Payload...)
+		in.add(f.Payload, most)
 	}
-	if uint64(len(in.body)) < in.header.BodySize {
+	if in.size < in.header.BodySize {
 		return nil
 	}
 	ch.incoming = nil
+	if in.size > most { // RabbitMQ tells when it has all of it
+		return refuse(preconditionFailed, "message size %d is larger than configured max size %d", in.size, most)
+	}
 	return ch.publish(&message{
 		exchange:   in.publish.Exchange,
 		key:        in.publish.RoutingKey,
@@ -101,12 +112,7 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 		accepted = q.publish(msg, false) && accepted
 	}
 	if ch.confirming {
-		ch.published++
-		if accepted {
-			ch.send(&wire.BasicAck{DeliveryTag: ch.published})
-		} else {
-			ch.send(&wire.BasicNack{DeliveryTag: ch.published})
-		}
+		ch.confirm(accepted, queues)
 	}
 	return nil
 }

@@ -37,21 +37,22 @@ type queue struct {
 	declaration
 	limits
 
-	ready     *list.List // of *entry, by position
-	returning []*entry   // to be put among the ready ones
-	last      uint64     // position of the newest
-	returns   uint64     // position of the last that returned to the head
-	unacked   int
-	consumers []*consumer // in the order of their turns
-	active    *consumer   // the single active one
-	used      bool        // had a consumer: an auto-delete queue goes with the last one
-	deleted   bool
-	suspended bool    // it answers nothing
-	fatal     *string // the body of the message at which connections end
-	touched   bool
-	now       time.Time   // when it was touched
-	expiry    *time.Timer // for the entry at the head
-	end       *time.Timer // of the lease
+	ready       *list.List // of *entry, by position
+	returning   []*entry   // to be put among the ready ones
+	last        uint64     // position of the newest
+	returns     uint64     // position of the last that returned to the head
+	unacked     int
+	consumers   []*consumer // in the order of their turns
+	active      *consumer   // the single active one
+	used        bool        // had a consumer: an auto-delete queue goes with the last one
+	deleted     bool
+	suspended   bool    // it answers nothing
+	withholding bool    // it confirms nothing
+	fatal       *string // the body of the message at which connections end
+	touched     bool
+	now         time.Time   // when it was touched
+	expiry      *time.Timer // for the entry at the head
+	end         *time.Timer // of the lease
 
 	acknowledged, rejected int // since it was declared
 }
@@ -260,7 +261,11 @@ func (q *queue) delete() {
 	if q.deleted {
 		return
 	}
+	withheld := q.withholds()
 	q.deleted = true
+	if withheld { // what was for it is confirmed
+		q.host.server.confirmReleased()
+	}
 	q.ready.Init()
 	q.returning = nil
 	q.schedule()

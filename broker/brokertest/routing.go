@@ -18,13 +18,25 @@ func (x *exchange) route(msg *message) (queues []*queue) {
 	}
 	exchanges := []*exchange{x}
 	for i := 0; i < len(exchanges); i++ { // it grows on the way
+		var next []*exchange
+		taken := false
 		for _, b := range exchanges[i].bindings {
-			switch {
-			case !exchanges[i].matches(b, msg):
-			case b.exchange != nil && !slices.Contains(exchanges, b.exchange):
-				exchanges = append(exchanges, b.exchange)
-			case b.queue != nil && !slices.Contains(queues, b.queue):
+			if !exchanges[i].matches(b, msg) {
+				continue
+			}
+			taken = true
+			if b.exchange != nil {
+				next = append(next, b.exchange)
+			} else if !slices.Contains(queues, b.queue) {
 				queues = append(queues, b.queue)
+			}
+		}
+		if other := exchanges[i].alternate(); other != nil && !taken { // to another exchange is taken, even if that leads nowhere
+			next = append(next, other)
+		}
+		for _, other := range next {
+			if !slices.Contains(exchanges, other) {
+				exchanges = append(exchanges, other)
 			}
 		}
 	}

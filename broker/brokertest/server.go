@@ -29,6 +29,10 @@ type Config struct {
 	Heartbeat time.Duration
 	// Version of RabbitMQ that the server behaves like: "3.10", "4.0" or "4.3". Defaults to the newest.
 	Version string
+	// MaxMessageSize is how many bytes a body may have: RabbitMQ's max_message_size. The channel that a larger
+	// one is published on is closed with 406 when all of the body has come. Defaults to that of the Version, 128 MiB
+	// before 4.0 and 16 MiB from then on.
+	MaxMessageSize int
 }
 
 // Option changes the Config of a server that a test starts.
@@ -37,6 +41,11 @@ type Option func(*Config)
 // Version has the server behave like a version of RabbitMQ: see Config.
 func Version(version string) Option {
 	return func(c *Config) { c.Version = version }
+}
+
+// MaxMessageSize has the server refuse bodies of more bytes: see Config.
+func MaxMessageSize(bytes int) Option {
+	return func(c *Config) { c.MaxMessageSize = bytes }
 }
 
 // ErrClosed is returned by a closed server for what it cannot do any more.
@@ -48,6 +57,7 @@ type Server struct {
 	version    string // of RabbitMQ, that it behaves like
 	url        string
 	heartbeat  time.Duration
+	maxMessage uint64 // bytes of a body
 	routines   sync.WaitGroup
 	injections injections
 
@@ -102,7 +112,7 @@ func start(t TB, config Config, options []Option) *Server {
 }
 
 // Start starts a server; the caller calls Close. It fails when no port can be had, with a Heartbeat that
-// the protocol cannot carry, or with a Version that it does not know.
+// the protocol cannot carry, with a Version that it does not know, or with a negative MaxMessageSize.
 func Start(config Config) (*Server, error) {
 	if config.Users == nil {
 		config.Users = map[string]string{"guest": "guest"}
@@ -122,6 +132,9 @@ func Start(config Config) (*Server, error) {
 	if h := config.Heartbeat; h < time.Second || h > math.MaxUint16*time.Second || h%time.Second != 0 {
 		return nil, fmt.Errorf("brokertest: Config.Heartbeat is %v, want whole seconds up to %d", h, math.MaxUint16)
 	}
+	if config.MaxMessageSize < 0 {
+		return nil, fmt.Errorf("brokertest: Config.MaxMessageSize is %d, want a number of bytes", config.MaxMessageSize)
+	}
 	s := &Server{
 		name:        "brokertest:5672",
 		version:     config.Version,
@@ -131,6 +144,9 @@ func Start(config Config) (*Server, error) {
 		hosts:       make(map[string]*virtualHost),
 		connections: make(map[*connection]struct{}),
 		seen:        newHistory(),
+	}
+	if s.maxMessage = uint64(config.MaxMessageSize); s.maxMessage == 0 {
+		s.maxMessage = s.usualMaxMessage()
 	}
 	for _, name := range config.VirtualHosts {
 		s.hosts[name] = newVirtualHost(s, name)

@@ -7,9 +7,9 @@ import (
 )
 
 // SuspendQueue has a queue of the first virtual host answer nothing any more, until ResumeQueue: as one does that has
-// lost the majority of its nodes, or whose process hangs. Nothing is delivered from it. Whatever a channel
-// asks about it blocks that channel, and all that comes on it behind that, channel.close too; other
-// channels of the connection go on.
+// lost the majority of its nodes, or whose process hangs. Nothing is delivered from it, and what is published to it is
+// not confirmed; WithholdConfirms does that alone. Whatever a channel asks about it blocks that channel, and all that
+// comes on it behind that, channel.close too; other channels of the connection go on.
 func (s *Server) SuspendQueue(name string) { s.do(SuspendQueue(name)) }
 
 // SuspendQueue is the fault that Server.SuspendQueue brings about. A queue that is not there is passed over.
@@ -33,6 +33,7 @@ func ResumeQueue(name string) Fault {
 		}
 		q.suspended = false
 		q.touch()
+		s.confirmReleased()
 		for c := range s.connections {
 			for _, ch := range c.channelsInOrder() {
 				ch.unblock()

@@ -186,7 +186,7 @@ func TestEndConnectionsAt(t *testing.T) {
 		}
 		p.send(1, &wire.BasicAck{DeliveryTag: 1})
 		for range 3 {
-			if got := want[*wire.ConnectionClose](p); got.ReplyCode != 541 {
+			if got := want[*wire.ConnectionClose](p); got.ReplyCode != 541 || got.ReplyText != "INTERNAL_ERROR" || got.ClassID != 0 {
 				t.Fatalf("got %+v", got)
 			}
 			if q := stateOf(t, s, "q"); q.Ready != 2 || q.Unacknowledged != 0 || q.Consumers != 0 {

@@ -34,8 +34,8 @@ func (s *Server) minFrame() uint32 {
 	return wire.FrameMinSize
 }
 
-// maxMessage is RabbitMQ's max_message_size.
-func (s *Server) maxMessage() uint64 {
+// usualMaxMessage is RabbitMQ's max_message_size, unless it is configured.
+func (s *Server) usualMaxMessage() uint64 {
 	if s.has(versions.SmallMessages) {
 		return 16 << 20
 	}

@@ -1,0 +1,98 @@
+package brokertest
+
+import (
+	"slices"
+
+	"github.com/everhop/everhop/broker/internal/wire"
+)
+
+// WithholdConfirms has a queue of the first virtual host take messages and not say so, until ReleaseConfirms: as one
+// does whose disk is slow. The messages are there and are delivered, but who publishes them gets no confirm, even when
+// they have been acknowledged. Those of other queues are confirmed meanwhile, and so out of their order. A
+// message for several queues is confirmed when none of them withholds it. What is withheld when its channel ends is
+// never confirmed. A nack is not withheld.
+//
+// SuspendQueue withholds confirms, too; there the queue does not deliver either, and does not answer.
+func (s *Server) WithholdConfirms(queue string) { s.do(WithholdConfirms(queue)) }
+
+// WithholdConfirms is the fault that Server.WithholdConfirms brings about. A queue that is not there is passed over.
+func WithholdConfirms(queue string) Fault {
+	return Fault{name: "WithholdConfirms", broker: func(s *Server) {
+		if q := s.home.queues[queue]; q != nil {
+			q.withholding = true
+		}
+	}}
+}
+
+// ReleaseConfirms ends WithholdConfirms. What was withheld is confirmed at once: up to the first message of a channel
+// that is still not confirmed with multiple, in one frame, and behind that one by one, as RabbitMQ does.
+func (s *Server) ReleaseConfirms(queue string) { s.do(ReleaseConfirms(queue)) }
+
+// ReleaseConfirms is the fault that Server.ReleaseConfirms brings about.
+func ReleaseConfirms(queue string) Fault {
+	return Fault{name: "ReleaseConfirms", broker: func(s *Server) {
+		if q := s.home.queues[queue]; q != nil {
+			q.withholding = false
+			s.confirmReleased()
+		}
+	}}
+}
+
+// withholds tells whether the queue's messages are not confirmed now.
+func (q *queue) withholds() bool { return !q.deleted && (q.withholding || q.suspended) }
+
+// unconfirmed is a message that waits for queues to confirm it.
+type unconfirmed struct {
+	tag    uint64
+	queues []*queue
+}
+
+// confirm says what became of the message that was published last, or notes that it is to be said later.
+func (ch *channel) confirm(accepted bool, queues []*queue) {
+	ch.published++
+	waits := slices.DeleteFunc(queues, func(q *queue) bool { return !q.withholds() })
+	switch {
+	case !accepted:
+		ch.send(&wire.BasicNack{DeliveryTag: ch.published})
+	case len(waits) > 0:
+		ch.unconfirmed = append(ch.unconfirmed, &unconfirmed{ch.published, waits})
+	default:
+		ch.send(&wire.BasicAck{DeliveryTag: ch.published})
+	}
+}
+
+// confirmReleased confirms what no queue withholds any more.
+func (s *Server) confirmReleased() {
+	for _, c := range s.connectionsInOrder() {
+		for _, ch := range c.channelsInOrder() {
+			ch.confirmReleased()
+		}
+	}
+}
+
+func (ch *channel) confirmReleased() {
+	var released []uint64
+	ch.unconfirmed = slices.DeleteFunc(ch.unconfirmed, func(u *unconfirmed) bool {
+		u.queues = slices.DeleteFunc(u.queues, func(q *queue) bool { return !q.withholds() })
+		if len(u.queues) == 0 {
+			released = append(released, u.tag)
+		}
+		return len(u.queues) == 0
+	})
+	if together := ch.beforeUnconfirmed(released); together > 0 && len(released) > 1 {
+		ch.send(&wire.BasicAck{DeliveryTag: released[together-1], Multiple: true})
+		released = released[together:]
+	}
+	for _, tag := range released {
+		ch.send(&wire.BasicAck{DeliveryTag: tag})
+	}
+}
+
+// beforeUnconfirmed is how many of the tags come before the first message that is not confirmed.
+func (ch *channel) beforeUnconfirmed(tags []uint64) int {
+	if len(ch.unconfirmed) == 0 {
+		return len(tags)
+	}
+	at, _ := slices.BinarySearch(tags, ch.unconfirmed[0].tag)
+	return at
+}

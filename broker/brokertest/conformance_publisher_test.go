@@ -1,0 +1,364 @@
+package brokertest_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// What a publisher goes by when one of its messages costs the channel, or is not confirmed for long.
+var publisherScenarios = slices.Concat(
+	slices.Collect(func(yield func(scenario) bool) {
+		for _, bad := range badMessages {
+			yield(scenario{"behind and before: " + bad.name, bad.run})
+		}
+	}),
+	[]scenario{
+		{"a message comes back before it is confirmed", returnsFirst},
+		{"a prefetch is set behind a message", qosBehind},
+	},
+)
+
+// badMessage costs the channel that it is published on.
+type badMessage struct {
+	name   string
+	code   uint16
+	text   string // {name} is the scenario's
+	before func(*channel)
+	send   func(p *publisher)
+}
+
+var badMessages = []badMessage{
+	{"missing exchange", 404, "NOT_FOUND - no exchange '{name}' in vhost '/'", nil,
+		func(p *publisher) { p.publish(p.name, "bad", 0) }},
+	{"internal exchange", 403, "ACCESS_REFUSED - cannot publish to internal exchange '{name}' in vhost '/'",
+		func(ch *channel) {
+			c := ch.c
+			c.ok(ch.ExchangeDeclare(c.name, "fanout", false, false, true, false, nil))
+			c.Cleanup(func() { c.channel().ExchangeDelete(c.name, false, false) })
+		},
+		func(p *publisher) { p.publish(p.name, "bad", 0) }},
+	{"user_id of another", 406, "PRECONDITION_FAILED - user_id property set to 'other' but authenticated user was 'guest'", nil,
+		func(p *publisher) { p.publish("", "bad", userID, "other") }},
+	{"expiration that is no number", 406, "PRECONDITION_FAILED - invalid expiration 'soon': no_integer", nil,
+		func(p *publisher) { p.publish("", "bad", expiration, "soon") }},
+}
+
+// The flags of properties.
+const expiration, userID = uint16(1 << 8), uint16(1 << 4)
+
+// publisher is a client without a library in confirm mode on channel 1, which publishes to a queue of the scenario's.
+// What it sends waits for flush, so that all of it is at the broker before anything is answered.
+type publisher struct {
+	*wire
+	queue string
+	out   []byte
+}
+
+func (c *client) publisher(queue string) *publisher {
+	c.Helper()
+	p := &publisher{wire: c.wire(), queue: queue}
+	p.open(2047, 131072, 0)
+	p.begin()
+	return p
+}
+
+// begin opens the channel.
+func (p *publisher) begin() {
+	p.Helper()
+	p.openChannel(1)
+	p.method(1, 85, 10, byte(0))
+	p.want(85, 11)
+}
+
+// publish sends a message with the queue's name for a routing key, and with one property at most.
+func (p *publisher) publish(exchange, body string, flag uint16, property ...any) {
+	p.message(exchange, p.queue, 0, body, flag, property...)
+}
+
+func (p *publisher) message(exchange, key string, mandatory byte, body string, flag uint16, property ...any) {
+	p.out = append(p.out, frame(frameMethod, 1, uint16(60), uint16(40), uint16(0), exchange, key, mandatory)...)
+	p.out = append(p.out, frame(frameHeader, 1, append([]any{uint16(60), uint16(0), uint64(len(body)), flag}, property...)...)...)
+	for part := range slices.Chunk([]byte(body), 100_000) {
+		p.out = append(p.out, frame(frameBody, 1, octets(part))...)
+	}
+}
+
+// qos asks for a prefetch.
+func (p *publisher) qos() {
+	p.out = append(p.out, frame(frameMethod, 1, uint16(60), uint16(10), uint32(0), uint16(1), byte(0))...)
+}
+
+func (p *publisher) flush() {
+	p.send(p.out)
+	p.out = nil
+}
+
+// confirms are the messages that were confirmed.
+type confirms struct {
+	*publisher
+	acked map[uint64]bool
+	multi int // frames with multiple
+}
+
+func (p *publisher) confirms() *confirms { return &confirms{p, make(map[uint64]bool), 0} }
+
+// take reads a frame that is a basic.ack; each message may be confirmed once.
+func (k *confirms) take(f received) bool {
+	k.Helper()
+	if f.is(60, 120) {
+		k.Fatalf("got %v, want no nack", f)
+	}
+	if !f.is(60, 80) {
+		return false
+	}
+	tag, multiple := binary.BigEndian.Uint64(f.payload[4:]), f.payload[12] == 1
+	if k.acked[tag] {
+		k.Errorf("%d is confirmed twice", tag)
+	}
+	k.acked[tag] = true
+	if multiple {
+		k.multi++
+		for before := range tag {
+			k.acked[before] = true
+		}
+		delete(k.acked, 0)
+	}
+	return true
+}
+
+// until reads confirms until another frame comes.
+func (k *confirms) until(class, method uint16) received {
+	k.Helper()
+	for {
+		f, err := k.next()
+		k.ok(err)
+		if k.take(f) {
+			continue
+		}
+		if !f.is(class, method) {
+			k.Fatalf("got %v, want method %d.%d", f, class, method)
+		}
+		return f
+	}
+}
+
+// want reads confirms until all these are there, and no more.
+func (k *confirms) want(tags ...uint64) {
+	k.Helper()
+	for len(k.acked) < len(tags) {
+		f, err := k.next()
+		k.ok(err)
+		if !k.take(f) {
+			k.Fatalf("got %v, want a confirm", f)
+		}
+	}
+	for _, tag := range tags {
+		if !k.acked[tag] || len(k.acked) != len(tags) {
+			k.Fatalf("confirmed are %v, want %d", k.acked, tags)
+		}
+	}
+}
+
+// closed reads channel.close, with confirms before it, and agrees. Nothing that was sent on the channel is answered
+// behind it. The channel is open again then.
+func (k *confirms) closed(code uint16, text string) {
+	k.Helper()
+	f := k.until(20, 40)
+	if want := encode(code, text, uint16(60), uint16(40)); !bytes.Equal(f.payload[4:], want) {
+		k.Errorf("got code, text and cause\n%q, want\n%q", f.payload[4:], want)
+	}
+	k.method(1, 20, 41)
+	k.begin() // it reads no other frame
+}
+
+// run publishes two messages, the bad one, one behind it, and asks for a prefetch. Of these the first two are in the
+// queue, confirmed or not; nothing else comes of them, and the prefetch is not answered.
+func (b badMessage) run(c *client) {
+	observer := c.channel()
+	q := observer.durable(c.name)
+	if b.before != nil {
+		b.before(observer)
+	}
+	p := c.publisher(q)
+	p.publish("", "1", 0)
+	p.publish("", "2", 0)
+	b.send(p)
+	p.publish("", "behind", 0)
+	p.qos()
+	p.flush()
+	confirmed := p.confirms()
+	confirmed.closed(b.code, strings.ReplaceAll(b.text, "{name}", c.name))
+	for tag := range confirmed.acked {
+		if tag > 2 {
+			c.Errorf("%d is confirmed", tag)
+		}
+	}
+	observer.wantQueue(q, "1", "2")
+
+	p.publish("", "3", 0) // what is confirmed before the bad one comes was accepted
+	p.flush()
+	confirmed = p.confirms()
+	confirmed.want(1)
+	b.send(p)
+	p.qos()
+	p.flush()
+	confirmed.closed(b.code, strings.ReplaceAll(b.text, "{name}", c.name))
+	observer.wantQueue(q, "3")
+}
+
+// qosBehind is answered whether or not the message before it is confirmed yet, if only it was accepted.
+func qosBehind(c *client) {
+	observer := c.channel()
+	q := observer.durable(c.name, "x-queue-type", "quorum")
+	p := c.publisher(q)
+	confirmed := p.confirms()
+	for n := range uint64(20) {
+		p.publish("", fmt.Sprint(n), 0)
+		p.qos()
+		p.flush()
+		confirmed.until(60, 11)
+	}
+	for len(confirmed.acked) < 20 {
+		f, err := p.next()
+		c.ok(err)
+		if !confirmed.take(f) {
+			c.Fatalf("got %v, want a confirm", f)
+		}
+	}
+	observer.awaitReady(q, 20)
+}
+
+// returnsFirst has every fifth of many messages come back, while others are confirmed together.
+func returnsFirst(c *client) {
+	const count = 500
+	observer := c.channel()
+	q := observer.durable(c.name)
+	p := c.publisher(q)
+	for tag := uint64(1); tag <= count; tag++ {
+		key := q
+		if tag%5 == 0 {
+			key = c.other("nobody's")
+		}
+		p.message("", key, 1, fmt.Sprint(tag), 0)
+	}
+	p.flush()
+	confirmed, returned := p.confirms(), make(map[uint64]bool)
+	for len(confirmed.acked) < count {
+		f, err := p.next()
+		c.ok(err)
+		switch {
+		case confirmed.take(f):
+			for tag := range confirmed.acked {
+				if tag%5 == 0 && !returned[tag] {
+					c.Fatalf("%d is confirmed and has not come back", tag)
+				}
+			}
+		case f.is(60, 50):
+			if _, err := p.next(); err != nil { // its header
+				c.Fatal(err)
+			}
+			body, err := p.next()
+			c.ok(err)
+			var tag uint64
+			fmt.Sscan(string(body.payload), &tag)
+			returned[tag] = true
+		default:
+			c.Fatalf("got %v", f)
+		}
+	}
+	if len(returned) != count/5 {
+		c.Errorf("%d came back", len(returned))
+	}
+	c.Logf("%d frames confirmed several", confirmed.multi)
+}
+
+// tooLarge is published when the broker's maximum is 1000 bytes. The broker tells when the body has come.
+func tooLarge(c *client) {
+	const most = 1000
+	c.server = c.server.Limited(c, most)
+	bad := badMessage{"", 406, fmt.Sprintf("PRECONDITION_FAILED - message size %d is larger than configured max size %d", most+1, most), nil,
+		func(p *publisher) { p.publish("", strings.Repeat("x", most+1), 0) }}
+	bad.run(c)
+
+	c.name = c.other("parts")
+	q := c.channel().durable(c.name)
+	p := c.publisher(q)
+	p.publish("", strings.Repeat("x", most), 0)
+	p.flush()
+	p.confirms().want(1)
+	p.openChannel(2)
+	p.message("", q, 0, "", 0)
+	begin, _, _ := bytes.Cut(p.out, frame(frameHeader, 1, uint16(60), uint16(0), uint64(0), uint16(0)))
+	p.send(begin)
+	p.send(header(1, 60, most+1))
+	for _, size := range []int{most / 2, most / 2, 1} {
+		p.method(2, 60, 10, uint32(0), uint16(1), byte(0))
+		p.want(60, 11) // and nothing else so far
+		p.send(frame(frameBody, 1, octets(make([]byte, size))))
+	}
+	p.out = nil
+	p.confirms().closed(bad.code, bad.text)
+	c.channel().awaitReady(q, 1)
+}
+
+// withheld are the confirms of one queue; those of another go on, and a prefetch is set. What is not confirmed when its
+// channel is closed never is, though it is in its queue.
+func withheld(c *client) {
+	observer := c.channel()
+	slow, fast := observer.durable(c.name), observer.durable(c.other("fast"))
+	p := c.publisher(slow)
+	held := false
+	release := func() {
+		if held {
+			held = false
+			c.server.Release(c, slow)
+		}
+	}
+	c.Cleanup(release)
+	hold := func() {
+		c.server.Withhold(c, slow)
+		held = true
+	}
+	hold()
+	for _, queue := range []string{slow, fast, slow, fast, fast} {
+		p.message("", queue, 0, "1", 0)
+	}
+	p.qos()
+	p.flush()
+	confirmed := p.confirms()
+	confirmed.until(60, 11)
+	confirmed.want(2, 4, 5)
+	p.qos()
+	p.flush()
+	confirmed.until(60, 11)
+	confirmed.want(2, 4, 5)
+	release()
+	confirmed.want(1, 2, 3, 4, 5)
+	observer.wantQueue(slow, "1", "1")
+	observer.wantQueue(fast, "1", "1", "1")
+
+	hold()
+	p.publish("", "2", 0)
+	p.qos()
+	p.publish(c.other("missing"), "bad", 0)
+	p.publish("", "behind", 0)
+	p.qos()
+	p.flush()
+	confirmed = p.confirms()
+	confirmed.until(60, 11)
+	confirmed.closed(404, "NOT_FOUND - no exchange '"+c.other("missing")+"' in vhost '/'")
+	confirmed.want()
+	release()
+	observer.wantQueue(slow, "2")
+	p.qos()
+	p.flush()
+	p.confirms().until(60, 11) // it reads no confirm of the channel before
+	p.publish("", "3", 0)
+	p.flush()
+	confirmed = p.confirms()
+	confirmed.want(1)
+	observer.wantQueue(slow, "3")
+}
