@@ -32,11 +32,12 @@ func (l *lane) settled(n uint64, multiple bool, settle func(*Confirmation)) {
 			settle(c)
 		}
 	}
-	n = min(n, l.sent)
-	switch {
-	case !multiple:
+	if !multiple {
 		take(n)
 		return
+	}
+	n = min(n, l.sent)
+	switch {
 	case n < l.lowest:
 		return
 	case n-l.lowest < uint64(4*len(l.open)):

@@ -29,11 +29,12 @@ type ledger struct {
 	window      int   // messages
 	windowBytes int64 // of them
 
-	mu     sync.Mutex
-	wake   sync.Cond // the lanes' writers wait for it
-	epochs uint64
-	prefix string // of the ids that are given here
-	number uint64 // of the last message
+	mu       sync.Mutex
+	wakeMain sync.Cond // the main lane's writer waits for it
+	wakeSide sync.Cond // the side lane's
+	epochs   uint64
+	prefix   string // of the ids that are given here
+	number   uint64 // of the last message
 
 	used      int
 	usedBytes int64
@@ -43,9 +44,9 @@ type ledger struct {
 
 	outgoing queue
 	doubtful queue
-	epoch    uint64 // counts connections; 0: there is none
-	main     *lane  // nil: there is none
-	side     *lane
+	epoch    uint64        // counts connections; 0: there is none
+	main     *lane         // nil: there is none
+	side     *lane         // nil: nothing is on it
 	trial    *Confirmation // what the side lane was given last, until the broker has accepted it
 
 	blockedSince time.Time // the broker does not read since then; zero: it does
@@ -59,7 +60,7 @@ func newLedger(window int, windowBytes int64) *ledger {
 		window: window, windowBytes: windowBytes, prefix: rand.Text()[:idLength] + "-",
 		targets: map[targetName]*target{}, suspects: map[targetName]bool{},
 	}
-	l.wake.L = &l.mu
+	l.wakeMain.L, l.wakeSide.L = &l.mu, &l.mu
 	return l
 }
 
@@ -106,6 +107,9 @@ func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
 	if c.id = m.MessageID; c.id == "" {
 		c.id = l.prefix + strconv.FormatUint(c.number, 10)
 		c.message.Identify(c.id)
+	}
+	if c.message.Timestamp.IsZero() && !m.NoTimestamp {
+		c.message.Timestamp = time.Now() // the same when it is sent again
 	}
 	name := targetName{m.Exchange, m.RoutingKey}
 	t := l.targets[name]
@@ -158,12 +162,12 @@ func (l *ledger) route(c *Confirmation) {
 		c.way = onSide
 		t.doubts++
 		l.doubtful.push(c)
-		l.wake.Broadcast()
+		l.wakeSide.Broadcast()
 	default:
 		c.way = onMain
 		t.plain++
 		l.outgoing.push(c)
-		l.wake.Broadcast()
+		l.wakeMain.Broadcast()
 	}
 }
 
@@ -199,18 +203,16 @@ func (l *ledger) settle(c *Confirmation, err error) {
 func (l *ledger) fill() {
 	for refused := 0; refused < len(l.crowd) && l.used < l.window; {
 		t := l.crowd[0]
-		l.crowd = l.crowd[1:]
-		switch {
-		case t.waiting.len() == 0:
-			continue
-		case l.room(t, t.waiting.first().size):
+		if l.room(t, t.waiting.first().size) {
 			l.admit(t.waiting.pop())
 			refused = 0
-		default:
+		} else {
 			refused++
 		}
-		if t.waiting.len() > 0 {
-			l.crowd = append(l.crowd, t)
+		last := copy(l.crowd, l.crowd[1:])
+		if l.crowd[last] = t; t.waiting.len() == 0 {
+			l.crowd[last] = nil
+			l.crowd = l.crowd[:last]
 		}
 	}
 }
@@ -264,18 +266,25 @@ func (l *ledger) attach(main *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.main = main
-	l.wake.Broadcast()
+	l.wakeMain.Broadcast()
 }
 
 // block has nothing go out, as long as the broker does not read.
 func (l *ledger) block(blocked bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.blockedSince = time.Time{}
-	if blocked {
+	switch {
+	case !blocked:
+		l.blockedSince = time.Time{}
+	case !l.isBlocked():
 		l.blockedSince = time.Now()
 	}
-	l.wake.Broadcast()
+	l.wakeAll()
+}
+
+func (l *ledger) wakeAll() {
+	l.wakeMain.Broadcast()
+	l.wakeSide.Broadcast()
 }
 
 func (l *ledger) isBlocked() bool { return !l.blockedSince.IsZero() }
@@ -292,7 +301,7 @@ func (l *ledger) disconnected(why error) (again int) {
 	if side != nil {
 		again += l.back(&l.doubtful, side, why)
 	}
-	l.wake.Broadcast()
+	l.wakeAll()
 	return again
 }
 
@@ -335,7 +344,7 @@ func (l *ledger) castDoubt(on *lane, why error) (doubtful int) {
 		c.target.plain--
 		l.route(c)
 	}
-	l.wake.Broadcast()
+	l.wakeAll()
 	return len(rest)
 }
 
@@ -374,7 +383,7 @@ func (l *ledger) refused(on *lane, why error) (first *Confirmation) {
 	}
 	suspicion := culprit.target.suspicion()
 	if !l.suspects[suspicion] {
-		l.suspects[suspicion] = true
+		l.suspect(suspicion)
 		first = culprit
 	}
 	if !culprit.isSettled() {
@@ -384,13 +393,26 @@ func (l *ledger) refused(on *lane, why error) (first *Confirmation) {
 	return first
 }
 
+// mostSuspects is how many there may be. One that is forgotten costs no more than another channel, once it is used again.
+const mostSuspects = 1024
+
+func (l *ledger) suspect(name targetName) {
+	for other := range l.suspects {
+		if len(l.suspects) < mostSuspects {
+			break
+		}
+		delete(l.suspects, other)
+	}
+	l.suspects[name] = true
+}
+
 // next waits for what is to be written on the main lane, and returns nil when that is in use no more.
 func (l *ledger) next(on *lane) *Confirmation {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.main == on {
 		if l.isBlocked() || l.outgoing.len() == 0 {
-			l.wake.Wait()
+			l.wakeMain.Wait()
 			continue
 		}
 		if c := l.outgoing.pop(); l.begin(on, c) {
@@ -400,14 +422,22 @@ func (l *ledger) next(on *lane) *Confirmation {
 	return nil
 }
 
-// nextDoubtful waits until something is doubtful, and returns false when its connection is in use no more.
+// awaitDoubtful waits until something is doubtful, or the side lane has ended, and returns false when its connection is in
+// use no more.
 func (l *ledger) awaitDoubtful(epoch uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.epoch == epoch && (l.isBlocked() || l.doubtful.len() == 0) {
-		l.wake.Wait()
+	for l.epoch == epoch && (l.isBlocked() || l.doubtful.len() == 0) && (l.side == nil || l.side.channel.Err() == nil) {
+		l.wakeSide.Wait()
 	}
 	return l.epoch == epoch
+}
+
+// ended says that a lane's channel has. What is on it is dealt with by who writes to it.
+func (l *ledger) ended() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wakeSide.Broadcast()
 }
 
 // nextDoubtful returns what is to be written on the side lane, and nil if nothing is.
@@ -473,7 +503,10 @@ func (l *ledger) leave(c *Confirmation, why error) error {
 func (l *ledger) withdraw(c *Confirmation) {
 	switch c.way {
 	case crowded:
-		c.target.waiting.remove(c)
+		t := c.target
+		if t.waiting.remove(c); t.waiting.len() == 0 {
+			l.crowd = slices.DeleteFunc(l.crowd, func(other *target) bool { return other == t })
+		}
 	case onMain:
 		l.outgoing.remove(c)
 	case onSide:
@@ -522,8 +555,12 @@ func (l *ledger) fail(why error) (left int) {
 	defer l.mu.Unlock()
 	l.closed = why
 	list := l.all()
-	l.epoch = 0
-	l.main, l.side = nil, nil
+	for _, on := range []*lane{l.main, l.side} {
+		if on != nil { // its confirms may still come
+			clear(on.open)
+		}
+	}
+	l.epoch, l.main, l.side, l.trial, l.blockedSince = 0, nil, nil, nil, time.Time{}
 	l.outgoing, l.doubtful, l.crowd = queue{}, queue{}, nil
 	for _, t := range l.targets {
 		t.waiting, t.held = queue{}, queue{}
@@ -538,6 +575,6 @@ func (l *ledger) fail(why error) (left int) {
 		l.count(c.err)
 	}
 	l.used, l.usedBytes, l.targets = 0, 0, map[targetName]*target{}
-	l.wake.Broadcast()
+	l.wakeAll()
 	return len(list)
 }

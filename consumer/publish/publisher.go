@@ -2,7 +2,7 @@ package publish
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -98,6 +98,7 @@ func (p *Publisher) Stop(ctx context.Context) error {
 	p.stopSoft()
 	if !p.started.Load() {
 		p.ledger.fail(ErrStopped)
+		p.current.set(nil, ErrStopped)
 		return nil
 	}
 	if p.inside.Has(ctx) {
@@ -139,8 +140,8 @@ func (p *Publisher) Stats() Stats { return p.ledger.stats() }
 //
 // Body and Headers must not be changed any more, whatever the outcome.
 func (p *Publisher) Publish(ctx context.Context, m *broker.Message) error {
-	if err := ctx.Err(); err != nil {
-		return errors.Join(ErrNotSent, err)
+	if err := context.Cause(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	c, err := p.accept(m)
 	if err != nil {
@@ -158,8 +159,8 @@ func (p *Publisher) Publish(ctx context.Context, m *broker.Message) error {
 // From then on it is sent, and sent again after a loss, whatever becomes of ctx. Without one it returns an error as Publish
 // does.
 func (p *Publisher) Send(ctx context.Context, m *broker.Message) (*Confirmation, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, errors.Join(ErrNotSent, err)
+	if err := context.Cause(ctx); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	c, err := p.accept(m)
 	if err != nil || c.room == nil {

@@ -26,15 +26,20 @@ func (s *supervisor) sendDoubtful(session *broker.Session, epoch uint64, dropped
 	for s.ledger.awaitDoubtful(epoch) {
 		side, err := s.openLane(ctx, session)
 		if err == nil {
+			s.background.Go(func() {
+				<-side.channel.Lost()
+				s.ledger.ended()
+			})
 			err = s.sendOneByOne(ctx, side, epoch)
 		}
-		if err == nil || session.Lost() {
-			continue
-		}
-		select {
-		case <-time.After(sidePause):
-		case <-ctx.Done():
-			return
+		switch {
+		case session.Lost(): // and the supervisor is about to learn of it
+			<-ctx.Done()
+		case err != nil:
+			select {
+			case <-time.After(sidePause):
+			case <-ctx.Done():
+			}
 		}
 	}
 }
