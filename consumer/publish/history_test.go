@@ -111,8 +111,21 @@ func playHistory(p plan) *history {
 		time.Sleep(p.stop)
 		h.stopAmidIt(ended)
 	}
-	faults.Wait()
-	senders.Wait()
+	played := make(chan struct{})
+	go func() {
+		defer close(played)
+		faults.Wait()
+		senders.Wait()
+	}()
+	select {
+	case <-played:
+	case <-time.After(time.Hour):
+		h.blame("it goes on and on: %+v", h.p.Stats())
+		stopped, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = h.p.Stop(stopped)
+		<-played
+	}
 	if p.stop == 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), within)
 		defer cancel()

@@ -39,7 +39,8 @@ func (h *history) judge() {
 	}
 }
 
-// judgeOrder: of each sender, the first copies are in the order of sending.
+// judgeOrder: of each sender, the first copies are in the order of sending. What the caller does not know of may come
+// later, out of a connection that was frozen: it was not sent again, before what is newer.
 func (h *history) judgeOrder(queue string, names []string) {
 	seen, last := map[string]bool{}, map[int]int{}
 	for _, name := range names {
@@ -50,6 +51,9 @@ func (h *history) judgeOrder(queue string, names []string) {
 		var sender, n int
 		if _, err := fmt.Sscanf(name, "s%d.%d", &sender, &n); err != nil {
 			h.blame("%s holds %q", queue, name)
+			continue
+		}
+		if errors.Is(h.calls[sender][n].err, publish.ErrNotKnown) {
 			continue
 		}
 		if n < last[sender] {

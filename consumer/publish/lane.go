@@ -64,6 +64,16 @@ func (l *lane) returned(r broker.Returned) {
 	}
 }
 
+// has tells whether messages of a target are on the lane.
+func (l *lane) has(t *target) bool {
+	for _, c := range l.open {
+		if c.target == t {
+			return true
+		}
+	}
+	return false
+}
+
 // take takes out what was begun last, if it is that.
 func (l *lane) take(c *Confirmation) bool {
 	if l.open[l.sent] != c {

@@ -16,7 +16,7 @@ import (
 //
 //	           room in the window                    written                 confirmed, returned, refused
 //	Send ----> target.waiting ----> outgoing ------> main lane ----------------------> settled
-//	                         \---> doubtful ------> side lane (one by one) ---------/
+//	                         \---> doubtful ------> side lanes (one by one) --------/
 //	                          \--> target.held, behind those of its target that are doubtful
 //
 // When a connection is lost, what is on its lanes goes back to where it came from, in its order.
@@ -31,7 +31,7 @@ type ledger struct {
 
 	mu       sync.Mutex
 	wakeMain sync.Cond // the main lane's writer waits for it
-	wakeSide sync.Cond // the side lane's
+	wakeSide sync.Cond // that of the side lanes
 	epochs   uint64
 	prefix   string // of the ids that are given here
 	number   uint64 // of the last message
@@ -44,10 +44,10 @@ type ledger struct {
 
 	outgoing queue
 	doubtful queue
-	epoch    uint64        // counts connections; 0: there is none
-	main     *lane         // nil: there is none
-	side     *lane         // nil: nothing is on it
-	trial    *Confirmation // what the side lane was given last, until the broker has accepted it
+	epoch    uint64 // counts connections; 0: there is none
+	main     *lane  // nil: there is none
+	sides    []*lane
+	trial    *Confirmation // what is being written to one of those, until the broker has accepted it
 
 	blockedSince time.Time // the broker does not read since then; zero: it does
 	closed       error     // nothing more is accepted
@@ -90,7 +90,7 @@ type way int
 const (
 	crowded way = iota // it waits for room in the window
 	onMain             // outgoing, or on the main lane
-	onSide             // doubtful, or on the side lane
+	onSide             // doubtful, or on a side lane
 	behind             // held, behind those
 )
 
@@ -130,14 +130,14 @@ func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
 	return c, nil
 }
 
-// room tells whether a target may have one more in the window: as long as it has no more than is free for others, so that
-// those that get no confirms, however many they are, always leave some. One message may always be under way.
+// room tells whether a target may have one more in the window: as long as it has no more than is free for others. That
+// alone would not do with many targets that get no confirms: each takes half of what is left, until nothing is. So one
+// message may be under way in any case, beyond the window, but for targets without number, each with one message.
 func (l *ledger) room(t *target, size int64) bool {
-	free, freeBytes := l.window-l.used, l.windowBytes-l.usedBytes
 	if t.used == 0 {
-		return free > 0
+		return l.used < 2*l.window
 	}
-	return t.used < free && t.bytes+size <= freeBytes
+	return t.used < l.window-l.used && t.bytes+size <= l.windowBytes-l.usedBytes
 }
 
 func (l *ledger) admit(c *Confirmation) {
@@ -201,7 +201,7 @@ func (l *ledger) settle(c *Confirmation, err error) {
 
 // fill gives what is free of the window to those that wait, in turn.
 func (l *ledger) fill() {
-	for refused := 0; refused < len(l.crowd) && l.used < l.window; {
+	for refused := 0; refused < len(l.crowd) && l.used < 2*l.window; {
 		t := l.crowd[0]
 		if l.room(t, t.waiting.first().size) {
 			l.admit(t.waiting.pop())
@@ -293,12 +293,12 @@ func (l *ledger) isBlocked() bool { return !l.blockedSince.IsZero() }
 func (l *ledger) disconnected(why error) (again int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	main, side := l.main, l.side
-	l.epoch, l.main, l.side, l.trial, l.blockedSince = 0, nil, nil, nil, time.Time{}
+	main, sides := l.main, l.sides
+	l.epoch, l.main, l.sides, l.trial, l.blockedSince = 0, nil, nil, nil, time.Time{}
 	if main != nil {
 		again += l.back(&l.outgoing, main, why)
 	}
-	if side != nil {
+	for _, side := range sides {
 		again += l.back(&l.doubtful, side, why)
 	}
 	l.wakeAll()
@@ -327,37 +327,6 @@ func (l *ledger) wanted(from *lane, why error) []*Confirmation {
 	return wanted
 }
 
-// castDoubt is for the end of the main lane while its connection is alive.
-func (l *ledger) castDoubt(on *lane, why error) (doubtful int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.main = nil
-	rest := l.wanted(on, why)
-	for _, c := range rest {
-		c.way = onSide
-		c.target.plain--
-		c.target.doubts++
-	}
-	l.counts.Again += uint64(len(rest))
-	l.doubtful.before(rest)
-	for _, c := range l.outgoing.take() { // some are behind those now
-		c.target.plain--
-		l.route(c)
-	}
-	l.wakeAll()
-	return len(rest)
-}
-
-// sideLost is for the end of the side lane by nobody's fault.
-func (l *ledger) sideLost(on *lane, why error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.side == on {
-		l.side, l.trial = nil, nil
-		l.back(&l.doubtful, on, why)
-	}
-}
-
 // unwritten settles a message that could not be written, though nothing has ended.
 func (l *ledger) unwritten(on *lane, c *Confirmation, why error) {
 	l.mu.Lock()
@@ -365,45 +334,6 @@ func (l *ledger) unwritten(on *lane, c *Confirmation, why error) {
 	if on.take(c) {
 		l.settle(c, why)
 	}
-}
-
-// refused is for the end of the side lane while its connection is alive: by the message that it was given last. It returns
-// that, if its kind was not known.
-func (l *ledger) refused(on *lane, why error) (first *Confirmation) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.side != on {
-		return nil
-	}
-	culprit := l.trial
-	l.side, l.trial = nil, nil
-	l.back(&l.doubtful, on, why)
-	if culprit == nil { // it ended by itself
-		return nil
-	}
-	suspicion := culprit.target.suspicion()
-	if !l.suspects[suspicion] {
-		l.suspect(suspicion)
-		first = culprit
-	}
-	if !culprit.isSettled() {
-		l.doubtful.remove(culprit)
-		l.settle(culprit, why)
-	}
-	return first
-}
-
-// mostSuspects is how many there may be. One that is forgotten costs no more than another channel, once it is used again.
-const mostSuspects = 1024
-
-func (l *ledger) suspect(name targetName) {
-	for other := range l.suspects {
-		if len(l.suspects) < mostSuspects {
-			break
-		}
-		delete(l.suspects, other)
-	}
-	l.suspects[name] = true
 }
 
 // next waits for what is to be written on the main lane, and returns nil when that is in use no more.
@@ -420,50 +350,6 @@ func (l *ledger) next(on *lane) *Confirmation {
 		}
 	}
 	return nil
-}
-
-// awaitDoubtful waits until something is doubtful, or the side lane has ended, and returns false when its connection is in
-// use no more.
-func (l *ledger) awaitDoubtful(epoch uint64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for l.epoch == epoch && (l.isBlocked() || l.doubtful.len() == 0) && (l.side == nil || l.side.channel.Err() == nil) {
-		l.wakeSide.Wait()
-	}
-	return l.epoch == epoch
-}
-
-// ended says that a lane's channel has. What is on it is dealt with by who writes to it.
-func (l *ledger) ended() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.wakeSide.Broadcast()
-}
-
-// nextDoubtful returns what is to be written on the side lane, and nil if nothing is.
-func (l *ledger) nextDoubtful(epoch uint64, on *lane) *Confirmation {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.epoch != epoch {
-		return nil
-	}
-	l.side = on
-	for l.doubtful.len() > 0 && !l.isBlocked() {
-		if c := l.doubtful.pop(); l.begin(on, c) {
-			l.trial = c
-			return c
-		}
-	}
-	return nil
-}
-
-// accepted says that the broker has nothing against what the side lane was given last.
-func (l *ledger) accepted(on *lane) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.side == on {
-		l.trial = nil
-	}
 }
 
 // begin notes that a message is written next, if it can be.
@@ -540,13 +426,18 @@ func (l *ledger) all() []*Confirmation {
 	}
 	list = append(list, l.outgoing.all()...)
 	list = append(list, l.doubtful.all()...)
-	for _, on := range []*lane{l.main, l.side} {
-		if on != nil {
-			list = slices.AppendSeq(list, maps.Values(on.open))
-		}
+	for _, on := range l.lanes() {
+		list = slices.AppendSeq(list, maps.Values(on.open))
 	}
 	inOrder(list)
 	return list
+}
+
+func (l *ledger) lanes() []*lane {
+	if l.main == nil {
+		return l.sides
+	}
+	return append([]*lane{l.main}, l.sides...)
 }
 
 // fail settles all that is left, and tells how many messages that are: nothing is sent any more.
@@ -555,12 +446,10 @@ func (l *ledger) fail(why error) (left int) {
 	defer l.mu.Unlock()
 	l.closed = why
 	list := l.all()
-	for _, on := range []*lane{l.main, l.side} {
-		if on != nil { // its confirms may still come
-			clear(on.open)
-		}
+	for _, on := range l.lanes() { // their confirms may still come
+		clear(on.open)
 	}
-	l.epoch, l.main, l.side, l.trial, l.blockedSince = 0, nil, nil, nil, time.Time{}
+	l.epoch, l.main, l.sides, l.trial, l.blockedSince = 0, nil, nil, nil, time.Time{}
 	l.outgoing, l.doubtful, l.crowd = queue{}, queue{}, nil
 	for _, t := range l.targets {
 		t.waiting, t.held = queue{}, queue{}
