@@ -142,15 +142,16 @@ func (l *ledger) refused(on *lane, why error) (first *Confirmation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	culprit := l.trial
+	unsettled := culprit != nil && on.take(culprit)
 	if !l.backToDoubtful(on, why) || culprit == nil {
 		return nil
 	}
+	l.trial = nil
 	if suspicion := culprit.target.suspicion(); !l.suspects[suspicion] {
 		l.suspect(suspicion)
 		first = culprit
 	}
-	if !culprit.isSettled() {
-		l.doubtful.remove(culprit)
+	if unsettled {
 		l.settle(culprit, why)
 	}
 	return first

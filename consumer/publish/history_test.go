@@ -119,7 +119,7 @@ func playHistory(p plan) *history {
 	}()
 	select {
 	case <-played:
-	case <-time.After(time.Hour):
+	case <-time.After(10 * time.Minute):
 		h.blame("it goes on and on: %+v", h.p.Stats())
 		stopped, cancel := context.WithCancel(context.Background())
 		cancel()

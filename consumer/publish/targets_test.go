@@ -2,6 +2,7 @@ package publish_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -196,4 +197,35 @@ func (r *rig) flushOthers(but *publish.Confirmation) {
 		time.Sleep(time.Second)
 	}
 	r.Fatalf("others wait, too: %+v", r.p.Stats())
+}
+
+// Bad messages, one after the other, do not have those of a stuck queue sent again each time.
+func TestBadMessagesBesideStuckQueue(t *testing.T) {
+	inRig(t, nil, func(r *rig) {
+		r.declare("stuck", "q")
+		r.server.WithholdConfirms("stuck")
+		const n = 20
+		for i := range n {
+			r.send(to("stuck", fmt.Sprint(i)))
+		}
+		for i := range 600 {
+			bad := []string{"missing", "gone"}[i%2]
+			var refused *broker.Error
+			if err := r.within(time.Minute, &broker.Message{Exchange: bad, RoutingKey: fmt.Sprint(i)}); !errors.As(err, &refused) {
+				t.Fatal(err)
+			}
+			r.must(r.within(time.Second, to("q", fmt.Sprint(i))))
+			time.Sleep(time.Second)
+		}
+		if s := r.p.Stats(); s.Again > 4*n+10 {
+			t.Errorf("%d messages were sent again, for %d that wait: %+v", s.Again, n, s)
+		}
+		if c := r.server.Connections(); len(c) != 1 || c[0].Channels > 12 {
+			t.Errorf("%+v", c)
+		}
+		r.wantOrder("q", 600)
+		r.server.ReleaseConfirms("stuck")
+		r.flush(time.Minute)
+		t.Logf("%d copies, %v", r.wantOrder("stuck", n), r.triggers())
+	})
 }
