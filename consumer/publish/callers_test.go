@@ -135,6 +135,7 @@ func TestCallersComeAndGo(t *testing.T) {
 		r.send(to("q", "0"))
 		for i := range 200 {
 			r.wantErr(r.within(time.Second, to("q", "no room")), publish.ErrNotSent)
+			r.must(r.p.Check())
 			r.must(r.within(time.Second, to("p", fmt.Sprint(i))))
 		}
 		r.server.ReleaseConfirms("q")

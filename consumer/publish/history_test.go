@@ -134,6 +134,7 @@ func playHistory(p plan) *history {
 		}
 	}
 	h.collect()
+	h.check(h.p.Check())
 	if p.stop == 0 {
 		h.check(h.p.Stop(context.Background()))
 		h.check(<-ended)
@@ -180,6 +181,7 @@ func (h *history) stopAmidIt(ended <-chan error) {
 func (h *history) send(sender int) {
 	for i, s := range h.senders[sender] {
 		time.Sleep(s.pause)
+		h.check(h.p.Check())
 		c := &call{sending: s, name: fmt.Sprintf("s%d.%d", sender, i)}
 		h.mu.Lock()
 		h.calls[sender] = append(h.calls[sender], c)
@@ -291,6 +293,8 @@ func (h *history) fail(f fault) {
 	default:
 		h.blame("there is no fault %q", f.what)
 	}
+	time.Sleep(time.Millisecond)
+	h.check(h.p.Check())
 	time.Sleep(f.lasts)
 	end()
 	h.note("%s has ended", f.what)
