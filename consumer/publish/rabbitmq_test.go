@@ -305,12 +305,12 @@ func TestRabbitMQLargeMessage(t *testing.T) {
 	rabbittest.NeedsControl(t)
 	const size, rate = 20 << 20, 4 << 20
 	l := onRabbitMQ(t)
-	before, err := l.node.Eval(context.Background(), "application:get_env(rabbit, max_message_size, 134217728).")
+	before, err := l.node.Eval(context.Background(), "application:get_env(rabbit, max_message_size, 134217728).\n")
 	l.must(err)
-	_, err = l.node.Eval(context.Background(), "application:set_env(rabbit, max_message_size, 134217728).")
+	_, err = l.node.Eval(context.Background(), "application:set_env(rabbit, max_message_size, 134217728).\n")
 	l.must(err)
 	defer func() {
-		_, err := l.node.Eval(context.Background(), fmt.Sprintf("application:set_env(rabbit, max_message_size, %s).", strings.TrimSpace(before)))
+		_, err := l.node.Eval(context.Background(), fmt.Sprintf("application:set_env(rabbit, max_message_size, %s).\n", strings.TrimSpace(before)))
 		l.must(err)
 	}()
 	l.proxy.Reset() // the channel to come takes the new limit
