@@ -207,6 +207,22 @@ func TestOutcomes(t *testing.T) {
 	})
 }
 
+// A message that came back, and whose confirm was lost, is routed by its next copy alone.
+func TestUnroutableNoMore(t *testing.T) {
+	inRig(t, nil, func(r *rig) {
+		r.server.Inject(brokertest.OnMethod("basic.ack", 1), brokertest.Drop())
+		c := r.send(to("q", "0"))
+		synctest.Wait()
+		if n := r.server.Count("basic.return"); n != 1 {
+			t.Fatalf("it came back %d times", n)
+		}
+		r.declare("q")
+		r.server.Inject(brokertest.Now, brokertest.Reset())
+		r.must(c.Wait(context.Background()))
+		r.wantOrder("q", 1)
+	})
+}
+
 // Of several messages with one id, that one is unroutable which goes nowhere.
 func TestOneIDForAll(t *testing.T) {
 	inRig(t, nil, func(r *rig) {

@@ -162,13 +162,15 @@ func TestLostWhileOpeningChannel(t *testing.T) {
 						}
 						r.flush(time.Minute)
 						r.wantOrder("q", 21)
-						if s := r.p.State(); s != publish.Publishing {
-							t.Errorf("%s", s)
-						}
 						if s := r.p.Stats(); s.Confirmed != 21 || s.Refused != 20 {
 							t.Errorf("%+v", s)
 						}
 						r.must(r.within(time.Minute, to("p", "0")))
+						time.Sleep(time.Minute) // the fault may come only now
+						r.must(r.within(time.Minute, to("p", "1")))
+						if s := r.p.State(); s != publish.Publishing {
+							t.Errorf("%s", s)
+						}
 					})
 				})
 			}

@@ -138,6 +138,9 @@ func (p *Publisher) Stats() Stats { return p.ledger.stats() }
 //     too large for the broker, or another property that it does not permit,
 //   - another one that names the field that AMQP cannot carry; nothing was sent then.
 //
+// What the broker says is about the last copy. If the message had been sent before, on a connection or channel that was
+// lost, an earlier one may be stored.
+//
 // Body and Headers must not be changed any more, whatever the outcome.
 func (p *Publisher) Publish(ctx context.Context, m *broker.Message) error {
 	if err := context.Cause(ctx); err != nil {
