@@ -74,8 +74,9 @@ recovery: prepare ## Measure the recovery times in the README (about 10 minutes)
 	go test -run '^$$' -bench Recovery -benchtime 5x -timeout 30m ./consumer
 
 .PHONY: bench
-bench: prepare ## Measure throughput, overhead, latency, 1000 subscriptions and the engine and its readers (about 15 minutes)
+bench: prepare ## Measure throughput, overhead, latency, publishing, 1000 subscriptions, the engine and its readers (about 20 minutes)
 	go test -run '^$$' -bench 'Throughput|Mixes|Overhead|Latency|ThousandSubscriptions' -benchtime 1x -timeout 60m ./consumer
+	go test -run '^$$' -bench Publish -benchtime 1x -timeout 60m ./consumer/publish
 	go test -run '^$$' -bench ConsumeOutput -benchtime 1x -timeout 30m ./cmd/everhop
 	go test -run '^$$' -bench . -benchmem ./fsm ./fsm/journal ./consumer/history
 	go test -run '^$$' -bench Demux ./broker

@@ -57,8 +57,9 @@ type Config struct {
 	GracePeriod time.Duration
 
 	// Window is how many messages may be on their way, and await their confirm. A target (exchange and routing key) has
-	// no more of them than it leaves free: so one that gets no confirms has half at most, and others go on. Send and
-	// Publish wait for room. Defaults to 1024.
+	// no more of them than it leaves free: so one that gets no confirms has half at most, and others go on. One message
+	// of a target may be on its way even when there is no room; those are as many again at most. Send and Publish wait
+	// for room. Defaults to 1024.
 	Window int
 	// WindowBytes is how many bytes of messages that may be, in the same way; one message of a target always may.
 	// Defaults to 64 MiB.

@@ -13,7 +13,7 @@
 // # One broken thing never takes the rest with it
 //
 //   - A target that gets no confirms, such as a queue without a majority of its nodes, takes at most half of the window; with
-//     more of them each takes less. All others go on.
+//     more of them each takes less. All others go on, in the end with one message at a time each.
 //   - A message that the broker does not like ends the channel (too large, no such exchange, no permission). It gets that
 //     error; the others are sent again on a new channel.
 //   - When a caller's ctx ends, its wait ends, and nothing else.
@@ -26,6 +26,6 @@
 // # Inside
 //
 // One goroutine, the supervisor (supervisor.go), opens, revives and gives up. The ledger (ledger.go) knows each message, and
-// where it is. Two lanes (lane.go) are channels with what is on its way over them: the main one, to which one goroutine
-// writes, and the side one (side.go), on which messages in doubt go out one by one.
+// where it is. Lanes (lane.go) are channels with what is on its way over them: the main one, to which one goroutine
+// writes, and side ones (side.go, doubt.go), on which messages in doubt go out one by one.
 package publish

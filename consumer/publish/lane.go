@@ -32,11 +32,12 @@ func (l *lane) settled(n uint64, multiple bool, settle func(*Confirmation)) {
 			settle(c)
 		}
 	}
-	n = min(n, l.sent)
-	switch {
-	case !multiple:
+	if !multiple {
 		take(n)
 		return
+	}
+	n = min(n, l.sent)
+	switch {
 	case n < l.lowest:
 		return
 	case n-l.lowest < uint64(4*len(l.open)):
@@ -61,6 +62,16 @@ func (l *lane) returned(r broker.Returned) {
 			c.returned = true
 		}
 	}
+}
+
+// has tells whether messages of a target are on the lane.
+func (l *lane) has(t *target) bool {
+	for _, c := range l.open {
+		if c.target == t {
+			return true
+		}
+	}
+	return false
 }
 
 // take takes out what was begun last, if it is that.

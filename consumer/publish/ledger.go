@@ -16,7 +16,7 @@ import (
 //
 //	           room in the window                    written                 confirmed, returned, refused
 //	Send ----> target.waiting ----> outgoing ------> main lane ----------------------> settled
-//	                         \---> doubtful ------> side lane (one by one) ---------/
+//	                         \---> doubtful ------> side lanes (one by one) --------/
 //	                          \--> target.held, behind those of its target that are doubtful
 //
 // When a connection is lost, what is on its lanes goes back to where it came from, in its order.
@@ -29,11 +29,12 @@ type ledger struct {
 	window      int   // messages
 	windowBytes int64 // of them
 
-	mu     sync.Mutex
-	wake   sync.Cond // the lanes' writers wait for it
-	epochs uint64
-	prefix string // of the ids that are given here
-	number uint64 // of the last message
+	mu       sync.Mutex
+	wakeMain sync.Cond // the main lane's writer waits for it
+	wakeSide sync.Cond // that of the side lanes
+	epochs   uint64
+	prefix   string // of the ids that are given here
+	number   uint64 // of the last message
 
 	used      int
 	usedBytes int64
@@ -45,8 +46,8 @@ type ledger struct {
 	doubtful queue
 	epoch    uint64 // counts connections; 0: there is none
 	main     *lane  // nil: there is none
-	side     *lane
-	trial    *Confirmation // what the side lane was given last, until the broker has accepted it
+	sides    []*lane
+	trial    *Confirmation // what is being written to one of those, until the broker has accepted it
 
 	blockedSince time.Time // the broker does not read since then; zero: it does
 	closed       error     // nothing more is accepted
@@ -59,7 +60,7 @@ func newLedger(window int, windowBytes int64) *ledger {
 		window: window, windowBytes: windowBytes, prefix: rand.Text()[:idLength] + "-",
 		targets: map[targetName]*target{}, suspects: map[targetName]bool{},
 	}
-	l.wake.L = &l.mu
+	l.wakeMain.L, l.wakeSide.L = &l.mu, &l.mu
 	return l
 }
 
@@ -90,7 +91,7 @@ type way int
 const (
 	crowded way = iota // it waits for room in the window
 	onMain             // outgoing, or on the main lane
-	onSide             // doubtful, or on the side lane
+	onSide             // doubtful, or on a side lane
 	behind             // held, behind those
 )
 
@@ -107,6 +108,9 @@ func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
 	if c.id = m.MessageID; c.id == "" {
 		c.id = l.prefix + strconv.FormatUint(c.number, 10)
 		c.message.Identify(c.id)
+	}
+	if c.message.Timestamp.IsZero() && !m.NoTimestamp {
+		c.message.Timestamp = time.Now() // the same when it is sent again
 	}
 	name := targetName{m.Exchange, m.RoutingKey}
 	t := l.targets[name]
@@ -127,14 +131,14 @@ func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
 	return c, nil
 }
 
-// room tells whether a target may have one more in the window: as long as it has no more than is free for others, so that
-// those that get no confirms, however many they are, always leave some. One message may always be under way.
+// room tells whether a target may have one more in the window: as long as it has no more than is free for others. That
+// alone would not do with many targets that get no confirms: each takes half of what is left, until nothing is. So one
+// message may be under way in any case, beyond the window, but for targets without number, each with one message.
 func (l *ledger) room(t *target, size int64) bool {
-	free, freeBytes := l.window-l.used, l.windowBytes-l.usedBytes
 	if t.used == 0 {
-		return free > 0
+		return l.used < 2*l.window
 	}
-	return t.used < free && t.bytes+size <= freeBytes
+	return t.used < l.window-l.used && t.bytes+size <= l.windowBytes-l.usedBytes
 }
 
 func (l *ledger) admit(c *Confirmation) {
@@ -159,12 +163,12 @@ func (l *ledger) route(c *Confirmation) {
 		c.way = onSide
 		t.doubts++
 		l.doubtful.push(c)
-		l.wake.Broadcast()
+		l.wakeSide.Broadcast()
 	default:
 		c.way = onMain
 		t.plain++
 		l.outgoing.push(c)
-		l.wake.Broadcast()
+		l.wakeMain.Broadcast()
 	}
 }
 
@@ -198,20 +202,18 @@ func (l *ledger) settle(c *Confirmation, err error) {
 
 // fill gives what is free of the window to those that wait, in turn.
 func (l *ledger) fill() {
-	for refused := 0; refused < len(l.crowd) && l.used < l.window; {
+	for refused := 0; refused < len(l.crowd) && l.used < 2*l.window; {
 		t := l.crowd[0]
-		l.crowd = l.crowd[1:]
-		switch {
-		case t.waiting.len() == 0:
-			continue
-		case l.room(t, t.waiting.first().size):
+		if l.room(t, t.waiting.first().size) {
 			l.admit(t.waiting.pop())
 			refused = 0
-		default:
+		} else {
 			refused++
 		}
-		if t.waiting.len() > 0 {
-			l.crowd = append(l.crowd, t)
+		last := copy(l.crowd, l.crowd[1:])
+		if l.crowd[last] = t; t.waiting.len() == 0 {
+			l.crowd[last] = nil
+			l.crowd = l.crowd[:last]
 		}
 	}
 }
@@ -265,18 +267,25 @@ func (l *ledger) attach(main *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.main = main
-	l.wake.Broadcast()
+	l.wakeMain.Broadcast()
 }
 
 // block has nothing go out, as long as the broker does not read.
 func (l *ledger) block(blocked bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.blockedSince = time.Time{}
-	if blocked {
+	switch {
+	case !blocked:
+		l.blockedSince = time.Time{}
+	case !l.isBlocked():
 		l.blockedSince = time.Now()
 	}
-	l.wake.Broadcast()
+	l.wakeAll()
+}
+
+func (l *ledger) wakeAll() {
+	l.wakeMain.Broadcast()
+	l.wakeSide.Broadcast()
 }
 
 func (l *ledger) isBlocked() bool { return !l.blockedSince.IsZero() }
@@ -285,15 +294,15 @@ func (l *ledger) isBlocked() bool { return !l.blockedSince.IsZero() }
 func (l *ledger) disconnected(why error) (again int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	main, side := l.main, l.side
-	l.epoch, l.main, l.side, l.trial, l.blockedSince = 0, nil, nil, nil, time.Time{}
+	main, sides := l.main, l.sides
+	l.epoch, l.main, l.sides, l.trial, l.blockedSince = 0, nil, nil, nil, time.Time{}
 	if main != nil {
 		again += l.back(&l.outgoing, main, why)
 	}
-	if side != nil {
+	for _, side := range sides {
 		again += l.back(&l.doubtful, side, why)
 	}
-	l.wake.Broadcast()
+	l.wakeAll()
 	return again
 }
 
@@ -319,37 +328,6 @@ func (l *ledger) wanted(from *lane, why error) []*Confirmation {
 	return wanted
 }
 
-// castDoubt is for the end of the main lane while its connection is alive.
-func (l *ledger) castDoubt(on *lane, why error) (doubtful int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.main = nil
-	rest := l.wanted(on, why)
-	for _, c := range rest {
-		c.way = onSide
-		c.target.plain--
-		c.target.doubts++
-	}
-	l.counts.Again += uint64(len(rest))
-	l.doubtful.before(rest)
-	for _, c := range l.outgoing.take() { // some are behind those now
-		c.target.plain--
-		l.route(c)
-	}
-	l.wake.Broadcast()
-	return len(rest)
-}
-
-// sideLost is for the end of the side lane by nobody's fault.
-func (l *ledger) sideLost(on *lane, why error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.side == on {
-		l.side, l.trial = nil, nil
-		l.back(&l.doubtful, on, why)
-	}
-}
-
 // unwritten settles a message that could not be written, though nothing has ended.
 func (l *ledger) unwritten(on *lane, c *Confirmation, why error) {
 	l.mu.Lock()
@@ -359,39 +337,13 @@ func (l *ledger) unwritten(on *lane, c *Confirmation, why error) {
 	}
 }
 
-// refused is for the end of the side lane while its connection is alive: by the message that it was given last. It returns
-// that, if its kind was not known.
-func (l *ledger) refused(on *lane, why error) (first *Confirmation) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.side != on {
-		return nil
-	}
-	culprit := l.trial
-	l.side, l.trial = nil, nil
-	l.back(&l.doubtful, on, why)
-	if culprit == nil { // it ended by itself
-		return nil
-	}
-	suspicion := culprit.target.suspicion()
-	if !l.suspects[suspicion] {
-		l.suspects[suspicion] = true
-		first = culprit
-	}
-	if !culprit.isSettled() {
-		l.doubtful.remove(culprit)
-		l.settle(culprit, why)
-	}
-	return first
-}
-
 // next waits for what is to be written on the main lane, and returns nil when that is in use no more.
 func (l *ledger) next(on *lane) *Confirmation {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.main == on {
 		if l.isBlocked() || l.outgoing.len() == 0 {
-			l.wake.Wait()
+			l.wakeMain.Wait()
 			continue
 		}
 		if c := l.outgoing.pop(); l.begin(on, c) {
@@ -399,42 +351,6 @@ func (l *ledger) next(on *lane) *Confirmation {
 		}
 	}
 	return nil
-}
-
-// nextDoubtful waits until something is doubtful, and returns false when its connection is in use no more.
-func (l *ledger) awaitDoubtful(epoch uint64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for l.epoch == epoch && (l.isBlocked() || l.doubtful.len() == 0) {
-		l.wake.Wait()
-	}
-	return l.epoch == epoch
-}
-
-// nextDoubtful returns what is to be written on the side lane, and nil if nothing is.
-func (l *ledger) nextDoubtful(epoch uint64, on *lane) *Confirmation {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.epoch != epoch {
-		return nil
-	}
-	l.side = on
-	for l.doubtful.len() > 0 && !l.isBlocked() {
-		if c := l.doubtful.pop(); l.begin(on, c) {
-			l.trial = c
-			return c
-		}
-	}
-	return nil
-}
-
-// accepted says that the broker has nothing against what the side lane was given last.
-func (l *ledger) accepted(on *lane) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.side == on {
-		l.trial = nil
-	}
 }
 
 // begin notes that a message is written next, if it can be.
@@ -480,7 +396,10 @@ func (l *ledger) leave(c *Confirmation, why error, drop bool) error {
 func (l *ledger) withdraw(c *Confirmation) {
 	switch c.way {
 	case crowded:
-		c.target.waiting.remove(c)
+		t := c.target
+		if t.waiting.remove(c); t.waiting.len() == 0 {
+			l.crowd = slices.DeleteFunc(l.crowd, func(other *target) bool { return other == t })
+		}
 	case onMain:
 		l.outgoing.remove(c)
 	case onSide:
@@ -514,13 +433,18 @@ func (l *ledger) all() []*Confirmation {
 	}
 	list = append(list, l.outgoing.all()...)
 	list = append(list, l.doubtful.all()...)
-	for _, on := range []*lane{l.main, l.side} {
-		if on != nil {
-			list = slices.AppendSeq(list, maps.Values(on.open))
-		}
+	for _, on := range l.lanes() {
+		list = slices.AppendSeq(list, maps.Values(on.open))
 	}
 	inOrder(list)
 	return list
+}
+
+func (l *ledger) lanes() []*lane {
+	if l.main == nil {
+		return l.sides
+	}
+	return append([]*lane{l.main}, l.sides...)
 }
 
 // fail settles all that is left, and tells how many messages that are: nothing is sent any more.
@@ -529,8 +453,10 @@ func (l *ledger) fail(why error) (left int) {
 	defer l.mu.Unlock()
 	l.closed = why
 	list := l.all()
-	l.epoch = 0
-	l.main, l.side = nil, nil
+	for _, on := range l.lanes() { // their confirms may still come
+		clear(on.open)
+	}
+	l.epoch, l.main, l.sides, l.trial, l.blockedSince = 0, nil, nil, nil, time.Time{}
 	l.outgoing, l.doubtful, l.crowd = queue{}, queue{}, nil
 	for _, t := range l.targets {
 		t.waiting, t.held = queue{}, queue{}
@@ -545,6 +471,6 @@ func (l *ledger) fail(why error) (left int) {
 		l.count(c.err)
 	}
 	l.used, l.usedBytes, l.targets = 0, 0, map[targetName]*target{}
-	l.wake.Broadcast()
+	l.wakeAll()
 	return len(list)
 }

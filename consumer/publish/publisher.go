@@ -2,7 +2,7 @@ package publish
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -98,6 +98,7 @@ func (p *Publisher) Stop(ctx context.Context) error {
 	p.stopSoft()
 	if !p.started.Load() {
 		p.ledger.fail(ErrStopped)
+		p.current.set(nil, ErrStopped)
 		return nil
 	}
 	if p.inside.Has(ctx) {
@@ -137,10 +138,13 @@ func (p *Publisher) Stats() Stats { return p.ledger.stats() }
 //     too large for the broker, or another property that it does not permit,
 //   - another one that names the field that AMQP cannot carry; nothing was sent then.
 //
+// What the broker says is about the last copy. If the message had been sent before, on a connection or channel that was
+// lost, an earlier one may be stored.
+//
 // Body and Headers must not be changed any more, whatever the outcome.
 func (p *Publisher) Publish(ctx context.Context, m *broker.Message) error {
-	if err := ctx.Err(); err != nil {
-		return errors.Join(ErrNotSent, err)
+	if err := context.Cause(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	c, err := p.accept(m)
 	if err != nil {
@@ -158,8 +162,8 @@ func (p *Publisher) Publish(ctx context.Context, m *broker.Message) error {
 // From then on it is sent, and sent again after a loss, whatever becomes of ctx. Without one it returns an error as Publish
 // does.
 func (p *Publisher) Send(ctx context.Context, m *broker.Message) (*Confirmation, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, errors.Join(ErrNotSent, err)
+	if err := context.Cause(ctx); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	c, err := p.accept(m)
 	if err != nil || c.room == nil {

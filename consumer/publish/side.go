@@ -24,56 +24,60 @@ func (s *supervisor) sendDoubtful(session *broker.Session, epoch uint64, dropped
 		cancel()
 	})
 	for s.ledger.awaitDoubtful(epoch) {
-		side, err := s.openLane(ctx, session)
-		if err == nil {
-			err = s.sendOneByOne(ctx, side, epoch)
+		var err error
+		switch c, on := s.ledger.nextDoubtful(epoch); {
+		case on != nil:
+			err = s.try(ctx, on, c)
+		case c != nil:
+			err = s.openSide(ctx, session, epoch)
 		}
-		if err == nil || session.Lost() {
-			continue
-		}
-		select {
-		case <-time.After(sidePause):
-		case <-ctx.Done():
-			return
+		switch {
+		case session.Lost(): // and the supervisor is about to learn of it
+			<-ctx.Done()
+		case err != nil:
+			select {
+			case <-time.After(sidePause):
+			case <-ctx.Done():
+			}
 		}
 	}
 }
 
-// sendOneByOne goes on until the lane ends. The error says that the lane is not to blame on a message.
-func (s *supervisor) sendOneByOne(ctx context.Context, side *lane, epoch uint64) error {
-	for {
-		c := s.ledger.nextDoubtful(epoch, side)
-		if c == nil {
-			if !s.ledger.awaitDoubtful(epoch) {
-				return nil
-			}
-			if side.channel.Err() != nil { // it ended by itself
-				s.ledger.refused(side, side.channel.Err())
-				return nil
-			}
-			continue
-		}
-		err := side.channel.Publish(&c.message)
-		if err == nil {
-			err = side.channel.Accepted(ctx)
-		}
-		if err == nil {
-			s.ledger.accepted(side)
-			continue
-		}
-		why := asBrokerError(err)
-		if why.Scope == broker.ScopeConnection || why.Class == broker.Overdue {
-			s.ledger.sideLost(side, why)
-			return why
-		}
-		if first := s.ledger.refused(side, why); first != nil {
-			s.post(func() error {
-				e := evidenceOf(why)
-				e.exchange, e.routingKey = first.message.Exchange, first.message.RoutingKey
-				s.note(NoteRefused, e)
-				return nil
-			})
-		}
+func (s *supervisor) openSide(ctx context.Context, session *broker.Session, epoch uint64) error {
+	side, err := s.openLane(ctx, session)
+	if err != nil {
+		return err
+	}
+	s.ledger.addSide(epoch, side)
+	s.background.Go(func() {
+		<-side.channel.Lost()
+		s.ledger.ended(side)
+	})
+	return nil
+}
+
+// try sends a message. The error says that it is not to blame for the end of the lane.
+func (s *supervisor) try(ctx context.Context, side *lane, c *Confirmation) error {
+	err := side.channel.Publish(&c.message)
+	if err == nil {
+		err = side.channel.Accepted(ctx)
+	}
+	if err == nil {
+		s.ledger.accepted(side)
 		return nil
 	}
+	why := asBrokerError(err)
+	if why.Scope == broker.ScopeConnection || why.Class == broker.Overdue {
+		s.ledger.sideLost(side, why)
+		return why
+	}
+	if first := s.ledger.refused(side, why); first != nil {
+		s.post(func() error {
+			e := evidenceOf(why)
+			e.exchange, e.routingKey = first.message.Exchange, first.message.RoutingKey
+			s.note(NoteRefused, e)
+			return nil
+		})
+	}
+	return nil
 }

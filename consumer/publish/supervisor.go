@@ -149,7 +149,7 @@ func (s *supervisor) begin() {
 		if err == nil {
 			opened, err = s.openLane(ctx, session)
 		}
-		if !s.post(func() error { return s.opened(session, opened, err) }) && session != nil {
+		if !s.post(func() error { return s.opened(session, fresh, opened, err) }) && session != nil {
 			session.Abort()
 		}
 	})
@@ -165,24 +165,22 @@ func (s *supervisor) openLane(ctx context.Context, on *broker.Session) (*lane, e
 	return l, err
 }
 
-// opened takes over what an attempt has opened.
-func (s *supervisor) opened(session *broker.Session, opened *lane, err error) error {
+// opened takes over what an attempt has opened: a lane, on a fresh session or on that which there is.
+func (s *supervisor) opened(session *broker.Session, fresh bool, opened *lane, err error) error {
 	s.opening()
 	s.opening = nil
-	if s.session != nil && s.session != session { // cannot be
-		session.Abort()
-		return nil
-	}
 	switch {
+	case !fresh && s.session != session: // it was lost meanwhile, and is dropped
+		return nil
 	case err != nil:
-		if session != nil && session == s.session {
+		if !fresh {
 			s.drop(err)
 		} else if session != nil {
 			s.background.Go(session.Abort)
 		}
 		s.first++
 		return s.failed(asBrokerError(err))
-	case s.session == nil:
+	case fresh:
 		s.take(session)
 	}
 	s.lane = opened
@@ -244,12 +242,18 @@ func (s *supervisor) write(session *broker.Session, l *lane) {
 		if c == nil {
 			return
 		}
-		if err := l.channel.Publish(&c.message); err != nil && l.channel.Err() == nil && !session.Lost() {
-			// Nothing has ended, and yet it was not written: then the numbers do not agree any more.
-			s.ledger.unwritten(l, c, err)
-			s.post(func() error { return s.lost(session, asBrokerError(err)) })
-			return
+		err := l.channel.Publish(&c.message)
+		if err == nil {
+			continue
 		}
+		if why := asBrokerError(err); l.channel.Err() == nil && !session.Lost() {
+			// It was not written, and nobody else tells of an end: then the numbers do not agree any more.
+			if why.Scope != broker.ScopeConnection {
+				s.ledger.unwritten(l, c, err)
+			}
+			s.post(func() error { return s.lost(session, why) })
+		}
+		return
 	}
 }
 

@@ -1,0 +1,66 @@
+package publish
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Check holds the ledger's counts against what is in it.
+func (p *Publisher) Check() error {
+	l := p.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	type counts struct {
+		used, plain, doubts, held, waiting int
+		bytes                              int64
+	}
+	var used int
+	var bytes int64
+	targets := map[*target]*counts{}
+	for _, t := range l.targets {
+		targets[t] = &counts{}
+	}
+	for _, c := range l.all() {
+		n := targets[c.target]
+		switch {
+		case n == nil:
+			return fmt.Errorf("message %d is of a target that is not there", c.number)
+		case c.isSettled():
+			return fmt.Errorf("message %d is settled, and still there", c.number)
+		}
+		if c.way == crowded {
+			n.waiting++
+			continue
+		}
+		used++
+		n.used++
+		bytes += c.size
+		n.bytes += c.size
+		switch c.way {
+		case onMain:
+			n.plain++
+		case onSide:
+			n.doubts++
+		case behind:
+			n.held++
+		}
+	}
+	if used != l.used || bytes != l.usedBytes || used > 2*l.window {
+		return fmt.Errorf("%d messages, %d bytes in the window, and %d, %d are counted", used, bytes, l.used, l.usedBytes)
+	}
+	for t, n := range targets {
+		if got := (counts{t.used, t.plain, t.doubts, t.held.len(), t.waiting.len(), t.bytes}); got != *n {
+			return fmt.Errorf("%q %q: %+v is counted, and there are %+v", t.exchange, t.key, got, *n)
+		}
+		if n.plain > 0 && n.doubts > 0 || n.held > 0 && n.doubts == 0 || n.used+n.waiting == 0 {
+			return fmt.Errorf("%q %q: %+v", t.exchange, t.key, *n)
+		}
+		if crowded := slices.Index(l.crowd, t) >= 0; crowded != (n.waiting > 0) {
+			return fmt.Errorf("%q %q: %+v, and in the crowd: %v", t.exchange, t.key, *n, crowded)
+		}
+	}
+	if len(l.crowd) > len(targets) {
+		return fmt.Errorf("%d targets are in the crowd, of %d", len(l.crowd), len(targets))
+	}
+	return nil
+}

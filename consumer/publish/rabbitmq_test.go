@@ -1,0 +1,345 @@
+package publish_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/consumer/publish"
+	"github.com/everhop/everhop/fsm"
+)
+
+// live is a publisher that is connected to RabbitMQ through a proxy that breaks things.
+type live struct {
+	*testing.T
+	node   *rabbittest.Node
+	proxy  *rabbittest.Proxy
+	p      *publish.Publisher
+	mu     sync.Mutex
+	events []fsm.Event
+}
+
+func onRabbitMQ(t *testing.T) *live {
+	t.Helper()
+	l := &live{T: t, node: rabbittest.Shared(t)}
+	var err error
+	if l.proxy, err = rabbittest.NewProxy(l.node.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.proxy.Close)
+	l.p, err = publish.New(publish.Config{
+		URLs: []string{l.proxy.URL(l.node.URL())}, Name: t.Name(),
+		Observers: []func(fsm.Event){func(e fsm.Event) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.events = append(l.events, e)
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- l.p.Run(context.Background()) }()
+	t.Cleanup(func() {
+		if err := l.p.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		t.Logf("%v, %+v", l.triggers(), l.p.Stats())
+	})
+	return l
+}
+
+func (l *live) must(err error) {
+	l.Helper()
+	if err != nil {
+		l.Fatal(err)
+	}
+}
+
+func (l *live) triggers() (list []fsm.Trigger) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.events {
+		if e.Kind == fsm.KindTransition {
+			list = append(list, e.Trigger)
+		}
+	}
+	return list
+}
+
+// channel is one beside the proxy.
+func (l *live) channel() *amqp.Channel {
+	l.Helper()
+	connection, err := amqp.Dial(l.node.URL())
+	l.must(err)
+	l.Cleanup(func() { connection.Close() })
+	channel, err := connection.Channel()
+	l.must(err)
+	return channel
+}
+
+// queue declares one of a kind, and has it deleted.
+func (l *live) queue(kind string) string {
+	l.Helper()
+	name := strings.ReplaceAll(l.Name(), "/", ".") + "." + kind
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	l.must(l.p.DeclareQueue(ctx, name, broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-queue-type": kind}}))
+	l.Cleanup(func() { _, _ = l.channel().QueueDelete(name, false, false, false) })
+	return name
+}
+
+// flush waits until everything is settled.
+func (l *live) flush() {
+	l.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := l.p.Flush(ctx); err != nil {
+		l.Fatalf("%v: %v, %+v", err, l.triggers(), l.p.Stats())
+	}
+}
+
+func (l *live) send(m *broker.Message) *publish.Confirmation {
+	l.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := l.p.Send(ctx, m)
+	l.must(err)
+	return c
+}
+
+// wantOrder takes all there is out of a queue: the bodies 0 to n-1, the first of each in order.
+func (l *live) wantOrder(queue string, n int) (twice int) {
+	l.Helper()
+	deliveries, err := l.channel().Consume(queue, "", true, false, false, false, nil)
+	l.must(err)
+	seen := map[string]bool{}
+	for {
+		patience := 500 * time.Millisecond // for what may come twice
+		if len(seen) < n {
+			patience = 10 * time.Second
+		}
+		select {
+		case d := <-deliveries:
+			body := string(d.Body[:min(len(d.Body), 20)])
+			body = strings.TrimRight(body, "\x00")
+			switch {
+			case seen[body]:
+				twice++
+			case body != fmt.Sprint(len(seen)):
+				l.Fatalf("%s: %s comes, want %d", queue, body, len(seen))
+			}
+			seen[body] = true
+		case <-time.After(patience):
+			if len(seen) != n {
+				l.Fatalf("%s: %d messages, want %d", queue, len(seen), n)
+			}
+			return twice
+		}
+	}
+}
+
+// stream sends to each queue, a few thousand a second, until it is stopped.
+func (l *live) stream(queues ...string) (stop func() (each int)) {
+	over, each := make(chan struct{}), make(chan int, 1)
+	go func() {
+		for i := 0; ; i++ {
+			select {
+			case <-over:
+				each <- i
+				return
+			case <-time.After(200 * time.Microsecond):
+			}
+			for _, queue := range queues {
+				if _, err := l.p.Send(context.Background(), to(queue, fmt.Sprint(i))); err != nil {
+					l.Error(err)
+				}
+			}
+		}
+	}()
+	return func() int {
+		close(over)
+		return <-each
+	}
+}
+
+func (l *live) wantConfirmed(n int) {
+	l.Helper()
+	if s := l.p.Stats(); s.Confirmed != uint64(n) || s.Unconfirmed+s.Waiting != 0 {
+		l.Errorf("%+v, want %d confirmed", s, n)
+	}
+}
+
+// Connections that are reset again and again.
+func TestRabbitMQResets(t *testing.T) {
+	l := onRabbitMQ(t)
+	classic, quorum := l.queue("classic"), l.queue("quorum")
+	stop := l.stream(classic, quorum)
+	for range 20 {
+		time.Sleep(150 * time.Millisecond)
+		l.proxy.Reset()
+	}
+	n := stop()
+	l.flush()
+	l.wantConfirmed(2 * n)
+	twice := l.wantOrder(classic, n) + l.wantOrder(quorum, n)
+	t.Logf("%d messages, %d of them twice", 2*n, twice)
+	if again := l.p.Stats().Again; uint64(twice) > again {
+		t.Errorf("%d messages are there twice, and %d were sent again", twice, again)
+	}
+}
+
+// The node is killed, and comes back.
+func TestRabbitMQKilled(t *testing.T) {
+	rabbittest.NeedsControl(t)
+	l := onRabbitMQ(t)
+	classic, quorum := l.queue("classic"), l.queue("quorum")
+	stop := l.stream(classic, quorum)
+	time.Sleep(time.Second)
+	l.must(l.node.Kill())
+	l.must(l.node.Restart(context.Background()))
+	time.Sleep(time.Second)
+	n := stop()
+	l.flush()
+	l.wantConfirmed(2 * n)
+	t.Logf("%d messages, %d of them twice", 2*n, l.wantOrder(classic, n)+l.wantOrder(quorum, n))
+}
+
+// An alarm: the state says it, and nothing is lost.
+func TestRabbitMQAlarm(t *testing.T) {
+	rabbittest.NeedsControl(t)
+	l := onRabbitMQ(t)
+	classic := l.queue("classic")
+	stop := l.stream(classic)
+	ctx := context.Background()
+	l.must(l.node.MemoryAlarm(ctx, true))
+	defer func() { l.must(l.node.MemoryAlarm(ctx, false)) }()
+	rabbittest.Eventually(t, time.Minute, "the publisher is blocked", func() bool { return l.p.State() == publish.Blocked })
+	time.Sleep(5 * time.Second) // longer than a silent peer lives
+	if l.p.State() != publish.Blocked || l.p.Stats().BlockedSince.IsZero() {
+		t.Errorf("%s, %+v", l.p.State(), l.p.Stats())
+	}
+	l.must(l.node.MemoryAlarm(ctx, false))
+	n := stop()
+	l.flush()
+	if twice := l.wantOrder(classic, n); twice != 0 {
+		t.Errorf("%d are there twice", twice)
+	}
+	for _, trigger := range l.triggers() {
+		if trigger == publish.ConnectionError || trigger == publish.HeartbeatFailed {
+			t.Errorf("%v", l.triggers())
+		}
+	}
+}
+
+// What RabbitMQ does not like gets its error, and nothing else notices.
+func TestRabbitMQBadMessages(t *testing.T) {
+	l := onRabbitMQ(t)
+	classic, quorum := l.queue("classic"), l.queue("quorum")
+	internal := t.Name() + ".internal"
+	channel := l.channel()
+	l.must(channel.ExchangeDeclare(internal, "fanout", true, false, true, false, nil))
+	defer func() { _ = channel.ExchangeDelete(internal, false, false) }()
+	full := t.Name() + ".full"
+	if _, err := channel.QueueDeclare(full, true, false, false, false, amqp.Table{"x-max-length": 1, "x-overflow": "reject-publish"}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = channel.QueueDelete(full, false, false, false) }()
+	for i := range 5 { // a classic queue has some slack
+		l.send(to(full, fmt.Sprint(i)))
+	}
+	l.flush()
+	kinds := []struct {
+		message broker.Message
+		code    int
+		is      error
+	}{
+		{broker.Message{Exchange: "missing", RoutingKey: "x"}, 404, nil},
+		{broker.Message{Exchange: internal, RoutingKey: "x"}, 403, nil},
+		{broker.Message{RoutingKey: classic, UserID: "other"}, 406, nil},
+		{broker.Message{RoutingKey: quorum, Expiration: "soon"}, 406, nil},
+		{broker.Message{RoutingKey: "nowhere"}, 0, broker.ErrUnroutable},
+		{broker.Message{RoutingKey: full}, 0, broker.ErrRefused},
+		{broker.Message{RoutingKey: classic, Headers: map[string]any{"h": strings.Repeat("x", 140_000)}}, 0, broker.ErrHeaderTooLarge},
+	}
+	const n = 2000
+	bad := make([][]*publish.Confirmation, len(kinds))
+	for i := range n {
+		if i%50 == 49 {
+			k := i / 50 % len(kinds)
+			bad[k] = append(bad[k], l.send(&kinds[k].message))
+		}
+		l.send(to(classic, fmt.Sprint(i)))
+		l.send(to(quorum, fmt.Sprint(i)))
+	}
+	l.flush()
+	for k, kind := range kinds {
+		for _, c := range bad[k] {
+			var refused *broker.Error
+			if kind.code != 0 && (!errors.As(c.Err(), &refused) || refused.Code != kind.code) || !errors.Is(c.Err(), kind.is) && kind.is != nil {
+				t.Errorf("%q %q: %v", kind.message.Exchange, kind.message.RoutingKey, c.Err())
+			}
+		}
+	}
+	t.Logf("%d of %d are there twice", l.wantOrder(classic, n)+l.wantOrder(quorum, n), 2*n)
+	for _, trigger := range l.triggers() {
+		if trigger == publish.ConnectionError || trigger == publish.HeartbeatFailed {
+			t.Errorf("%v", l.triggers())
+		}
+	}
+}
+
+// A large message over a slow line holds the connection for seconds, and does not end it.
+func TestRabbitMQLargeMessage(t *testing.T) {
+	rabbittest.NeedsControl(t)
+	const size, rate = 20 << 20, 4 << 20
+	l := onRabbitMQ(t)
+	before, err := l.node.Eval(context.Background(), "application:get_env(rabbit, max_message_size, 134217728).\n")
+	l.must(err)
+	_, err = l.node.Eval(context.Background(), "application:set_env(rabbit, max_message_size, 134217728).\n")
+	l.must(err)
+	defer func() {
+		_, err := l.node.Eval(context.Background(), fmt.Sprintf("application:set_env(rabbit, max_message_size, %s).\n", strings.TrimSpace(before)))
+		l.must(err)
+	}()
+	l.proxy.Reset() // the channel to come takes the new limit
+	classic, quorum := l.queue("classic"), l.queue("quorum")
+	l.proxy.Limit(rabbittest.ToBroker, rate)
+	l.proxy.Reset() // with the small buffers of a slow line
+	began := time.Now()
+	for i := range 100 {
+		l.send(to(classic, fmt.Sprint(i)))
+		l.send(to(quorum, fmt.Sprint(i)))
+		if i == 50 {
+			body := make([]byte, size)
+			copy(body, "51")
+			l.send(&broker.Message{RoutingKey: classic, Body: body})
+		}
+	}
+	for i := 100; i < 110; i++ {
+		l.send(to(quorum, fmt.Sprint(i)))
+	}
+	l.flush()
+	if took := time.Since(began); took < size/rate*time.Second/2 {
+		t.Errorf("it took %v: the line is not slow", took)
+	}
+	l.proxy.Limit(rabbittest.ToBroker, 0)
+	l.wantOrder(classic, 100)
+	l.wantOrder(quorum, 110)
+	for _, trigger := range l.triggers() {
+		if trigger == publish.HeartbeatFailed {
+			t.Errorf("%v", l.triggers())
+		}
+	}
+}
