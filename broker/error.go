@@ -78,6 +78,12 @@ func (e *Error) cause() string {
 // IsChannelLimit tells whether there are as many channels on the connection as the broker permits (channel_max).
 func (e *Error) IsChannelLimit() bool { return errors.Is(e.Err, amqp.ErrChannelMax) }
 
+// EndedByBroker tells whether the broker has ended the connection because of what came in on it: with a reply code, and not
+// since it stops, or somebody wants it to (320).
+func (e *Error) EndedByBroker() bool {
+	return e.Scope == ScopeConnection && e.Code != 0 && e.Code != amqp.ConnectionForced
+}
+
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -23,6 +24,7 @@ var publisherScenarios = slices.Concat(
 	[]scenario{
 		{"a message comes back before it is confirmed", returnsFirst},
 		{"a prefetch is set behind a message", qosBehind},
+		{"a header is a number that is none", notANumber},
 		{"a header announces a huge body", hugeBody},
 		{"a message that cannot be delivered", deadlyMessage},
 	},
@@ -408,4 +410,17 @@ func withheld(c *client) {
 	confirmed = p.confirms()
 	confirmed.want(1)
 	observer.wantQueue(slow, "3")
+}
+
+// notANumber: RabbitMQ has no form for such a number, wherever it is.
+func notANumber(c *client) {
+	observer := c.channel()
+	q := observer.durable(c.name)
+	for _, header := range []any{math.NaN(), float32(math.Inf(1)), []any{amqp.Table{"deep": math.Inf(-1)}}} {
+		ch := c.dial(amqp.Config{}).channel()
+		ch.publish(q, "1")
+		c.ok(ch.PublishWithContext(c.Context(), "", q, false, false, amqp.Publishing{Headers: amqp.Table{"n": header}}))
+		ch.wantClosed(541, "INTERNAL_ERROR")
+	}
+	observer.wantQueue(q, "1", "1", "1")
 }

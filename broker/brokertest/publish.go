@@ -2,6 +2,8 @@ package brokertest
 
 import (
 	"bytes"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,6 +85,25 @@ func (ch *channel) content(f wire.Frame) error {
 	}, in.publish)
 }
 
+// isUnreadable tells whether there is a number that is none, for which RabbitMQ's language has no form: it fails over it.
+func isUnreadable(header any) bool {
+	switch v := header.(type) {
+	case float32:
+		return isUnreadable(float64(v))
+	case float64:
+		return math.IsNaN(v) || math.IsInf(v, 0)
+	case wire.Table:
+		for _, inner := range v {
+			if isUnreadable(inner) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, isUnreadable)
+	}
+	return false
+}
+
 // publish routes a message, and says what became of it.
 func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 	c := ch.connection
@@ -96,6 +117,9 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 	}
 	if x.internal {
 		return refuse(accessRefused, "cannot publish to internal exchange '%s' in vhost '%s'", x.name, host.name)
+	}
+	if isUnreadable(msg.properties.Headers) {
+		return refuse(internalError, "")
 	}
 	if user := msg.properties.UserID; user != "" && user != c.user {
 		return refuse(preconditionFailed, "user_id property set to '%s' but authenticated user was '%s'", user, c.user)

@@ -19,6 +19,11 @@ func (l *ledger) castDoubt(on *lane, why error) (doubtful int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.main = nil
+	return l.doubt(on, why)
+}
+
+// doubt has what was on the main lane go out one by one.
+func (l *ledger) doubt(on *lane, why error) (doubtful int) {
 	rest := l.wanted(on, why)
 	for _, c := range rest {
 		c.way = onSide
@@ -33,6 +38,34 @@ func (l *ledger) castDoubt(on *lane, why error) (doubtful int) {
 	}
 	l.wakeAll()
 	return len(rest)
+}
+
+// killed is for a connection that the broker has ended because of what came in on it. RabbitMQ does so for a header that it
+// cannot store, for one. The message that was on trial is settled with that; if none was, all are in doubt.
+func (l *ledger) killed(why error) (again int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	culprit := l.trial
+	if culprit == nil {
+		culprit = l.accused
+	}
+	main, sides := l.leaveLanes()
+	for _, side := range sides {
+		again += l.back(&l.doubtful, side, why)
+	}
+	switch {
+	case culprit != nil:
+		if main != nil {
+			again += l.back(&l.outgoing, main, why)
+		}
+		if !culprit.isSettled() {
+			l.doubtful.remove(culprit)
+			l.settle(culprit, why)
+		}
+	case main != nil:
+		again += l.doubt(main, why)
+	}
+	return again
 }
 
 // awaitDoubtful waits until something is doubtful, and returns false when its connection is in use no more.
@@ -118,6 +151,9 @@ func (l *ledger) ended(on *lane) {
 func (l *ledger) sideLost(on *lane, why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.trial != nil && on.open[on.sent] == l.trial {
+		l.accused = l.trial
+	}
 	l.backToDoubtful(on, why)
 }
 

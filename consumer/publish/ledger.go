@@ -48,6 +48,7 @@ type ledger struct {
 	main     *lane  // nil: there is none
 	sides    []*lane
 	trial    *Confirmation // what is being written to one of those, until the broker has accepted it
+	accused  *Confirmation // what was on trial when the connection was lost
 
 	blockedSince time.Time // the broker does not read since then; zero: it does
 	closed       error     // nothing more is accepted
@@ -258,7 +259,7 @@ func (l *ledger) connected() (epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.epochs++
-	l.epoch = l.epochs
+	l.epoch, l.accused = l.epochs, nil
 	return l.epoch
 }
 
@@ -294,16 +295,21 @@ func (l *ledger) isBlocked() bool { return !l.blockedSince.IsZero() }
 func (l *ledger) disconnected(why error) (again int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	main, sides := l.main, l.sides
-	l.epoch, l.main, l.sides, l.trial, l.blockedSince = 0, nil, nil, nil, time.Time{}
+	main, sides := l.leaveLanes()
 	if main != nil {
 		again += l.back(&l.outgoing, main, why)
 	}
 	for _, side := range sides {
 		again += l.back(&l.doubtful, side, why)
 	}
-	l.wakeAll()
 	return again
+}
+
+func (l *ledger) leaveLanes() (main *lane, sides []*lane) {
+	main, sides = l.main, l.sides
+	l.epoch, l.main, l.sides, l.trial, l.blockedSince = 0, nil, nil, nil, time.Time{}
+	l.wakeAll()
+	return main, sides
 }
 
 // back puts what is on a lane in front of the queue from which it came.

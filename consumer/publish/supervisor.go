@@ -315,7 +315,11 @@ func (s *supervisor) drop(why error) (again int) {
 	s.session, s.lane = nil, nil
 	close(s.dropped)
 	s.current.set(nil, nil)
-	again = s.ledger.disconnected(why)
+	if asBrokerError(why).EndedByBroker() {
+		again = s.ledger.killed(why)
+	} else {
+		again = s.ledger.disconnected(why)
+	}
 	s.background.Go(session.Abort)
 	return again
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -227,5 +228,36 @@ func TestBadMessagesBesideStuckQueue(t *testing.T) {
 		r.server.ReleaseConfirms("stuck")
 		r.flush(time.Minute)
 		t.Logf("%d copies, %v", r.wantOrder("stuck", n), r.triggers())
+	})
+}
+
+// A message that the broker ends the connection for, such as one with a header that it cannot store, is found, and sent no
+// more; those around it are stored in order.
+func TestPublishBesideDeadlyMessages(t *testing.T) {
+	inRig(t, nil, func(r *rig) {
+		r.declare("q", "p")
+		deadly := func(body string) *publish.Confirmation {
+			m := to("p", body)
+			m.Headers = map[string]any{"n": math.NaN()}
+			return r.send(m)
+		}
+		var bad, good []*publish.Confirmation
+		for i := range 1000 {
+			if i%200 == 100 {
+				bad = append(bad, deadly("bad"))
+			}
+			good = append(good, r.send(to("q", fmt.Sprint(i))))
+		}
+		r.flush(time.Hour)
+		for _, c := range good {
+			r.must(c.Err())
+		}
+		for _, c := range bad {
+			var refused *broker.Error
+			if !errors.As(c.Err(), &refused) || refused.Code != 541 {
+				t.Errorf("a deadly message: %v", c.Err())
+			}
+		}
+		t.Logf("%d twice, %d connections", r.wantOrder("q", 1000), r.server.Count("connection.open"))
 	})
 }
