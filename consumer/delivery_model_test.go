@@ -93,7 +93,7 @@ type modelDelivery struct {
 	*modelMessage
 	channel     *modelChannel
 	tag         uint64
-	again       bool       // flagged as redelivered
+	again       bool // flagged as redelivered
 	came        time.Time
 	outstanding bool       // the broker waits for it
 	told        settlement // the client has sent its outcome, or believes so

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"time"
 
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -44,6 +47,45 @@ func ExamplePermanent() {
 	fmt.Printf("after %d call: %v\n", parked.Headers[consumer.HeaderAttempts], parked.Headers[consumer.HeaderError])
 	// Output:
 	// after 1 call: no such customer
+}
+
+// What a handler makes of a message is published before the message is acknowledged.
+func ExampleConsumer_Publisher() {
+	server, err := brokertest.Start(brokertest.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	if err := errors.Join(server.DeclareQueue("orders", nil), server.DeclareQueue("invoices", nil), server.Publish("orders", "book")); err != nil {
+		log.Fatal(err)
+	}
+	server.Inject(brokertest.OnMethod("basic.publish", 1), brokertest.Reset()) // all connections, before it is stored
+	var c *consumer.Consumer
+	c, err = consumer.New(consumer.Config{
+		URLs: []string{server.URL()},
+		Subscriptions: []consumer.Subscription{{
+			Queue: "orders",
+			Handler: func(ctx context.Context, d *consumer.Delivery) error {
+				return c.Publisher().Publish(ctx, &broker.Message{
+					RoutingKey: "invoices", Body: fmt.Append(nil, "invoice for a ", string(d.Body)), MessageID: d.MessageID,
+				})
+			},
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	go func() {
+		_ = server.Await(ctx, func() bool { q, _ := server.Queue("orders"); return q.Acknowledged > 0 })
+		cancel()
+	}()
+	if err := c.Run(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", server.Messages("invoices")[0].Body)
+	// Output: invoice for a book
 }
 
 // recovered makes an error of a panic. A consumer does so by itself; this is for handlers that run elsewhere, too.

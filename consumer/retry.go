@@ -33,7 +33,7 @@ type Retry struct {
 	// ParkingQueue is where poison messages are parked. It is declared, durable, where it is missing.
 	// Defaults to the queue's name and ".parked". The user must be allowed to write to amq.default,
 	// the default exchange, and to configure the queue where it is missing. Refused, the message stays
-	// unacknowledged, with an error in the log every RequeuePause, until the consumer stops or pauses.
+	// unacknowledged, with an error in the log, for three quarters of the ConsumerTimeout, or until the consumer stops.
 	ParkingQueue string
 }
 
