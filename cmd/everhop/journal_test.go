@@ -30,7 +30,8 @@ func TestConsumeJournal(t *testing.T) {
 		}
 	}
 	status, stdout, stderr := inProcess(t, "verify", dir)
-	if status != 0 || !strings.HasPrefix(stdout, "checked           8 events, seq 1 to 8, of 2 runs\n") {
+	// 8 events, and those that tell of a busy machine, such as stalled
+	if status != 0 || !regexp.MustCompile(`^checked           ([89]|1\d) events, seq 1 to ([89]|1\d), of 2 runs\n`).MatchString(stdout) {
 		t.Errorf("verify: exit status %d\n%s%s", status, stdout, stderr)
 	}
 	status, stdout, stderr = inProcess(t, "replay", dir)
