@@ -394,7 +394,7 @@ func (s *supervisor) end() {
 	if s.opening != nil {
 		s.opening()
 	}
-	over := error(ErrStopped)
+	over := ErrStopped
 	if s.result != nil {
 		over = s.result
 	}
