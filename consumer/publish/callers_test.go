@@ -73,6 +73,8 @@ func TestCallerLeaves(t *testing.T) {
 				if took := time.Since(began); took > 2*time.Second {
 					t.Errorf("it took %v", took)
 				}
+				r.server.Inject(brokertest.Now, brokertest.Reset()) // nobody waits for it: it is not sent again
+				synctest.Wait()
 				_ = r.server.AcceptConnections()
 				r.server.ClearAlarm()
 				r.server.ReleaseConfirms("q")
@@ -244,6 +246,30 @@ func TestOneIDForAll(t *testing.T) {
 		}
 		if n := len(r.bodies("q")) + len(r.bodies("p")); n != 4 {
 			t.Errorf("%d messages are stored", n)
+		}
+	})
+}
+
+// What goes where a message was refused is sent one by one, until one is accepted.
+func TestSuspicionEnds(t *testing.T) {
+	inRig(t, nil, func(r *rig) {
+		r.declare("q")
+		for range 2 {
+			r.must(r.within(time.Second, to("q", "x")))
+			questions := r.server.Count("basic.qos")
+			var refused *broker.Error
+			if err := r.within(time.Second, &broker.Message{RoutingKey: "q", UserID: "other"}); !errors.As(err, &refused) {
+				t.Errorf("%v", err)
+			}
+			for range 100 {
+				r.must(r.within(time.Second, to("q", "x")))
+			}
+			if n := r.server.Count("basic.qos") - questions; n < 1 || n > 2 { // of the refused one, perhaps, and of the next
+				t.Errorf("the broker was asked %d times", n)
+			}
+		}
+		if n := len(r.notes()); n != 2 {
+			t.Errorf("%d notes", n)
 		}
 	})
 }

@@ -92,7 +92,7 @@ func (l *ledger) addSide(epoch uint64, on *lane) {
 func (l *ledger) nextDoubtful(epoch uint64) (c *Confirmation, on *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.epoch == epoch && l.doubtful.len() > 0 && !l.isBlocked() {
+	for l.epoch == epoch && l.doubtful.len() > 0 {
 		c = l.doubtful.first()
 		if on = l.sideFor(c.target); on == nil {
 			return c, nil

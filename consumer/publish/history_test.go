@@ -23,7 +23,6 @@ type history struct {
 	server *brokertest.Server
 	p      *publish.Publisher
 	began  time.Time
-	ending context.Context // when the publisher is stopped early
 
 	mu       sync.Mutex
 	calls    [][]*call
@@ -38,7 +37,6 @@ type call struct {
 	sending
 	name     string // in the body, between <>
 	returned time.Time
-	accepted bool // it got as far as the ledger
 	waited   *publish.Confirmation
 	err      error
 }

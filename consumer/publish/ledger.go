@@ -107,7 +107,7 @@ func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
 	l.number++
 	c.number = l.number
 	if c.id = m.MessageID; c.id == "" {
-		c.id = l.prefix + strconv.FormatUint(c.number, 10)
+		c.id = string(strconv.AppendUint([]byte(l.prefix), c.number, 10))
 		c.message.Identify(c.id)
 	}
 	if c.message.Timestamp.IsZero() && !m.NoTimestamp {

@@ -2,6 +2,7 @@ package publish_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -220,4 +221,30 @@ func TestIdleSideLaneEnds(t *testing.T) {
 			t.Errorf("%d more copies", twice)
 		}
 	})
+}
+
+// A queue is declared on the next connection if one is lost meanwhile.
+func TestDeclareThroughCuts(t *testing.T) {
+	for _, method := range []string{"channel.open", "queue.declare", "queue.declare-ok"} {
+		for _, fault := range []brokertest.Fault{brokertest.Reset(), brokertest.Freeze(brokertest.Both), brokertest.CloseConnection(320, "x")} {
+			t.Run(fmt.Sprint(method, fault), func(t *testing.T) {
+				inRig(t, nil, func(r *rig) {
+					r.declare("p")
+					r.must(r.within(time.Second, to("p", "connected")))
+					r.server.Inject(brokertest.OnMethod(method, 1), fault)
+					ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+					defer cancel()
+					r.must(r.p.DeclareQueue(ctx, "q", broker.QueueOptions{Durable: true}))
+					r.must(r.within(time.Second, to("q", "0")))
+					var e *broker.Error
+					if err := r.p.DeclareQueue(ctx, "q", broker.QueueOptions{}); !errors.As(err, &e) || e.Class != broker.Precondition {
+						t.Errorf("%v", err)
+					}
+					if err := r.p.DeclareQueue(ctx, "", broker.QueueOptions{}); err == nil {
+						t.Error("a queue without a name was declared")
+					}
+				})
+			})
+		}
+	}
 }

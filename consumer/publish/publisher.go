@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -245,7 +246,9 @@ func (p *Publisher) DeclareQueue(ctx context.Context, name string, o broker.Queu
 			return err
 		}
 		err = session.DeclareQueue(ctx, name, o)
-		if err == nil || ctx.Err() != nil || !session.Lost() {
+		var e *broker.Error
+		lost := session.Lost() || errors.As(err, &e) && e.Scope == broker.ScopeConnection // about to be
+		if err == nil || ctx.Err() != nil || !lost {
 			return err
 		}
 		p.current.gone(session)

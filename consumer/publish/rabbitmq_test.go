@@ -124,7 +124,7 @@ func (l *live) wantOrder(queue string, n int) (twice int) {
 	l.Helper()
 	deliveries, err := l.channel().Consume(queue, "", true, false, false, false, nil)
 	l.must(err)
-	seen := map[string]bool{}
+	seen, wrong := map[string]bool{}, ""
 	for {
 		patience := 500 * time.Millisecond // for what may come twice
 		if len(seen) < n {
@@ -137,13 +137,13 @@ func (l *live) wantOrder(queue string, n int) (twice int) {
 			switch {
 			case seen[body]:
 				twice++
-			case body != fmt.Sprint(len(seen)):
-				l.Fatalf("%s: %s comes, want %d", queue, body, len(seen))
+			case body != fmt.Sprint(len(seen)) && wrong == "":
+				wrong = fmt.Sprintf("%s comes, want %d", body, len(seen))
 			}
 			seen[body] = true
 		case <-time.After(patience):
-			if len(seen) != n {
-				l.Fatalf("%s: %d messages, want %d", queue, len(seen), n)
+			if len(seen) != n || wrong != "" {
+				l.Fatalf("%s: %d messages, want %d; %s", queue, len(seen), n, wrong)
 			}
 			return twice
 		}
