@@ -64,7 +64,8 @@ func TestPublishExchange(t *testing.T) {
 
 func TestPublishUnroutable(t *testing.T) {
 	p := everhop(t, 1, "a\nb\n", "publish", "--queue", "everhop.no.such.queue")
-	want := "everhop: line 1: unroutable: no queue is bound for exchange and routing key; " +
+	want := "everhop: line 1: unroutable: there is no queue \"everhop.no.such.queue\" (exchange \"\", routing key \"everhop.no.such.queue\"); " +
+		"check its name, or declare it first; " +
 		"0 messages confirmed, line 1 is the first that is not\n"
 	if got := p.stderr.String(); got != want {
 		t.Errorf("standard error %q", got)
@@ -79,14 +80,14 @@ func TestPublishRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := everhop(t, 1, strings.Repeat("x\n", 50), "publish", "--queue", queue)
-	found := regexp.MustCompile(`^everhop: line (\d+): the broker refused the message; `).FindStringSubmatch(p.stderr.String())
+	found := regexp.MustCompile(`^everhop: line (\d+): the broker refused the message; is the queue full\\? `).FindStringSubmatch(p.stderr.String())
 	if found == nil {
 		t.Errorf("standard error %q", &p.stderr)
 	}
 }
 
 func TestPublishNoExchange(t *testing.T) {
-	everhop(t, 1, "a\n", "publish", "--exchange", "everhop.no.such.exchange").logs("404 NOT_FOUND")
+	everhop(t, 1, "a\n", "publish", "--exchange", "everhop.no.such.exchange").logs(`check the name of the exchange "everhop.no.such.exchange", or declare it first; 0 messages`)
 }
 
 // The connection breaks between two lines; what the summary says is what the queue holds.
@@ -106,14 +107,14 @@ func TestPublishBrokenConnection(t *testing.T) {
 	io.WriteString(stdin, "x\nx\n")
 	stdin.Close()
 	p.wait(1)
-	found := regexp.MustCompile(`^everhop: line (\d+): .*; (\d+) messages confirmed, line (\d+) is the first that is not\n$`).
+	found := regexp.MustCompile(`^everhop: line (\d+): .*; (\d+) messages confirmed, line (\d+) is the first that is not \(--from-line (\d+) goes on there\)\n$`).
 		FindStringSubmatch(p.stderr.String())
 	if found == nil {
 		t.Fatalf("standard error %q", &p.stderr)
 	}
 	confirmed, _ := strconv.Atoi(found[2])
 	first, _ := strconv.Atoi(found[3])
-	if confirmed > 100 || first != confirmed+1 || found[1] != found[3] {
+	if confirmed > 100 || first != confirmed+1 || found[1] != found[3] || found[4] != found[3] {
 		t.Errorf("100 messages are in the queue; standard error %q", &p.stderr)
 	}
 }
@@ -131,7 +132,7 @@ func TestPublishInterrupted(t *testing.T) {
 	holds(t, queue, 2)
 	p.signal(os.Interrupt)
 	p.wait(1)
-	p.logs("everhop: stopped before the end of the input: interrupt; 2 messages confirmed, line 3 is the first that is not\n")
+	p.logs("everhop: stopped before the end of the input: interrupt; 2 messages confirmed, line 3 is the first that is not (--from-line 3 goes on there)\n")
 	holds(t, queue, 2)
 }
 

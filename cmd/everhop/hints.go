@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer"
+)
+
+// withHint says what to do about an error that kept a message from being published.
+func withHint(err error, exchange, routingKey string) error {
+	if errors.Is(err, broker.ErrUnroutable) {
+		return unroutable(exchange, routingKey)
+	}
+	if hint := hintOn(err, exchange); hint != "" {
+		return fmt.Errorf("%w; %s", err, hint)
+	}
+	return err
+}
+
+func unroutable(exchange, routingKey string) error {
+	if exchange == "" {
+		return fmt.Errorf("unroutable: there is no queue %q (exchange \"\", routing key %[1]q); check its name, or declare it first", routingKey)
+	}
+	return fmt.Errorf("unroutable: no queue is bound to the exchange %q for the routing key %q; check both, or bind a queue first", exchange, routingKey)
+}
+
+// hintOn is "" for what a broker explains itself, such as a message that is too large.
+func hintOn(err error, exchange string) string {
+	var failure *broker.Error
+	switch {
+	case errors.Is(err, broker.ErrRefused):
+		return "is the queue full? Look at its length, and at max-length and overflow of its policy (rabbitmqctl list_queues name messages policy)"
+	case errors.Is(err, broker.ErrHeaderTooLarge):
+		return "send fewer or shorter headers, or raise frame_max at the broker"
+	case !errors.As(err, &failure):
+		return ""
+	}
+	switch failure.Class {
+	case broker.NotFound:
+		return fmt.Sprintf("check the name of the exchange %q, or declare it first", exchange)
+	case broker.Precondition:
+		return ""
+	}
+	return consumer.Advice(failure)
+}
