@@ -67,9 +67,6 @@ var advice = map[broker.Class]string{
 	broker.TLS:             "check certificates, their names and their dates",
 }
 
-// Advice is what a human can do about a failure, as an Error says it; "" if that is not known.
-func Advice(failure *broker.Error) string { return adviceOn(failure.Class, failure.Code) }
-
 // adviceOn is the advice on a failure.
 func adviceOn(class broker.Class, code int) string {
 	if class == broker.Precondition && code == codeInternalError {

@@ -140,8 +140,9 @@ func carried(d *Delivery) map[string]any {
 	return CarriedHeaders(d.Headers)
 }
 
-// CarriedHeaders are those of a delivery that belong to its message when that is published again, in a table of
-// their own: without x-death and others that a broker has added and would take for its own, and with HeaderCC for CC.
+// CarriedHeaders are those of a delivery that go along when its message is published again, be it by a consumer or by
+// a program that moves messages: without x-death and others that a broker has added and would take for its own, and
+// with HeaderCC for CC. The table is the caller's; what is in it is shared.
 func CarriedHeaders(headers map[string]any) map[string]any {
 	h := make(map[string]any, len(headers)+len(ours))
 	for name, value := range headers {

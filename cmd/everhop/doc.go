@@ -47,6 +47,7 @@
 //	  nowhere.go          standard output was closed from the beginning
 //	publish
 //	  publish.go          everhop publish
+//	  sending.go          one message after the other, and their confirms
 //	  input.go            where messages come from
 //	  lines.go            what is read ahead, line by line
 //	  records.go          messages from lines of JSON

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/everhop/everhop/broker"
-	"github.com/everhop/everhop/consumer"
 )
 
 // withHint says what to do about an error that kept a message from being published.
@@ -40,8 +39,12 @@ func hintOn(err error, exchange string) string {
 	switch failure.Class {
 	case broker.NotFound:
 		return fmt.Sprintf("check the name of the exchange %q, or declare it first", exchange)
-	case broker.Precondition:
-		return ""
+	case broker.Auth:
+		return "check user name, password and permissions (rabbitmqctl authenticate_user, list_permissions)"
+	case broker.VHost:
+		return "create the virtual host, or give the user permissions in it (rabbitmqctl add_vhost, set_permissions)"
+	case broker.Network:
+		return "check that the broker runs and that host and port are right"
 	}
-	return consumer.Advice(failure)
+	return ""
 }
