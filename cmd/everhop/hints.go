@@ -12,7 +12,7 @@ func withHint(err error, exchange, routingKey string) error {
 	if errors.Is(err, broker.ErrUnroutable) {
 		return unroutable(exchange, routingKey)
 	}
-	if hint := hintOn(err, exchange); hint != "" {
+	if hint := hintOn(err); hint != "" {
 		return fmt.Errorf("%w; %s", err, hint)
 	}
 	return err
@@ -25,8 +25,11 @@ func unroutable(exchange, routingKey string) error {
 	return fmt.Errorf("unroutable: no queue is bound to the exchange %q for the routing key %q; check both, or bind a queue first", exchange, routingKey)
 }
 
+// internalError is how RabbitMQ ends the connection over a message with which it cannot cope.
+const internalError = 541
+
 // hintOn is "" for what a broker explains itself, such as a message that is too large.
-func hintOn(err error, exchange string) string {
+func hintOn(err error) string {
 	var failure *broker.Error
 	switch {
 	case errors.Is(err, broker.ErrRefused):
@@ -35,10 +38,12 @@ func hintOn(err error, exchange string) string {
 		return "send fewer or shorter headers, or raise frame_max at the broker"
 	case !errors.As(err, &failure):
 		return ""
+	case failure.Code == internalError:
+		return "there may be a header in the message, or in one behind it, that the broker cannot read: NaN, Infinity"
 	}
 	switch failure.Class {
-	case broker.NotFound:
-		return fmt.Sprintf("check the name of the exchange %q, or declare it first", exchange)
+	case broker.NotFound: // the broker says which: it need not be that of the first message that is not confirmed
+		return "check the name of the exchange, or declare it first"
 	case broker.Auth:
 		return "check user name, password and permissions (rabbitmqctl authenticate_user, list_permissions)"
 	case broker.VHost:

@@ -93,6 +93,37 @@ func TestMoveQueue(t *testing.T) {
 	same("d")
 }
 
+// RabbitMQ keeps all of it, too.
+func TestMoveQueueRabbitMQ(t *testing.T) {
+	var records []byte
+	var want []broker.Message
+	for _, m := range everyKind() {
+		d := &consumer.Delivery{
+			Body: m.Body, Headers: m.Headers, ContentType: m.ContentType, ContentEncoding: m.ContentEncoding, CorrelationID: m.CorrelationID,
+			ReplyTo: m.ReplyTo, Expiration: m.Expiration, MessageID: m.MessageID, Type: m.Type, UserID: m.UserID, AppID: m.AppID,
+			Priority: m.Priority, Timestamp: m.Timestamp,
+		}
+		records = append(records, lineOf(t, d)...)
+		want = append(want, messageOf(d))
+	}
+	for range 2 {
+		queue := newQueueOf(t, "quorum")
+		everhop(t, 0, string(records), "publish", "--input", "jsonl", "--queue", queue).logs("4 messages confirmed\n")
+		records = []byte(everhop(t, 0, "", "consume", "--queue", queue, "--count", "4", "--output", "jsonl").stdout.String())
+		for i, line := range strings.SplitAfter(strings.TrimSpace(string(records)), "\n") {
+			got, err := readRecord([]byte(line))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.RoutingKey = ""
+			got.Headers = moved([]brokertest.Message{{Headers: got.Headers}})[0].Headers
+			if diff := cmp.Diff(want[i], got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("message %d:\n%s", i, diff)
+			}
+		}
+	}
+}
+
 // move returns the records.
 func move(t *testing.T, server *brokertest.Server, from, to string, count int) string {
 	t.Helper()
@@ -253,7 +284,7 @@ func TestPublishHints(t *testing.T) {
 	tests := []struct{ args, want string }{
 		{"--queue none", `line 1: unroutable: there is no queue "none" (exchange "", routing key "none"); check its name, or declare it first; 0 messages confirmed, line 1 is the first that is not`},
 		{"--exchange amq.direct --routing-key k", `line 1: unroutable: no queue is bound to the exchange "amq.direct" for the routing key "k"; check both, or bind a queue first; 0 messages`},
-		{"--exchange none", `check the name of the exchange "none", or declare it first; 0 messages`},
+		{"--exchange none", `check the name of the exchange, or declare it first; 0 messages`},
 		{"--queue q --header h=" + strings.Repeat("x", 140_000), `send fewer or shorter headers, or raise frame_max at the broker; 0 messages`},
 	}
 	for _, tt := range tests {

@@ -26,7 +26,7 @@ var textProperties = []struct {
 	{"content-encoding", "ENCODING", "the property content_encoding, such as gzip", func(m *broker.Message) *string { return &m.ContentEncoding }},
 	{"correlation-id", "ID", "the property correlation_id", func(m *broker.Message) *string { return &m.CorrelationID }},
 	{"reply-to", "QUEUE", "the property reply_to", func(m *broker.Message) *string { return &m.ReplyTo }},
-	{"message-id", "ID", "the property message_id; empty for none (default one of its own for each message)", func(m *broker.Message) *string { return &m.MessageID }},
+	{"message-id", "ID", "the property message_id; empty for none (default that of the record, or one that is unique)", func(m *broker.Message) *string { return &m.MessageID }},
 	{"type", "TYPE", "the property type", func(m *broker.Message) *string { return &m.Type }},
 	{"app-id", "ID", "the property app_id", func(m *broker.Message) *string { return &m.AppID }},
 }

@@ -93,7 +93,7 @@ Exit status: 0 when all of the input is confirmed, 1 when not, 2 wrong command l
 	choose(cmd, &f.input, "input", "what is on a line: a body, or a message with its properties (default lines)", "lines", "jsonl")
 	flags.BoolVar(&f.null, "null", false, "bodies end with NUL instead of a newline, as find -print0 has it")
 	flags.StringArrayVar(&f.files, "file", nil, "a `FILE` whose content is a message; may be repeated, and more may follow")
-	flags.Var(number(&f.from, noMost), "from-line", "begin with line (message of --null, file) N of the input")
+	flags.Var(number(&f.from, noMost), "from-line", "begin with line N of the input; with --null it is message N, with --file file N")
 	flags.Var(rate(&f.every), "rate", "publish no faster than that (default no limit)")
 	f.properties.add(cmd)
 	for _, flag := range []string{"queue", "exchange", "routing-key", "from-line", "rate"} {

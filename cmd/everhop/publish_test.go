@@ -80,14 +80,21 @@ func TestPublishRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := everhop(t, 1, strings.Repeat("x\n", 50), "publish", "--queue", queue)
-	found := regexp.MustCompile(`^everhop: line (\d+): the broker refused the message; is the queue full\\? `).FindStringSubmatch(p.stderr.String())
+	found := regexp.MustCompile(`^everhop: line (\d+): the broker refused the message; is the queue full\? `).FindStringSubmatch(p.stderr.String())
 	if found == nil {
 		t.Errorf("standard error %q", &p.stderr)
 	}
 }
 
+// RabbitMQ reads no NaN.
+func TestPublishUnreadable(t *testing.T) {
+	queue := newQueue(t)
+	everhop(t, 1, `{"body":"a","headers":{"n":"NaN"},"header_types":{"n":"float64"}}`, "publish", "--queue", queue, "--input", "jsonl").
+		logs("cannot read: NaN, Infinity; 0 messages")
+}
+
 func TestPublishNoExchange(t *testing.T) {
-	everhop(t, 1, "a\n", "publish", "--exchange", "everhop.no.such.exchange").logs(`check the name of the exchange "everhop.no.such.exchange", or declare it first; 0 messages`)
+	everhop(t, 1, "a\n", "publish", "--exchange", "everhop.no.such.exchange").logs(`check the name of the exchange, or declare it first; 0 messages`)
 }
 
 // The connection breaks between two lines; what the summary says is what the queue holds.
