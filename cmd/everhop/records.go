@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/everhop/everhop/broker"
@@ -23,6 +25,9 @@ func readRecord(line []byte) (broker.Message, error) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(line, &all); err != nil {
 		return broker.Message{}, explainJSON(err)
+	}
+	if hasHalfPair(line) {
+		return broker.Message{}, errors.New(`text with half a surrogate pair (\ud800 to \udfff), which no text in UTF-8 has`)
 	}
 	r := members{left: all}
 	m := broker.Message{
@@ -56,6 +61,42 @@ func explainJSON(err error) error {
 		return fmt.Errorf("not JSON: %w, at byte %d", err, syntax.Offset)
 	}
 	return fmt.Errorf("not JSON: %w", err)
+}
+
+// hasHalfPair tells whether valid JSON holds the escape of a surrogate without the other one of its pair. Package json
+// would read something else.
+func hasHalfPair(line []byte) bool {
+	for {
+		i := bytes.IndexByte(line, '\\')
+		if i < 0 {
+			return false
+		}
+		first := escaped(line[i:])
+		if first < 0 {
+			line = line[i+len(`\n`):]
+			continue
+		}
+		line = line[i+len(`\u0000`):]
+		if !utf16.IsSurrogate(first) {
+			continue
+		}
+		if utf16.DecodeRune(first, escaped(line)) == utf8.RuneError {
+			return true
+		}
+		line = line[len(`\u0000`):]
+	}
+}
+
+// escaped is the code of \u0000 at the beginning of a text, negative if there is none.
+func escaped(text []byte) rune {
+	if len(text) < len(`\u0000`) || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	code, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(code)
 }
 
 // members are those of a record that nobody has taken yet. After the first error the rest is nothing.
@@ -93,20 +134,27 @@ func (r *members) end() error {
 	return r.err
 }
 
-func (r *members) plain(name string) (text string, there bool) {
+// plain returns text as it stands there; nil if it does not.
+func (r *members) plain(name string) []byte {
 	raw := r.take(name)
-	if raw == nil {
-		return "", false
+	switch {
+	case raw == nil:
+		return nil
+	case raw[0] != '"':
+		r.fail("%s: expected text", name)
+		return nil
+	case bytes.IndexByte(raw, '\\') < 0: // most need no copy
+		return raw[1 : len(raw)-1]
 	}
+	var text string
 	if err := json.Unmarshal(raw, &text); err != nil {
 		r.fail("%s: expected text", name)
 	}
-	return text, true
+	return []byte(text)
 }
 
 func (r *members) text(name string) string {
-	plain, _ := r.plain(name)
-	text, err := readText(plain)
+	text, err := readText(string(r.plain(name)))
 	if err != nil {
 		r.fail("%s: %w", name, err)
 	}
@@ -114,23 +162,20 @@ func (r *members) text(name string) string {
 }
 
 func (r *members) body() []byte {
-	text, isText := r.plain("body")
-	raw := r.take("body_base64")
+	text, encoded := r.plain("body"), r.plain("body_base64")
 	switch {
-	case isText && raw != nil:
+	case text != nil && encoded != nil:
 		r.fail("both body and body_base64")
-	case isText:
-		return []byte(text)
-	case raw == nil:
+	case text == nil && encoded == nil:
 		r.fail("neither body nor body_base64")
-	default:
-		body := []byte{}
-		if err := json.Unmarshal(raw, &body); err != nil {
+	case encoded != nil:
+		body, err := base64.StdEncoding.DecodeString(string(encoded))
+		if err != nil {
 			r.fail("body_base64: expected base64")
 		}
 		return body
 	}
-	return nil
+	return text
 }
 
 func (r *members) priority() uint8 {
@@ -150,11 +195,7 @@ func (r *members) timestamp() time.Time {
 	if raw == nil {
 		return time.Time{}
 	}
-	text := string(raw) // seconds
-	if strings.HasPrefix(text, `"`) {
-		_ = json.Unmarshal(raw, &text) // it is JSON already
-	}
-	t, err := readTime(text)
+	t, err := readTime(strings.Trim(string(raw), `"`)) // or a number: seconds
 	if err != nil {
 		r.fail("timestamp: expected a time such as 2026-01-31T12:00:00Z, or seconds since 1970")
 	}

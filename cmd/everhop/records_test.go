@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -123,10 +124,17 @@ func anyValue(depth int) *rapid.Generator[any] {
 
 func TestReadRecord(t *testing.T) {
 	long := strings.Repeat("x", 200)
+	const halfPair = `text with half a surrogate pair (\ud800 to \udfff), which no text in UTF-8 has`
 	tests := []struct{ line, err string }{
 		{`{"body":""}`, ""},
 		{` {"body_base64":""} `, ""},
 		{`{"body":"a","headers":null,"header_types":{"n":"int8"},"message_id":null,"timestamp":1735787045,"priority":255,"delivery_mode":1,"redelivered":true}`, ""},
+
+		{`{"body":"\ud83d\ude00 \\ud800 \u00e9 \"","headers":{"\uD83D\uDE00":"\n"}}`, ""},
+		{`{"body":"\ud83d"}`, halfPair},
+		{`{"body":"\ude00\ud83d"}`, halfPair},
+		{`{"body":"\ud83d\n\ude00"}`, halfPair},
+		{`{"body":"","headers":{"a":"\\\uDC80"}}`, halfPair},
 
 		{``, "not JSON: unexpected end of JSON input"},
 		{`x`, "not JSON: invalid character 'x' looking for beginning of value, at byte 1"},
@@ -156,6 +164,42 @@ func TestReadRecord(t *testing.T) {
 			t.Errorf("%s:\n%s, want\n%s", tt.line, got, tt.err)
 		}
 	}
+}
+
+// Tables may be nested as deep as nobody would.
+func TestRecordOfDeepHeaders(t *testing.T) {
+	var v any = int8(1)
+	for range 4000 {
+		v = []any{map[string]any{"a": v}}
+	}
+	d := &consumer.Delivery{Body: []byte{}, Headers: map[string]any{"deep": v}}
+	m, err := readRecord(lineOf(t, d))
+	if err != nil || !reflect.DeepEqual(m.Headers, d.Headers) {
+		t.Errorf("%v", err)
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	d := &consumer.Delivery{Body: []byte(strings.Repeat("text ", 50)), RoutingKey: "orders", MessageID: "5SXXZ77WBN4U-1", ContentType: "text/plain",
+		Timestamp: time.Unix(1735787045, 0), DeliveryMode: 2, Headers: map[string]any{"tenant": "a", "attempt": int32(1), "since": time.Unix(1735787045, 0)}}
+	var line bytes.Buffer
+	b.Run("write", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			line.Reset()
+			if err := formatJSON(&line, d); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("read", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := readRecord(line.Bytes()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func errorText(err error) string {
