@@ -282,7 +282,7 @@ func TestUserOf(t *testing.T) {
 func TestPublishHints(t *testing.T) {
 	server := oneQueue(t)
 	tests := []struct{ args, want string }{
-		{"--queue none", `line 1: unroutable: there is no queue "none" (exchange "", routing key "none"); check its name, or declare it first; 0 messages confirmed, line 1 is the first that is not`},
+		{"--queue none", `line 1: unroutable: there is no queue "none" (exchange "", routing key "none"); check its name, or declare it first; 0 messages confirmed, line 1 is the first that is not` + "\n"},
 		{"--exchange amq.direct --routing-key k", `line 1: unroutable: no queue is bound to the exchange "amq.direct" for the routing key "k"; check both, or bind a queue first; 0 messages`},
 		{"--exchange none", `check the name of the exchange, or declare it first; 0 messages`},
 		{"--queue q --header h=" + strings.Repeat("x", 140_000), `send fewer or shorter headers, or raise frame_max at the broker; 0 messages`},
