@@ -83,8 +83,8 @@ func TestWriteValue(t *testing.T) {
 
 // sameZero tells 0 from -0, and takes NaN for equal to itself.
 var sameZero = cmp.Options{
-	cmp.Comparer(func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) || a != a && b != b }), //nolint:gocritic // NaN
-	cmp.Comparer(func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b }), //nolint:gocritic // NaN
+	cmp.Comparer(func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) || a != a && b != b }),
+	cmp.Comparer(func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b }),
 }
 
 func asJSON(t *testing.T, v any) string {
