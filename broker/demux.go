@@ -23,7 +23,8 @@ const (
 )
 
 // demux stands between the socket and amqp091-go, and takes the deliveries out of what comes in: the frames of
-// basic.deliver, its header and its body on the channels that have a route; for a publisher, those of basic.return.
+// basic.deliver, its header and its body on the channels that have a route; for a publisher, those of basic.return, and the
+// confirms.
 // Everything else goes on to amqp091-go, unchanged and in order.
 //
 //	socket --> buffer --+--> route --> inbox           a delivery of a channel that we consume
@@ -39,6 +40,9 @@ type demux struct {
 	source  io.Reader
 	routes  routes
 	opening chan *route // of the channel that is about to be opened
+
+	written     outgoing
+	unconfirmed []uint16 // channels that have just been opened, for publishing
 
 	buffer     []byte
 	start, end int      // buffer[start:end] has come in, and is to be dealt with
@@ -200,8 +204,11 @@ func (d *demux) method(r *route, in []byte, length int64) bool {
 		return false
 	}
 	name := [2]uint16{binary.BigEndian.Uint16(in[7:]), binary.BigEndian.Uint16(in[9:])}
-	if name == basicDeliver || name == basicReturn && r.returned != nil {
+	switch {
+	case name == basicDeliver, name == basicReturn && (r.returned != nil || r.receipts != nil):
 		return d.content(r, name == basicReturn, in, length)
+	case r.receipts != nil && (name == basicAck || name == basicNack):
+		return d.receipt(r, name == basicAck, in, length)
 	}
 	r.interrupt()
 	switch name {
@@ -226,6 +233,8 @@ var (
 	basicCancelOK  = [2]uint16{60, 31}
 	basicReturn    = [2]uint16{60, 50}
 	basicDeliver   = [2]uint16{60, 60}
+	basicAck       = [2]uint16{60, 80}
+	basicNack      = [2]uint16{60, 120}
 )
 
 // content begins a message with its method, which is no longer than a basic.deliver.
@@ -241,13 +250,32 @@ func (d *demux) content(r *route, isReturn bool, in []byte, length int64) bool {
 		return false
 	}
 	if isReturn {
-		r.giveBack()
+		if err := r.giveBack(in[frameHeader:][:length]); err != nil {
+			d.failure = amqp.ErrSyntax
+			return false
+		}
 		return true
 	}
 	if err := r.deliver(in[frameHeader:][:length]); err != nil {
 		d.failure = amqp.ErrSyntax
 		return false
 	}
+	return true
+}
+
+// receipt deals with a confirm.
+func (d *demux) receipt(r *route, taken bool, in []byte, length int64) bool {
+	const size = 4 + 8 + 1 // the method's numbers, the delivery tag, the bits
+	if length != size {
+		d.failure = amqp.ErrSyntax
+		return false
+	}
+	if len(in) < size+frameOverhead || !d.skip(size+frameOverhead) {
+		return false
+	}
+	r.interrupt()
+	payload := in[frameHeader:][:size]
+	r.receipts.Settled(binary.BigEndian.Uint64(payload[4:]), payload[12]&1 != 0, taken)
 	return true
 }
 
@@ -269,26 +297,81 @@ func (d *demux) publish() {
 
 // Write sees which number amqp091-go gives to a channel, which it does not tell.
 func (d *demux) Write(p []byte) (int, error) {
-	if number, ok := opens(p); ok {
-		select {
-		case r := <-d.opening:
-			r.channel = number
-			if !r.none {
-				d.routes.set(number, r)
+	d.written.walk(p, d.channelOpens)
+	n, err := d.WriteCloser.Write(p)
+	if err == nil && len(d.unconfirmed) > 0 && d.written.between() {
+		for _, channel := range d.unconfirmed {
+			if _, err = d.WriteCloser.Write(confirmSelect(channel)); err != nil {
+				break
 			}
-		default: // opened before anything is consumed
 		}
+		d.unconfirmed = d.unconfirmed[:0]
 	}
-	return d.WriteCloser.Write(p)
+	return n, err
 }
 
-// opens recognises a channel.open. amqp091-go writes each method at once, and alone.
-func opens(p []byte) (channel uint16, ok bool) {
-	if len(p) < frameHeader+4 || p[0] != wire.FrameMethod ||
-		[2]uint16{binary.BigEndian.Uint16(p[7:]), binary.BigEndian.Uint16(p[9:])} != channelOpen {
-		return 0, false
+// channelOpens is called with what is about to be written.
+func (d *demux) channelOpens(number uint16) {
+	select {
+	case r := <-d.opening:
+		r.channel = number
+		if !r.none {
+			d.routes.set(number, r)
+		}
+		if r.receipts != nil {
+			d.unconfirmed = append(d.unconfirmed, number)
+		}
+	default: // opened before anything is consumed
 	}
-	return binary.BigEndian.Uint16(p[1:]), true
+}
+
+// outgoing is where amqp091-go is in what it writes. Frames of several goroutines share its buffer, and a full buffer ends
+// amid a frame.
+type outgoing struct {
+	head [frameHeader + 4]byte // of the frame that has begun, and the numbers of its method
+	n    int                   // what there is of it
+	left int64                 // what is missing of the frame behind it
+}
+
+// between tells whether the next byte begins a frame.
+func (w *outgoing) between() bool { return w.n == 0 && w.left == 0 }
+
+// walk calls opens for each channel.open that p has, or the begin of one.
+func (w *outgoing) walk(p []byte, opens func(channel uint16)) {
+	for len(p) > 0 {
+		if w.left > 0 {
+			skipped := min(w.left, int64(len(p)))
+			w.left -= skipped
+			p = p[skipped:]
+			continue
+		}
+		if w.n == 0 && p[0] == 'A' { // no frame, but what comes before the first one
+			w.left = int64(len("AMQP\x00\x00\x09\x01"))
+			continue
+		}
+		need := w.need()
+		taken := copy(w.head[w.n:need], p)
+		w.n += taken
+		p = p[taken:]
+		if w.n < w.need() {
+			continue
+		}
+		length := int64(binary.BigEndian.Uint32(w.head[3:]))
+		name := [2]uint16{binary.BigEndian.Uint16(w.head[7:]), binary.BigEndian.Uint16(w.head[9:])}
+		if w.n == len(w.head) && name == channelOpen {
+			opens(binary.BigEndian.Uint16(w.head[1:]))
+		}
+		w.left = length + frameOverhead - int64(w.n)
+		w.n = 0
+	}
+}
+
+// need is how much of a frame tells what it is.
+func (w *outgoing) need() int {
+	if w.n < frameHeader || w.head[0] != wire.FrameMethod || binary.BigEndian.Uint32(w.head[3:]) < 4 {
+		return frameHeader
+	}
+	return len(w.head)
 }
 
 var errUnseen = errors.New("amqp091-go has opened a channel in a way that is not known")

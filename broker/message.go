@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -47,8 +48,23 @@ type Message struct {
 // gets the message.
 const HeaderPublishID = "x-everhop-publish-id"
 
-// problem is what would break the connection if amqp091-go found it, amid a frame.
-func (m *Message) problem() error {
+// Identify gives a message without a MessageID one, or with NoMessageID a HeaderPublishID in a copy of its headers: an id
+// that no other message has.
+func (m *Message) Identify(id string) {
+	switch {
+	case m.MessageID != "":
+	case m.NoMessageID:
+		headers := make(map[string]any, len(m.Headers)+1) // the caller's stay as they are
+		maps.Copy(headers, m.Headers)
+		headers[HeaderPublishID] = id
+		m.Headers = headers
+	default:
+		m.MessageID = id
+	}
+}
+
+// Check names the field that AMQP cannot carry, and would break the connection if it was found amid a frame.
+func (m *Message) Check() error {
 	for _, f := range []struct {
 		field, value string
 		check        func(string) error

@@ -56,14 +56,14 @@ func TestEveryTextOfAMessageIsChecked(t *testing.T) {
 	for nth := range 12 {
 		var m Message
 		field, _ := spoil(reflect.ValueOf(&m).Elem(), "", strings.Repeat("x", 256), new(int), nth)
-		if err := m.problem(); err == nil || !strings.HasPrefix(err.Error(), "broker: publish: "+field) || !strings.Contains(err.Error(), ": 256 bytes") {
+		if err := m.Check(); err == nil || !strings.HasPrefix(err.Error(), "broker: publish: "+field) || !strings.Contains(err.Error(), ": 256 bytes") {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
-	if err := (&Message{Exchange: "x", RoutingKey: "\xff"}).problem(); err == nil || !strings.Contains(err.Error(), "RoutingKey: not UTF-8") {
+	if err := (&Message{Exchange: "x", RoutingKey: "\xff"}).Check(); err == nil || !strings.Contains(err.Error(), "RoutingKey: not UTF-8") {
 		t.Errorf("a routing key: %v", err)
 	}
-	if err := (&Message{CorrelationID: "\xff", Headers: map[string]any{"\xff": "\xff"}}).problem(); err != nil {
+	if err := (&Message{CorrelationID: "\xff", Headers: map[string]any{"\xff": "\xff"}}).Check(); err != nil {
 		t.Errorf("bytes that others sent: %v", err)
 	}
 }

@@ -3,8 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -94,7 +92,7 @@ func (p *Publisher) Publish(ctx context.Context, m Message) (*Confirm, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := m.problem(); err != nil {
+	if err := m.Check(); err != nil {
 		return nil, err
 	}
 	if err := m.fits(p.session.link.amqp.Config.FrameSize); err != nil {
@@ -175,17 +173,8 @@ func (p *Publisher) failure(err error) error {
 // Resource beyond a limit; of ScopeConnection if the connection broke. A name or an argument that AMQP
 // cannot carry is refused before anything is sent.
 func (p *Publisher) DeclareQueue(ctx context.Context, name string, o QueueOptions) error {
-	if err := ctx.Err(); err != nil {
+	if err := checkDeclare(ctx, name, o); err != nil {
 		return err
-	}
-	if name == "" {
-		return errors.New("broker: declare queue: a name is needed")
-	}
-	if err := CheckName(name); err != nil {
-		return fmt.Errorf("broker: declare queue %.40q: name: %w", name, err)
-	}
-	if problems := o.problems(); problems != nil {
-		return fmt.Errorf("broker: declare queue %q: %s", name, strings.Join(problems, ", "))
 	}
 	s := p.session
 	return s.guarded(ctx, func() error {
@@ -223,6 +212,6 @@ func (p *Publisher) BlockedChanges() <-chan Blocked { return p.session.BlockedCh
 func (p *Publisher) Close(ctx context.Context) error {
 	p.unguard()
 	p.guarded.Wait()
-	p.session.hurry()
+	p.session.Hurry()
 	return p.session.Close(ctx)
 }

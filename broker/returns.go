@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"crypto/rand"
-	"maps"
 	"strconv"
 	"sync"
 )
@@ -32,14 +31,19 @@ func newReturns() *returns {
 
 // add takes a message that came back.
 func (r *returns) add(m *Delivery) {
-	id := m.MessageID
-	if id == "" {
-		id, _ = m.Headers[HeaderPublishID].(string)
-	}
 	select {
-	case r.ids <- id:
+	case r.ids <- m.publishID():
 	default: // cannot be: there is room for the whole window
 	}
+}
+
+// publishID tells a message that was published from others.
+func (d *Delivery) publishID() string {
+	if d.MessageID != "" {
+		return d.MessageID
+	}
+	id, _ := d.Headers[HeaderPublishID].(string)
+	return id
 }
 
 // identify gives a message what tells it from others, if it has nothing.
@@ -51,14 +55,7 @@ func (r *returns) identify(m *Message) (id string) {
 	r.given++
 	id = r.prefix + strconv.FormatUint(r.given, 10)
 	r.mu.Unlock()
-	if m.NoMessageID {
-		headers := make(map[string]any, len(m.Headers)+1) // the caller's stay as they are
-		maps.Copy(headers, m.Headers)
-		headers[HeaderPublishID] = id
-		m.Headers = headers
-	} else {
-		m.MessageID = id
-	}
+	m.Identify(id)
 	return id
 }
 

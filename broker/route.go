@@ -16,6 +16,7 @@ type route struct {
 	channel  uint16                         // set when channel.open is sent; 0 before
 	limit    int64                          // Plan.MaxMessageSize
 	returned func(*Delivery)                // takes what basic.return brings, without its body; nil: amqp091-go does
+	receipts *Receipts                      // of what is published on the channel; nil: amqp091-go's
 	apart    func(*Delivery) bool           // takes what is not for the inbox; nil: nothing
 	arrived  func(d *Delivery, bytes int64) // Intake.Arrived
 
@@ -70,9 +71,15 @@ func (r *route) deliver(method []byte) error {
 }
 
 // giveBack begins a message that is returned. Its body is what was published.
-func (r *route) giveBack() {
+func (r *route) giveBack(method []byte) error {
+	m, err := wire.ParseReturn(method)
+	if err != nil {
+		return err
+	}
 	r.interrupt()
-	r.message, r.isReturn, r.skip, r.expects = new(Delivery), true, true, contentHeader
+	r.message = &Delivery{Exchange: m.Exchange, RoutingKey: m.RoutingKey}
+	r.isReturn, r.skip, r.expects = true, true, contentHeader
+	return nil
 }
 
 // interrupt drops the message that is coming in, if one is: another method, or a frame out of turn, ends it.
@@ -185,6 +192,9 @@ func extend(body, part []byte, size uint64) []byte {
 
 func (r *route) complete() {
 	switch {
+	case r.isReturn && r.receipts != nil:
+		m := r.message
+		r.receipts.Returned(Returned{Exchange: m.Exchange, RoutingKey: m.RoutingKey, ID: m.publishID()})
 	case r.isReturn:
 		r.returned(r.message)
 	case r.apart != nil && r.message.Headers != nil && r.apart(r.message):

@@ -275,8 +275,8 @@ func (s *Session) Close(ctx context.Context) error {
 	return err
 }
 
-// hurry makes the close, that follows or has begun, one that waits for no alarm to end.
-func (s *Session) hurry() {
+// Hurry makes the close, that follows or has begun, one that waits for no alarm to end.
+func (s *Session) Hurry() {
 	s.impatient.Store(true)
 	if s.Blocked() { // or watchBlocked sees it from now on
 		s.abort(errBlocked)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer/internal/revival"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -92,7 +93,7 @@ func (s Subscription) stays() bool {
 
 // considerSubscription looks at one that was lost.
 func (s *supervisor) considerSubscription(sub *subscription, worked time.Duration, e Evidence) error {
-	if worked >= stable {
+	if worked >= revival.Stable {
 		sub.soon = 0
 	}
 	sub.soon++
@@ -101,7 +102,7 @@ func (s *supervisor) considerSubscription(sub *subscription, worked time.Duratio
 		return nil
 	case e.Class == string(broker.Overdue):
 		return s.setApart(sub, e, silentNote, overdueBackoff)
-	case sub.soon >= soonTolerated && worked < stable:
+	case sub.soon >= soonTolerated && worked < revival.Stable:
 		return s.setApart(sub, e, fmt.Sprintf("it was lost soon after it began, %d times in a row", sub.soon), apartBackoff)
 	}
 	return nil
@@ -120,8 +121,8 @@ func (s *supervisor) considerConnection(c *connection, e Evidence) error {
 		half := slices.Clone(c.subscriptions[len(c.subscriptions)/2:])
 		note := fmt.Sprintf("the connection died soon after it began to consume, %d times in a row: %d of its %d subscriptions go on apart, to find out for which",
 			c.deaths, len(half), len(c.subscriptions))
-		c.deaths, c.suspect, c.schedule.flaps = 0, true, 0
-		c.schedule.in(0)
+		c.deaths, c.suspect, c.schedule.Flaps = 0, true, 0
+		c.schedule.Hurry()
 		other := s.part(c, half, 0)
 		other.suspect = true
 		e.Note, e.BackoffMS = note, 0
@@ -149,7 +150,7 @@ func (s *supervisor) othersLive(c *connection) bool {
 // dies takes note of how a connection has died, and counts how often in a row that was soon after something was
 // consumed.
 func (c *connection) dies(worked time.Duration, e Evidence) {
-	if worked >= stable {
+	if worked >= revival.Stable {
 		c.deaths = 0
 		for _, sub := range c.subscriptions {
 			sub.oneByOne = false
@@ -163,7 +164,7 @@ func (c *connection) dies(worked time.Duration, e Evidence) {
 		c.deaths++
 	}
 	if c.deaths >= soonTolerated && hasSpoken(e) {
-		c.schedule.rare = true
+		c.schedule.Rare = apartBackoff
 	}
 }
 
@@ -174,7 +175,7 @@ func (s *supervisor) blame(c *connection, e Evidence) error {
 	if sub.oneByOne && !leaves {
 		return nil
 	}
-	sub.oneByOne, c.schedule.rare = true, true
+	sub.oneByOne, c.schedule.Rare = true, apartBackoff
 	e.Note = fmt.Sprintf("the connection died soon after it began to consume from this queue, %d times in a row: prefetch 1 from now on; %s",
 		c.deaths, "look at the message in front of the queue, and at the broker's log")
 	e.Prefetch, e.BackoffMS = 1, 0
@@ -222,7 +223,7 @@ func (s *supervisor) join(sub *subscription, to *connection) {
 		to.up, to.entered = false, time.Now()
 	}
 	if to.session != nil {
-		to.schedule.in(0)
+		to.schedule.Hurry()
 	}
 }
 
@@ -246,14 +247,14 @@ func (s *supervisor) overflow(from *connection, sub *subscription, f *broker.Err
 
 // part moves some of a connection's subscriptions to a new one. There are others left, which may be complete now.
 func (s *supervisor) part(from *connection, subs []*subscription, most time.Duration) *connection {
-	backoff := s.config.ReviveBackoff
+	backoff := revival.Backoff(s.config.ReviveBackoff)
 	backoff.Max = max(backoff.Max, most)
-	c := &connection{generation: from.generation, first: from.first, entered: time.Now(), schedule: schedule{backoff: backoff, attempt: 1}}
+	c := &connection{generation: from.generation, first: from.first, entered: time.Now(), schedule: revival.Schedule{Backoff: backoff, Attempt: 1}}
 	s.connections = append(s.connections, c)
 	for _, sub := range subs {
 		s.move(sub, c)
 	}
-	c.schedule.in(0)
+	c.schedule.Hurry()
 	return c
 }
 
@@ -282,7 +283,7 @@ func (s *supervisor) leaveHome(c *connection, e Evidence) error {
 			s.home = other
 		}
 	}
-	c.schedule.rare = true
+	c.schedule.Rare = apartBackoff
 	s.noteOn(c, NoteApart, e)
 	if s.home.up {
 		return s.risen(s.home, time.Since(c.entered))
@@ -306,10 +307,10 @@ func (s *supervisor) giveUpOn(c *connection, t fsm.Trigger, f *broker.Error, rea
 		return s.giveUp(c, t, f, reason)
 	}
 	e := evidence(f)
-	e.Attempt = c.schedule.attempt
-	c.schedule.attempt++
+	e.Attempt = c.schedule.Attempt
+	c.schedule.Attempt++
 	note := "given up for now: tried again now and then, and the others go on"
-	e.BackoffMS = c.schedule.failed().Milliseconds()
+	e.BackoffMS = c.schedule.Failed().Milliseconds()
 	if c != s.home {
 		e.Note = note
 		name := NoteGivenUp
@@ -342,7 +343,7 @@ func (s *supervisor) giveUpOn(c *connection, t fsm.Trigger, f *broker.Error, rea
 func (s *supervisor) giveUp(c *connection, t fsm.Trigger, f *broker.Error, reason error) error {
 	state := s.machine.State()
 	e := evidence(f)
-	e.Attempt = c.schedule.attempt
+	e.Attempt = c.schedule.Attempt
 	if state == Consuming || state == HeartbeatCheck { // something apart has failed, and with FailFast it speaks for all
 		if err := s.fire(ChannelError, e); err != nil {
 			return err
@@ -357,7 +358,7 @@ func (s *supervisor) giveUp(c *connection, t fsm.Trigger, f *broker.Error, reaso
 	}
 	var cause error = f
 	if reason != nil {
-		cause = fmt.Errorf("%w after %d attempts: %w", reason, c.schedule.attempt, f)
+		cause = fmt.Errorf("%w after %d attempts: %w", reason, c.schedule.Attempt, f)
 	}
 	s.result = &Error{State: state, Class: f.Class, Endpoint: f.Endpoint, Err: cause}
 	s.stopSoftly()

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/everhop/everhop/consumer/internal/inside"
 )
 
 // callbacks are the calls of Commit and OnStale, of one subscription. None begins once they are ended.
@@ -11,7 +13,7 @@ import (
 // Each is on a goroutine of its own: so its error, its panic and the end of its goroutine (runtime.Goexit) all
 // come back, whoever called: a worker, a timer or the supervisor.
 type callbacks struct {
-	inside *inside
+	inside *inside.Marks
 	panics *panicLog
 
 	mu    sync.Mutex
@@ -31,7 +33,7 @@ func (c *callbacks) call(name string, f func() error) error {
 		return errEnded
 	}
 	c.calls.Go(func() {
-		defer c.inside.enter()()
+		defer c.inside.Enter()()
 		err := fmt.Errorf("consumer: %s ended its goroutine instead of returning", name)
 		defer func() {
 			if r := recover(); r != nil {

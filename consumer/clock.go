@@ -84,7 +84,7 @@ func (s *supervisor) setClock() {
 			wake = min(wake, s.config.DrainTimeout-c.silence())
 		}
 		if s.isPending(c) {
-			wake = min(wake, time.Until(c.schedule.at))
+			wake = min(wake, c.schedule.Remaining())
 		}
 		if c == s.home {
 			continue
@@ -102,7 +102,7 @@ func (s *supervisor) setClock() {
 func (s *supervisor) tick() error {
 	defer s.setClock()
 	for _, c := range slices.Clone(s.connections) {
-		if s.isPending(c) && c.schedule.due() {
+		if s.isPending(c) && c.schedule.Due() {
 			s.begin(c)
 		} else if c.watched() && c.silence() >= s.config.DrainTimeout {
 			if err := s.probe(c); err != nil {

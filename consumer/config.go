@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer/internal/revival"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -291,7 +292,7 @@ func (c Config) validate() error {
 			report("%s: %v is negative", d.field, d.value)
 		}
 	}
-	for _, problem := range c.ReviveBackoff.problems() {
+	for _, problem := range revival.Backoff(c.ReviveBackoff).Problems() {
 		report("ReviveBackoff.%s", problem)
 	}
 	if c.MaxReviveAttempts < 0 {

@@ -96,7 +96,7 @@ func TestLogFields(t *testing.T) {
 	full.Kind, full.Evidence = fsm.KindTransition, why.Event()
 	full.Count, full.Via, full.Back = 0, "", "" // of what a ring folds, which is never logged
 	var buffer bytes.Buffer
-	consumer.LogLines(zerolog.New(&buffer)).Apply(full)
+	consumer.LogLines(zerolog.New(&buffer))(full)
 	var line, event map[string]any
 	if err := json.Unmarshal(buffer.Bytes(), &line); err != nil {
 		t.Fatal(err)
@@ -152,39 +152,9 @@ func TestLogLevels(t *testing.T) {
 		{fsm.Event{Kind: fsm.KindNote}, "info"},
 	} {
 		var buffer bytes.Buffer
-		consumer.LogLines(zerolog.New(&buffer)).Apply(c.event)
+		consumer.LogLines(zerolog.New(&buffer))(c.event)
 		if !strings.Contains(buffer.String(), `"level":"`+c.want+`"`) {
 			t.Errorf("%s %s: %s; want %s", c.event.Kind, c.event.Trigger, buffer.String(), c.want)
-		}
-	}
-}
-
-// The zero Logger is silent, and nothing breaks.
-func TestZeroLoggerIsSilent(t *testing.T) {
-	consumer.LogLines(zerolog.Logger{}).Apply(fsm.Event{Kind: fsm.KindTransition, Trigger: consumer.Connect})
-}
-
-func TestBackoff(t *testing.T) {
-	b := consumer.Backoff{Initial: 100 * time.Millisecond, Max: time.Second}
-	for failures, bound := range []time.Duration{0, 100, 200, 400, 800, 1000, 1000} {
-		bound *= time.Millisecond
-		var most time.Duration
-		for range 2000 {
-			d := consumer.Delay(b, failures)
-			if d < 0 || d > bound {
-				t.Fatalf("after %d failures: %v, want at most %v", failures, d, bound)
-			}
-			most = max(most, d)
-		}
-		if most < bound*9/10 {
-			t.Errorf("after %d failures the delay never came near %v, only to %v", failures, bound, most)
-		}
-	}
-	for _, initial := range []time.Duration{1, time.Millisecond, 5 * time.Second, time.Hour} {
-		for failures := range 1000 {
-			if d := consumer.Delay(consumer.Backoff{Initial: initial, Max: time.Hour}, failures); d < 0 || d > time.Hour {
-				t.Fatalf("Initial %v, after %d failures: %v", initial, failures, d)
-			}
 		}
 	}
 }

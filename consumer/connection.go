@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer/internal/revival"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -24,7 +25,7 @@ type connection struct {
 
 	up       bool      // everything is consumed, and nothing has been lost since
 	entered  time.Time // since when it is up, or is not
-	schedule schedule
+	schedule revival.Schedule
 	opening  context.CancelFunc // nil while no session is being opened
 	attempts int                // under way
 	probing  bool

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer/internal/inside"
+	"github.com/everhop/everhop/consumer/internal/report"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -17,10 +19,10 @@ type Consumer struct {
 	config  Config
 	plan    broker.Plan
 	machine *fsm.Machine
-	watch   *observers
+	watch   *report.Observers
 	counts  []counts // by subscription
 
-	inside inside
+	inside inside.Marks
 
 	inbox    chan observation // the supervisor's
 	started  atomic.Bool
@@ -59,9 +61,9 @@ func New(config Config) (*Consumer, error) {
 		hard:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
-	log := newLines(config.Logger, &c.inside)
-	c.watch = observe(machine, log, append(projections(config), config.Observers...))
-	c.config.Logger = log.logger()
+	log := report.NewLines(config.Logger, &c.inside)
+	c.watch = report.Observe(machine, log, append(projections(config), config.Observers...))
+	c.config.Logger = log.Logger()
 	if machine.State() != Disconnected {
 		if _, err := machine.Fire(ProcessRestarted, fsm.Evidence{}); err != nil {
 			return nil, err
@@ -88,7 +90,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return ErrAlreadyRun
 	}
 	defer close(c.done)
-	defer c.watch.finish()
+	defer c.watch.Finish()
 	defer c.machine.Close()
 	defer context.AfterFunc(ctx, c.stopSoft)()
 	if ctx.Err() != nil {
@@ -99,9 +101,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return nil
 	default:
 	}
-	defer c.inside.enter()()
-	c.watch.start(&c.inside)
-	return newSupervisor(c.inside.mark(context.WithoutCancel(ctx)), c).run()
+	defer c.inside.Enter()()
+	c.watch.Start()
+	return newSupervisor(c.inside.Context(context.WithoutCancel(ctx)), c).run()
 }
 
 // Stop makes Run stop softly and waits until it has returned. When ctx ends first, handlers are cancelled,
@@ -113,7 +115,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 // goroutine that such a function begins, and waits for, must give it the function's context.
 func (c *Consumer) Stop(ctx context.Context) error {
 	c.stopSoft()
-	if !c.started.Load() || c.inside.has(ctx) {
+	if !c.started.Load() || c.inside.Has(ctx) {
 		return nil
 	}
 	select {

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/consumer/internal/ack"
+	"github.com/everhop/everhop/consumer/internal/inside"
 )
 
 const (
@@ -73,7 +74,7 @@ func playHistory(p plan) *history {
 	h.work, h.cutWork = context.WithCancel(context.Background())
 	defer h.cutWork()
 	h.d = newDispatcher(h.subscription(), environment{
-		counts: &h.counts, logger: zerolog.Nop(), inside: &inside{}, work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
+		counts: &h.counts, logger: zerolog.Nop(), inside: &inside.Marks{}, work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
 		keepFor: time.Hour, dropped: func(Evidence) {}, tripped: h.trip, saved: func() {},
 	})
 	h.play()

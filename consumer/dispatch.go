@@ -10,6 +10,7 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer/internal/dedup"
+	"github.com/everhop/everhop/consumer/internal/inside"
 	"github.com/everhop/everhop/consumer/internal/lanes"
 )
 
@@ -70,7 +71,7 @@ type dispatcher struct {
 type environment struct {
 	counts  *counts
 	logger  zerolog.Logger
-	inside  *inside
+	inside  *inside.Marks
 	work    context.Context // of the handlers
 	outbox  outbox
 	onStale func(Stale)

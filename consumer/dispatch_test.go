@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/consumer/internal/inside"
 )
 
 // plainSource delivers what it is given, and takes every outcome. To a receiver without a stop it is as if it
@@ -74,7 +76,7 @@ func dispatching(t *testing.T, s Subscription, test func(*testing.T, *dispatcher
 	synctest.Test(t, func(t *testing.T) {
 		config := Config{Subscriptions: []Subscription{s}}.withDefaults()
 		d := newDispatcher(config.Subscriptions[0], environment{
-			counts: &counts{}, logger: zerolog.Nop(), inside: &inside{}, work: t.Context(),
+			counts: &counts{}, logger: zerolog.Nop(), inside: &inside.Marks{}, work: t.Context(),
 			keepFor: time.Hour, dropped: func(Evidence) {}, tripped: func() {}, saved: func() {},
 		})
 		d.expect(DefaultDeliveryLimit)

@@ -82,6 +82,7 @@ package consumer
 //	  consumer.go      New, Run, Stop
 //	  config.go        Config and Subscription, their defaults and what is wrong with them
 //	  retry.go         Retry and Poison, likewise
+//	  backoff.go       Backoff, of both
 //	  dedup.go         Dedup, likewise
 //	  control.go       a queue's Handle: Pause, Resume, SetPrefetch, SetConcurrency, Stats
 //	  stats.go         what is counted
@@ -103,13 +104,12 @@ package consumer
 //	  reviving.go      attempts to connect and to revive
 //	  apart.go         what is broken for long goes on apart
 //	  home.go          and comes home, when it is well
-//	  backoff.go       when the next attempt begins
+//	  internal/revival when the next attempt begins
 //	  window.go        how much of the prefetch is asked for: with PrefetchBytes, and after losses in a row
 //	  steer.go         a live consumer becomes what its subscription wants to be
 //	  stop.go          the end: softly, then hard
-//	  observe.go       the events, for observers; and when a journal in files is synced
-//	  loglines.go      and as lines of the log
-//	  later.go         other lines of the log, for whose writer nobody waits
+//	  observe.go       which events are logged, and how loud; and for which a journal in files is synced
+//	  internal/report  observers, and lines of the log: nobody waits for what hears of them
 //	a delivery, in the order of its way
 //	  dispatch.go      what the supervisor does with the deliveries of a subscription
 //	  giveback.go      what no handler has begun with goes back, in the end and when a pause takes long
@@ -127,7 +127,7 @@ package consumer
 //	  settle.go        the broker is told what became of it, if it was not simply handled
 //	  commit.go        Commit comes before acknowledgements
 //	  stale.go         what could not be sent
-//	  inside.go        where Stop must not wait for Run
+//	  internal/inside  where Stop must not wait for Run
 //	  callbacks.go     how the caller's Commit and OnStale are called
 //	  panics.go        what they panic with is told, but not each stack
 //	  internal/ack     acknowledgements are gathered and sent; which deliveries one frame can settle

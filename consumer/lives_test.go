@@ -10,6 +10,7 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/consumer/internal/inside"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -346,7 +347,7 @@ func TestSavingEndsWithTheHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		work, cut := context.WithCancel(t.Context())
 		d := newDispatcher(Config{Subscriptions: []Subscription{{}}}.withDefaults().Subscriptions[0], environment{
-			counts: &counts{}, logger: zerolog.Nop(), inside: &inside{}, work: work, outbox: hangingOutbox{},
+			counts: &counts{}, logger: zerolog.Nop(), inside: &inside.Marks{}, work: work, outbox: hangingOutbox{},
 			keepFor: time.Hour, dropped: func(Evidence) {}, tripped: func() {}, saved: func() {},
 		})
 		d.expect(DefaultDeliveryLimit)

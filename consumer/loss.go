@@ -66,7 +66,7 @@ func (s *supervisor) broken(t fsm.Trigger, c *connection, sub *subscription, e E
 func (s *supervisor) fall(t fsm.Trigger, c *connection, sub *subscription, worked time.Duration, e Evidence) error {
 	away := sub == nil && e.Class == string(broker.BrokerShutdown) && !hasSpoken(e)
 	if !c.up {
-		c.schedule.extend(worked, away)
+		c.schedule.Extend(worked, away)
 		if !c.isNew(sub) {
 			e.Note = joined("lost too, while "+strings.ToLower(string(s.doing(c))), e.Note)
 			if c != s.home {
@@ -77,9 +77,9 @@ func (s *supervisor) fall(t fsm.Trigger, c *connection, sub *subscription, worke
 		}
 		return nil
 	}
-	e.BackoffMS = c.schedule.start(worked, away).Milliseconds()
+	e.BackoffMS = c.schedule.Start(worked, away).Milliseconds()
 	e.Note = joined("after consuming for "+roughly(time.Since(c.entered)), e.Note)
-	if n := c.schedule.flaps; n > 1 {
+	if n := c.schedule.Flaps; n > 1 {
 		e.Note = joined(e.Note, fmt.Sprintf("soon after it began, %d times in a row", n))
 	}
 	c.up, c.entered = false, time.Now()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer/internal/revival"
 )
 
 // Retry is what happens to a message whose handler returned an error that is no outcome, or panicked.
@@ -75,8 +76,9 @@ func (r Retry) withDefaults(s Subscription) Retry {
 
 // pause before the next attempt, after so many.
 func (r Retry) pause(attempts int) time.Duration {
-	least := r.Backoff.bound(attempts) / 2
-	return least + rand.N(r.Backoff.bound(attempts)-least+1)
+	bound := revival.Backoff(r.Backoff).Bound(attempts)
+	least := bound / 2
+	return least + rand.N(bound-least+1)
 }
 
 func (r Retry) problems() (problems []string) {
@@ -84,7 +86,7 @@ func (r Retry) problems() (problems []string) {
 	if r.Attempts < 1 {
 		report("Attempts: %d is not positive", r.Attempts)
 	}
-	for _, problem := range r.Backoff.problems() {
+	for _, problem := range revival.Backoff(r.Backoff).Problems() {
 		report("Backoff.%s", problem)
 	}
 	switch r.Poison {

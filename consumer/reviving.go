@@ -48,7 +48,7 @@ func (s *supervisor) begin(c *connection) {
 	s.generation++
 	c.generation = s.generation
 	plan, generation, first := s.plan, c.generation, c.first
-	plan.ConnectTimeout = c.schedule.connectTimeout(s.config.ConnectTimeout)
+	plan.ConnectTimeout = c.schedule.ConnectTimeout(s.config.ConnectTimeout)
 	s.background.Go(func() {
 		session, err := broker.Open(ctx, plan, generation, first)
 		if !s.post(opened{a, session, err}) && err == nil {
@@ -248,7 +248,7 @@ func (s *supervisor) rise(c *connection) error {
 	took := time.Since(c.entered)
 	c.up, c.entered, c.failing = true, time.Now(), time.Time{}
 	if c != s.home {
-		s.noteOn(c, NoteApartConsuming, Evidence{Attempt: c.schedule.attempt, Note: "consumed apart"})
+		s.noteOn(c, NoteApartConsuming, Evidence{Attempt: c.schedule.Attempt, Note: "consumed apart"})
 		return nil
 	}
 	return s.risen(c, took)
@@ -259,7 +259,7 @@ func (s *supervisor) risen(c *connection, took time.Duration) error {
 	if s.machine.State() == Connecting {
 		return s.fire(Connected, Evidence{})
 	}
-	return s.fire(Revived, Evidence{Attempt: c.schedule.attempt, Note: "revived within " + roughly(took)})
+	return s.fire(Revived, Evidence{Attempt: c.schedule.Attempt, Note: "revived within " + roughly(took)})
 }
 
 // overtime says that an attempt is taking long.
@@ -285,7 +285,7 @@ func (s *supervisor) judge(a *attempt) error {
 	case c.up, len(c.subscriptions) == 0:
 		return nil
 	case len(failures) == 0 && c.session != nil && s.doing(c) != Connecting:
-		c.schedule.failed() // it did all that it was asked for; more is to be done, and was noted
+		c.schedule.Failed() // it did all that it was asked for; more is to be done, and was noted
 		return nil
 	case len(failures) == 0 && c.attempts > 0:
 		return nil
@@ -327,19 +327,19 @@ func (s *supervisor) failed(c *connection, f *broker.Error) error {
 		return s.giveUpOn(c, FatalError, f, nil)
 	}
 	e := evidence(f)
-	e.BackoffMS = c.schedule.failed().Milliseconds()
+	e.BackoffMS = c.schedule.Failed().Milliseconds()
 	if s.doing(c) == Connecting {
-		c.schedule.attempt = 1
+		c.schedule.Attempt = 1
 		c.entered = time.Now()
 		e.Note = joined(adviceOn(f.Class, f.Code), note)
 		return s.fire(ConnectionError, e)
 	}
-	e.Attempt = c.schedule.attempt
+	e.Attempt = c.schedule.Attempt
 	if e.Attempt == 1 {
 		e.Note = adviceOn(f.Class, f.Code)
 	}
 	e.Note = joined(e.Note, note)
-	spent := s.config.MaxReviveAttempts > 0 && c.schedule.attempt >= s.config.MaxReviveAttempts && (c == s.home || !c.givenUp())
+	spent := s.config.MaxReviveAttempts > 0 && c.schedule.Attempt >= s.config.MaxReviveAttempts && (c == s.home || !c.givenUp())
 	if spent {
 		e.BackoffMS = 0
 	}
@@ -349,7 +349,7 @@ func (s *supervisor) failed(c *connection, f *broker.Error) error {
 	if spent {
 		return s.giveUpOn(c, RetriesExhausted, f, ErrRetriesExhausted)
 	}
-	c.schedule.attempt++
+	c.schedule.Attempt++
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer/internal/revival"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -129,7 +130,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 	}
 	s.work, s.cancelWork = context.WithCancel(ctx)
 	s.calls, s.cancelCalls = context.WithCancel(context.Background())
-	s.home = &connection{entered: time.Now(), schedule: schedule{backoff: c.config.ReviveBackoff}}
+	s.home = &connection{entered: time.Now(), schedule: revival.Schedule{Backoff: revival.Backoff(c.config.ReviveBackoff)}}
 	s.connections = []*connection{s.home}
 	s.republisher = newRepublisher(c.plan, c.config.Logger)
 	for i, spec := range c.config.Subscriptions {

@@ -155,8 +155,8 @@ func TestLossesDuringAnAttemptCostNoBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	apply(t, s, waits(s, &attempt{on: s.home}).confirms(s, again), Reviving)
-	if s.home.schedule.attempt != 1 || s.stopping {
-		t.Errorf("attempt %d, stopping %t; want 1 and false", s.home.schedule.attempt, s.stopping)
+	if s.home.schedule.Attempt != 1 || s.stopping {
+		t.Errorf("attempt %d, stopping %t; want 1 and false", s.home.schedule.Attempt, s.stopping)
 	}
 }
 
@@ -213,58 +213,6 @@ func TestGiveUpOn(t *testing.T) {
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: gives up on %v, want %v", c.name, got, c.want)
 		}
-	}
-}
-
-func TestSchedule(t *testing.T) {
-	s := schedule{backoff: Backoff{Initial: time.Hour, Max: 4 * time.Hour}}
-	if d := s.start(stable, false); d != 0 || !s.due() {
-		t.Errorf("the first attempt after a stable time is delayed by %v", d)
-	}
-	if d := s.start(0, false); d != 0 {
-		t.Errorf("the first attempt after a single short time is delayed by %v", d)
-	}
-	if s.start(0, false); s.failures != 1 || s.due() {
-		t.Errorf("what flaps is revived at once: %d failures", s.failures)
-	}
-	s.failed()
-	if s.extend(0, false); s.due() {
-		t.Error("a flapping one hurries the attempt")
-	}
-	if s.extend(stable, false); !s.due() {
-		t.Error("the loss of what had worked waits for the rest")
-	}
-	if d := s.start(stable, false); d != 0 || s.failures != 0 {
-		t.Error("a stable time did not reset the failures")
-	}
-	for range 10 {
-		s.failed()
-	}
-	if d := s.start(0, false); d != 0 {
-		t.Errorf("the first loss after a long outage waits %v, as if the outage went on", d)
-	}
-	most := time.Duration(0)
-	for range 100 {
-		s.start(stable, true)
-		s.extend(stable, false)
-		s.extend(stable, true)
-		most = max(most, time.Until(s.at))
-	}
-	if most > 4*time.Hour || most < 3*time.Hour {
-		t.Errorf("of 100 consumers whose broker has gone away the last begins after %v", most)
-	}
-	if d := s.start(stable, false); d != 0 {
-		t.Errorf("the broker came back, and a single loss waits %v", d)
-	}
-	for attempt, want := range map[int]time.Duration{0: 5, 1: 5, 2: 10, 6: 30, 7: 30, 1000: 30} {
-		s.attempt = attempt
-		if got := s.connectTimeout(5 * time.Second); got != want*time.Second {
-			t.Errorf("attempt %d may take %v, want %v s", attempt, got, want)
-		}
-	}
-	s.attempt = 3
-	if got := s.connectTimeout(time.Minute); got != time.Minute {
-		t.Errorf("a long ConnectTimeout became %v", got)
 	}
 }
 

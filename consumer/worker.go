@@ -37,7 +37,7 @@ type job struct {
 
 // run is the worker's goroutine.
 func (w *worker) run() {
-	defer w.dispatcher.env.inside.enter()()
+	defer w.dispatcher.env.inside.Enter()()
 	ended := false
 	defer func() {
 		if !ended {

@@ -48,6 +48,17 @@ func (r *Delivered) Deliver(payload []byte) (BasicDeliver, error) {
 	return m, nil
 }
 
+// ParseReturn decodes the payload of a basic.return. The error is a [*SyntaxError].
+func ParseReturn(payload []byte) (BasicReturn, error) {
+	d := decoder{left: payload}
+	d.take(4, "method")
+	m := BasicReturn{ReplyCode: d.short(), ReplyText: d.shortString(), Exchange: d.shortString(), RoutingKey: d.shortString()}
+	if len(d.left) > 0 || d.fault != "" {
+		return BasicReturn{}, d.end("basic.return")
+	}
+	return m, nil
+}
+
 // Header decodes the payload of a content header into h, which must be zero. The error is a [*SyntaxError]; then
 // h holds what could be read. What a header has behind the properties is skipped.
 func (r *Delivered) Header(payload []byte, h *Header) error {

@@ -1,4 +1,4 @@
-package consumer
+package report
 
 import (
 	"bytes"
@@ -6,14 +6,18 @@ import (
 	"sync"
 
 	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/consumer/internal/inside"
 )
 
-// lines are log lines that wait for the caller's Logger. Its writer is the caller's: it may hang, panic, or call the
-// consumer, and none of those who log may wait for that: workers, the supervisor, whoever publishes. So one goroutine
+// Lines are log lines that wait for the caller's Logger. Its writer is the caller's: it may hang, panic, or call
+// Stop, and none of those who log may wait for that: workers, the supervisor, whoever publishes. So one goroutine
 // writes, as long as there is anything to write.
-type lines struct {
-	to     zerolog.Logger
-	inside *inside
+//
+// All methods may be called from any goroutine.
+type Lines struct {
+	to    zerolog.Logger
+	marks *inside.Marks
 
 	mu      sync.Mutex
 	written sync.Cond
@@ -30,25 +34,30 @@ type line struct {
 // mostLines is how many wait. What comes then is left out, and counted.
 const mostLines = 1024
 
-func newLines(to zerolog.Logger, inside *inside) *lines {
-	l := &lines{to: to, inside: inside}
+// NewLines returns those for a logger, whose writer, and hooks, run inside.
+func NewLines(to zerolog.Logger, marks *inside.Marks) *Lines {
+	l := &Lines{to: to, marks: marks}
 	l.written.L = &l.mu
 	return l
 }
 
-// logger returns one that never waits.
-func (l *lines) logger() zerolog.Logger {
+// Logger returns one that never waits. It has the level of the caller's; fields and hooks of that come when it is
+// written.
+func (l *Lines) Logger() zerolog.Logger {
 	if !l.to.Error().Enabled() { // the highest level that we have
 		return zerolog.Nop()
 	}
-	return zerolog.New(l).Level(l.to.GetLevel())
+	return zerolog.New(queue{l}).Level(l.to.GetLevel())
 }
 
+// queue is what a line is written to first.
+type queue struct{ *Lines }
+
 // Write is for a line without a level, which we have none of.
-func (l *lines) Write(text []byte) (int, error) { return l.WriteLevel(zerolog.NoLevel, text) }
+func (l queue) Write(text []byte) (int, error) { return l.WriteLevel(zerolog.NoLevel, text) }
 
 // WriteLevel takes a line.
-func (l *lines) WriteLevel(level zerolog.Level, text []byte) (int, error) {
+func (l queue) WriteLevel(level zerolog.Level, text []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) >= mostLines {
@@ -64,8 +73,8 @@ func (l *lines) WriteLevel(level zerolog.Level, text []byte) (int, error) {
 }
 
 // run writes until nothing waits.
-func (l *lines) run() {
-	defer l.inside.enter()()
+func (l *Lines) run() {
+	defer l.marks.Enter()()
 	done := false
 	defer func() {
 		if !done { // the writer has ended the goroutine
@@ -87,7 +96,7 @@ func (l *lines) run() {
 	}
 }
 
-func (l *lines) next() (next line, leftOut int, ok bool) {
+func (l *Lines) next() (next line, leftOut int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) == 0 {
@@ -102,7 +111,7 @@ func (l *lines) next() (next line, leftOut int, ok bool) {
 }
 
 // pass keeps a writer that panics from taking the process along. There is nowhere to say so.
-func (l *lines) pass(write func()) {
+func (l *Lines) pass(write func()) {
 	defer func() { _ = recover() }()
 	write()
 }
@@ -133,8 +142,8 @@ func (n line) writeTo(to zerolog.Logger) {
 	event.Msg(message)
 }
 
-// wait returns when everything is written.
-func (l *lines) wait() {
+// Wait returns when everything is written.
+func (l *Lines) Wait() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.writing {

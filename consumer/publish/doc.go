@@ -1,0 +1,31 @@
+// Package publish publishes messages as robustly as package consumer consumes them: through cut connections, restarts and
+// alarms, until the broker has confirmed each one.
+//
+//	p, err := publish.New(publish.Config{URLs: []string{url}})
+//	go p.Run(ctx)
+//	err = p.Publish(ctx, &broker.Message{RoutingKey: "orders", Body: body})
+//
+// Publish returns nil when the broker has taken responsibility for the message. What was sent and not confirmed when a
+// connection is lost is sent again on the next one, before anything newer, so that messages of one exchange and routing key
+// stay in order. A message may be stored twice by that: it keeps its MessageID, by which who consumes it can tell
+// (consumer.Dedup).
+//
+// # One broken thing never takes the rest with it
+//
+//   - A target that gets no confirms, such as a queue without a majority of its nodes, takes at most half of the window; with
+//     more of them each takes less. All others go on.
+//   - A message that the broker does not like ends the channel (too large, no such exchange, no permission). It gets that
+//     error; the others are sent again on a new channel.
+//   - When a caller's ctx ends, its wait ends, and nothing else.
+//
+// # Lifecycle
+//
+// A publisher's states are Disconnected, Connecting, Publishing, Blocked and Reviving; [Lifecycle] is the table. Each transition is
+// an event in a journal, and a line in the log, as those of a consumer are.
+//
+// # Inside
+//
+// One goroutine, the supervisor (supervisor.go), opens, revives and gives up. The ledger (ledger.go) knows each message, and
+// where it is. Two lanes (lane.go) are channels with what is on its way over them: the main one, to which one goroutine
+// writes, and the side one (side.go), on which messages in doubt go out one by one.
+package publish

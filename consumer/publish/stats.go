@@ -1,0 +1,52 @@
+package publish
+
+import (
+	"errors"
+	"time"
+
+	"github.com/everhop/everhop/broker"
+)
+
+// Stats count messages since New.
+type Stats struct {
+	// Confirmed: the broker has taken responsibility.
+	Confirmed uint64
+	// Unroutable and Refused: it did not, since no queue is bound, or by a nack or the end of a channel.
+	Unroutable, Refused uint64
+	// NotSent and NotKnown: the caller's ctx or the publisher ended before.
+	NotSent, NotKnown uint64
+	// Again: sent once more, after a connection or a channel was lost.
+	Again uint64
+
+	// Waiting are those that wait for room in the window now, Unconfirmed those that are in it.
+	Waiting, Unconfirmed int
+	// BlockedSince is when the broker stopped reading; zero if it reads.
+	BlockedSince time.Time
+}
+
+func (l *ledger) count(err error) {
+	n := &l.counts
+	switch {
+	case err == nil:
+		n.Confirmed++
+	case errors.Is(err, broker.ErrUnroutable):
+		n.Unroutable++
+	case errors.Is(err, ErrNotSent):
+		n.NotSent++
+	case errors.Is(err, ErrNotKnown):
+		n.NotKnown++
+	default:
+		n.Refused++
+	}
+}
+
+func (l *ledger) stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.counts
+	s.Unconfirmed, s.BlockedSince = l.used, l.blockedSince
+	for _, t := range l.targets {
+		s.Waiting += t.waiting.len()
+	}
+	return s
+}

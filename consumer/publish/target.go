@@ -1,0 +1,92 @@
+package publish
+
+import "github.com/everhop/everhop/broker"
+
+// target is where messages go. Those for one that withholds confirms, such as a queue without a majority of its nodes,
+// must not take the window from all others: see room.
+type target struct {
+	exchange, key string
+
+	used    int   // of the window, in messages
+	bytes   int64 // of the window
+	waiting queue // for room in the window
+
+	plain  int   // messages that go out on the main lane
+	doubts int   // messages that go out one by one
+	held   queue // has room, and is behind those, so that the order stays
+}
+
+type targetName struct{ exchange, key string }
+
+// suspicion is what a message that the broker does not like casts a doubt on: all that goes to its exchange, or to
+// its queue where that is addressed itself.
+func (t *target) suspicion() targetName {
+	if t.exchange == "" {
+		return targetName{"", t.key}
+	}
+	return targetName{t.exchange, ""}
+}
+
+// queue holds messages in their order.
+type queue struct {
+	list []*Confirmation
+	head int
+}
+
+func (q *queue) len() int { return len(q.list) - q.head }
+
+func (q *queue) push(c *Confirmation) {
+	if q.head > len(q.list)/2 && q.head > 64 { // what was taken makes room
+		q.list = append(q.list[:0], q.list[q.head:]...)
+		clear(q.list[len(q.list):cap(q.list)])
+		q.head = 0
+	}
+	q.list = append(q.list, c)
+}
+
+func (q *queue) first() *Confirmation { return q.list[q.head] }
+
+func (q *queue) pop() *Confirmation {
+	c := q.list[q.head]
+	q.list[q.head] = nil
+	q.head++
+	if q.head == len(q.list) {
+		q.list, q.head = q.list[:0], 0
+	}
+	return c
+}
+
+func (q *queue) all() []*Confirmation { return q.list[q.head:] }
+
+// take empties it.
+func (q *queue) take() []*Confirmation {
+	all := q.all()
+	*q = queue{}
+	return all
+}
+
+// before puts messages in front.
+func (q *queue) before(list []*Confirmation) { *q = queue{list: append(list, q.take()...)} }
+
+// remove takes one message out, wherever it is.
+func (q *queue) remove(c *Confirmation) {
+	for i := q.head; i < len(q.list); i++ {
+		if q.list[i] == c {
+			copy(q.list[i:], q.list[i+1:])
+			q.list[len(q.list)-1] = nil
+			q.list = q.list[:len(q.list)-1]
+			return
+		}
+	}
+}
+
+// sizeOf is about what a message takes in memory.
+func sizeOf(m *broker.Message) int64 {
+	const around = 256 // what else there is of it
+	size := around + len(m.Body) + len(m.Exchange) + len(m.RoutingKey)
+	for name := range m.Headers {
+		const value = 32 // more or less
+		size += len(name) + value
+	}
+	return int64(size)
+}
