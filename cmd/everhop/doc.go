@@ -1,5 +1,5 @@
-// Command everhop consumes from RabbitMQ through whatever happens to the connection, publishes with
-// confirms, and tells from what it kept what has happened.
+// Command everhop consumes from RabbitMQ through whatever happens to the connection, publishes as robustly
+// with confirms, and tells from what it kept what has happened.
 //
 //	everhop consume ── messages ──► standard output, or the standard input of a command
 //	                ── events ────► standard error, one line for each transition, and --journal
@@ -10,7 +10,7 @@
 //	everhop graph   ◄── events ──── the states of a consumer, to draw, and what happened in them
 //	everhop version
 //
-// It only parses, wires and prints: consuming is package consumer's, publishing package broker's, the past
+// It only parses, wires and prints: consuming is package consumer's, publishing package publish's, the past
 // that of internal/past, which has it from packages fsm and consumer/history.
 //
 // Exit status: 0 when all is done, also after SIGINT, SIGTERM or SIGHUP to consume, and when the reader of standard
@@ -47,6 +47,7 @@
 //	  nowhere.go          standard output was closed from the beginning
 //	publish
 //	  publish.go          everhop publish
+//	  publishing.go       the publisher at work, and what ends it
 //	  sending.go          one message after the other, and their confirms
 //	  input.go            where messages come from
 //	  lines.go            what is read ahead, line by line

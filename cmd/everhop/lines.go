@@ -20,7 +20,7 @@ func readAhead(ctx context.Context, read func() ([]byte, error)) *ahead {
 	a := &ahead{read: make(chan []byte)}
 	go func() {
 		defer close(a.read)
-		for {
+		for ctx.Err() == nil {
 			body, err := read()
 			if err != nil {
 				a.err = err
@@ -29,10 +29,9 @@ func readAhead(ctx context.Context, read func() ([]byte, error)) *ahead {
 			select {
 			case a.read <- body:
 			case <-ctx.Done():
-				a.err = ctx.Err()
-				return
 			}
 		}
+		a.err = ctx.Err()
 	}()
 	return a
 }

@@ -1,15 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
+	"github.com/everhop/everhop/consumer"
 )
 
 // publication is what the flags of `everhop publish` say.
@@ -21,11 +21,16 @@ type publication struct {
 	files                       []string
 	from                        int
 	every                       time.Duration // between two messages
+	attempts                    int           // to revive; 0: no limit
+	grace                       time.Duration // for confirms, when it is stopped
+	log                         logFlags
 	properties                  properties
 	given                       func(flag string) bool
 }
 
-func newPublication() *publication { return &publication{from: 1} }
+func newPublication() *publication {
+	return &publication{from: 1, grace: consumer.DefaultGracePeriod, log: logFlags{level: zerolog.LevelWarnValue}}
+}
 
 // command sets f from its flags.
 func (f *publication) command() *cobra.Command {
@@ -52,19 +57,25 @@ publish ends early.
 
 --header and the properties are for every message, over what a record says.
 
-It stops at the first line that the broker does not take (no queue is bound, or the queue is full) or that is no
-record, and when the connection breaks. Then it says how many messages are confirmed, and which line is the first that
-is not: --from-line goes on there, with the same input. Up to %d lines after that one may be in the queue all
-the same.
+When the connection breaks, it connects again and goes on: what was not confirmed is sent again, in order, before
+anything newer. A message may be in the queue twice by that, with the same message_id. It waits as long as the broker
+is away, or takes no messages because of an alarm (memory, disk). What it waits for is logged to standard error, and
+on a terminal a line shows how far it is. It begins to read when it is connected for the first time. An error that
+waiting does not heal (a login that is refused, no such virtual host) ends it then; later it is waited for, for 10
+minutes.
 
-While the broker takes no messages because of an alarm (memory, disk), it waits. SIGINT, SIGTERM or SIGHUP
-stops it: it reads no more and waits for the confirms that are missing. A second SIGINT or
-SIGTERM stops it at once. Under nohup, SIGHUP is ignored.
+It stops at the first line that the broker does not take (no queue is bound, the queue is full, no such exchange, no
+permission, too large) or that is no record. Then it says how many messages are confirmed, and which line is the first
+that is not: --from-line goes on there, with the same input. Lines behind that one were on their way, too: it says how
+many of them are confirmed, and how many others may be in the queue.
+
+SIGINT, SIGTERM or SIGHUP stops it: it reads no more, waits up to 20 s (--grace) for the confirms that are missing, and
+says the same. A second SIGINT or SIGTERM stops it at once. Under nohup, SIGHUP is ignored.
 
 EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
 better place for a password.
 
-Exit status: 0 when all of the input is confirmed, 1 when not, 2 wrong command line.`, maxBody>>20, broker.MaxUnconfirmed),
+Exit status: 0 when all of the input is confirmed, 1 when not, 2 wrong command line.`, maxBody>>20),
 		Example: `  seq 1000 | everhop publish --url amqp://guest:guest@localhost/ --queue orders
   everhop publish --exchange events --routing-key user.created < events.txt
   everhop publish --queue orders --from-line 301 < orders.txt     # line 301 was the first not confirmed
@@ -95,8 +106,11 @@ Exit status: 0 when all of the input is confirmed, 1 when not, 2 wrong command l
 	flags.StringArrayVar(&f.files, "file", nil, "a `FILE` whose content is a message; may be repeated, and more may follow")
 	flags.Var(number(&f.from, noMost), "from-line", "begin with line N of the input; with --null it is message N, with --file file N")
 	flags.Var(rate(&f.every), "rate", "publish no faster than that (default no limit)")
+	flags.Var(number(&f.attempts, noMost), "max-revive-attempts", "give up when N attempts in a row to connect again have failed (default no limit)")
+	flags.Var(period(&f.grace, 24*time.Hour), "grace", "how long to wait for confirms when it is stopped")
 	f.properties.add(cmd)
-	for _, flag := range []string{"queue", "exchange", "routing-key", "from-line", "rate"} {
+	f.log.add(cmd)
+	for _, flag := range []string{"queue", "exchange", "routing-key", "from-line", "rate", "max-revive-attempts", "grace"} {
 		complete(cmd, flag)
 	}
 	return cmd
@@ -137,55 +151,17 @@ func (f *publication) run(cmd *cobra.Command) error {
 	}
 	in := f.source(userOf(urls), cmd.InOrStdin())
 
-	soft, hard, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
+	stderr := cmd.ErrOrStderr()
+	screen := newProgress(term.To(stderr))
+	logger := f.log.logger(term.To(screen))
+	soft, hard, release := interruptible(cmd.Context(), stderr, func(cause error) {
+		logger.Info().Msgf("%v: stopping; a second signal stops at once", cause)
+	})
 	defer release()
-	to, err := openPublisher(soft, endpoints)
+	confirmed, err := publishInput(soft, hard, f.config(urls, logger), in, &pace{every: f.every}, screen)
 	if err != nil {
-		return withHint(err, f.exchange, "")
-	}
-	defer to.close(hard)
-
-	var confirmed atomic.Int64
-	stopProgress := showProgress(cmd.ErrOrStderr(), &confirmed, to.blocked)
-	next, err := publishAll(soft, hard, to.send, in, &pace{every: f.every}, &confirmed)
-	stopProgress()
-	if err != nil {
-		err = fmt.Errorf("%w; %s, %s is the first that is not", err, messagesConfirmed(confirmed.Load()), in.label(next))
-		if next > 1 {
-			err = fmt.Errorf("%w (--from-line %d goes on there)", err, next)
-		}
 		return err
 	}
-	cmd.PrintErrln(messagesConfirmed(confirmed.Load()))
+	cmd.PrintErrln(messagesConfirmed(uint64(confirmed)))
 	return nil
-}
-
-// publisher is all that this command needs of one.
-type publisher struct {
-	send    send
-	blocked <-chan broker.Blocked
-	close   func(hard context.Context)
-}
-
-// send passes a message on, and returns without waiting for its confirm.
-type send func(context.Context, *broker.Message) (confirmation, error)
-
-// confirmation is what is to come for a message; Wait returns nil when the broker has it.
-type confirmation interface{ Wait(context.Context) error }
-
-func openPublisher(ctx context.Context, endpoints []broker.Endpoint) (publisher, error) {
-	p, err := broker.OpenPublisher(ctx, broker.Plan{Endpoints: endpoints, Name: "everhop"})
-	if err != nil {
-		return publisher{}, err
-	}
-	return publisher{
-		send:    func(ctx context.Context, m *broker.Message) (confirmation, error) { return p.Publish(ctx, *m) },
-		blocked: p.BlockedChanges(),
-		close: func(hard context.Context) {
-			// When all is confirmed, whether the broker hears a goodbye does not matter.
-			ctx, cancel := context.WithTimeout(hard, time.Second)
-			defer cancel()
-			_ = p.Close(ctx)
-		},
-	}, nil
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,7 +72,7 @@ func TestPublishRate(t *testing.T) {
 					time.Sleep(held)
 				}
 			}}
-			if _, err := publishAll(t.Context(), t.Context(), to.send, f.source("", strings.NewReader(numbers(100))), &pace{every: f.every}, new(atomic.Int64)); err != nil {
+			if _, err := publishAll(t.Context(), to.send, f.source("", strings.NewReader(numbers(100))), &pace{every: f.every}, nil); err != nil {
 				t.Fatal(err)
 			}
 			if len(to.at) != 100 {
@@ -97,12 +96,12 @@ func TestPublishRate(t *testing.T) {
 // A message that waits for its turn does not keep a stop.
 func TestPublishRateStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithTimeoutCause(t.Context(), 90*time.Second, errors.New("stopped"))
+		ctx, stop := context.WithTimeout(t.Context(), 90*time.Second)
 		defer stop()
 		to := &target{}
-		next, err := publishAll(ctx, t.Context(), to.send, linesFor(t, numbers(100), "--queue", "q"), &pace{every: time.Minute}, new(atomic.Int64))
-		if want := "stopped before the end of the input: stopped"; errorText(err) != want || next != 3 {
-			t.Errorf("%v, next %d", err, next)
+		got, err := publishAll(ctx, to.send, linesFor(t, numbers(100), "--queue", "q"), &pace{every: time.Minute}, nil)
+		if want := (tally{confirmed: 2, next: 3}); !errors.Is(err, errStopped) || got != want {
+			t.Errorf("%v, %+v", err, got)
 		}
 		if !slices.Equal(to.bodies, []string{"1", "2"}) {
 			t.Errorf("sent %q", to.bodies)
@@ -140,10 +139,11 @@ func TestPublishStopsAtError(t *testing.T) {
 				}
 				return nil
 			}}
-			var confirmed atomic.Int64
-			next, err := publishAll(t.Context(), t.Context(), to.send, linesFor(t, tt.stdin, tt.args...), &pace{}, &confirmed)
-			if errorText(err) != tt.err || next != tt.next {
-				t.Errorf("%v, next %d; want\n%s, next %d", err, next, tt.err, tt.next)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			got, err := publishAll(ctx, to.send, linesFor(t, tt.stdin, tt.args...), &pace{}, stop)
+			if errorText(err) != tt.err || got.next != tt.next {
+				t.Errorf("%v, next %d; want\n%s, next %d", err, got.next, tt.err, tt.next)
 			}
 			if !slices.Equal(to.bodies, tt.sent) {
 				t.Errorf("sent %q", to.bodies)
