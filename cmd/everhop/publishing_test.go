@@ -99,6 +99,13 @@ func (h *here) holds(n int) (twice int) {
 	return twice
 }
 
+// alarm begins before a message of which nothing is under way yet. Nothing else should be until the broker has told of the
+// alarm: a write that is held up would keep a lock of amqp091-go's, which holds up synthetic time.
+func (h *here) alarm(reason string) {
+	time.Sleep(time.Second)
+	h.server.Alarm(reason)
+}
+
 // numbered are lines whose writer can be stopped at some of them.
 func numbered(n int, at func(number int)) io.Reader {
 	read, write := io.Pipe()
@@ -145,7 +152,9 @@ func TestPublishWaits(t *testing.T) {
 		return numbered(lines, func(number int) {
 			switch number {
 			case 1000:
-				h.server.Alarm("low on disk")
+				h.alarm("low on disk")
+			case 1001:
+				time.Sleep(time.Second)
 			case 2000:
 				h.server.StopApp()
 			}
@@ -239,9 +248,11 @@ func TestPublishNamesTheLine(t *testing.T) {
 func TestPublishStoppedUnderAlarm(t *testing.T) {
 	blocked := func(h *here) io.Reader {
 		return numbered(5000, func(number int) {
-			if number == 100 {
-				time.Sleep(time.Second) // until all before it are confirmed
-				h.server.Alarm("")
+			switch number {
+			case 100:
+				h.alarm("")
+			case 101:
+				time.Sleep(time.Second)
 			}
 		})
 	}
@@ -289,8 +300,8 @@ func TestPublishStoppedUnderAlarm(t *testing.T) {
 // What the broker cannot read ends each connection. It is not sent for ever.
 func TestPublishHopeless(t *testing.T) {
 	publishHere(t, func(h *here) io.Reader {
-		for range 20 {
-			h.server.Inject(brokertest.OnMethod("basic.publish", 1), brokertest.CloseConnection(541, "INTERNAL_ERROR"))
+		for i := range 20 {
+			h.server.Inject(brokertest.OnMethod("basic.publish", i+1), brokertest.CloseConnection(541, "INTERNAL_ERROR"))
 		}
 		return strings.NewReader("a\n")
 	}, func(h *here) {
