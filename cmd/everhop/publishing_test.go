@@ -297,6 +297,40 @@ func TestPublishStoppedUnderAlarm(t *testing.T) {
 	}
 }
 
+// What was sent, and is not confirmed when it ends, is counted: it may be in the queue.
+func TestPublishUnknown(t *testing.T) {
+	publishHere(t, func(h *here) io.Reader {
+		h.server.Inject(brokertest.OnMethod("basic.publish", 1), brokertest.Freeze(brokertest.ToClient))
+		h.server.Inject(brokertest.OnMethod("basic.publish", 1), brokertest.RefuseConnections())
+		return numbered(2, nil)
+	}, func(h *here) {
+		time.Sleep(time.Hour)
+		h.soft()
+		h.wait(6*time.Second, "stopped before all was confirmed: interrupt; 0 messages confirmed, line 1 is the first that is not; "+
+			"from there on up to 2 may be in the queue all the same: they were sent, and not confirmed")
+	}, "--grace", "5s")
+}
+
+// What is behind a message that has failed is not waited for as long as the grace period.
+func TestPublishRest(t *testing.T) {
+	publishHere(t, func(h *here) io.Reader {
+		read, write := io.Pipe()
+		go func() {
+			time.Sleep(time.Second)
+			h.server.Inject(brokertest.Now, brokertest.Block("")) // so that all are accepted before the first one fails
+			time.Sleep(time.Second)
+			fmt.Fprintf(write, `{"body":"1","routing_key":"q","headers":{"h":"%s"}}`+"\n"+`{"body":"2","routing_key":"q"}`+"\n", strings.Repeat("x", 140_000))
+		}()
+		return read
+	}, func(h *here) {
+		time.Sleep(10 * time.Second)
+		h.server.Inject(brokertest.OnMethod("basic.publish", 1), brokertest.Freeze(brokertest.ToClient))
+		h.server.Inject(brokertest.OnMethod("basic.publish", 1), brokertest.RefuseConnections())
+		h.server.Inject(brokertest.Now, brokertest.Unblock())
+		h.wait(restTime+2*time.Second, "or raise frame_max at the broker; 0 messages confirmed, line 1 is the first that is not; from there on up to 1 may be in the queue")
+	}, "--input", "jsonl", "--grace", "24h")
+}
+
 // What the broker cannot read ends each connection. It is not sent for ever.
 func TestPublishHopeless(t *testing.T) {
 	publishHere(t, func(h *here) io.Reader {

@@ -125,7 +125,7 @@ func (t tally) told(err error, in *input) error {
 		err = fmt.Errorf("%w; %d behind it are confirmed, too", err, t.behind)
 	}
 	if t.unknown > 0 {
-		err = fmt.Errorf("%w; from there on up to %d more may be in the queue: they were sent, and not confirmed", err, t.unknown)
+		err = fmt.Errorf("%w; from there on up to %d may be in the queue all the same: they were sent, and not confirmed", err, t.unknown)
 	}
 	return err
 }
