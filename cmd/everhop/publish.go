@@ -58,11 +58,11 @@ publish ends early.
 --header and the properties are for every message, over what a record says.
 
 When the connection breaks, it connects again and goes on: what was not confirmed is sent again, in order, before
-anything newer. A message may be in the queue twice by that, with the same message_id. It waits as long as the broker
-is away, or takes no messages because of an alarm (memory, disk). What it waits for is logged to standard error, and
-on a terminal a line shows how far it is. It begins to read when it is connected for the first time. An error that
-waiting does not heal (a login that is refused, no such virtual host) ends it then; later it is waited for, for 10
-minutes.
+anything newer. A message may be in the queue twice by that, with the same message_id (without one, the same header
+x-everhop-publish-id). It waits as long as the broker is away, or takes no messages because of an alarm (memory, disk).
+What it waits for is logged to standard error, and on a terminal a line shows how far it is. It begins to read when it
+is connected for the first time. An error that waiting does not heal (a login that is refused, no such virtual host)
+ends it then; later it is waited for, for 10 minutes.
 
 It stops at the first line that the broker does not take (no queue is bound, the queue is full, no such exchange, no
 permission, too large) or that is no record. Then it says how many messages are confirmed, and which line is the first
