@@ -134,17 +134,23 @@ func (r *republisher) headers(d *Delivery, why failure, much detail) map[string]
 
 // carried are the delivery's headers, as far as they are kept.
 func carried(d *Delivery) map[string]any {
-	h := make(map[string]any, len(d.Headers)+len(ours))
 	if d.Unreadable != nil {
-		h[HeaderRaw] = d.Unreadable.RawHeader
-	} else {
-		for name, value := range d.Headers {
-			switch fateOf(name) {
-			case kept:
-				h[name] = value
-			case renamed:
-				h[HeaderCC] = value
-			}
+		return map[string]any{HeaderRaw: d.Unreadable.RawHeader}
+	}
+	return CarriedHeaders(d.Headers)
+}
+
+// CarriedHeaders are those of a delivery that go along when its message is published again, be it by a consumer or by
+// a program that moves messages: without x-death and others that a broker has added and would take for its own, and
+// with HeaderCC for CC. The table is the caller's; what is in it is shared.
+func CarriedHeaders(headers map[string]any) map[string]any {
+	h := make(map[string]any, len(headers)+len(ours))
+	for name, value := range headers {
+		switch fateOf(name) {
+		case kept:
+			h[name] = value
+		case renamed:
+			h[HeaderCC] = value
 		}
 	}
 	return h

@@ -60,6 +60,16 @@ broker has the acknowledgement, the broker delivers the message again. If a writ
 that write come again, although some of them may have been written. On a terminal, control characters in
 messages are shown as \b, \u009b and the like; everywhere else bodies are written byte for byte.
 
+--output jsonl writes each message as a line of JSON, with all that it has: body, or body_base64 if that is not UTF-8;
+exchange, routing_key, redelivered, message_id, headers and timestamp; and where they are set content_type,
+content_encoding, delivery_mode, priority, correlation_id, reply_to, expiration (milliseconds, as text), type,
+user_id and app_id. Headers are as plain as JSON can write them. header_types says by the same names (in a list by
+0, 1 and so on) which AMQP type each one has, unless that follows from the JSON: true, false, null, text, a table, a
+list, a whole number for int64, one with a fraction for float64. Types are int8, int16, int32, uint8, uint16, uint32,
+float32, decimal, timestamp, bytes, and base64 for bytes that are not UTF-8; float64 for what looks like an int64, NaN,
+Infinity and -Infinity; int64 for one beyond 2^53, which is text. Any other text that is not UTF-8, names among them, is
+"base64:" and its base64; so is text that itself begins with that. 'everhop publish --input jsonl' reads such lines.
+
 --exec runs the command with sh -c for each message. It gets the body on standard input, and the
 message's properties in its environment: EVERHOP_QUEUE, EVERHOP_EXCHANGE, EVERHOP_ROUTING_KEY,
 EVERHOP_REDELIVERED (true or false), EVERHOP_MESSAGE_ID, EVERHOP_CORRELATION_ID, EVERHOP_REPLY_TO,

@@ -1,16 +1,16 @@
-// Command everhop consumes from RabbitMQ through whatever happens to the connection, publishes with
-// confirms, and tells from what it kept what has happened.
+// Command everhop consumes from RabbitMQ through whatever happens to the connection, publishes as robustly
+// with confirms, and tells from what it kept what has happened.
 //
 //	everhop consume ── messages ──► standard output, or the standard input of a command
 //	                ── events ────► standard error, one line for each transition, and --journal
-//	everhop publish ◄── lines ───── standard input
+//	everhop publish ◄── messages ── standard input, or files
 //	everhop demo                    a consumer that survives, to watch
 //	everhop replay  ◄── events ──── a journal or a log: what happened, when and why
 //	everhop verify  ◄── events ──── a journal: whether it is whole, and obeys the table of states
 //	everhop graph   ◄── events ──── the states of a consumer, to draw, and what happened in them
 //	everhop version
 //
-// It only parses, wires and prints: consuming is package consumer's, publishing package broker's, the past
+// It only parses, wires and prints: consuming is package consumer's, publishing package publish's, the past
 // that of internal/past, which has it from packages fsm and consumer/history.
 //
 // Exit status: 0 when all is done, also after SIGINT, SIGTERM or SIGHUP to consume, and when the reader of standard
@@ -37,6 +37,7 @@
 //	  limit.go            --count
 //	  output.go           messages to standard output, many with one write
 //	  jsonl.go            a message as a line of JSON
+//	  typed.go            its headers in JSON, and their types beside them
 //	  exec.go             messages to a command
 //	  pauses.go           --backoff, --breaker
 //	  lookup.go           whether there is such a command
@@ -46,7 +47,14 @@
 //	  nowhere.go          standard output was closed from the beginning
 //	publish
 //	  publish.go          everhop publish
-//	  lines.go            messages from lines
+//	  publishing.go       the publisher at work, and what ends it
+//	  sending.go          one message after the other, and their confirms
+//	  input.go            where messages come from
+//	  lines.go            what is read ahead, line by line
+//	  records.go          messages from lines of JSON
+//	  properties.go       --header and the properties that are for every message
+//	  pace.go             --rate
+//	  hints.go            what to do about a message that cannot be published
 //	  progress.go         how far it is
 //	demo
 //	  demo.go             everhop demo

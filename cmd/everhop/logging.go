@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"maps"
@@ -18,7 +19,7 @@ import (
 type logFlags struct{ level, format string }
 
 func (f *logFlags) add(cmd *cobra.Command) {
-	f.level = zerolog.LevelInfoValue
+	f.level = cmp.Or(f.level, zerolog.LevelInfoValue)
 	choose(cmd, &f.level, "log-level", "least level to log to standard error", "debug", "info", "warn", "error")
 	choose(cmd, &f.format, "log-format", "how to log (default console on a terminal, json otherwise)", "json", "console")
 }

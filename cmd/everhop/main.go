@@ -78,7 +78,7 @@ func complain(stderr io.Writer, text string) {
 func inWords(err error) string { return withoutPackages(err.Error(), err) }
 
 // packages are what our packages' errors begin with.
-var packages = regexp.MustCompile(`^(?:broker|consumer|fsm|journal): `)
+var packages = regexp.MustCompile(`^(?:broker|consumer|fsm|journal|publish): `)
 
 // withoutPackages takes the packages' names off the errors in a text: err, and those that it wraps. Nothing
 // else that looks like one is touched, such as a path.

@@ -4,54 +4,126 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
+	"github.com/everhop/everhop/consumer/publish"
+	"github.com/everhop/everhop/fsm"
 )
 
-// progressInterval is long enough that short input shows none.
-const progressInterval = 500 * time.Millisecond
+const (
+	// progressInterval is long enough that short input shows none.
+	progressInterval = 500 * time.Millisecond
+	// rateTicks is over how many of them the rate is.
+	rateTicks = 10
+)
 
-// showProgress tells on w how it goes: on a terminal the count and the rate, anywhere that the broker
-// takes no messages for now. It ends with the returned function.
-func showProgress(w io.Writer, confirmed *atomic.Int64, blocked <-chan broker.Blocked) (stop func()) {
-	out, begin := term.To(w), time.Now()
-	ticker := time.NewTicker(progressInterval)
-	clearLine := term.ClearLine
-	if !out.Redraws() {
-		ticker.Stop() // it never ticks
-		clearLine = ""
+// progress is a line at the end of a terminal that tells how far publishing is. Lines that are written to it come above.
+// Where there is no terminal to redraw, they are all that there is.
+type progress struct {
+	out *term.Output
+
+	mu   sync.Mutex
+	line term.Text // on the screen; "": none is
+}
+
+func newProgress(out *term.Output) *progress { return &progress{out: out} }
+
+// Write is for lines that are clean, of a [term.Output] on top.
+func (p *progress) Write(lines []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.line != "" {
+		_ = p.out.Print(term.ClearLine)
 	}
-	stopped := make(chan struct{})
+	n, err := term.Below(p.out).Write(lines)
+	if p.line != "" {
+		_ = p.out.Print(p.line)
+	}
+	return n, err
+}
+
+// Unwrap is the writer below.
+func (p *progress) Unwrap() io.Writer { return p.out }
+
+func (p *progress) draw(line term.Text) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.line != "" || line != "" {
+		_ = p.out.Print(term.ClearLine + line)
+	}
+	p.line = line
+}
+
+// show draws the line until the returned function is called.
+func (p *progress) show(state func() fsm.State, stats func() publish.Stats, stopping <-chan struct{}) (hide func()) {
+	if !p.out.Redraws() {
+		return func() {}
+	}
+	hidden := make(chan struct{})
 	var teller sync.WaitGroup
 	teller.Go(func() {
+		defer p.draw("")
+		ticker := time.NewTicker(progressInterval)
 		defer ticker.Stop()
+		l := glance{before: []uint64{0}}
 		for {
 			select {
 			case <-ticker.C:
-				n := confirmed.Load()
-				_ = out.Print(clearLine + term.Plain(fmt.Sprintf("%s, %.0f/s", messagesConfirmed(n), float64(n)/time.Since(begin).Seconds())))
-			case b := <-blocked:
-				text := "the broker takes messages again"
-				if b.Active {
-					text = "the broker takes no messages for now (" + b.Reason + "): waiting"
+				l.see(state(), stats())
+				text := l.text()
+				select {
+				case <-stopping:
+					text += ", stopping (a second signal stops at once)"
+				default:
 				}
-				_ = out.Print(clearLine + "everhop: " + term.Plain(text) + "\n")
-			case <-stopped:
-				_ = out.Print(clearLine)
+				p.draw(term.Plain(term.Cut(text, p.out.Width()-1)))
+			case <-hidden:
 				return
 			}
 		}
 	})
 	return func() {
-		close(stopped)
+		close(hidden)
 		teller.Wait()
 	}
 }
 
-func messagesConfirmed(n int64) string {
+// glance is what is to be seen of a publisher.
+type glance struct {
+	state  fsm.State
+	since  time.Time
+	stats  publish.Stats
+	before []uint64 // how many were confirmed at the last ticks, this one included
+}
+
+func (g *glance) see(state fsm.State, stats publish.Stats) {
+	if g.state != state {
+		g.state, g.since = state, time.Now()
+	}
+	g.stats = stats
+	if g.before = append(g.before, stats.Confirmed); len(g.before) > rateTicks+1 {
+		g.before = g.before[1:]
+	}
+}
+
+func (g *glance) text() string {
+	over := time.Duration(len(g.before)-1) * progressInterval
+	rate := float64(g.stats.Confirmed-g.before[0]) / over.Seconds()
+	text := fmt.Sprintf("%s, %.0f/s", messagesConfirmed(g.stats.Confirmed), rate)
+	if waiting := g.stats.Unconfirmed + g.stats.Waiting; waiting > 0 {
+		text += fmt.Sprintf(", %d waiting", waiting)
+	}
+	switch since := g.stats.BlockedSince; {
+	case !since.IsZero():
+		text += ", blocked by the broker since " + since.Format(time.TimeOnly)
+	case g.state != publish.Publishing:
+		text += fmt.Sprintf(", %s for %v", g.state, time.Since(g.since).Round(time.Second))
+	}
+	return text
+}
+
+func messagesConfirmed(n uint64) string {
 	if n == 1 {
 		return "1 message confirmed"
 	}

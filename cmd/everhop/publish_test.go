@@ -64,7 +64,8 @@ func TestPublishExchange(t *testing.T) {
 
 func TestPublishUnroutable(t *testing.T) {
 	p := everhop(t, 1, "a\nb\n", "publish", "--queue", "everhop.no.such.queue")
-	want := "everhop: line 1: unroutable: no queue is bound for exchange and routing key; " +
+	want := "everhop: line 1: unroutable: there is no queue \"everhop.no.such.queue\" (exchange \"\", routing key \"everhop.no.such.queue\"); " +
+		"check its name, or declare it first; " +
 		"0 messages confirmed, line 1 is the first that is not\n"
 	if got := p.stderr.String(); got != want {
 		t.Errorf("standard error %q", got)
@@ -79,42 +80,64 @@ func TestPublishRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := everhop(t, 1, strings.Repeat("x\n", 50), "publish", "--queue", queue)
-	found := regexp.MustCompile(`^everhop: line (\d+): the broker refused the message; `).FindStringSubmatch(p.stderr.String())
+	found := regexp.MustCompile(`^everhop: line (\d+): the broker refused the message; is the queue full\? `).FindStringSubmatch(p.stderr.String())
 	if found == nil {
 		t.Errorf("standard error %q", &p.stderr)
 	}
 }
 
-func TestPublishNoExchange(t *testing.T) {
-	everhop(t, 1, "a\n", "publish", "--exchange", "everhop.no.such.exchange").logs("404 NOT_FOUND")
+// RabbitMQ reads no NaN.
+func TestPublishUnreadable(t *testing.T) {
+	queue := newQueue(t)
+	everhop(t, 1, `{"body":"a","headers":{"n":"NaN"},"header_types":{"n":"float64"}}`, "publish", "--queue", queue, "--input", "jsonl").
+		logs("cannot read: NaN, Infinity; 0 messages")
 }
 
-// The connection breaks between two lines; what the summary says is what the queue holds.
-func TestPublishBrokenConnection(t *testing.T) {
-	proxy := newProxy(t)
+func TestPublishNoExchange(t *testing.T) {
+	everhop(t, 1, "a\n", "publish", "--exchange", "everhop.no.such.exchange").logs(`check the name of the exchange, or declare it first; 0 messages`)
+}
+
+// The broker goes away and comes back amid the input. All of it is there, in order.
+func TestPublishThroughRestart(t *testing.T) {
 	queue := newQueue(t)
 	rabbittest.NeedsControl(t)
-	p := prepare(t, "publish", "--queue", queue, "--url", proxy.URL(rabbittest.Shared(t).URL()))
+	node := rabbittest.Shared(t)
+	p := prepare(t, "publish", "--queue", queue)
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.start()
-	io.WriteString(stdin, strings.Repeat("x\n", 100))
-	holds(t, queue, 100)
-	proxy.Refuse()
-	io.WriteString(stdin, "x\nx\n")
-	stdin.Close()
-	p.wait(1)
-	found := regexp.MustCompile(`^everhop: line (\d+): .*; (\d+) messages confirmed, line (\d+) is the first that is not\n$`).
-		FindStringSubmatch(p.stderr.String())
-	if found == nil {
-		t.Fatalf("standard error %q", &p.stderr)
+	write := func(from, to int) {
+		for i := from; i <= to; i++ {
+			fmt.Fprintln(stdin, i)
+		}
 	}
-	confirmed, _ := strconv.Atoi(found[2])
-	first, _ := strconv.Atoi(found[3])
-	if confirmed > 100 || first != confirmed+1 || found[1] != found[3] {
-		t.Errorf("100 messages are in the queue; standard error %q", &p.stderr)
+	write(1, 1000)
+	holds(t, queue, 1000)
+	write(1001, 1500) // some of them are under way then
+	if err := node.StopApp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write(1501, 3000)
+	p.logs(`"trigger":"ReviveFailed"`)
+	if err := node.StartApp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stdin.Close()
+	p.wait(0)
+	p.logs("\n3000 messages confirmed\n")
+	next, count := 1, settled(t, queue)
+	for _, line := range strings.Fields(everhop(t, 0, "", "consume", "--queue", queue, "--count", strconv.Itoa(count)).stdout.String()) {
+		switch number, _ := strconv.Atoi(line); {
+		case number == next:
+			next++
+		case number > next:
+			t.Fatalf("%d comes after %d", number, next-1)
+		}
+	}
+	if next != 3001 {
+		t.Errorf("%d messages are there, the last of them %d", count, next-1)
 	}
 }
 
@@ -131,7 +154,7 @@ func TestPublishInterrupted(t *testing.T) {
 	holds(t, queue, 2)
 	p.signal(os.Interrupt)
 	p.wait(1)
-	p.logs("everhop: stopped before the end of the input: interrupt; 2 messages confirmed, line 3 is the first that is not\n")
+	p.logs("everhop: stopped before the end of the input: interrupt; 2 messages confirmed, line 3 is the first that is not (--from-line 3 goes on there)\n")
 	holds(t, queue, 2)
 }
 
@@ -151,7 +174,8 @@ func TestPublishBlocked(t *testing.T) {
 	p.cmd.Stdin = strings.NewReader("a\n")
 	func() {
 		defer clear()
-		p.start().logs("everhop: the broker takes no messages for now (low on memory): waiting\n")
+		p.start().logs(`"to":"Blocked"`)
+		p.logs(`"low on memory"`)
 	}()
 	p.wait(0)
 	p.logs("1 message confirmed\n")

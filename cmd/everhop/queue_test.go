@@ -54,16 +54,16 @@ func publishMany(t testing.TB, queue string, bodies []string) {
 	for i, body := range bodies {
 		messages[i] = broker.Message{RoutingKey: queue, Body: []byte(body)}
 	}
-	publish(t, messages)
+	publishMessages(t, messages)
 }
 
 func publishOne(t testing.TB, m broker.Message) {
 	t.Helper()
-	publish(t, []broker.Message{m})
+	publishMessages(t, []broker.Message{m})
 }
 
-// publish returns when the broker has confirmed all of them.
-func publish(t testing.TB, messages []broker.Message) {
+// publishMessages returns when the broker has confirmed all of them.
+func publishMessages(t testing.TB, messages []broker.Message) {
 	t.Helper()
 	plan := planFor(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Duration(len(messages))*time.Millisecond)

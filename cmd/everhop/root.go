@@ -36,7 +36,7 @@ Exit status: 0 done, 1 failed, 2 wrong command line, 3 the journal is damaged, 1
 	// Cobra's usage has a line "everhop" before "everhop [command]", which is not true.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUsage(cmd, flagError(cmd, err)) })
-	root.AddCommand(newConsumption().command(), newPublish(), newDemo(), newGraph(), newReplay(), newVerify(), newVersion())
+	root.AddCommand(newConsumption().command(), newPublication().command(), newDemo(), newGraph(), newReplay(), newVerify(), newVersion())
 	addCobras(root)
 	return root
 }

@@ -7,17 +7,18 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/publish"
+	"github.com/everhop/everhop/fsm"
 )
 
 // openTerminal opens a pseudo-terminal: what is written to tty appears on screen, with "\r\n" for
@@ -195,36 +196,58 @@ func TestTerminalPublish(t *testing.T) {
 }
 
 func TestProgress(t *testing.T) {
-	const (
-		blocked   = "everhop: the broker takes no messages for now (low on memory): waiting"
-		unblocked = "everhop: the broker takes messages again"
-	)
+	const warning = "12:00:00.000 WRN Publishing -> Reviving: ConnectionError"
 	show := func(t *testing.T, w io.Writer) {
 		synctest.Test(t, func(*testing.T) {
-			var confirmed atomic.Int64
-			changes := make(chan broker.Blocked)
-			stop := showProgress(w, &confirmed, changes)
-			confirmed.Store(1)
-			time.Sleep(progressInterval)
-			synctest.Wait()
-			confirmed.Store(300)
-			time.Sleep(progressInterval)
-			synctest.Wait()
-			changes <- broker.Blocked{Active: true, Reason: "low on memory"}
-			changes <- broker.Blocked{}
-			synctest.Wait()
-			stop()
+			var mu sync.Mutex
+			state, stats := publish.Connecting, publish.Stats{}
+			tick := func(next fsm.State, now publish.Stats) {
+				mu.Lock()
+				state, stats = next, now
+				mu.Unlock()
+				time.Sleep(progressInterval)
+				synctest.Wait()
+			}
+			screen, stopping := newProgress(term.To(w)), make(chan struct{})
+			hide := screen.show(func() fsm.State {
+				mu.Lock()
+				defer mu.Unlock()
+				return state
+			}, func() publish.Stats {
+				mu.Lock()
+				defer mu.Unlock()
+				return stats
+			}, stopping)
+			tick(publish.Connecting, publish.Stats{})
+			tick(publish.Publishing, publish.Stats{Confirmed: 1})
+			fmt.Fprintln(term.To(screen), warning+" \x1b[2J")
+			tick(publish.Reviving, publish.Stats{Confirmed: 300, Unconfirmed: 10, Waiting: 2})
+			for range 3 {
+				tick(publish.Reviving, publish.Stats{Confirmed: 300})
+			}
+			close(stopping)
+			tick(publish.Blocked, publish.Stats{Confirmed: 300, BlockedSince: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)})
+			hide()
+			fmt.Fprintln(term.To(screen), "the end")
 		})
 	}
 	t.Run("terminal", func(t *testing.T) {
 		t.Setenv("TERM", "xterm")
 		tty, screen, read := openTerminal(t)
+		if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 25, Col: 100}); err != nil {
+			t.Fatal(err)
+		}
 		show(t, tty)
 		tty.Close()
 		read()
-		const clear = "\r\x1b[K"
-		want := clear + "1 message confirmed, 2/s" + clear + "300 messages confirmed, 300/s" +
-			clear + blocked + "\r\n" + clear + unblocked + "\r\n" + clear
+		const clear, one = "\r\x1b[K", "1 message confirmed, 1/s"
+		reviving := clear + "300 messages confirmed, %d/s, Reviving for %ds"
+		want := clear + "0 messages confirmed, 0/s, Connecting for 0s" + clear + one +
+			clear + warning + " \\x1b[2J\r\n" + one +
+			clear + "300 messages confirmed, 200/s, 12 waiting, Reviving for 0s" +
+			fmt.Sprintf(reviving, 150, 1) + fmt.Sprintf(reviving, 120, 1) + fmt.Sprintf(reviving, 100, 2) +
+			clear + "300 messages confirmed, 86/s, blocked by the broker since 03:04:05, stopping (a second signal stops"[:99] +
+			clear + "the end\r\n"
 		if got := screen.String(); got != want {
 			t.Errorf("the screen got\n%q, want\n%q", got, want)
 		}
@@ -232,7 +255,7 @@ func TestProgress(t *testing.T) {
 	t.Run("no terminal", func(t *testing.T) {
 		var out transcript
 		show(t, &out)
-		if got, want := out.String(), blocked+"\n"+unblocked+"\n"; got != want {
+		if got, want := out.String(), warning+" \x1b[2J\nthe end\n"; got != want {
 			t.Errorf("the output is\n%q, want\n%q", got, want)
 		}
 	})

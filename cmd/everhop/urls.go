@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -49,6 +50,27 @@ func (f urlFlag) endpoints() ([]string, []broker.Endpoint, error) {
 var separators = strings.NewReplacer(",amqp://", " amqp://", ",amqps://", " amqps://", ", ", " ")
 
 func splitURLs(text string) []string { return strings.Fields(separators.Replace(text)) }
+
+// userOf is the user that all of these URLs name, "" if they name several.
+func userOf(urls []string) (user string) {
+	for i, u := range urls {
+		named := "guest"
+		_, rest, _ := strings.Cut(u, "://")
+		authority := rest
+		if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+			authority = rest[:end]
+		}
+		if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+			escaped, _, _ := strings.Cut(authority[:at], ":")
+			named, _ = url.PathUnescape(escaped) // it was parsed before
+		}
+		if i > 0 && named != user {
+			return ""
+		}
+		user = named
+	}
+	return user
+}
 
 var userinfo = regexp.MustCompile(`(?i)(amqps?://)\S*@`)
 

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/publish"
+	"github.com/everhop/everhop/fsm"
+)
+
+// restTime is how long the messages behind one that has failed are waited for, so that it can be told which are confirmed.
+const restTime = 3 * time.Second
+
+// publishing is a publisher at work:
+//
+//	soft ends (a signal) ──► intake ──► Run waits for confirms, for the grace period
+//	a message failed ──────► intake ──► Run waits for confirms, for restTime
+//	hard ends, or hopeless ──► hurried ──► Run returns at once
+type publishing struct {
+	*publish.Publisher
+	intake    context.Context // ends when nothing more is to be read
+	end       context.CancelCauseFunc
+	hurried   context.Context
+	hurry     context.CancelCauseFunc
+	connected chan struct{} // closed when it is, for the first time
+	ended     chan error    // what Run returns
+}
+
+// begin starts a publisher, of which publish is to be called.
+func begin(soft, hard context.Context, config publish.Config) (*publishing, error) {
+	p := &publishing{connected: make(chan struct{}), ended: make(chan error, 1)}
+	config.Observers = []func(fsm.Event){p.sawConnected(), p.sawHopeless()}
+	var err error
+	if p.Publisher, err = publish.New(config); err != nil {
+		return nil, err
+	}
+	p.intake, p.end = context.WithCancelCause(soft)
+	p.hurried, p.hurry = context.WithCancelCause(hard)
+	context.AfterFunc(p.hurried, func() { _ = p.Stop(p.hurried) })
+	go func() {
+		err := p.Run(p.intake)
+		p.end(err)
+		p.ended <- err
+	}()
+	return p, nil
+}
+
+func (f *publication) config(urls []string, logger zerolog.Logger) publish.Config {
+	config := publish.Config{
+		URLs:              urls,
+		Name:              "everhop",
+		MaxReviveAttempts: f.attempts,
+		GracePeriod:       f.grace,
+		Logger:            logger,
+	}
+	if f.every > 0 { // what has piled up when the connection is back goes out at once: the messages of a second
+		config.Window = int(min(publish.DefaultWindow, 2+2*time.Second/f.every))
+	}
+	return config
+}
+
+// sawConnected has the input be read once there is a broker: what is read from a pipe is gone.
+func (p *publishing) sawConnected() func(fsm.Event) {
+	var once sync.Once
+	return func(e fsm.Event) {
+		if e.To == publish.Publishing {
+			once.Do(func() { close(p.connected) })
+		}
+	}
+}
+
+// mostEndings is how often the broker may end a connection in the same way before that counts as an answer.
+const mostEndings = 5
+
+// sawHopeless gives up when the broker ends one connection after the other over what it is sent, as RabbitMQ does for a
+// header that it cannot read. It does not say which message that is.
+func (p *publishing) sawHopeless() func(fsm.Event) {
+	var endings int
+	var confirmed uint64
+	return func(e fsm.Event) {
+		if e.Kind != fsm.KindTransition || e.Trigger != publish.ConnectionError || e.From == publish.Connecting {
+			return
+		}
+		if now := p.Stats().Confirmed; now != confirmed {
+			endings, confirmed = 0, now
+		}
+		if consumer.EvidenceOf(e).Code != internalError {
+			endings = 0
+			return
+		}
+		if endings++; endings < mostEndings {
+			return
+		}
+		p.end(fmt.Errorf("the broker has ended %d connections in a row, and confirmed nothing: %s; %s", endings, e.Error, unreadable))
+		p.hurry(nil)
+	}
+}
+
+// publish publishes the input, and stops.
+func (p *publishing) publish(in *input, pace *pace) (tally, error) {
+	select {
+	case <-p.connected:
+	case <-p.intake.Done():
+	}
+	failed := func() {
+		p.end(nil)
+		time.AfterFunc(restTime, func() { p.hurry(nil) })
+	}
+	send := func(ctx context.Context, m *broker.Message) (confirmation, error) { return p.Send(ctx, m) }
+	t, err := publishAll(p.intake, send, in, pace, failed)
+	p.end(nil)
+	ended := <-p.ended
+	p.hurry(nil)
+	var gaveUp *publish.Error
+	switch {
+	case !errors.Is(err, errStopped):
+	case errors.As(ended, &gaveUp):
+		err = withHint(ended, "", "")
+	default:
+		err = context.Cause(p.intake)
+	}
+	return t, err
+}
+
+// stoppedBy is how far it was when a signal came.
+func (p *publishing) stoppedBy(signal error, t tally) error {
+	where := "the end of the input"
+	if t.whole {
+		where = "all was confirmed"
+	}
+	err := fmt.Errorf("stopped before %s: %w", where, signal)
+	if since := p.Stats().BlockedSince; !since.IsZero() {
+		err = fmt.Errorf("%w; the broker takes no messages since %s", err, since.Format(time.TimeOnly))
+	}
+	return err
+}
+
+// publishInput publishes what the input has; the error tells how far it came.
+func publishInput(soft, hard context.Context, config publish.Config, in *input, pace *pace, screen *progress) (confirmed int, err error) {
+	p, err := begin(soft, hard, config)
+	if err != nil {
+		return 0, err
+	}
+	hide := screen.show(p.State, p.Stats, soft.Done())
+	t, err := p.publish(in, pace)
+	hide()
+	switch {
+	case err == nil:
+		return t.confirmed, nil
+	case soft.Err() != nil && errors.Is(err, context.Cause(soft)):
+		err = p.stoppedBy(err, t)
+	}
+	return t.confirmed, t.told(err, in)
+}
