@@ -28,7 +28,7 @@ func unroutable(exchange, routingKey string) error {
 // internalError is how RabbitMQ ends the connection over a message with which it cannot cope.
 const internalError = 541
 
-const unreadable = "there may be a header in the message, or in one behind it, that the broker cannot read: NaN, Infinity"
+const unreadable = "there may be a header in the message that the broker cannot read: NaN, Infinity"
 
 // hintOn is "" for what a broker explains itself, such as a message that is too large.
 func hintOn(err error) string {
@@ -40,6 +40,9 @@ func hintOn(err error) string {
 		return "send fewer or shorter headers, or raise frame_max at the broker"
 	case !errors.As(err, &failure):
 		return ""
+	}
+	if failure.Code == internalError {
+		return unreadable
 	}
 	switch failure.Class {
 	case broker.NotFound: // the broker says which: it need not be that of the first message that is not confirmed

@@ -10,7 +10,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/broker"
-	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/publish"
 	"github.com/everhop/everhop/fsm"
 )
@@ -22,7 +21,7 @@ const restTime = 3 * time.Second
 //
 //	soft ends (a signal) ──► intake ──► Run waits for confirms, for the grace period
 //	a message failed ──────► intake ──► Run waits for confirms, for restTime
-//	hard ends, or hopeless ──► hurried ──► Run returns at once
+//	hard ends ─────────────► hurried ──► Run returns at once
 type publishing struct {
 	*publish.Publisher
 	intake    context.Context // ends when nothing more is to be read
@@ -36,7 +35,7 @@ type publishing struct {
 // begin starts a publisher, of which publish is to be called.
 func begin(soft, hard context.Context, config publish.Config) (*publishing, error) {
 	p := &publishing{connected: make(chan struct{}), ended: make(chan error, 1)}
-	config.Observers = []func(fsm.Event){p.sawConnected(), p.sawHopeless()}
+	config.Observers = []func(fsm.Event){p.sawConnected()}
 	var err error
 	if p.Publisher, err = publish.New(config); err != nil {
 		return nil, err
@@ -73,33 +72,6 @@ func (p *publishing) sawConnected() func(fsm.Event) {
 		if e.To == publish.Publishing {
 			once.Do(func() { close(p.connected) })
 		}
-	}
-}
-
-// mostEndings is how often the broker may end a connection in the same way before that counts as an answer.
-const mostEndings = 5
-
-// sawHopeless gives up when the broker ends one connection after the other over what it is sent, as RabbitMQ does for a
-// header that it cannot read. It does not say which message that is.
-func (p *publishing) sawHopeless() func(fsm.Event) {
-	var endings int
-	var confirmed uint64
-	return func(e fsm.Event) {
-		if e.Kind != fsm.KindTransition || e.Trigger != publish.ConnectionError || e.From == publish.Connecting {
-			return
-		}
-		if now := p.Stats().Confirmed; now != confirmed {
-			endings, confirmed = 0, now
-		}
-		if consumer.EvidenceOf(e).Code != internalError {
-			endings = 0
-			return
-		}
-		if endings++; endings < mostEndings {
-			return
-		}
-		p.end(fmt.Errorf("the broker has ended %d connections in a row, and confirmed nothing: %s; %s", endings, e.Error, unreadable))
-		p.hurry(nil)
 	}
 }
 

@@ -30,7 +30,7 @@ func (h *history) judge() {
 		}
 	}
 	s := h.p.Stats()
-	if s.Waiting != 0 || s.Unconfirmed != 0 || !s.BlockedSince.IsZero() {
+	if s.Waiting != 0 || s.Unconfirmed != 0 {
 		h.blame("something is left in the end: %+v", s)
 	}
 	counted := s.Confirmed + s.Unroutable + s.Refused + s.NotSent + s.NotKnown

@@ -462,7 +462,9 @@ func (l *ledger) fail(why error) (left int) {
 	for _, on := range l.lanes() { // their confirms may still come
 		clear(on.open)
 	}
-	l.epoch, l.main, l.sides, l.trial, l.blockedSince = 0, nil, nil, nil, time.Time{}
+	since := l.blockedSince // it tells why
+	l.leaveLanes()
+	l.blockedSince = since
 	l.outgoing, l.doubtful, l.crowd = queue{}, queue{}, nil
 	for _, t := range l.targets {
 		t.waiting, t.held = queue{}, queue{}
@@ -477,6 +479,5 @@ func (l *ledger) fail(why error) (left int) {
 		l.count(c.err)
 	}
 	l.used, l.usedBytes, l.targets = 0, 0, map[targetName]*target{}
-	l.wakeAll()
 	return len(list)
 }

@@ -20,7 +20,7 @@ type Stats struct {
 
 	// Waiting are those that wait for room in the window now, Unconfirmed those that are in it.
 	Waiting, Unconfirmed int
-	// BlockedSince is when the broker stopped reading; zero if it reads.
+	// BlockedSince is when the broker stopped reading; zero if it reads, or did when Run ended.
 	BlockedSince time.Time
 }
 
