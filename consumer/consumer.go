@@ -98,6 +98,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer close(c.done)
 	defer c.watch.Finish()
 	defer c.machine.Close()
+	defer c.sending.end()
 	defer context.AfterFunc(ctx, c.stopSoft)()
 	if ctx.Err() != nil {
 		c.stopSoft()
@@ -121,7 +122,11 @@ func (c *Consumer) Run(ctx context.Context) error {
 // goroutine that such a function begins, and waits for, must give it the function's context.
 func (c *Consumer) Stop(ctx context.Context) error {
 	c.stopSoft()
-	if !c.started.Load() || c.inside.Has(ctx) {
+	if !c.started.Load() {
+		c.sending.end()
+		return nil
+	}
+	if c.inside.Has(ctx) {
 		return nil
 	}
 	select {

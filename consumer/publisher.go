@@ -9,8 +9,8 @@ import (
 )
 
 // Publisher publishes over a connection of its own, with the consumer's endpoints, credentials and settings. It connects
-// when this is called the first time, and is stopped by Run, once all handlers have returned: what they do not wait for
-// may not be sent then. The consumer itself publishes with it, too: what is parked, delayed or saved.
+// when this is called the first time, and is stopped by Run, once all handlers have returned, or by a Stop before Run: what
+// nobody waits for may not be sent then. The consumer itself publishes with it, too: what is parked, delayed or saved.
 //
 // A handler that publishes a message before it returns nil loses nothing: the delivery is acknowledged when the broker has
 // the message, and comes again if not.
@@ -46,6 +46,7 @@ type sending struct {
 	publisher *publish.Publisher
 	mu        sync.Mutex
 	begun     bool
+	running   sync.WaitGroup
 }
 
 func (s *sending) begin() *publish.Publisher {
@@ -53,15 +54,18 @@ func (s *sending) begin() *publish.Publisher {
 	defer s.mu.Unlock()
 	if !s.begun {
 		s.begun = true
-		go func() { _ = s.publisher.Run(context.Background()) }() // its callers are told
+		s.running.Go(func() { _ = s.publisher.Run(context.Background()) }) // its callers are told
 	}
 	return s.publisher
 }
 
-// end stops it. What is not confirmed within ctx returns an error to its caller.
-func (s *sending) end(ctx context.Context) {
+// end stops it for good. What is not confirmed soon returns an error to its caller.
+func (s *sending) end() {
 	s.mu.Lock()
-	s.begun = true // it is not to begin any more
+	s.begun = true
 	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), cutGrace)
+	defer cancel()
 	_ = s.publisher.Stop(ctx)
+	s.running.Wait()
 }

@@ -38,7 +38,7 @@ func republisherOn(t *testing.T, c Config) *republisher {
 		t.Fatal(err)
 	}
 	r := newRepublisher(&sending{publisher: publisher}, c.Logger)
-	t.Cleanup(func() { r.sending.end(context.Background()) })
+	t.Cleanup(func() { r.sending.end() })
 	return r
 }
 
@@ -183,7 +183,7 @@ func TestRepublishUnderAnAlarm(t *testing.T) {
 func TestRepublisherCloses(t *testing.T) {
 	t.Run("unused", func(t *testing.T) {
 		republishing(t, func(t *testing.T, server *brokertest.Server, r *republisher) {
-			r.sending.end(t.Context())
+			r.sending.end()
 			if err := r.park(t.Context(), delivered("x"), "parked", itFailed); !errors.Is(err, publish.ErrStopped) {
 				t.Errorf("after close: %v", err)
 			}
@@ -197,7 +197,7 @@ func TestRepublisherCloses(t *testing.T) {
 			if err := r.park(t.Context(), delivered("x"), "parked", itFailed); err != nil {
 				t.Fatal(err)
 			}
-			r.sending.end(t.Context())
+			r.sending.end()
 			synctest.Wait()
 			if n := server.Count("connection.close"); n != 1 || len(server.Connections()) != 0 {
 				t.Errorf("%d said goodbye, %+v are left", n, server.Connections())
@@ -213,7 +213,7 @@ func TestRepublisherCloses(t *testing.T) {
 			if err := r.park(ctx, delivered("x"), "parked", itFailed); !errors.Is(err, publish.ErrNotKnown) {
 				t.Errorf("got %v", err)
 			}
-			if d := elapsed(func() { r.sending.end(context.Background()) }); d > cutGrace {
+			if d := elapsed(func() { r.sending.end() }); d > cutGrace {
 				t.Errorf("close took %v", d)
 			}
 		})
@@ -227,7 +227,7 @@ func TestRepublisherCloses(t *testing.T) {
 				failed := make(chan error, 1)
 				go func() { failed <- r.park(t.Context(), delivered("x"), "parked", itFailed) }()
 				synctest.Wait()
-				if d := elapsed(func() { r.sending.end(t.Context()) }); d > cutGrace {
+				if d := elapsed(func() { r.sending.end() }); d > cutGrace {
 					t.Errorf("close took %v", d)
 				}
 				if err := <-failed; err == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/publish"
 )
 
 // A parking queue that confirms nothing for an hour gets one copy of each message, and keeps nobody from handling: neither
@@ -175,4 +176,48 @@ func TestPublishOn(t *testing.T) {
 			t.Errorf("%d of %d are there", len(seen), messages)
 		}
 	})
+}
+
+// A publisher ends with its consumer, whichever way that is.
+func TestPublisherEndsWithItsConsumer(t *testing.T) {
+	for name, end := range map[string]func(c *consumer.Consumer) error{
+		"Stop before Run": func(c *consumer.Consumer) error { return c.Stop(context.Background()) },
+		"Run after Stop": func(c *consumer.Consumer) error {
+			return errors.Join(c.Stop(context.Background()), c.Run(context.Background()))
+		},
+		"Run": func(c *consumer.Consumer) error {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			return c.Run(ctx)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := brokertest.NewInMemoryServer(t)
+				c, err := consumer.New(consumer.Config{
+					URLs: []string{server.URL()}, Dial: server.Dial,
+					Subscriptions: []consumer.Subscription{{Queue: "q", Declare: &broker.QueueOptions{}, Handler: func(context.Context, *consumer.Delivery) error { return nil }}},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := c.Publisher()
+				if err := p.DeclareQueue(t.Context(), "p", broker.QueueOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				if err := p.Publish(t.Context(), &broker.Message{RoutingKey: "p"}); err != nil {
+					t.Fatal(err)
+				}
+				if err := end(c); err != nil {
+					t.Error(err)
+				}
+				if err := c.Publisher().Publish(t.Context(), &broker.Message{RoutingKey: "p"}); !errors.Is(err, publish.ErrStopped) || !errors.Is(err, publish.ErrNotSent) {
+					t.Errorf("after the end: %v", err)
+				}
+				if n := len(server.Connections()); n != 0 {
+					t.Errorf("%d connections are left", n)
+				}
+			})
+		})
+	}
 }

@@ -192,9 +192,6 @@ func (s *supervisor) end() {
 	case <-over:
 	case <-time.After(cutGrace):
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), cutGrace)
-	defer cancel()
-	s.republisher.sending.end(ctx)
 }
 
 func (s *supervisor) waitWorkers() {

@@ -25,8 +25,7 @@ type supervisor struct {
 	machine       *fsm.Machine
 	subscriptions []*subscription
 
-	counts      []counts // by subscription
-	republisher *republisher
+	counts []counts // by subscription
 
 	inbox      chan observation
 	resize     chan struct{} // a token: the windows are to be looked at
@@ -132,7 +131,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 	s.calls, s.cancelCalls = context.WithCancel(context.Background())
 	s.home = &connection{entered: time.Now(), schedule: revival.Schedule{Backoff: revival.Backoff(c.config.ReviveBackoff)}}
 	s.connections = []*connection{s.home}
-	s.republisher = newRepublisher(c.sending, c.config.Logger)
+	republisher := newRepublisher(c.sending, c.config.Logger)
 	for i, spec := range c.config.Subscriptions {
 		sub := &subscription{index: i, spec: spec, prefetch: spec.Prefetch, on: s.home}
 		sub.dispatch = newDispatcher(spec, environment{
@@ -140,7 +139,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			logger:  c.config.Logger,
 			inside:  &c.inside,
 			work:    s.work,
-			outbox:  s.republisher,
+			outbox:  republisher,
 			onStale: c.config.OnStale,
 			keepFor: keepFor(spec.consumerTimeout(c.config.ConsumerTimeout)),
 			dropped: func(e Evidence) { s.post(staleOutcome{e}) },
