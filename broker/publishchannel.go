@@ -107,18 +107,25 @@ func (c *PublishChannel) Publish(m *Message) error {
 }
 
 // Accepted returns nil when the broker has accepted all that was published before, though it may not have confirmed it
-// yet: a message that it does not like ends the channel instead, and the error is the broker's.
+// yet: a message that it does not like ends the channel instead, and the error is the broker's. It waits until the broker
+// answers, which it does not under an alarm, until the channel or the connection ends, or until ctx does: then the error is
+// ctx's, and the question still stands.
 //
 // RabbitMQ deals with what comes in on a channel one after the other, and so with a basic.qos after all of them.
 func (c *PublishChannel) Accepted(ctx context.Context) error {
-	r := &request{op: "publish", abandon: c.end}
-	r.calls = func() error {
-		if err := c.channel.Qos(1, 0, false); err != nil {
+	answered := make(chan error, 1)
+	if !c.session.spawn(func() { answered <- c.channel.Qos(1, 0, false) }) {
+		return c.failure(errAborted)
+	}
+	select {
+	case err := <-answered:
+		if err != nil {
 			return c.failure(err)
 		}
 		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	return c.session.ask(ctx, r)
 }
 
 // failure explains an error by why the channel ended. amqp091-go ends it in the background after a failed write, so the

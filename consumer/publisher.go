@@ -5,12 +5,13 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer/publish"
 )
 
 // Publisher publishes over a connection of its own, with the consumer's endpoints, credentials and settings. It connects
 // when this is called the first time, and is stopped by Run, once all handlers have returned, or by a Stop before Run: what
-// nobody waits for may not be sent then. The consumer itself publishes with it, too: what is parked, delayed or saved.
+// nobody waits for may not be sent then. The consumer itself publishes with it, too: what is parked, delayed or saved. So do not Stop it.
 //
 // A handler that publishes a message before it returns nil loses nothing: the delivery is acknowledged when the broker has
 // the message, and comes again if not.
@@ -30,8 +31,8 @@ func newPublisher(c Config) (*publish.Publisher, error) {
 		ConnectTimeout: c.ConnectTimeout,
 		CallTimeout:    c.CallTimeout,
 		ReviveBackoff:  publish.Backoff(c.ReviveBackoff),
-		HealWithin:     c.HealWithin,
-		GracePeriod:    cutGrace, // the handlers had theirs
+		GiveUpOn:       []broker.Class{}, // the consumer lives, and needs it
+		GracePeriod:    cutGrace,         // the handlers had theirs
 		Logger:         c.Logger,
 	})
 }

@@ -185,11 +185,11 @@ func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 	return false, never
 }
 
-// isRefusal tells whether the broker has ended a channel over a message: it is larger than max_message_size, or the user
-// may not publish there.
+// isRefusal tells whether the broker has ended a channel, or a connection, over a message: it is larger than
+// max_message_size, or the user may not publish there, or it has a header that the broker cannot store.
 func isRefusal(err error) bool {
 	var e *broker.Error
-	return errors.As(err, &e) && e.Op == "publish" && e.Scope == broker.ScopeChannel
+	return errors.As(err, &e) && (e.Op == "publish" && e.Scope == broker.ScopeChannel || e.EndedByBroker())
 }
 
 // tryRepublish waits for the confirm as long as the message may stay unacknowledged, and its channel lasts.

@@ -49,6 +49,10 @@ type Config struct {
 	// MaxReviveAttempts is how many attempts of one revival may fail before Run gives up with ErrRetriesExhausted.
 	// Defaults to 0: no limit.
 	MaxReviveAttempts int
+	// GiveUpOn are the classes of errors on which Run ends instead of trying again, unless it had worked before (see
+	// HealWithin). Defaults to those that will be equally wrong in an hour: a login that is refused, unless Credentials
+	// may know a better one next time, and a virtual host that is not there. An empty, non-nil slice never gives up.
+	GiveUpOn []broker.Class
 	// HealWithin is for how long an error that waiting does not heal as a rule (a login that is refused, a virtual host
 	// that is gone) is waited for all the same once it had worked in this run. Defaults to 10 min; less than 0 is not
 	// at all.

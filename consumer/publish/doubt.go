@@ -41,29 +41,29 @@ func (l *ledger) doubt(on *lane, why error) (doubtful int) {
 }
 
 // killed is for a connection that the broker has ended because of what came in on it. RabbitMQ does so for a header that it
-// cannot store, for one. The message that was on trial is settled with that; if none was, all are in doubt.
+// cannot store, for one. All that was on the main lane is in doubt then. What was on trial is to blame when that happens to
+// it a second time: the first time it may have been a message on the main lane.
 func (l *ledger) killed(why error) (again int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	culprit := l.trial
-	if culprit == nil {
-		culprit = l.accused
+	suspect := l.trial
+	if suspect == nil {
+		suspect = l.accused
 	}
 	main, sides := l.leaveLanes()
 	for _, side := range sides {
 		again += l.back(&l.doubtful, side, why)
 	}
-	switch {
-	case culprit != nil:
-		if main != nil {
-			again += l.back(&l.outgoing, main, why)
-		}
-		if !culprit.isSettled() {
-			l.doubtful.remove(culprit)
-			l.settle(culprit, why)
-		}
-	case main != nil:
+	if main != nil {
 		again += l.doubt(main, why)
+	}
+	if suspect == nil || suspect.isSettled() {
+		return again
+	}
+	const proof = 2
+	if suspect.deaths++; suspect.deaths >= proof {
+		l.doubtful.remove(suspect)
+		l.settle(suspect, why)
 	}
 	return again
 }
@@ -131,7 +131,7 @@ func (l *ledger) accepted(on *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if slices.Contains(l.sides, on) {
-		l.trial = nil
+		l.trial, l.accused = nil, nil
 	}
 	if why := on.channel.Err(); why != nil {
 		l.backToDoubtful(on, why)

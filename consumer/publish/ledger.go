@@ -80,6 +80,7 @@ type Confirmation struct {
 	out      bool // on a lane, where it awaits its confirm
 	returned bool
 	left     bool // nobody waits for it: it is not sent again
+	deaths   int  // of connections while it was on trial
 
 	room chan struct{} // closed when it is admitted; nil if that was at once
 	done chan struct{} // closed when err is set
@@ -98,7 +99,8 @@ const (
 
 // accept takes a message. Nothing else may change it from here on.
 func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
-	c := &Confirmation{ledger: l, message: *m, size: sizeOf(m), done: make(chan struct{})}
+	most := l.windowBytes / 2 // of which a larger one takes no more, or it would keep all others out
+	c := &Confirmation{ledger: l, message: *m, size: min(sizeOf(m), most), done: make(chan struct{})}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed != nil {
@@ -137,7 +139,7 @@ func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
 // message may be under way in any case, beyond the window, but for targets without number, each with one message.
 func (l *ledger) room(t *target, size int64) bool {
 	if t.used == 0 {
-		return l.used < 2*l.window
+		return l.used < 2*l.window && l.usedBytes < 2*l.windowBytes
 	}
 	return t.used < l.window-l.used && t.bytes+size <= l.windowBytes-l.usedBytes
 }

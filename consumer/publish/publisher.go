@@ -22,7 +22,9 @@ type Publisher struct {
 	watch   *report.Observers
 	ledger  *ledger
 	current current
-	inside  inside.Marks
+
+	declarations declarations
+	inside       inside.Marks
 
 	inbox    chan func() error // the supervisor's
 	started  atomic.Bool
@@ -172,17 +174,18 @@ func (p *Publisher) Send(ctx context.Context, m *broker.Message) (*Confirmation,
 	}
 	select {
 	case <-c.room:
-		return c, nil
 	case <-c.done:
-		return nil, c.err
 	case <-ctx.Done():
 	}
 	select {
-	case <-c.room:
+	case <-c.room: // whatever else there is
 		return c, nil
 	default:
-		return nil, p.ledger.leave(c, context.Cause(ctx), true)
 	}
+	if err := p.ledger.leave(c, context.Cause(ctx), true); err != nil {
+		return nil, err
+	}
+	return c, nil // it was confirmed at this moment
 }
 
 func (p *Publisher) accept(m *broker.Message) (*Confirmation, error) {
@@ -218,7 +221,8 @@ func (c *Confirmation) Wait(ctx context.Context) error {
 // became of it, that is returned, which is nil for a message that was confirmed.
 func (c *Confirmation) Withdraw(why error) error { return c.ledger.leave(c, why, false) }
 
-// Flush waits until everything that was accepted before is settled, in whatever way. The error is ctx's.
+// Flush waits until everything that was accepted before is settled, in whatever way: the error is ctx's, and does not tell
+// whether the messages were confirmed. Their Confirmations do.
 func (p *Publisher) Flush(ctx context.Context) error {
 	for _, c := range p.ledger.unsettled() {
 		select {
@@ -237,28 +241,88 @@ func (p *Publisher) Ready(ctx context.Context) error {
 }
 
 // DeclareQueue creates the queue where it is missing, and renews the lease of one that expires unused (x-expires). It waits
-// for a connection, and tries again on the next one if that is lost, until ctx ends. The error is ctx's, ErrStopped, or
-// that of broker.Session.DeclareQueue.
+// for a connection, while the broker is blocked, and tries again on the next connection if that is lost, until ctx ends. The
+// error is ctx's, ErrStopped, or that of broker.Session.DeclareQueue. Calls for one queue at the same time share one
+// declaration, the options of which are those of the first.
 func (p *Publisher) DeclareQueue(ctx context.Context, name string, o broker.QueueOptions) error {
 	for {
-		session, err := p.current.wait(ctx)
+		d, mine := p.declarations.join(name)
+		if mine {
+			d.err = p.declare(ctx, name, o)
+			d.own = ctx.Err() != nil // nobody else's
+			p.declarations.end(name, d)
+			return d.err
+		}
+		select {
+		case <-d.done:
+			if !d.own {
+				return d.err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (p *Publisher) declare(ctx context.Context, name string, o broker.QueueOptions) error {
+	for {
+		session, err := p.current.waitUnblocked(ctx)
 		if err != nil {
 			return err
 		}
 		err = session.DeclareQueue(ctx, name, o)
 		var e *broker.Error
 		lost := session.Lost() || errors.As(err, &e) && e.Scope == broker.ScopeConnection // about to be
-		if err == nil || ctx.Err() != nil || !lost {
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return err
+		case lost:
+			p.current.gone(session)
+		case e == nil || e.Class != broker.Overdue || !session.Blocked():
 			return err
 		}
-		p.current.gone(session)
 	}
+}
+
+// declarations are those that are under way.
+type declarations struct {
+	mu sync.Mutex
+	by map[string]*declaration
+}
+
+type declaration struct {
+	done chan struct{}
+	err  error
+	own  bool // the error is that of its caller's ctx
+}
+
+// join returns the declaration of a queue; mine says that the caller is to make it.
+func (d *declarations) join(queue string) (joined *declaration, mine bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if joined = d.by[queue]; joined != nil {
+		return joined, false
+	}
+	joined = &declaration{done: make(chan struct{})}
+	if d.by == nil {
+		d.by = map[string]*declaration{}
+	}
+	d.by[queue] = joined
+	return joined, true
+}
+
+func (d *declarations) end(queue string, made *declaration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.by, queue)
+	close(made.done)
 }
 
 // current is the session that is in use, for those who need one.
 type current struct {
 	mu      sync.Mutex
 	session *broker.Session
+	blocked bool
 	over    error
 	changed chan struct{}
 }
@@ -268,7 +332,16 @@ func newCurrent() current { return current{changed: make(chan struct{})} }
 func (c *current) set(s *broker.Session, over error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.session, c.over = s, over
+	c.session, c.blocked, c.over = s, false, over
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// block says whether the broker reads.
+func (c *current) block(blocked bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.blocked = blocked
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -282,15 +355,26 @@ func (c *current) gone(s *broker.Session) {
 	}
 }
 
+// wait waits for a session.
 func (c *current) wait(ctx context.Context) (*broker.Session, error) {
+	return c.await(ctx, func() bool { return c.session != nil })
+}
+
+// waitUnblocked waits for one from which the broker reads.
+func (c *current) waitUnblocked(ctx context.Context) (*broker.Session, error) {
+	return c.await(ctx, func() bool { return c.session != nil && !c.blocked })
+}
+
+// await is given a condition that is looked at with mu held.
+func (c *current) await(ctx context.Context, usable func() bool) (*broker.Session, error) {
 	for {
 		c.mu.Lock()
-		session, over, changed := c.session, c.over, c.changed
+		session, over, changed, ok := c.session, c.over, c.changed, usable()
 		c.mu.Unlock()
 		switch {
 		case over != nil:
 			return nil, over
-		case session != nil:
+		case ok:
 			return session, nil
 		}
 		select {

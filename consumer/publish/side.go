@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/everhop/everhop/broker"
@@ -60,14 +61,17 @@ func (s *supervisor) openSide(ctx context.Context, session *broker.Session, epoc
 func (s *supervisor) try(ctx context.Context, side *lane, c *Confirmation) error {
 	err := side.channel.Publish(&c.message)
 	if err == nil {
-		err = side.channel.Accepted(ctx)
+		err = s.accepted(ctx, side, c)
 	}
 	if err == nil {
 		s.ledger.accepted(side)
 		return nil
 	}
+	if ctx.Err() != nil { // its connection was given up
+		return err
+	}
 	why := asBrokerError(err)
-	if why.Scope == broker.ScopeConnection || why.Class == broker.Overdue {
+	if why.Scope == broker.ScopeConnection {
 		s.ledger.sideLost(side, why)
 		return why
 	}
@@ -78,6 +82,25 @@ func (s *supervisor) try(ctx context.Context, side *lane, c *Confirmation) error
 			s.note(NoteRefused, e)
 			return nil
 		})
+	}
+	return nil
+}
+
+var errSettled = errors.New("the broker has said what becomes of it")
+
+// accepted waits until it is known that the broker has nothing against the message.
+func (s *supervisor) accepted(ctx context.Context, side *lane, c *Confirmation) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.background.Go(func() {
+		select {
+		case <-c.done:
+			cancel(errSettled)
+		case <-ctx.Done():
+		}
+	})
+	if err := side.channel.Accepted(ctx); err != nil && !errors.Is(err, errSettled) {
+		return err
 	}
 	return nil
 }

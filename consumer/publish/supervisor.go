@@ -34,7 +34,6 @@ type supervisor struct {
 	failing    time.Time // since when it fails by what waiting does not heal as a rule
 
 	stopping bool
-	settled  bool             // everything that was accepted is
 	deadline <-chan time.Time // of the soft stop
 	vetoed   bool             // the journal refused
 	result   error
@@ -299,6 +298,7 @@ func (s *supervisor) blocked(session *broker.Session, active bool, reason string
 		return nil
 	}
 	s.ledger.block(active)
+	s.current.block(active)
 	state := s.machine.State()
 	switch {
 	case active && state == Publishing:
@@ -354,7 +354,12 @@ func (s *supervisor) failed(f *broker.Error) error {
 
 // heals tells whether to go on after such a failure.
 func (s *supervisor) heals(f *broker.Error) bool {
-	if f.Class.Retryable() || f.Class == broker.Auth && s.config.Credentials != nil {
+	switch {
+	case s.config.GiveUpOn != nil:
+		if !slices.Contains(s.config.GiveUpOn, f.Class) {
+			return true
+		}
+	case f.Class.Retryable(), f.Class == broker.Auth && s.config.Credentials != nil:
 		return true
 	}
 	if !s.published || s.config.HealWithin < 0 {
@@ -388,7 +393,7 @@ func (s *supervisor) stopSoftly() {
 				return
 			}
 		}
-		s.post(func() error { s.settled = true; return errDone })
+		s.post(func() error { return errDone })
 	})
 }
 
