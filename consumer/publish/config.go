@@ -60,13 +60,13 @@ type Config struct {
 	// GracePeriod is how long Run waits for confirms after its ctx has ended. Defaults to 20 s.
 	GracePeriod time.Duration
 
-	// Window is how many messages may be on their way, and await their confirm. A target (exchange and routing key) has
-	// no more of them than it leaves free: so one that gets no confirms has half at most, and others go on. One message
-	// of a target may be on its way even when there is no room; those are as many again at most. Send and Publish wait
-	// for room. Defaults to 1024.
+	// Window is how many messages may be on their way, and await their confirm; Send and Publish wait for room. A target
+	// (an exchange with a routing key) may have no more of them than are free for the others: so one that gets no
+	// confirms has half at most. One message of each target may be on its way even if there is no room, up to another
+	// Window of them. Defaults to 1024.
 	Window int
-	// WindowBytes is how many bytes of messages that may be, in the same way; one message of a target always may.
-	// Defaults to 64 MiB.
+	// WindowBytes is how many bytes of messages may be on their way, by the same rules. A message that is larger than half
+	// of it counts as half. Defaults to 64 MiB.
 	WindowBytes int64
 
 	// Logger gets one line per event. Nobody waits for its writer. Defaults to silence.

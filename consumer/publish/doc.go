@@ -13,9 +13,10 @@
 // # One broken thing never takes the rest with it
 //
 //   - A target that gets no confirms, such as a queue without a majority of its nodes, takes at most half of the window; with
-//     more of them each takes less. All others go on, in the end with one message at a time each.
-//   - A message that the broker does not like ends the channel (too large, no such exchange, no permission). It gets that
-//     error; the others are sent again on a new channel.
+//     more of them each takes less. All others go on, in the end with one message at a time each; but more than
+//     [Config].Window targets without confirms, such as a stuck queue that is bound for as many routing keys, fill it all.
+//   - A message that the broker does not like ends the channel (too large, no such exchange, no permission), or the
+//     connection (a header that it cannot store). It gets that error; the others are sent again.
 //   - When a caller's ctx ends, its wait ends, and nothing else.
 //
 // # Lifecycle

@@ -138,7 +138,8 @@ func (p *Publisher) Stats() Stats { return p.ledger.stats() }
 //   - one wrapping broker.ErrRefused: a queue refused it (basic.nack), as a full one does with overflow reject-publish,
 //   - one wrapping broker.ErrHeaderTooLarge: its headers do not fit into a frame,
 //   - a *broker.Error: the broker ended a channel because of it, with a Code: 404 no such exchange, 403 no permission, 406
-//     too large for the broker, or another property that it does not permit,
+//     too large for the broker, or another property that it does not permit; or it ended connections twice, with a Code of
+//     501 and more: a header that it cannot store, such as NaN,
 //   - another one that names the field that AMQP cannot carry; nothing was sent then.
 //
 // What the broker says is about the last copy. If the message had been sent before, on a connection or channel that was
