@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -295,19 +296,21 @@ func (d *demux) publish() {
 	d.touched = d.touched[:0]
 }
 
-// Write sees which number amqp091-go gives to a channel, which it does not tell.
+// Write sees which number amqp091-go gives to a channel, which it does not tell. What makes the broker confirm is written
+// together with channel.open: if that was written and seemed to have failed, amqp091-go would forget the channel, and its
+// reader wait for ever to hand over the answer.
 func (d *demux) Write(p []byte) (int, error) {
 	d.written.walk(p, d.channelOpens)
-	n, err := d.WriteCloser.Write(p)
-	if err == nil && len(d.unconfirmed) > 0 && d.written.between() {
-		for _, channel := range d.unconfirmed {
-			if _, err = d.WriteCloser.Write(confirmSelect(channel)); err != nil {
-				break
-			}
-		}
-		d.unconfirmed = d.unconfirmed[:0]
+	if len(d.unconfirmed) == 0 || !d.written.between() {
+		return d.WriteCloser.Write(p)
 	}
-	return n, err
+	more := bytes.Clone(p)
+	for _, channel := range d.unconfirmed {
+		more = append(more, confirmSelect(channel)...)
+	}
+	d.unconfirmed = d.unconfirmed[:0]
+	n, err := d.WriteCloser.Write(more)
+	return min(n, len(p)), err
 }
 
 // channelOpens is called with what is about to be written.

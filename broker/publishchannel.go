@@ -109,7 +109,8 @@ func (c *PublishChannel) Publish(m *Message) error {
 // Accepted returns nil when the broker has accepted all that was published before, though it may not have confirmed it
 // yet: a message that it does not like ends the channel instead, and the error is the broker's. It waits until the broker
 // answers, which it does not under an alarm, until the channel or the connection ends, or until ctx does: then the error is
-// ctx's, and the question still stands.
+// ctx's, the question still stands, and another one must not be asked: the answers could not be told apart. It may be called by
+// one goroutine at a time.
 //
 // RabbitMQ deals with what comes in on a channel one after the other, and so with a basic.qos after all of them.
 func (c *PublishChannel) Accepted(ctx context.Context) error {

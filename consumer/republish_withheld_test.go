@@ -18,7 +18,10 @@ import (
 // A parking queue that confirms nothing for an hour gets one copy of each message, and keeps nobody from handling: neither
 // the queue whose messages it is to get, nor another one, nor what is parked elsewhere.
 func TestParkingQueueWithholdsConfirms(t *testing.T) {
-	const bad = 300
+	bad := 300
+	if consumer.RaceDetector {
+		bad = 60
+	}
 	synctest.Test(t, func(t *testing.T) {
 		server := brokertest.NewInMemoryServer(t)
 		for _, queue := range []string{"stuck", "q", "parked", "elsewhere"} {
@@ -100,7 +103,10 @@ func TestParkingQueueWithholdsConfirms(t *testing.T) {
 // A handler that publishes on: what it is given is acknowledged only when the broker has confirmed what it has published,
 // through cuts of either connection; what it did not publish comes again.
 func TestPublishOn(t *testing.T) {
-	const messages = 10_000
+	messages, most := 10_000, 200
+	if consumer.RaceDetector {
+		messages, most = 1000, 40
+	}
 	synctest.Test(t, func(t *testing.T) {
 		server := brokertest.NewInMemoryServer(t)
 		for _, queue := range []string{"a", "b"} {
@@ -133,7 +139,7 @@ func TestPublishOn(t *testing.T) {
 		for {
 			time.Sleep(100 * time.Millisecond)
 			q, _ := server.Queue("a")
-			if q.Ready+q.Unacknowledged == 0 && cuts >= 200 {
+			if q.Ready+q.Unacknowledged == 0 && cuts >= most {
 				break
 			}
 			server.Inject(brokertest.Now, brokertest.Reset()) // all connections

@@ -7,33 +7,8 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker"
-	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer/publish"
 )
-
-// A question that the broker does not answer has no message sent again on the same connection, nor others wait: a confirm
-// answers it, too.
-func TestTrialWithoutAnAnswer(t *testing.T) {
-	inRig(t, nil, func(r *rig) {
-		r.declare("q")
-		if err := r.within(time.Second, &broker.Message{Exchange: "late"}); err == nil {
-			t.Fatal("a message to no exchange was confirmed")
-		}
-		r.must(r.server.DeclareExchange("late", "fanout", nil)) // it is suspected still
-		r.must(r.server.Bind("late", "", "q", nil))
-		r.server.Inject(brokertest.OnMethod("basic.qos-ok", 1), brokertest.Drop())
-		for i := range 3 {
-			r.must(r.within(time.Minute, &broker.Message{Exchange: "late", Body: fmt.Append(nil, i)}))
-		}
-		time.Sleep(time.Hour)
-		if twice := r.wantOrder("q", 3); twice > 0 {
-			t.Errorf("%d copies more", twice)
-		}
-		if n := r.server.Count("connection.open"); n != 1 {
-			t.Errorf("%d connections", n)
-		}
-	})
-}
 
 // A declaration waits for the end of an alarm, and leaves no channels behind meanwhile.
 func TestDeclareUnderAlarm(t *testing.T) {

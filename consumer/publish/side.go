@@ -2,7 +2,6 @@ package publish
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/everhop/everhop/broker"
@@ -61,7 +60,7 @@ func (s *supervisor) openSide(ctx context.Context, session *broker.Session, epoc
 func (s *supervisor) try(ctx context.Context, side *lane, c *Confirmation) error {
 	err := side.channel.Publish(&c.message)
 	if err == nil {
-		err = s.accepted(ctx, side, c)
+		err = side.channel.Accepted(ctx)
 	}
 	if err == nil {
 		s.ledger.accepted(side)
@@ -82,25 +81,6 @@ func (s *supervisor) try(ctx context.Context, side *lane, c *Confirmation) error
 			s.note(NoteRefused, e)
 			return nil
 		})
-	}
-	return nil
-}
-
-var errSettled = errors.New("the broker has said what becomes of it")
-
-// accepted waits until it is known that the broker has nothing against the message.
-func (s *supervisor) accepted(ctx context.Context, side *lane, c *Confirmation) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	s.background.Go(func() {
-		select {
-		case <-c.done:
-			cancel(errSettled)
-		case <-ctx.Done():
-		}
-	})
-	if err := side.channel.Accepted(ctx); err != nil && !errors.Is(err, errSettled) {
-		return err
 	}
 	return nil
 }
