@@ -78,7 +78,11 @@ func TestMoveQueue(t *testing.T) {
 
 	jq, err := exec.LookPath("jq")
 	if err != nil {
-		t.Skip("needs jq (Debian: apt-get install jq)")
+		missing := t.Skip
+		if os.Getenv("EVERHOP_TEST_REQUIRE") == "1" {
+			missing = t.Fatal
+		}
+		missing("needs jq (Debian: apt-get install jq)")
 	}
 	cmd := exec.CommandContext(t.Context(), jq, "-c", ".")
 	cmd.Stdin = strings.NewReader(first)

@@ -65,38 +65,6 @@ func newLedger(window int, windowBytes int64) *ledger {
 	return l
 }
 
-// Confirmation stands for what becomes of one message. Its methods may be called from any goroutine.
-type Confirmation struct {
-	ledger  *ledger
-	message broker.Message
-	id      string
-	number  uint64
-	size    int64
-	target  *target
-
-	// Guarded by ledger.mu.
-	way      way
-	sent     bool // it was written, or is being written
-	out      bool // on a lane, where it awaits its confirm
-	returned bool
-	left     bool // nobody waits for it: it is not sent again
-	deaths   int  // of connections while it was on trial
-
-	room chan struct{} // closed when it is admitted; nil if that was at once
-	done chan struct{} // closed when err is set
-	err  error
-}
-
-// way is where a message is.
-type way int
-
-const (
-	crowded way = iota // it waits for room in the window
-	onMain             // outgoing, or on the main lane
-	onSide             // doubtful, or on a side lane
-	behind             // held, behind those
-)
-
 // accept takes a message. Nothing else may change it from here on.
 func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
 	most := l.windowBytes / 2 // of which a larger one takes no more, or it would keep all others out
@@ -218,15 +186,6 @@ func (l *ledger) fill() {
 			l.crowd[last] = nil
 			l.crowd = l.crowd[:last]
 		}
-	}
-}
-
-func (c *Confirmation) isSettled() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
 	}
 }
 
@@ -372,49 +331,6 @@ func (l *ledger) begin(on *lane, c *Confirmation) bool {
 	c.sent, c.out = true, true
 	on.begin(c)
 	return true
-}
-
-// leave is for a caller who does not wait any longer. Its error says whether the message was sent. If it was, it goes its
-// way unless it is to be dropped: then it is not sent again.
-func (l *ledger) leave(c *Confirmation, why error, drop bool) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if c.isSettled() {
-		return c.err
-	}
-	if !c.sent {
-		err := fmt.Errorf("%w: %w", ErrNotSent, why)
-		l.withdraw(c)
-		l.settle(c, err)
-		return err
-	}
-	err := fmt.Errorf("%w: %w", ErrNotKnown, why)
-	switch {
-	case !drop:
-	case c.out:
-		c.left = true
-	default:
-		l.withdraw(c)
-		l.settle(c, err)
-	}
-	return err
-}
-
-// withdraw takes a message that is on no lane off its way.
-func (l *ledger) withdraw(c *Confirmation) {
-	switch c.way {
-	case crowded:
-		t := c.target
-		if t.waiting.remove(c); t.waiting.len() == 0 {
-			l.crowd = slices.DeleteFunc(l.crowd, func(other *target) bool { return other == t })
-		}
-	case onMain:
-		l.outgoing.remove(c)
-	case onSide:
-		l.doubtful.remove(c)
-	case behind:
-		c.target.held.remove(c)
-	}
 }
 
 // close accepts nothing more.

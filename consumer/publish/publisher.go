@@ -2,7 +2,6 @@ package publish
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -196,32 +195,6 @@ func (p *Publisher) accept(m *broker.Message) (*Confirmation, error) {
 	return p.ledger.accept(m)
 }
 
-// Done is closed when it is known what became of the message.
-func (c *Confirmation) Done() <-chan struct{} { return c.done }
-
-// Err is what Publish would return, and nil as long as Done is not closed.
-func (c *Confirmation) Err() error {
-	if c.isSettled() {
-		return c.err
-	}
-	return nil
-}
-
-// Wait waits for Done and returns Err. When ctx ends first it returns ctx's cause; the message goes its way.
-func (c *Confirmation) Wait(ctx context.Context) error {
-	select {
-	case <-c.done:
-		return c.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// Withdraw takes a message back, as far as that can be. If it was not sent, it is not sent any more, and the error wraps
-// ErrNotSent and why. If it was, it goes its way as before, and the error wraps ErrNotKnown and why. If it is known what
-// became of it, that is returned, which is nil for a message that was confirmed.
-func (c *Confirmation) Withdraw(why error) error { return c.ledger.leave(c, why, false) }
-
 // Flush waits until everything that was accepted before is settled, in whatever way: the error is ctx's, and does not tell
 // whether the messages were confirmed. Their Confirmations do.
 func (p *Publisher) Flush(ctx context.Context) error {
@@ -239,84 +212,6 @@ func (p *Publisher) Flush(ctx context.Context) error {
 func (p *Publisher) Ready(ctx context.Context) error {
 	_, err := p.current.wait(ctx)
 	return err
-}
-
-// DeclareQueue creates the queue where it is missing, and renews the lease of one that expires unused (x-expires). It waits
-// for a connection, while the broker is blocked, and tries again on the next connection if that is lost, until ctx ends. The
-// error is ctx's, ErrStopped, or that of broker.Session.DeclareQueue. Calls for one queue at the same time share one
-// declaration, the options of which are those of the first.
-func (p *Publisher) DeclareQueue(ctx context.Context, name string, o broker.QueueOptions) error {
-	for {
-		d, mine := p.declarations.join(name)
-		if mine {
-			d.err = p.declare(ctx, name, o)
-			d.own = ctx.Err() != nil // nobody else's
-			p.declarations.end(name, d)
-			return d.err
-		}
-		select {
-		case <-d.done:
-			if !d.own {
-				return d.err
-			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (p *Publisher) declare(ctx context.Context, name string, o broker.QueueOptions) error {
-	for {
-		session, err := p.current.waitUnblocked(ctx)
-		if err != nil {
-			return err
-		}
-		err = session.DeclareQueue(ctx, name, o)
-		var e *broker.Error
-		lost := session.Lost() || errors.As(err, &e) && e.Scope == broker.ScopeConnection // about to be
-		switch {
-		case err == nil || ctx.Err() != nil:
-			return err
-		case lost:
-			p.current.gone(session)
-		case e == nil || e.Class != broker.Overdue || !session.Blocked():
-			return err
-		}
-	}
-}
-
-// declarations are those that are under way.
-type declarations struct {
-	mu sync.Mutex
-	by map[string]*declaration
-}
-
-type declaration struct {
-	done chan struct{}
-	err  error
-	own  bool // the error is that of its caller's ctx
-}
-
-// join returns the declaration of a queue; mine says that the caller is to make it.
-func (d *declarations) join(queue string) (joined *declaration, mine bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if joined = d.by[queue]; joined != nil {
-		return joined, false
-	}
-	joined = &declaration{done: make(chan struct{})}
-	if d.by == nil {
-		d.by = map[string]*declaration{}
-	}
-	d.by[queue] = joined
-	return joined, true
-}
-
-func (d *declarations) end(queue string, made *declaration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.by, queue)
-	close(made.done)
 }
 
 // current is the session that is in use, for those who need one.
