@@ -1,6 +1,7 @@
 package past
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -17,13 +18,13 @@ import (
 // Verify checks a journal event by event, and tells out what is right with it. It returns an error for the first
 // event that is wrong, and a [DamagedError] for a journal that is damaged, or is none.
 func Verify(path string, out *term.Output, zone *time.Location) error {
-	v := verification{of: lifecycleIn(path), page: newPage(out, zone)}
+	v := verification{of: cmp.Or(LifecycleIn(path), history.Consumer()), page: newPage(out, zone)}
 	err := v.checkJournal(path)
 	return errors.Join(out.Print(v.report()), err)
 }
 
-// lifecycleIn is what a journal says it is of: a consumer's if it does not say.
-func lifecycleIn(path string) *history.Lifecycle {
+// LifecycleIn is what a journal says it is of, nil if it does not say.
+func LifecycleIn(path string) *history.Lifecycle {
 	for e, err := range journal.Read(path) {
 		if err != nil {
 			break // it is said when the journal is checked
@@ -32,7 +33,7 @@ func lifecycleIn(path string) *history.Lifecycle {
 			return of
 		}
 	}
-	return history.Consumer()
+	return nil
 }
 
 // Repair opens a journal as a writer does, which sets a torn line aside, and says what it has done.
