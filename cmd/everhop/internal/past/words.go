@@ -147,6 +147,8 @@ func causeText(c history.Cause) string {
 		switch c.Trigger {
 		case consumer.ProcessRestarted:
 			return "the run ended without Stop"
+		case publish.ConnectionBlocked:
+			return strings.TrimSuffix("an alarm of the broker, "+c.Endpoint, ", ")
 		case "":
 			return "the cause is not in the log"
 		}
