@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -133,9 +134,14 @@ func TestJournalOfAnother(t *testing.T) {
 			tt.spoil(spoiled)
 			before := pasttest.ReadFile(t, pasttest.SegmentsOf(t, spoiled)[0])
 			for range 2 { // the second time, too: nothing is left locked
-				status, stdout, stderr := inProcess(t, tt.command, "--url", "amqp://127.0.0.1:1", "--queue", "q", "--journal", dir)
-				if want := "everhop: --journal: " + strings.ReplaceAll(tt.want, "DIR", spoiled); status != tt.status || stdout != "" || !strings.HasPrefix(stderr, want) {
-					t.Errorf("exit status %d, %q, want %d, %s", status, stderr, tt.status, want)
+				ctx, cancel := context.WithTimeout(t.Context(), patience) // it would wait for a broker
+				var stderr transcript
+				args := []string{tt.command, "--url", "amqp://127.0.0.1:1", "--queue", "q", "--journal", dir}
+				status := run(ctx, args, strings.NewReader(""), &transcript{}, &stderr)
+				cancel()
+				if want := "everhop: --journal: " + strings.ReplaceAll(tt.want, "DIR", spoiled); status != tt.status || !strings.HasPrefix(stderr.String(), want) {
+					t.Errorf("exit status %d, %q, want %d, %s", status, &stderr, tt.status, want)
+					break
 				}
 			}
 			if after := pasttest.ReadFile(t, pasttest.SegmentsOf(t, spoiled)[0]); after != before {
