@@ -101,28 +101,35 @@ func (b *brokenPassing) fill() (stop func() (each int)) {
 		}
 	}
 	b.must(b.node.Sync(b.Context()))
-	over, each := make(chan struct{}), 0
+	over := make(chan struct{})
+	var sent []*publish.Confirmation
 	var filling sync.WaitGroup
 	filling.Go(func() {
-		for {
+		for n := 0; ; n++ {
 			select {
 			case <-over:
 				return
 			case <-time.After(5 * time.Millisecond):
 			}
 			for _, way := range passings {
-				m := &broker.Message{RoutingKey: way + ".in", Body: fmt.Append(nil, each), CorrelationID: keyOf(each)}
-				if err := b.Publisher().Publish(context.Background(), m); err != nil {
+				c, err := b.Publisher().Send(context.Background(), &broker.Message{
+					RoutingKey: way + ".in", Body: fmt.Append(nil, n), CorrelationID: keyOf(n),
+				})
+				if err != nil {
 					b.Error(err)
+					return
 				}
+				sent = append(sent, c)
 			}
-			each++
 		}
 	})
 	return func() int {
 		close(over)
 		filling.Wait()
-		return each
+		for _, c := range sent {
+			b.must(c.Wait(context.Background()))
+		}
+		return len(sent) / len(passings)
 	}
 }
 
