@@ -62,6 +62,8 @@ type dispatcher struct {
 	calls      callbacks
 	panics     panicLog
 
+	unpublished repeats // what could not be parked, delayed, postponed or saved
+
 	mu      sync.Mutex // guards changes of view, and:
 	running int        // workers
 	crew    []*worker  // all of them
