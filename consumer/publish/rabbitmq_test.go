@@ -29,7 +29,7 @@ type live struct {
 	events []fsm.Event
 }
 
-func onRabbitMQ(t *testing.T) *live {
+func onRabbitMQ(t *testing.T, edits ...func(*publish.Config)) *live {
 	t.Helper()
 	l := &live{T: t, node: rabbittest.Shared(t)}
 	var err error
@@ -37,15 +37,18 @@ func onRabbitMQ(t *testing.T) *live {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.proxy.Close)
-	l.p, err = publish.New(publish.Config{
+	config := publish.Config{
 		URLs: []string{l.proxy.URL(l.node.URL())}, Name: t.Name(),
 		Observers: []func(fsm.Event){func(e fsm.Event) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.events = append(l.events, e)
 		}},
-	})
-	if err != nil {
+	}
+	for _, edit := range edits {
+		edit(&config)
+	}
+	if l.p, err = publish.New(config); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
@@ -310,7 +313,7 @@ func TestRabbitMQLargeMessage(t *testing.T) {
 	if os.Getenv("EVERHOP_TEST_LARGE") != "" {
 		size, rate = 100_000_000, 1_000_000
 	}
-	l := onRabbitMQ(t)
+	l := onRabbitMQ(t, func(c *publish.Config) { c.CallTimeout = time.Minute }) // what the kernel buffers takes seconds
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	before, err := l.node.MaxMessageSize(ctx, 2*size)
@@ -333,8 +336,10 @@ func TestRabbitMQLargeMessage(t *testing.T) {
 	for i := 51; i < 100; i++ {
 		l.send(to(quorum, fmt.Sprint(i)))
 	}
-	time.Sleep(time.Duration(size/rate) * time.Second / 2)
+	time.Sleep(time.Duration(size/rate) * time.Second / 4)
+	asked := time.Now()
 	l.must(l.p.DeclareQueue(ctx, classic, broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-queue-type": "classic"}}))
+	answered := time.Since(asked)
 	select {
 	case <-large.Done():
 		t.Errorf("nothing passes before all of it is there: %v", large.Err())
@@ -346,7 +351,7 @@ func TestRabbitMQLargeMessage(t *testing.T) {
 	if took < time.Duration(size/rate)*time.Second {
 		t.Errorf("it took %v: the line is not slow", took)
 	}
-	t.Logf("%d bytes over %d a second took %v", size, rate, took)
+	t.Logf("%d bytes over %d a second took %v; a declaration meanwhile took %v", size, rate, took, answered)
 	l.proxy.Limit(rabbittest.ToBroker, 0)
 	l.wantOrder(classic, 52)
 	l.wantOrder(quorum, 100)
