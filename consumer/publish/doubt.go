@@ -30,7 +30,7 @@ func (l *ledger) doubt(on *lane, why error) (doubtful int) {
 		c.target.plain--
 		c.target.doubts++
 	}
-	l.counts.Again += uint64(len(rest))
+	l.counts.Resent += uint64(len(rest))
 	l.doubtful.before(rest)
 	for _, c := range l.outgoing.take() { // some are behind those now
 		c.target.plain--
@@ -43,7 +43,7 @@ func (l *ledger) doubt(on *lane, why error) (doubtful int) {
 // killed is for a connection that the broker has ended because of what came in on it. RabbitMQ does so for a header that it
 // cannot store, for one. All that was on the main lane is in doubt then. What was on trial is to blame when that happens to
 // it a second time: the first time it may have been a message on the main lane.
-func (l *ledger) killed(why error) (again int) {
+func (l *ledger) killed(why error) (resent int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	suspect := l.trial
@@ -52,20 +52,20 @@ func (l *ledger) killed(why error) (again int) {
 	}
 	main, sides := l.leaveLanes()
 	for _, side := range sides {
-		again += l.takeBack(&l.doubtful, side, why)
+		resent += l.takeBack(&l.doubtful, side, why)
 	}
 	if main != nil {
-		again += l.doubt(main, why)
+		resent += l.doubt(main, why)
 	}
 	if suspect == nil || suspect.isSettled() {
-		return again
+		return resent
 	}
 	const proof = 2
 	if suspect.deaths++; suspect.deaths >= proof {
 		l.doubtful.remove(suspect)
 		l.settle(suspect, why)
 	}
-	return again
+	return resent
 }
 
 // awaitDoubtful waits until something is doubtful, and returns false when its connection is in use no more.

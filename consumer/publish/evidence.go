@@ -21,7 +21,7 @@ type evidence struct {
 	endpoint   string // host:port
 	exchange   string // of the message concerned, as the next
 	routingKey string
-	again      int // messages that are sent again
+	resent     int // messages that are sent again
 	scope      broker.Scope
 	class      broker.Class
 	code       int
@@ -40,7 +40,7 @@ func (e evidence) event() fsm.Evidence {
 	b.Text("endpoint", e.endpoint)
 	b.Text("exchange", e.exchange)
 	b.Text("routing_key", e.routingKey)
-	b.Int("again", int64(e.again))
+	b.Int("resent", int64(e.resent))
 	b.Text("scope", string(e.scope))
 	b.Text("class", string(e.class))
 	b.Int("code", int64(e.code))

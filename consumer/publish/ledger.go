@@ -263,17 +263,17 @@ func (l *ledger) wakeAll() {
 func (l *ledger) isBlocked() bool { return !l.blockedSince.IsZero() }
 
 // disconnected takes the lanes away, with their connection. What is on them is sent again on the next one.
-func (l *ledger) disconnected(why error) (again int) {
+func (l *ledger) disconnected(why error) (resent int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	main, sides := l.leaveLanes()
 	if main != nil {
-		again += l.takeBack(&l.outgoing, main, why)
+		resent += l.takeBack(&l.outgoing, main, why)
 	}
 	for _, side := range sides {
-		again += l.takeBack(&l.doubtful, side, why)
+		resent += l.takeBack(&l.doubtful, side, why)
 	}
-	return again
+	return resent
 }
 
 func (l *ledger) leaveLanes() (main *lane, sides []*lane) {
@@ -284,10 +284,10 @@ func (l *ledger) leaveLanes() (main *lane, sides []*lane) {
 }
 
 // takeBack puts what is on a lane in front of the queue from which it came.
-func (l *ledger) takeBack(q *queue, from *lane, why error) (again int) {
+func (l *ledger) takeBack(q *queue, from *lane, why error) (resent int) {
 	rest := l.wanted(from, why)
 	q.before(rest)
-	l.counts.Again += uint64(len(rest))
+	l.counts.Resent += uint64(len(rest))
 	return len(rest)
 }
 

@@ -200,8 +200,8 @@ func TestRabbitMQResets(t *testing.T) {
 	l.wantConfirmed(2 * n)
 	twice := l.wantOrder(classic, n) + l.wantOrder(quorum, n)
 	t.Logf("%d messages, %d of them twice", 2*n, twice)
-	if again := l.p.Stats().Again; uint64(twice) > again {
-		t.Errorf("%d messages are there twice, and %d were sent again", twice, again)
+	if resent := l.p.Stats().Resent; uint64(twice) > resent {
+		t.Errorf("%d messages are there twice, and %d were sent again", twice, resent)
 	}
 }
 

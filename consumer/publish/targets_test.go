@@ -140,7 +140,9 @@ func TestManyTargetsWait(t *testing.T) {
 		var senders sync.WaitGroup
 		for i := range each {
 			for key := range targets {
-				senders.Go(func() { r.send(&broker.Message{Exchange: "all", RoutingKey: fmt.Sprint(key), Body: fmt.Append(nil, i)}) })
+				senders.Go(func() {
+					r.send(&broker.Message{Exchange: "all", RoutingKey: fmt.Sprint(key), Body: fmt.Append(nil, i)})
+				})
 			}
 			synctest.Wait()
 			r.must(r.p.Check())
@@ -217,7 +219,7 @@ func TestConfirmsWithheldForAnHour(t *testing.T) {
 		if got := len(r.bodies("stuck")); got != 3 {
 			t.Errorf("%d copies on 3 connections", got)
 		}
-		if s := r.p.Stats(); s.Confirmed != 12_000 || s.Unconfirmed != 1 || s.Again != 2 {
+		if s := r.p.Stats(); s.Confirmed != 12_000 || s.Unconfirmed != 1 || s.Resent != 2 {
 			t.Errorf("%+v", s)
 		}
 		r.server.ReleaseConfirms("stuck")
@@ -255,8 +257,8 @@ func TestBadMessagesBesideStuckQueue(t *testing.T) {
 			r.must(r.within(time.Second, to("q", fmt.Sprint(i))))
 			time.Sleep(time.Second)
 		}
-		if s := r.p.Stats(); s.Again > 4*n+10 {
-			t.Errorf("%d messages were sent again, for %d that wait: %+v", s.Again, n, s)
+		if s := r.p.Stats(); s.Resent > 4*n+10 {
+			t.Errorf("%d messages were sent again, for %d that wait: %+v", s.Resent, n, s)
 		}
 		if c := r.server.Connections(); len(c) != 1 || c[0].Channels > 12 {
 			t.Errorf("%+v", c)
