@@ -95,10 +95,9 @@ func (b *brokenPassing) must(err error) {
 
 // fill publishes to both ways, through the same cuts, until it is told to stop.
 func (b *brokenPassing) fill() (stop func() (each int)) {
-	for _, way := range passings {
-		for _, queue := range []string{way + ".in", way + ".out"} {
-			b.must(b.Publisher().DeclareQueue(b.Context(), queue, broker.QueueOptions{Durable: true}))
-		}
+	for queue, kind := range map[string]string{"one.in": "classic", "one.out": "classic", "batch.in": "classic", "batch.out": "quorum"} {
+		o := broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-queue-type": kind}}
+		b.must(b.Publisher().DeclareQueue(b.Context(), queue, o))
 	}
 	b.must(b.node.Sync(b.Context()))
 	over := make(chan struct{})

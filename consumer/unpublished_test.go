@@ -3,7 +3,6 @@ package consumer_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -54,7 +53,7 @@ func TestUnpublishedIsToldOnce(t *testing.T) {
 		if err := server.DeclareQueue("parked", map[string]any{"x-max-length": int64(0), "x-overflow": "reject-publish"}); err != nil {
 			t.Fatal(err)
 		}
-		if err := server.Publish("q", fmt.Sprint("small")); err != nil {
+		if err := server.Publish("q", "small"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour) // it is tried each second

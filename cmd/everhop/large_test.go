@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +49,7 @@ func TestPublishLargeFile(t *testing.T) {
 	if took < time.Duration(size/rate)*time.Second {
 		t.Errorf("it took %v: the line is not slow", took)
 	}
-	t.Log(fmt.Sprintf("%d bytes over %d a second took %v", size, rate, took))
+	t.Logf("%d bytes over %d a second took %v", size, rate, took)
 	if said := p.stderr.String(); strings.Contains(said, "Reviving") || strings.Contains(said, "Failed") {
 		t.Errorf("it was not one connection:\n%s", said)
 	}
