@@ -61,8 +61,7 @@ type dispatcher struct {
 	committing chan struct{} // held by the one Commit at a time
 	calls      callbacks
 	panics     panicLog
-
-	unpublished repeats // what could not be parked, delayed, postponed or saved
+	repeats    repeats // what could not be published again, or committed
 
 	mu      sync.Mutex // guards changes of view, and:
 	running int        // workers

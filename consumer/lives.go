@@ -194,7 +194,7 @@ func (d *dispatcher) save(s source, delivery *Delivery) {
 		d.about(d.env.logger.Error(), &came).Err(err).
 			Msg("the message has come back nearly as often as its queue allows, and could not be published again; its channel is lost: unless the broker delivers it again, it has dropped it")
 	default:
-		if times, tell := d.unpublished.count("saved" + err.Error()); tell {
+		if times, tell := d.repeats.count("saved" + err.Error()); tell {
 			d.about(d.env.logger.Error(), &came).Err(err).Int("times", times).
 				Msg("the message has come back nearly as often as its queue allows, and could not be published again; it is handled next")
 		}

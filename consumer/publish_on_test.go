@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
@@ -220,11 +222,13 @@ func wantNoAckUnconfirmed(t *testing.T, server *brokertest.Server) {
 	}
 }
 
-// What is refused is sent again by the next Commit, until it is taken; nothing is acknowledged before.
+// What is refused is sent again by the next Commit, until it is taken; nothing is acknowledged before, and that is told
+// ever more seldom.
 func TestBatchRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := brokertest.NewInMemoryServer(t)
-		p := newPassing(t, consumer.Config{URLs: []string{server.URL()}, Dial: server.Dial}, 0)
+		log := &lines{}
+		p := newPassing(t, consumer.Config{URLs: []string{server.URL()}, Dial: server.Dial, Logger: zerolog.New(log)}, 0)
 		for _, queue := range []string{"one.in", "one.out", "batch.in"} { // there is no batch.out yet
 			if err := server.DeclareQueue(queue, nil); err != nil {
 				t.Fatal(err)
@@ -239,6 +243,9 @@ func TestBatchRefused(t *testing.T) {
 		time.Sleep(time.Minute)
 		if q, _ := server.Queue("batch.in"); q.Acknowledged != 0 || q.Unacknowledged != len(bodies) {
 			t.Errorf("nothing was stored: %+v", q)
+		}
+		if n := strings.Count(log.String(), "commit failed"); n < 1 || n > 6 { // of 60
+			t.Errorf("told %d times:\n%s", n, log)
 		}
 		if err := server.DeclareQueue("batch.out", nil); err != nil {
 			t.Fatal(err)

@@ -175,7 +175,7 @@ func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 			then = "it is handled again"
 		}
 		if !c.lost() {
-			if times, tell := d.unpublished.count(o.verdict.String() + err.Error()); tell {
+			if times, tell := d.repeats.count(o.verdict.String() + err.Error()); tell {
 				d.about(d.env.logger.Error(), o.failure.delivery).Err(err).Int("times", times).
 					Msgf("the message could not be %s; %s in %s", o.verdict, then, roughly(pause))
 			}
