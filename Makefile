@@ -94,6 +94,18 @@ soak: ## Break nodes, consumers and networks at random for MINUTES=60, and count
 	@.ci/prepare $(RABBITMQ)
 	@EVERHOP_SOAK_MINUTES=$(MINUTES) EVERHOP_SOAK_SEED=$(SEED) go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./consumer | grep --line-buffered -v '^=== '
 
+ROUNDS = 10
+
+.PHONY: publish-on
+publish-on: ## Publish on through ROUNDS=10 of 20 cuts and a kill, and an alarm (about 4 minutes)
+	@.ci/prepare $(RABBITMQ)
+	@EVERHOP_TEST_REQUIRE=1 EVERHOP_TEST_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout 60m -run '^TestPublishOn' ./consumer | grep --line-buffered -v '^=== '
+
+.PHONY: large
+large: ## Publish 100 MB over 1 MB/s, with the library and with the program (about 4 minutes)
+	@.ci/prepare $(RABBITMQ)
+	@EVERHOP_TEST_REQUIRE=1 EVERHOP_TEST_LARGE=1 go test -count=1 -p 1 -v -timeout 30m -run '^(TestRabbitMQLargeMessage|TestPublishLargeFile)$$' ./consumer/publish ./cmd/everhop | grep --line-buffered -v '^=== '
+
 .PHONY: golden
 golden: ## Write the golden files anew
 	@grep -rl --include='*_test.go' '"gotest.tools/v3/golden"' . | xargs -n1 dirname | sort -u | while read -r dir; do \

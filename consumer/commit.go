@@ -30,8 +30,10 @@ func (d *dispatcher) commit() error {
 	case errors.Is(err, errEnded):
 		return ack.ErrEnded
 	default:
-		d.env.logger.Error().Err(err).Str(FieldQueue, d.spec.Queue).
-			Msgf("commit failed; nothing is acknowledged, and it is tried again in %v", d.spec.RequeuePause)
+		if times, tell := d.repeats.count("commit" + err.Error()); tell {
+			d.env.logger.Error().Err(err).Str(FieldQueue, d.spec.Queue).Int("times", times).
+				Msgf("commit failed; nothing is acknowledged, and it is tried again in %v", d.spec.RequeuePause)
+		}
 	}
 	return err
 }

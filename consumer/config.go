@@ -196,7 +196,8 @@ type Subscription struct {
 	// for all of them: what a call could not make last it must keep for the next one (a database's
 	// transaction that failed is gone: keep what it was made of). Never twice at once, but handlers may
 	// be running. When it fails, nothing is acknowledged, and it is called again after RequeuePause and
-	// when the consumer stops; an error is logged, unless it wraps CommitLater. Its ctx is the handlers'.
+	// when the consumer stops; an error is logged (the first time, the second, the fourth, and so on), unless it wraps
+	// CommitLater. Its ctx is the handlers'.
 	Commit func(ctx context.Context) error
 
 	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it. One that exists is

@@ -61,6 +61,7 @@ type dispatcher struct {
 	committing chan struct{} // held by the one Commit at a time
 	calls      callbacks
 	panics     panicLog
+	repeats    repeats // what could not be published again, or committed
 
 	mu      sync.Mutex // guards changes of view, and:
 	running int        // workers

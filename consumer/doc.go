@@ -130,6 +130,7 @@ package consumer
 //	  internal/inside  where Stop must not wait for Run
 //	  callbacks.go     how the caller's Commit and OnStale are called
 //	  panics.go        what they panic with is told, but not each stack
+//	  repeats.go       what goes wrong again and again is told ever more seldom
 //	  internal/ack     acknowledgements are gathered and sent; which deliveries one frame can settle
 //	  internal/lanes   the order of each key
 //	  internal/dedup   which messages were handled before

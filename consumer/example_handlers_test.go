@@ -10,6 +10,7 @@ import (
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/publish"
 )
 
 // Order is what the bodies of these examples hold.
@@ -86,6 +87,51 @@ func ExampleConsumer_Publisher() {
 	}
 	fmt.Printf("%s\n", server.Messages("invoices")[0].Body)
 	// Output: invoice for a book
+}
+
+// Handlers do not wait for the broker one by one: all that they have published is confirmed before what they were given is
+// acknowledged.
+func ExampleConsumer_Publisher_batch() {
+	server, err := brokertest.Start(brokertest.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	if err := errors.Join(server.DeclareQueue("orders", nil), server.DeclareQueue("invoices", nil), server.Publish("orders", "book", "lamp")); err != nil {
+		log.Fatal(err)
+	}
+	var c *consumer.Consumer
+	var batch publish.Batch
+	c, err = consumer.New(consumer.Config{
+		URLs: []string{server.URL()},
+		Subscriptions: []consumer.Subscription{{
+			Queue: "orders",
+			Handler: func(ctx context.Context, d *consumer.Delivery) error {
+				return batch.Send(ctx, c.Publisher(), &broker.Message{
+					RoutingKey: "invoices", Body: fmt.Append(nil, "invoice for a ", string(d.Body)), MessageID: d.MessageID,
+				})
+			},
+			Commit: batch.Commit,
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	go func() {
+		_ = server.Await(ctx, func() bool { q, _ := server.Queue("orders"); return q.Acknowledged == 2 })
+		cancel()
+	}()
+	if err := c.Run(ctx); err != nil {
+		log.Fatal(err)
+	}
+	for _, m := range server.Messages("invoices") {
+		fmt.Printf("%s\n", m.Body)
+	}
+	// Output:
+	// invoice for a book
+	// invoice for a lamp
 }
 
 // recovered makes an error of a panic. A consumer does so by itself; this is for handlers that run elsewhere, too.

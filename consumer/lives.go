@@ -194,8 +194,10 @@ func (d *dispatcher) save(s source, delivery *Delivery) {
 		d.about(d.env.logger.Error(), &came).Err(err).
 			Msg("the message has come back nearly as often as its queue allows, and could not be published again; its channel is lost: unless the broker delivers it again, it has dropped it")
 	default:
-		d.about(d.env.logger.Error(), &came).Err(err).
-			Msg("the message has come back nearly as often as its queue allows, and could not be published again; it is handled next")
+		if times, tell := d.repeats.count("saved" + err.Error()); tell {
+			d.about(d.env.logger.Error(), &came).Err(err).Int("times", times).
+				Msg("the message has come back nearly as often as its queue allows, and could not be published again; it is handled next")
+		}
 		if j := (job{delivery: delivery, channel: c}); !d.keep(keptJob{job: j}) {
 			d.returnUnseen(j)
 		}

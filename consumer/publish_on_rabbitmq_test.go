@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"sync"
@@ -12,11 +13,13 @@ import (
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/publish"
 )
 
-// A program consumes from a, and publishes to b, while both of its connections are cut, the broker is killed and an alarm
-// blocks it: every message of a is in b, in order for each key, and none was acknowledged before its confirm. In each
-// of EVERHOP_TEST_ROUNDS (1) there are 20 cuts, a kill and an alarm of 2 s.
+// Handlers that publish on, while their connections are cut, both or one of them, the broker is killed and an alarm blocks
+// what is published: every message arrives, in order for each key, and none is acknowledged before its confirm. In
+// each of EVERHOP_TEST_ROUNDS (1) there are 20 cuts and a kill; the alarm lasts 2 s for each round. make publish-on
+// plays 10.
 func TestPublishOnThroughKills(t *testing.T) {
 	rabbittest.NeedsControl(t)
 	if testing.Short() {
@@ -29,104 +32,186 @@ func TestPublishOnThroughKills(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	node, err := rabbittest.Start(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer node.Stop()
-	proxy, err := rabbittest.NewProxy(node.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer proxy.Close()
-
-	const keys = 5
-	var c *consumer.Consumer
-	c, err = consumer.New(consumer.Config{
-		URLs: []string{proxy.URL(node.URL())},
-		Subscriptions: []consumer.Subscription{{
-			Queue: "a", Declare: &broker.QueueOptions{Durable: true}, Concurrency: keys,
-			OrderingKey: func(d *consumer.Delivery) string { return d.CorrelationID },
-			Handler: func(ctx context.Context, d *consumer.Delivery) error {
-				time.Sleep(5 * time.Millisecond)
-				return c.Publisher().Publish(ctx, &broker.Message{RoutingKey: "b", Body: d.Body, MessageID: d.MessageID, CorrelationID: d.CorrelationID})
-			},
-		}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(context.Background()) }()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	publisher := c.Publisher() // what fills a goes through the same cuts
-	for _, queue := range []string{"a", "b"} {
-		must(publisher.DeclareQueue(t.Context(), queue, broker.QueueOptions{Durable: true}))
-	}
-	published := 0
-	publish := func(n int) {
-		for range n {
-			must(publisher.Publish(t.Context(), &broker.Message{
-				RoutingKey: "a", Body: []byte(strconv.Itoa(published)), CorrelationID: strconv.Itoa(published % keys),
-			}))
-			published++
-		}
-	}
+	b := newBrokenPassing(t)
+	stop := b.start()
+	defer stop()
+	stopFilling := b.fill()
 	for range rounds {
-		var filling sync.WaitGroup
-		filling.Go(func() { publish(500) })
-		for range 20 {
+		for i := range 20 {
 			time.Sleep(100 * time.Millisecond)
-			proxy.Reset()
+			switch i % 3 {
+			case 0:
+				b.proxy.Reset()
+				b.cuts["both"]++
+			case 1:
+				b.cut(passingName)
+			case 2:
+				b.cut(passingName + " (publishing)")
+			}
 		}
-		must(node.Kill())
-		must(node.Restart(t.Context()))
-		must(node.MemoryAlarm(t.Context(), true))
-		time.Sleep(2 * time.Second)
-		must(node.MemoryAlarm(t.Context(), false))
-		filling.Wait()
+		b.must(b.node.Kill())
+		b.must(b.node.Restart(t.Context()))
 	}
-	rabbittest.Eventually(t, 2*time.Minute, "a to be empty", func() bool {
-		ready, unacked, err := node.Depth(t.Context(), "a")
-		return err == nil && ready+unacked == 0
-	})
-	must(errors.Join(c.Stop(context.Background()), <-ended))
+	b.alarm(time.Duration(rounds) * 2 * time.Second)
+	published := stopFilling()
+	rabbittest.Eventually(t, 2*time.Minute, "all to be passed on", func() bool { return len(b.left()) == 0 })
+	b.must(stop())
+	for _, way := range passings {
+		twice := b.wantAll(way, published)
+		t.Logf("RabbitMQ %s, %s: cuts of %v, %d kills, an alarm of %d s: all of %d messages have arrived in order, %d of them twice",
+			b.node.Version(), way, b.cuts, rounds, 2*rounds, published, twice)
+	}
+}
 
-	seen, last, twice := map[string]bool{}, map[string]int{}, 0
-	all := make(chan struct{})
+// brokenPassing is a passing on RabbitMQ, and what breaks it.
+type brokenPassing struct {
+	*testing.T
+	*passing
+	node  *rabbittest.Node
+	proxy *rabbittest.Proxy
+	cuts  map[string]int // by connection
+}
+
+func newBrokenPassing(t *testing.T) *brokenPassing {
+	t.Helper()
+	b := &brokenPassing{T: t, cuts: map[string]int{}}
+	var err error
+	b.node, err = rabbittest.Start(t.Context())
+	b.must(err)
+	t.Cleanup(func() { _ = b.node.Stop() })
+	b.proxy, err = rabbittest.NewProxy(b.node.Addr())
+	b.must(err)
+	t.Cleanup(b.proxy.Close)
+	b.passing = newPassing(t, consumer.Config{URLs: []string{b.proxy.URL(b.node.URL())}}, 5*time.Millisecond)
+	return b
+}
+
+func (b *brokenPassing) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// fill publishes to both ways, through the same cuts, until it is told to stop.
+func (b *brokenPassing) fill() (stop func() (each int)) {
+	for queue, kind := range map[string]string{"one.in": "classic", "one.out": "classic", "batch.in": "classic", "batch.out": "quorum"} {
+		o := broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-queue-type": kind}}
+		b.must(b.Publisher().DeclareQueue(b.Context(), queue, o))
+	}
+	b.must(b.node.Sync(b.Context()))
+	over := make(chan struct{})
+	var sent []*publish.Confirmation
+	var filling sync.WaitGroup
+	filling.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-over:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+			for _, way := range passings {
+				c, err := b.Publisher().Send(context.Background(), &broker.Message{
+					RoutingKey: way + ".in", Body: fmt.Append(nil, n), CorrelationID: keyOf(n),
+				})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				sent = append(sent, c)
+			}
+		}
+	})
+	return func() int {
+		close(over)
+		filling.Wait()
+		for _, c := range sent {
+			b.must(c.Wait(context.Background()))
+		}
+		return len(sent) / len(passings)
+	}
+}
+
+// cutConnections ends the processes of a client's connections at the broker, and gives how many those were.
+const cutConnections = `
+length([exit(Pid, kill) || [{pid, Pid}, {client_properties, Properties}] <- rabbit_networking:connection_info_all([pid, client_properties]),
+	lists:keymember(<<"%s">>, 3, Properties)]).
+`
+
+// cut ends the connection of a name, as soon as there is one.
+func (b *brokenPassing) cut(name string) {
+	b.Helper()
+	rabbittest.Eventually(b, patience, "a connection of "+name, func() bool {
+		n, err := b.node.Eval(b.Context(), fmt.Sprintf(cutConnections, name))
+		return err == nil && n != "0"
+	})
+	b.cuts[name]++
+}
+
+// alarm lasts a while, in which nothing can be confirmed, and nothing may be acknowledged, though there is much to handle.
+func (b *brokenPassing) alarm(lasts time.Duration) {
+	b.Helper()
+	for _, way := range passings {
+		b.must(b.Subscription(way + ".in").Pause())
+	}
+	time.Sleep(time.Second) // something is there to be consumed under the alarm
+	b.must(b.node.MemoryAlarm(b.Context(), true))
+	rabbittest.Eventually(b, patience, "the publisher is blocked", func() bool { return b.Publisher().State() == publish.Blocked })
+	before := b.left()
+	for _, way := range passings {
+		b.must(b.Subscription(way + ".in").Resume())
+	}
+	time.Sleep(lasts)
+	now := b.left()
+	for _, way := range passings {
+		if now[way] != before[way] || now[way] < 10 {
+			b.Errorf("%s: %d messages were left, and %d under the alarm", way, before[way], now[way])
+		}
+	}
+	b.must(b.node.MemoryAlarm(b.Context(), false))
+}
+
+// left is how many messages are not acknowledged.
+func (b *brokenPassing) left() map[string]int {
+	b.Helper()
+	left := map[string]int{}
+	for _, way := range passings {
+		ready, unacked, err := b.node.Depth(b.Context(), way+".in")
+		b.must(err)
+		if n := ready + unacked; n > 0 {
+			left[way] = n
+		}
+	}
+	return left
+}
+
+// wantAll has all messages wait at the end of a way, the first of each in its key's order.
+func (b *brokenPassing) wantAll(way string, n int) (twice int) {
+	b.Helper()
+	a, all := newArrivals(), make(chan struct{})
+	ready, _, err := b.node.Depth(b.Context(), way+".out")
+	b.must(err)
+	arrived := 0
 	reader, err := consumer.New(consumer.Config{
-		URLs: []string{node.URL()},
-		Subscriptions: []consumer.Subscription{{Queue: "b", Handler: func(_ context.Context, d *consumer.Delivery) error {
-			if seen[string(d.Body)] {
-				twice++
-				return nil
-			}
-			seen[string(d.Body)] = true
-			n, err := strconv.Atoi(string(d.Body))
-			if before, there := last[d.CorrelationID]; there && before > n || err != nil {
-				t.Errorf("key %s: %d comes behind %d (%v)", d.CorrelationID, n, before, err)
-			}
-			last[d.CorrelationID] = n
-			if len(seen) == published {
+		URLs: []string{b.node.URL()},
+		Subscriptions: []consumer.Subscription{{Queue: way + ".out", Handler: func(_ context.Context, d *consumer.Delivery) error {
+			a.take(b.T, string(d.Body), d.CorrelationID)
+			if arrived++; arrived == ready {
 				close(all)
 			}
 			return nil
 		}}},
 	})
-	must(err)
+	b.must(err)
+	ended := make(chan error, 1)
 	go func() { ended <- reader.Run(context.Background()) }()
 	select {
 	case <-all:
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 	}
-	must(errors.Join(reader.Stop(context.Background()), <-ended))
-	t.Logf("%d cuts, %d kills: %d of %d messages are in b, %d twice", 20*rounds, rounds, len(seen), published, twice)
-	if len(seen) != published {
-		t.Errorf("%d of %d are in b", len(seen), published)
+	b.must(errors.Join(reader.Stop(context.Background()), <-ended))
+	if len(a.seen) != n {
+		b.Errorf("%s: %d of %d messages have arrived", way, len(a.seen), n)
 	}
+	return a.twice
 }

@@ -17,7 +17,7 @@ import (
 // nobody waits for may not be sent then. The consumer itself publishes with it, too: what is parked, delayed or saved. So do not Stop it.
 //
 // A handler that publishes a message before it returns nil loses nothing: the delivery is acknowledged when the broker has
-// the message, and comes again if not.
+// the message, and comes again if not. To wait for many at once, publish in a [publish.Batch].
 func (c *Consumer) Publisher() *publish.Publisher { return c.sending.begin() }
 
 // newPublisher makes the publisher of a consumer with this configuration.

@@ -159,7 +159,7 @@ func (w *worker) requeue(o outcome) {
 // queue's delivery limit. It gives up if the channel is gone, the consumer stops, the broker would not wait longer for
 // its acknowledgement, or it can never be.
 func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
-	for failures := 1; !c.lost(); failures++ { // else it comes again, and would be there twice
+	for !c.lost() { // else it comes again, and would be there twice
 		err := d.tryRepublish(c, o)
 		if err == nil {
 			return true, false
@@ -174,9 +174,11 @@ func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 		case errors.Is(err, errDelay), hopeless:
 			then = "it is handled again"
 		}
-		if often := failures&(failures-1) != 0; !c.lost() && !often {
-			d.about(d.env.logger.Error(), o.failure.delivery).Err(err).
-				Msgf("the message could not be %s; %s in %s", o.verdict, then, roughly(pause))
+		if !c.lost() {
+			if times, tell := d.repeats.count(o.verdict.String() + err.Error()); tell {
+				d.about(d.env.logger.Error(), o.failure.delivery).Err(err).Int("times", times).
+					Msgf("the message could not be %s; %s in %s", o.verdict, then, roughly(pause))
+			}
 		}
 		if never || hopeless || errors.Is(err, errDelay) || !d.linger(c, o.failure.delivery, d.spec.RequeuePause) {
 			break

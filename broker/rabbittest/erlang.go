@@ -3,6 +3,7 @@ package rabbittest
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -66,4 +67,22 @@ func (n *Node) SuspendQueue(ctx context.Context, queue string) error {
 // ResumeQueue undoes SuspendQueue.
 func (n *Node) ResumeQueue(ctx context.Context, queue string) error {
 	return n.expect(ctx, fmt.Sprintf(onQueue, octets(queue), "resume"))
+}
+
+// setMaxMessageSize is read from one place or the other, by version.
+const setMaxMessageSize = `
+Before = application:get_env(rabbit, max_message_size, 134217728),
+application:set_env(rabbit, max_message_size, %[1]d),
+persistent_term:put(max_message_size, %[1]d),
+Before.
+`
+
+// MaxMessageSize sets how many bytes a body may have, on channels that are opened from now on, and returns how many it was
+// before.
+func (n *Node) MaxMessageSize(ctx context.Context, bytes int) (before int, err error) {
+	answer, err := n.Eval(ctx, fmt.Sprintf(setMaxMessageSize, bytes))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(answer)
 }

@@ -3,7 +3,6 @@ package publish
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/everhop/everhop/broker"
 )
@@ -22,8 +21,9 @@ type Confirmation struct {
 	sent     bool // it was written, or is being written
 	out      bool // on a lane, where it awaits its confirm
 	returned bool
-	left     bool // nobody waits for it: it is not sent again
-	deaths   int  // of connections while it was on trial
+	left     bool  // nobody waits for it: it is not sent again
+	deaths   int   // of connections while it was on trial
+	fits     *lane // into a frame of which it fits, as far as is known
 
 	room chan struct{} // closed when it is admitted; nil if that was at once
 	done chan struct{} // closed when err is set
@@ -34,10 +34,10 @@ type Confirmation struct {
 type way int
 
 const (
-	crowded way = iota // it waits for room in the window
-	onMain             // outgoing, or on the main lane
-	onSide             // doubtful, or on a side lane
-	behind             // held, behind those
+	awaitsRoom way = iota // in the window
+	onMain                // outgoing, or on the main lane
+	onSide                // doubtful, or on a side lane
+	behind                // held, behind those
 )
 
 // Done is closed when it is known what became of the message.
@@ -104,11 +104,8 @@ func (l *ledger) leave(c *Confirmation, why error, drop bool) error {
 // withdraw takes a message that is on no lane off its way.
 func (l *ledger) withdraw(c *Confirmation) {
 	switch c.way {
-	case crowded:
-		t := c.target
-		if t.waiting.remove(c); t.waiting.len() == 0 {
-			l.crowd = slices.DeleteFunc(l.crowd, func(other *target) bool { return other == t })
-		}
+	case awaitsRoom:
+		c.target.waiting.remove(c)
 	case onMain:
 		l.outgoing.remove(c)
 	case onSide:

@@ -27,7 +27,7 @@
 // # Inside
 //
 // One goroutine, the supervisor (supervisor.go), opens, revives and gives up. The ledger (ledger.go) knows each message, and
-// where it is; confirmation.go is what a caller has of one. Lanes (lane.go) are channels with what is on its way over them:
-// the main one, to which one goroutine writes, and side ones (side.go, doubt.go), on which messages in doubt go out one by
-// one.
+// where it is, target.go what goes to one place; confirmation.go is what a caller has of one message, and batch.go of many.
+// Lanes (lane.go) are channels with what is on its way over them: the main one, to which one goroutine writes, and side ones
+// (side.go, doubt.go), on which messages in doubt go out one by one.
 package publish

@@ -30,7 +30,7 @@ func (l *ledger) doubt(on *lane, why error) (doubtful int) {
 		c.target.plain--
 		c.target.doubts++
 	}
-	l.counts.Again += uint64(len(rest))
+	l.counts.Resent += uint64(len(rest))
 	l.doubtful.before(rest)
 	for _, c := range l.outgoing.take() { // some are behind those now
 		c.target.plain--
@@ -43,7 +43,7 @@ func (l *ledger) doubt(on *lane, why error) (doubtful int) {
 // killed is for a connection that the broker has ended because of what came in on it. RabbitMQ does so for a header that it
 // cannot store, for one. All that was on the main lane is in doubt then. What was on trial is to blame when that happens to
 // it a second time: the first time it may have been a message on the main lane.
-func (l *ledger) killed(why error) (again int) {
+func (l *ledger) killed(why error) (resent int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	suspect := l.trial
@@ -52,20 +52,20 @@ func (l *ledger) killed(why error) (again int) {
 	}
 	main, sides := l.leaveLanes()
 	for _, side := range sides {
-		again += l.back(&l.doubtful, side, why)
+		resent += l.takeBack(&l.doubtful, side, why)
 	}
 	if main != nil {
-		again += l.doubt(main, why)
+		resent += l.doubt(main, why)
 	}
 	if suspect == nil || suspect.isSettled() {
-		return again
+		return resent
 	}
 	const proof = 2
 	if suspect.deaths++; suspect.deaths >= proof {
 		l.doubtful.remove(suspect)
 		l.settle(suspect, why)
 	}
-	return again
+	return resent
 }
 
 // awaitDoubtful waits until something is doubtful, and returns false when its connection is in use no more.
@@ -97,8 +97,9 @@ func (l *ledger) nextDoubtful(epoch uint64) (c *Confirmation, on *lane) {
 		if on = l.sideFor(c.target); on == nil {
 			return c, nil
 		}
-		l.doubtful.pop()
-		if l.begin(on, c) {
+		if l.fits(on, c) {
+			l.doubtful.pop()
+			l.begin(on, c)
 			l.trial = c
 			return c, on
 		}
@@ -134,7 +135,7 @@ func (l *ledger) accepted(on *lane) {
 		l.trial, l.accused = nil, nil
 	}
 	if why := on.channel.Err(); why != nil {
-		l.backToDoubtful(on, why)
+		l.endSide(on, why)
 	}
 }
 
@@ -143,7 +144,7 @@ func (l *ledger) ended(on *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.trial == nil || on.open[on.sent] != l.trial {
-		l.backToDoubtful(on, on.channel.Err())
+		l.endSide(on, on.channel.Err())
 	}
 }
 
@@ -154,11 +155,11 @@ func (l *ledger) sideLost(on *lane, why error) {
 	if l.trial != nil && on.open[on.sent] == l.trial {
 		l.accused = l.trial
 	}
-	l.backToDoubtful(on, why)
+	l.endSide(on, why)
 }
 
-// backToDoubtful returns false if the lane is in use no more.
-func (l *ledger) backToDoubtful(on *lane, why error) bool {
+// endSide takes a side lane out of use, and what is on it goes out again. It returns false if it was in use no more.
+func (l *ledger) endSide(on *lane, why error) bool {
 	i := slices.Index(l.sides, on)
 	if i < 0 {
 		return false
@@ -167,7 +168,7 @@ func (l *ledger) backToDoubtful(on *lane, why error) bool {
 	if l.trial != nil && on.open[on.sent] == l.trial {
 		l.trial = nil
 	}
-	l.back(&l.doubtful, on, why)
+	l.takeBack(&l.doubtful, on, why)
 	l.wakeSide.Broadcast()
 	return true
 }
@@ -179,7 +180,7 @@ func (l *ledger) refused(on *lane, why error) (first *Confirmation) {
 	defer l.mu.Unlock()
 	culprit := l.trial
 	unsettled := culprit != nil && on.take(culprit)
-	if !l.backToDoubtful(on, why) || culprit == nil {
+	if !l.endSide(on, why) || culprit == nil {
 		return nil
 	}
 	l.trial = nil

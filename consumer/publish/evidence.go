@@ -24,7 +24,7 @@ const (
 	FieldEndpoint   = "endpoint"
 	FieldExchange   = "exchange"
 	FieldRoutingKey = "routing_key"
-	FieldAgain      = "again"
+	FieldResent     = "resent"
 	FieldScope      = "scope"
 	FieldClass      = "class"
 	FieldCode       = "code"
@@ -44,8 +44,8 @@ type Evidence struct {
 	Endpoint string
 	// Exchange and RoutingKey are those of the message concerned.
 	Exchange, RoutingKey string
-	// Again counts the messages that are sent again.
-	Again int
+	// Resent counts the messages that are sent again.
+	Resent int
 	// Scope says how much was lost: a broker.Scope.
 	Scope string
 	// Class is the class of the error: a broker.Class.
@@ -86,8 +86,8 @@ func (e *Evidence) field(name string) any {
 		return &e.Exchange
 	case FieldRoutingKey:
 		return &e.RoutingKey
-	case FieldAgain:
-		return &e.Again
+	case FieldResent:
+		return &e.Resent
 	case FieldScope:
 		return &e.Scope
 	case FieldClass:
@@ -108,7 +108,7 @@ func (e Evidence) Event() fsm.Evidence {
 	b.Text(FieldEndpoint, e.Endpoint)
 	b.Text(FieldExchange, e.Exchange)
 	b.Text(FieldRoutingKey, e.RoutingKey)
-	b.Int(FieldAgain, int64(e.Again))
+	b.Int(FieldResent, int64(e.Resent))
 	b.Text(FieldScope, e.Scope)
 	b.Text(FieldClass, e.Class)
 	b.Int(FieldCode, int64(e.Code))

@@ -1,8 +1,8 @@
 package publish
 
 import (
+	"container/list"
 	"fmt"
-	"slices"
 )
 
 // Check holds the ledger's counts against what is in it.
@@ -28,7 +28,7 @@ func (p *Publisher) Check() error {
 		case c.isSettled():
 			return fmt.Errorf("message %d is settled, and still there", c.number)
 		}
-		if c.way == crowded {
+		if c.way == awaitsRoom {
 			n.waiting++
 			continue
 		}
@@ -55,12 +55,24 @@ func (p *Publisher) Check() error {
 		if n.plain > 0 && n.doubts > 0 || n.held > 0 && n.doubts == 0 || n.used+n.waiting == 0 {
 			return fmt.Errorf("%q %q: %+v", t.exchange, t.key, *n)
 		}
-		if crowded := slices.Index(l.crowd, t) >= 0; crowded != (n.waiting > 0) {
-			return fmt.Errorf("%q %q: %+v, and in the crowd: %v", t.exchange, t.key, *n, crowded)
+		if unserved, served := isIn(&l.lines.unserved, t), isIn(&l.lines.served, t); unserved != (n.waiting > 0 && n.used == 0) || served != (n.waiting > 0 && n.used > 0) {
+			return fmt.Errorf("%q %q: %+v, and it stands there: %v, %v", t.exchange, t.key, *n, unserved, served)
 		}
 	}
-	if len(l.crowd) > len(targets) {
-		return fmt.Errorf("%d targets are in the crowd, of %d", len(l.crowd), len(targets))
+	if n := l.lines.unserved.Len() + l.lines.served.Len(); n > len(targets) {
+		return fmt.Errorf("%d targets wait, of %d", n, len(targets))
+	}
+	if t := l.lines.empty(); t != nil && l.room(t, 0) {
+		return fmt.Errorf("%q %q waits, and there is room", t.exchange, t.key)
 	}
 	return nil
+}
+
+func isIn(line *list.List, t *target) bool {
+	for e := line.Front(); e != nil; e = e.Next() {
+		if e.Value == t {
+			return true
+		}
+	}
+	return false
 }

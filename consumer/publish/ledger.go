@@ -39,7 +39,7 @@ type ledger struct {
 	used      int
 	usedBytes int64
 	targets   map[targetName]*target
-	crowd     []*target // which have messages waiting for room, in turn
+	lines     lines // of those that have messages waiting for room
 	suspects  map[targetName]bool
 
 	outgoing queue
@@ -95,10 +95,8 @@ func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
 		return c, nil
 	}
 	c.room = make(chan struct{})
-	if t.waiting.len() == 0 {
-		l.crowd = append(l.crowd, t)
-	}
 	t.waiting.push(c)
+	l.lines.place(t)
 	return c, nil
 }
 
@@ -149,7 +147,7 @@ func (l *ledger) settle(c *Confirmation, err error) {
 	close(c.done)
 	l.count(err)
 	t := c.target
-	if c.way != crowded {
+	if c.way != awaitsRoom {
 		l.used--
 		l.usedBytes -= c.size
 		t.used--
@@ -168,25 +166,37 @@ func (l *ledger) settle(c *Confirmation, err error) {
 	if t.used == 0 && t.waiting.len() == 0 {
 		delete(l.targets, targetName{t.exchange, t.key})
 	}
-	l.fill()
+	l.lines.place(t)
+	l.fill(t)
 }
 
-// fill gives what is free of the window to those that wait, in turn.
-func (l *ledger) fill() {
-	for refused := 0; refused < len(l.crowd) && l.used < 2*l.window; {
-		t := l.crowd[0]
-		if l.room(t, t.waiting.first().size) {
-			l.admit(t.waiting.pop())
+// fill gives what is free of the window to those that wait: to targets that have nothing in it first, and then in turn, to
+// begin with the one of which something was settled. It looks at a few only: each other one has its turn when something
+// of it is settled.
+func (l *ledger) fill(settled *target) {
+	for t := l.lines.empty(); t != nil && l.advance(t); t = l.lines.empty() {
+	}
+	if settled.line == &l.lines.served {
+		l.advance(settled)
+	}
+	const few = 16
+	for refused := 0; refused < min(few, l.lines.served.Len()); {
+		if t := l.lines.next(); l.advance(t) {
 			refused = 0
 		} else {
 			refused++
 		}
-		last := copy(l.crowd, l.crowd[1:])
-		if l.crowd[last] = t; t.waiting.len() == 0 {
-			l.crowd[last] = nil
-			l.crowd = l.crowd[:last]
-		}
 	}
+}
+
+// advance admits the first message of a target that waits, if there is room.
+func (l *ledger) advance(t *target) bool {
+	if !l.room(t, t.waiting.first().size) {
+		return false
+	}
+	l.admit(t.waiting.pop())
+	l.lines.place(t)
+	return true
 }
 
 // confirmed takes a confirm. It is called by the connection's reader.
@@ -253,17 +263,17 @@ func (l *ledger) wakeAll() {
 func (l *ledger) isBlocked() bool { return !l.blockedSince.IsZero() }
 
 // disconnected takes the lanes away, with their connection. What is on them is sent again on the next one.
-func (l *ledger) disconnected(why error) (again int) {
+func (l *ledger) disconnected(why error) (resent int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	main, sides := l.leaveLanes()
 	if main != nil {
-		again += l.back(&l.outgoing, main, why)
+		resent += l.takeBack(&l.outgoing, main, why)
 	}
 	for _, side := range sides {
-		again += l.back(&l.doubtful, side, why)
+		resent += l.takeBack(&l.doubtful, side, why)
 	}
-	return again
+	return resent
 }
 
 func (l *ledger) leaveLanes() (main *lane, sides []*lane) {
@@ -273,11 +283,11 @@ func (l *ledger) leaveLanes() (main *lane, sides []*lane) {
 	return main, sides
 }
 
-// back puts what is on a lane in front of the queue from which it came.
-func (l *ledger) back(q *queue, from *lane, why error) (again int) {
+// takeBack puts what is on a lane in front of the queue from which it came.
+func (l *ledger) takeBack(q *queue, from *lane, why error) (resent int) {
 	rest := l.wanted(from, why)
 	q.before(rest)
-	l.counts.Again += uint64(len(rest))
+	l.counts.Resent += uint64(len(rest))
 	return len(rest)
 }
 
@@ -313,24 +323,38 @@ func (l *ledger) next(on *lane) *Confirmation {
 			l.wakeMain.Wait()
 			continue
 		}
-		if c := l.outgoing.pop(); l.begin(on, c) {
+		if c := l.outgoing.first(); l.fits(on, c) {
+			l.outgoing.pop()
+			l.begin(on, c)
 			return c
 		}
 	}
 	return nil
 }
 
-// begin notes that a message is written next, if it can be.
-func (l *ledger) begin(on *lane, c *Confirmation) bool {
-	if len(c.message.Headers) > 0 {
-		if err := on.channel.Fits(&c.message); err != nil {
-			l.settle(c, err)
-			return false
-		}
+// fits tells whether the first message of its queue is known to fit into a frame. Else it finds that out, and anything may
+// have changed meanwhile, since what takes time is done without the lock. A message that does not fit is settled.
+func (l *ledger) fits(on *lane, c *Confirmation) bool {
+	if len(c.message.Headers) == 0 || c.fits == on {
+		return true
 	}
+	l.mu.Unlock()
+	err := on.channel.Fits(&c.message)
+	l.mu.Lock()
+	switch {
+	case err == nil:
+		c.fits = on
+	case !c.isSettled() && !c.out:
+		l.withdraw(c)
+		l.settle(c, err)
+	}
+	return false
+}
+
+// begin notes that a message is written next.
+func (l *ledger) begin(on *lane, c *Confirmation) {
 	c.sent, c.out = true, true
 	on.begin(c)
-	return true
 }
 
 // close accepts nothing more.
@@ -383,7 +407,7 @@ func (l *ledger) fail(why error) (left int) {
 	since := l.blockedSince // it tells why
 	l.leaveLanes()
 	l.blockedSince = since
-	l.outgoing, l.doubtful, l.crowd = queue{}, queue{}, nil
+	l.outgoing, l.doubtful, l.lines = queue{}, queue{}, lines{}
 	for _, t := range l.targets {
 		t.waiting, t.held = queue{}, queue{}
 	}

@@ -196,7 +196,7 @@ func (p *Publisher) accept(m *broker.Message) (*Confirmation, error) {
 }
 
 // Flush waits until everything that was accepted before is settled, in whatever way: the error is ctx's, and does not tell
-// whether the messages were confirmed. Their Confirmations do.
+// whether the messages were confirmed. Their Confirmations do, and so does a [Batch].
 func (p *Publisher) Flush(ctx context.Context) error {
 	for _, c := range p.ledger.unsettled() {
 		select {

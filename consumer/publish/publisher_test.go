@@ -49,7 +49,7 @@ func TestPublishThroughCuts(t *testing.T) {
 		twice := r.wantOrder("q", n/2) + r.wantOrder("p", n/2)
 		stats := r.p.Stats()
 		t.Logf("%d of %d are there twice; %+v", twice, n, stats)
-		if stats.Confirmed != n || uint64(twice) > stats.Again {
+		if stats.Confirmed != n || uint64(twice) > stats.Resent {
 			t.Errorf("%d twice, %+v", twice, stats)
 		}
 	})

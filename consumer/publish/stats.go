@@ -15,8 +15,9 @@ type Stats struct {
 	Unroutable, Refused uint64
 	// NotSent and NotKnown: the caller's ctx or the publisher ended before.
 	NotSent, NotKnown uint64
-	// Again: sent once more, after a connection or a channel was lost.
-	Again uint64
+	// Resent counts what is sent once more, each time: it was not confirmed when a connection or a channel was lost. That may
+	// be stored twice.
+	Resent uint64
 
 	// Waiting are those that wait for room in the window now, Unconfirmed those that are in it.
 	Waiting, Unconfirmed int

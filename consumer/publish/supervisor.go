@@ -263,7 +263,7 @@ func (s *supervisor) lost(session *broker.Session, why *broker.Error) error {
 	}
 	worked, up := time.Since(s.since), s.lane != nil
 	e := evidence(why)
-	e.Again = s.drop(why)
+	e.Resent = s.drop(why)
 	s.first++
 	away := why.Class == broker.BrokerShutdown
 	if !up { // a channel was lost before
@@ -287,7 +287,7 @@ func (s *supervisor) laneLost(session *broker.Session, l *lane) error {
 	s.lane = nil
 	why := l.channel.Err()
 	e := evidence(why)
-	e.Again = s.ledger.castDoubt(l, why)
+	e.Resent = s.ledger.castDoubt(l, why)
 	e.BackoffMS = s.schedule.Start(time.Since(s.since), false).Milliseconds()
 	e.Note = "because of one of the messages that are not confirmed: they are sent again one by one"
 	return s.fire(ChannelError, e)
@@ -311,18 +311,18 @@ func (s *supervisor) blocked(session *broker.Session, active bool, reason string
 }
 
 // drop gives up the session. It returns how many messages are sent again.
-func (s *supervisor) drop(why error) (again int) {
+func (s *supervisor) drop(why error) (resent int) {
 	session := s.session
 	s.session, s.lane = nil, nil
 	close(s.dropped)
 	s.current.set(nil, nil)
 	if asBrokerError(why).EndedByBroker() {
-		again = s.ledger.killed(why)
+		resent = s.ledger.killed(why)
 	} else {
-		again = s.ledger.disconnected(why)
+		resent = s.ledger.disconnected(why)
 	}
 	s.background.Go(session.Abort)
-	return again
+	return resent
 }
 
 // failed commits that an attempt failed, and schedules the next one or gives up.

@@ -1,6 +1,10 @@
 package publish
 
-import "github.com/everhop/everhop/broker"
+import (
+	"container/list"
+
+	"github.com/everhop/everhop/broker"
+)
 
 // target is where messages go. Those for one that withholds confirms, such as a queue without a majority of its nodes,
 // must not take the window from all others: see room.
@@ -10,6 +14,8 @@ type target struct {
 	used    int   // of the window, in messages
 	bytes   int64 // of the window
 	waiting queue // for room in the window
+	line    *list.List
+	place   *list.Element // in line
 
 	plain  int   // messages that go out on the main lane
 	doubts int   // messages that go out one by one
@@ -25,6 +31,49 @@ func (t *target) suspicion() targetName {
 		return targetName{"", t.key}
 	}
 	return targetName{t.exchange, ""}
+}
+
+// lines are where targets stand for room in the window, in turn. A target is in one of them while messages of it wait.
+type lines struct {
+	unserved list.List // which have nothing in the window
+	served   list.List
+}
+
+// place has a target stand where it belongs.
+func (l *lines) place(t *target) {
+	var line *list.List
+	switch {
+	case t.waiting.len() == 0:
+	case t.used == 0:
+		line = &l.unserved
+	default:
+		line = &l.served
+	}
+	if line == t.line {
+		return
+	}
+	if t.line != nil {
+		t.line.Remove(t.place)
+	}
+	if t.line = line; line != nil {
+		t.place = line.PushBack(t)
+	}
+}
+
+// empty is the first target that has nothing in the window; nil if there is none.
+func (l *lines) empty() *target {
+	first := l.unserved.Front()
+	if first == nil {
+		return nil
+	}
+	return first.Value.(*target)
+}
+
+// next is the target whose turn it is among those that have something there.
+func (l *lines) next() *target {
+	first := l.served.Front()
+	l.served.MoveToBack(first)
+	return first.Value.(*target)
 }
 
 // queue holds messages in their order.

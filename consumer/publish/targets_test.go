@@ -128,6 +128,45 @@ func TestWindowOfUniqueKeys(t *testing.T) {
 	})
 }
 
+// Many targets wait, each with many messages, behind a window that stuck ones have filled: all go on when there is room, in
+// turn, and none is forgotten.
+func TestManyTargetsWait(t *testing.T) {
+	const targets, each = 500, 6
+	inRig(t, func(c *publish.Config) { c.Window = 32 }, func(r *rig) {
+		r.declare("q")
+		r.must(r.server.DeclareExchange("all", "fanout", nil))
+		r.must(r.server.Bind("all", "", "q", nil))
+		r.server.WithholdConfirms("q")
+		var senders sync.WaitGroup
+		for i := range each {
+			for key := range targets {
+				senders.Go(func() {
+					r.send(&broker.Message{Exchange: "all", RoutingKey: fmt.Sprint(key), Body: fmt.Append(nil, i)})
+				})
+			}
+			synctest.Wait()
+			r.must(r.p.Check())
+		}
+		if s := r.p.Stats(); s.Unconfirmed != 64 || s.Waiting != targets*each-64 {
+			t.Errorf("%+v", s)
+		}
+		r.server.ReleaseConfirms("q")
+		senders.Wait()
+		r.flush(time.Minute)
+		r.must(r.p.Check())
+		last := map[string]string{}
+		for _, m := range r.server.Messages("q") {
+			if body := string(m.Body); body < last[m.RoutingKey] {
+				t.Errorf("%s: %s comes behind %s", m.RoutingKey, body, last[m.RoutingKey])
+			}
+			last[m.RoutingKey] = string(m.Body)
+		}
+		if s := r.p.Stats(); s.Confirmed != targets*each || len(last) != targets {
+			t.Errorf("%d targets, %+v", len(last), s)
+		}
+	})
+}
+
 // The window is one of bytes, too; a message that is larger than all of it goes alone.
 func TestWindowBytes(t *testing.T) {
 	inRig(t, func(c *publish.Config) { c.WindowBytes = 10_000 }, func(r *rig) {
@@ -180,7 +219,7 @@ func TestConfirmsWithheldForAnHour(t *testing.T) {
 		if got := len(r.bodies("stuck")); got != 3 {
 			t.Errorf("%d copies on 3 connections", got)
 		}
-		if s := r.p.Stats(); s.Confirmed != 12_000 || s.Unconfirmed != 1 || s.Again != 2 {
+		if s := r.p.Stats(); s.Confirmed != 12_000 || s.Unconfirmed != 1 || s.Resent != 2 {
 			t.Errorf("%+v", s)
 		}
 		r.server.ReleaseConfirms("stuck")
@@ -218,8 +257,8 @@ func TestBadMessagesBesideStuckQueue(t *testing.T) {
 			r.must(r.within(time.Second, to("q", fmt.Sprint(i))))
 			time.Sleep(time.Second)
 		}
-		if s := r.p.Stats(); s.Again > 4*n+10 {
-			t.Errorf("%d messages were sent again, for %d that wait: %+v", s.Again, n, s)
+		if s := r.p.Stats(); s.Resent > 4*n+10 {
+			t.Errorf("%d messages were sent again, for %d that wait: %+v", s.Resent, n, s)
 		}
 		if c := r.server.Connections(); len(c) != 1 || c[0].Channels > 12 {
 			t.Errorf("%+v", c)

@@ -23,6 +23,7 @@ import (
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/publish"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -199,43 +200,27 @@ func (d *demonstration) handle(ctx context.Context, m *consumer.Delivery) error 
 	}
 }
 
-// publish publishes numbered messages at a steady rate, from when the queue is there until soft ends. A
-// broker.Publisher is not revived; so it opens another when the connection breaks, and publishes again what
-// was not confirmed by then.
+// publish publishes numbered messages at a steady rate, from when the queue is there until soft ends. One that is under
+// way while the broker is away is waited for.
 func (d *demonstration) publish(soft, hard context.Context) {
-	endpoint, err := broker.ParseEndpoint(d.server.URL())
+	p, err := publish.New(publish.Config{URLs: []string{d.server.URL()}, Name: name + "-publisher", GiveUpOn: []broker.Class{}})
 	if err != nil || d.ledger.await(soft, (*history).consuming) != nil {
 		return
 	}
-	plan := broker.Plan{Endpoints: []broker.Endpoint{endpoint}, Name: name + "-publisher"}
+	var running sync.WaitGroup
+	running.Go(func() { _ = p.Run(context.Background()) })
+	defer running.Wait()
+	defer func() { _ = p.Stop(hard) }()
 	tick := time.NewTicker(time.Second / Rate)
 	defer tick.Stop()
-	number := 0
-	for soft.Err() == nil {
-		p, err := broker.OpenPublisher(soft, plan)
-		for err == nil && soft.Err() == nil {
-			<-tick.C
-			if err = publishOne(hard, p, number); err == nil {
-				d.ledger.confirmed(number)
-				number++
-			}
-		}
-		if p != nil {
-			closing, cancel := context.WithTimeout(hard, time.Second)
-			_ = p.Close(closing)
-			cancel()
-		}
+	for number := 0; soft.Err() == nil; number++ {
 		<-tick.C
+		id := strconv.Itoa(number)
+		if p.Publish(hard, &broker.Message{RoutingKey: queue, MessageID: id, Body: []byte("message " + id)}) != nil {
+			return
+		}
+		d.ledger.confirmed(number)
 	}
-}
-
-func publishOne(ctx context.Context, p *broker.Publisher, number int) error {
-	id := strconv.Itoa(number)
-	confirm, err := p.Publish(ctx, broker.Message{RoutingKey: queue, MessageID: id, Body: []byte("message " + id)})
-	if err != nil {
-		return err
-	}
-	return confirm.Wait(ctx)
 }
 
 // play lets happen one fault after another.

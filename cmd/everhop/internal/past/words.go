@@ -100,8 +100,8 @@ func reason(e fsm.Event) string {
 		to = "queue " + sent.RoutingKey
 	}
 	text := why(evidence, to)
-	if sent.Again > 0 {
-		text = join(text, counted(sent.Again, "message")+" to send again")
+	if sent.Resent > 0 {
+		text = join(text, counted(sent.Resent, "message")+" to send again")
 	}
 	return text
 }

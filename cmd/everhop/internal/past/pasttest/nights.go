@@ -46,11 +46,11 @@ func Published(t testing.TB) *Log {
 	refused := consumer.Evidence{Endpoint: "mq1:5672", Class: "network", Error: "dial: connect: connection refused"}
 	p := NewPublisher(t, "sent").Connect()
 	p.Send(time.Hour, publish.ConnectionError, publish.Evidence{
-		Endpoint: "mq1:5672", Class: "network", Error: "connection: read: connection reset by peer", Again: 3, Note: "after publishing for 1h0m0s",
+		Endpoint: "mq1:5672", Class: "network", Error: "connection: read: connection reset by peer", Resent: 3, Note: "after publishing for 1h0m0s",
 	})
 	p.Fire(30*time.Millisecond, consumer.Revived, consumer.Evidence{Endpoint: "mq2:5672", Attempt: 1, Note: "revived within 30ms"})
 	p.Send(time.Hour, publish.ConnectionBlocked, publish.Evidence{Endpoint: "mq2:5672", Note: "low on memory"})
-	p.Send(20*time.Second, publish.ConnectionError, publish.Evidence{Endpoint: "mq2:5672", Class: "network", Error: "connection: read: connection reset by peer", Again: 1})
+	p.Send(20*time.Second, publish.ConnectionError, publish.Evidence{Endpoint: "mq2:5672", Class: "network", Error: "connection: read: connection reset by peer", Resent: 1})
 	for n := range 40 {
 		refused.Attempt = n + 1
 		p.Fire(time.Second, consumer.ReviveFailed, refused)
