@@ -309,11 +309,11 @@ func TestRabbitMQBadMessages(t *testing.T) {
 // between its frames. With EVERHOP_TEST_LARGE it is 100 MB over 1 MB/s, which make large sets.
 func TestRabbitMQLargeMessage(t *testing.T) {
 	rabbittest.NeedsControl(t)
-	size, rate := 20_000_000, 4_000_000
+	size, rate := 60_000_000, 6_000_000
 	if os.Getenv("EVERHOP_TEST_LARGE") != "" {
 		size, rate = 100_000_000, 1_000_000
 	}
-	l := onRabbitMQ(t, func(c *publish.Config) { c.CallTimeout = time.Minute }) // what the kernel buffers takes seconds
+	l := onRabbitMQ(t, func(c *publish.Config) { c.CallTimeout = time.Minute }) // what the kernel buffers takes its time
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	before, err := l.node.MaxMessageSize(ctx, 2*size)
