@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer/publish"
@@ -19,6 +20,11 @@ import (
 // A handler that publishes a message before it returns nil loses nothing: the delivery is acknowledged when the broker has
 // the message, and comes again if not. To wait for many at once, publish in a [publish.Batch].
 func (c *Consumer) Publisher() *publish.Publisher { return c.sending.begin() }
+
+// PublisherStatus is that of the publisher, and whether it is used yet. It begins nothing.
+func (c *Consumer) PublisherStatus() (status publish.Status, used bool) {
+	return c.sending.publisher.Status(), c.sending.used.Load()
+}
 
 // newPublisher makes the publisher of a consumer with this configuration.
 func newPublisher(c Config) (*publish.Publisher, error) {
@@ -56,6 +62,7 @@ type sending struct {
 	publisher *publish.Publisher
 	mu        sync.Mutex
 	begun     bool
+	used      atomic.Bool
 	running   sync.WaitGroup
 	refused   chan error // that its journal refused an event, by which it ended
 }
@@ -69,6 +76,7 @@ func (s *sending) begin() *publish.Publisher {
 	defer s.mu.Unlock()
 	if !s.begun {
 		s.begun = true
+		s.used.Store(true)
 		s.running.Go(func() {
 			// Of all other ends its callers are told.
 			if err := s.publisher.Run(context.Background()); errors.Is(err, fsm.ErrVetoed) {

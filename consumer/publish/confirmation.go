@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/everhop/everhop/broker"
 )
@@ -15,6 +16,8 @@ type Confirmation struct {
 	number  uint64
 	size    int64
 	target  *target
+
+	accepted time.Time
 
 	// Guarded by ledger.mu.
 	way      way
