@@ -12,6 +12,7 @@ import (
 	"github.com/everhop/everhop/consumer/internal/dedup"
 	"github.com/everhop/everhop/consumer/internal/inside"
 	"github.com/everhop/everhop/consumer/internal/lanes"
+	"github.com/everhop/everhop/fsm"
 )
 
 // Delivery is one message as the broker delivered it.
@@ -56,7 +57,8 @@ type dispatcher struct {
 	lastLives atomic.Int64
 	rescues   *rescues
 	overruns  overruns
-	window    *window // nil without PrefetchBytes
+	window    *window   // nil without PrefetchBytes
+	epoch     time.Time // of clock
 
 	committing chan struct{} // held by the one Commit at a time
 	calls      callbacks
@@ -65,6 +67,7 @@ type dispatcher struct {
 	mu      sync.Mutex // guards changes of view, and:
 	running int        // workers
 	crew    []*worker  // all of them
+	retired handling   // of those that have ended
 }
 
 // environment is what all subscriptions of a consumer have in common.
@@ -76,8 +79,8 @@ type environment struct {
 	outbox  outbox
 	onStale func(Stale)
 	keepFor time.Duration // how long a delivery may wait in memory for its next turn
-	// dropped, tripped, saved and resize tell the supervisor.
-	dropped func(Evidence)
+	// tell has an event committed about something rare. tripped, saved and resize tell the supervisor.
+	tell    func(fsm.Kind, string, Evidence)
 	tripped func()
 	saved   func()
 	resize  chan<- struct{}
@@ -107,7 +110,7 @@ type view struct {
 }
 
 func newDispatcher(spec Subscription, env environment) *dispatcher {
-	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), committing: make(chan struct{}, 1)}
+	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), committing: make(chan struct{}, 1), epoch: time.Now()}
 	d.calls.inside, d.calls.panics = env.inside, &d.panics
 	d.window = newWindow(spec, &d.kind, env.resize)
 	d.kind.v.Store(spec.kind())

@@ -94,7 +94,7 @@ func (w *worker) interrupted() {
 	if w.came == nil { // its handler has not begun
 		w.keep(*w.job.delivery)
 	}
-	w.conclude(w.attemptAgain(answer{meaning: fails, text: errGoexit.Error()}))
+	w.conclude(w.attemptAgain(answer{meaning: fails, text: errGoexit.Error(), cause: NotePanicked}))
 }
 
 // attempt calls the handler, and again as long as its outcome is to be tried again in place.
@@ -116,7 +116,7 @@ func (w *worker) attempt() outcome {
 			w.keep(w.hand.came)
 		}
 	}()
-	a := d.call(w.job.channel, w.job.delivery)
+	a := w.call(w.job.delivery)
 	ended = false
 	if a.meaning == succeeded { // and nothing was allocated
 		return d.handled()
@@ -131,7 +131,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 		*f = failure{delivery: w.came, attempts: Attempts(w.came), first: time.Now()}
 	}
 	for {
-		f.reason, f.last = a.text, time.Now()
+		f.reason, f.cause, f.last = a.text, a.cause, time.Now()
 		if a.meaning != couldNotTry {
 			f.attempts++
 		}
@@ -150,7 +150,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 		}
 		delivery.Headers[HeaderAttempts], delivery.Headers[HeaderQueue] = int64(f.attempts), w.came.Queue
 		w.hand.begin(w.job.channel, &delivery)
-		if a = d.call(w.job.channel, &delivery); a.meaning == succeeded {
+		if a = w.call(&delivery); a.meaning == succeeded {
 			return d.handled()
 		}
 	}
@@ -165,7 +165,8 @@ func (d *dispatcher) handled() outcome {
 }
 
 // call turns what the handler returns, or a panic, into an answer. While messages are tried one by one, it waits.
-func (d *dispatcher) call(c *channel, delivery *Delivery) (a answer) {
+func (w *worker) call(delivery *Delivery) (a answer) {
+	d, c := w.dispatcher, w.job.channel
 	trial, ok := d.enter(c)
 	if !ok {
 		return answer{meaning: asksForRequeue}
@@ -183,13 +184,16 @@ func (d *dispatcher) call(c *channel, delivery *Delivery) (a answer) {
 		defer cancel()
 		ctx = limited
 	}
+	began := d.clock()
+	w.tally.began.Store(int64(began))
 	defer func() {
+		w.tally.finished(d.clock() - began)
 		if r := recover(); r != nil {
-			a = answer{meaning: fails, text: "consumer: " + d.panics.tell("the handler", r)}
+			a = answer{meaning: fails, text: "consumer: " + d.panics.tell("the handler", r), cause: NotePanicked}
 		}
 	}()
 	if err := d.spec.Handler(ctx, delivery); err != nil {
-		return answerOf(err)
+		return answerOf(err).in(ctx)
 	}
 	return answer{}
 }
@@ -234,6 +238,7 @@ func (w *worker) report(o outcome) {
 		return
 	}
 	d.env.counts.failed.Add(1)
+	w.tellCause(o)
 	what := "handler failed; "
 	if w.came.Unreadable != nil {
 		what = "the message could not be read; "

@@ -25,7 +25,9 @@ type supervisor struct {
 	machine       *fsm.Machine
 	subscriptions []*subscription
 
-	counts []counts // by subscription
+	counts     []counts // by subscription
+	rarities   *rarities
+	minuteEnds time.Time // when outcomes are told next
 
 	inbox      chan observation
 	resize     chan struct{} // a token: the windows are to be looked at
@@ -88,6 +90,9 @@ type subscription struct {
 	compared bool   // what exists with what is declared
 	released bool   // since it was paused: what waited in memory has gone back
 	warned   uint64 // the delivery tag of the last warning about consumer_timeout
+	told     told   // of what became of messages
+
+	allowance allowance
 }
 
 // adopt takes over a consumer that the broker has confirmed. Its deliveries wait until that is
@@ -115,25 +120,28 @@ var errDone = errors.New("done")
 
 func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 	s := &supervisor{
-		config:  c.config,
-		plan:    c.plan,
-		machine: c.machine,
-		counts:  c.counts,
-		inbox:   c.inbox,
-		resize:  make(chan struct{}, 1),
-		clock:   newClock(),
-		overdue: time.NewTicker(overdueEvery(c.config)),
-		soft:    c.soft,
-		hard:    c.hard,
-		gone:    c.gone,
+		config:   c.config,
+		plan:     c.plan,
+		machine:  c.machine,
+		counts:   c.counts,
+		rarities: newRarities(),
+		inbox:    c.inbox,
+		resize:   make(chan struct{}, 1),
+		clock:    newClock(),
+		overdue:  time.NewTicker(overdueEvery(c.config)),
+		soft:     c.soft,
+		hard:     c.hard,
+		gone:     c.gone,
 	}
 	s.work, s.cancelWork = context.WithCancel(ctx)
 	s.calls, s.cancelCalls = context.WithCancel(context.Background())
 	s.home = &connection{entered: time.Now(), schedule: revival.Schedule{Backoff: revival.Backoff(c.config.ReviveBackoff)}}
 	s.connections = []*connection{s.home}
+	now := time.Now()
+	s.minuteEnds = now.Add(untilMinute(now))
 	republisher := newRepublisher(c.sending, c.config.Logger)
 	for i, spec := range c.config.Subscriptions {
-		sub := &subscription{index: i, spec: spec, prefetch: spec.Prefetch, on: s.home}
+		sub := &subscription{index: i, spec: spec, prefetch: spec.Prefetch, on: s.home, told: told{at: now}}
 		sub.dispatch = newDispatcher(spec, environment{
 			counts:  &c.counts[i],
 			logger:  c.config.Logger,
@@ -142,7 +150,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			outbox:  republisher,
 			onStale: c.config.OnStale,
 			keepFor: keepFor(spec.consumerTimeout(c.config.ConsumerTimeout)),
-			dropped: func(e Evidence) { s.post(staleOutcome{e}) },
+			tell:    func(kind fsm.Kind, name string, e Evidence) { s.rarities.add(rarity{sub, kind, name, e}) },
 			tripped: func() { s.post(tripped{sub}) },
 			saved:   func() { s.post(saved{sub}) },
 			resize:  s.resize,
@@ -173,6 +181,7 @@ func (s *supervisor) run() error {
 		err = s.next()
 	}
 	s.end()
+	s.tellOutcomes(s.subscriptions, true) // what has come of messages since the end was told
 	return s.result
 }
 
@@ -191,6 +200,8 @@ func (s *supervisor) next() error {
 		act = func() error { return o.apply(s) }
 	case <-s.resize:
 		act = s.lookAtWindows
+	case <-s.rarities.wake:
+		act = func() error { s.tellRarities(); return nil }
 	case <-s.clock.timer.C:
 		act = s.tick
 	case <-s.overdue.C:

@@ -25,6 +25,7 @@ type worker struct {
 	id      string    // under which it is handled, with Dedup
 	deduped bool      // there is one
 	hand    hand      // what its handler has
+	tally   tally
 }
 
 // job is a delivery that is to be handled. Once its handler has begun, delivery is the handler's.
@@ -112,6 +113,7 @@ func (d *dispatcher) stay(w *worker) *view {
 	v := d.view.Load()
 	if v.over || d.running > v.concurrency {
 		d.running--
+		d.retired.add(&w.tally)
 		d.crew = slices.DeleteFunc(d.crew, func(other *worker) bool { return other == w })
 		return nil
 	}
