@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -116,6 +117,13 @@ type Config struct {
 	// meanwhile. If the journal's run before this one ended without Stop, the first event is
 	// ProcessRestarted, which leads to Disconnected.
 	Observers []func(fsm.Event)
+	// PublisherJournal is where the events of Consumer.Publisher are committed, as those of the consumer are in Journal:
+	// it must be another one, and is closed after Run. A publisher that is not used has one event for each run. If it
+	// refuses one, Run ends as it does for Journal.
+	// Defaults to an [fsm.Ring] of 1024 events.
+	PublisherJournal fsm.Journal
+	// PublisherObservers see the publisher's committed events, from its first use on, as Observers see the consumer's.
+	PublisherObservers []func(fsm.Event)
 }
 
 // Subscription is a queue, its handler and settings.
@@ -297,6 +305,9 @@ func (c Config) validate() error {
 	}
 	if c.MaxReviveAttempts < 0 {
 		report("MaxReviveAttempts: %d is negative", c.MaxReviveAttempts)
+	}
+	if c.PublisherJournal != nil && reflect.ValueOf(c.PublisherJournal).Comparable() && c.PublisherJournal == c.Journal {
+		report("PublisherJournal: it is Journal, and each has its own")
 	}
 	for i, s := range c.Subscriptions {
 		for _, problem := range s.problems() {

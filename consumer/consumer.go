@@ -60,7 +60,7 @@ func New(config Config) (*Consumer, error) {
 		plan:    plan,
 		machine: machine,
 		counts:  make([]counts, len(config.Subscriptions)),
-		sending: &sending{publisher: publisher},
+		sending: newSending(publisher),
 		inbox:   make(chan observation),
 		soft:    make(chan struct{}),
 		gone:    make(chan struct{}),
@@ -91,14 +91,19 @@ func New(config Config) (*Consumer, error) {
 //   - ErrAlreadyRun if it was called before.
 //
 // A nil error after Stop before Run means that nothing was consumed.
-func (c *Consumer) Run(ctx context.Context) error {
+func (c *Consumer) Run(ctx context.Context) (result error) {
 	if !c.started.CompareAndSwap(false, true) {
 		return ErrAlreadyRun
 	}
 	defer close(c.done)
 	defer c.watch.Finish()
 	defer c.machine.Close()
-	defer c.sending.end()
+	defer func() {
+		c.sending.end()
+		if err := c.sending.refusal(); err != nil {
+			result = errors.Join(result, err)
+		}
+	}()
 	defer context.AfterFunc(ctx, c.stopSoft)()
 	if ctx.Err() != nil {
 		c.stopSoft()
@@ -124,7 +129,7 @@ func (c *Consumer) Stop(ctx context.Context) error {
 	c.stopSoft()
 	if !c.started.Load() {
 		c.sending.end()
-		return nil
+		return c.sending.refusal()
 	}
 	if c.inside.Has(ctx) {
 		return nil

@@ -331,6 +331,9 @@ func TestRareThings(t *testing.T) {
 						t.Errorf("queue %q, note %q", why.Queue, why.Note)
 					}
 				}
+				if last, _ := ring.Last(); last.Trigger != consumer.Stop {
+					t.Errorf("the last event is %v, and all else is to come before the stop", last)
+				}
 				if diff := cmp.Diff(test.want, got); diff != "" {
 					t.Errorf("want (-), got (+):\n%s", diff)
 				}

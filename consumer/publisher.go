@@ -2,11 +2,14 @@ package consumer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"sync"
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer/publish"
+	"github.com/everhop/everhop/fsm"
 )
 
 // Publisher publishes over a connection of its own, with the consumer's endpoints, credentials and settings. It connects
@@ -19,7 +22,7 @@ func (c *Consumer) Publisher() *publish.Publisher { return c.sending.begin() }
 
 // newPublisher makes the publisher of a consumer with this configuration.
 func newPublisher(c Config) (*publish.Publisher, error) {
-	return publish.New(publish.Config{
+	p, err := publish.New(publish.Config{
 		URLs:           c.URLs,
 		Name:           nameOfPublisher(c.Name),
 		Credentials:    c.Credentials,
@@ -34,7 +37,13 @@ func newPublisher(c Config) (*publish.Publisher, error) {
 		GiveUpOn:       []broker.Class{}, // the consumer lives, and needs it
 		GracePeriod:    cutGrace,         // the handlers had theirs
 		Logger:         c.Logger,
+		Journal:        c.PublisherJournal,
+		Observers:      c.PublisherObservers,
 	})
+	if err != nil {
+		return nil, fmt.Errorf("consumer: PublisherJournal: %w", err)
+	}
+	return p, nil
 }
 
 func nameOfPublisher(name string) string {
@@ -48,6 +57,11 @@ type sending struct {
 	mu        sync.Mutex
 	begun     bool
 	running   sync.WaitGroup
+	refused   chan error // that its journal refused an event, by which it ended
+}
+
+func newSending(p *publish.Publisher) *sending {
+	return &sending{publisher: p, refused: make(chan error, 1)}
 }
 
 func (s *sending) begin() *publish.Publisher {
@@ -55,7 +69,12 @@ func (s *sending) begin() *publish.Publisher {
 	defer s.mu.Unlock()
 	if !s.begun {
 		s.begun = true
-		s.running.Go(func() { _ = s.publisher.Run(context.Background()) }) // its callers are told
+		s.running.Go(func() {
+			// Of all other ends its callers are told.
+			if err := s.publisher.Run(context.Background()); errors.Is(err, fsm.ErrVetoed) {
+				s.refused <- fmt.Errorf("consumer: PublisherJournal: %w", err)
+			}
+		})
 	}
 	return s.publisher
 }
@@ -69,4 +88,14 @@ func (s *sending) end() {
 	defer cancel()
 	_ = s.publisher.Stop(ctx)
 	s.running.Wait()
+}
+
+// refusal is that its journal refused an event, if nobody was told yet. It is called after end.
+func (s *sending) refusal() error {
+	select {
+	case err := <-s.refused:
+		return err
+	default:
+		return nil
+	}
 }

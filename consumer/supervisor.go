@@ -44,6 +44,7 @@ type supervisor struct {
 
 	// The end, in the order in which it comes.
 	soft       <-chan struct{} // the caller wants to stop
+	refused    <-chan error    // the publisher's journal refused an event
 	stopping   bool
 	before     Stats            // the stop began
 	deadline   <-chan time.Time // of the handlers
@@ -130,6 +131,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		clock:    newClock(),
 		overdue:  time.NewTicker(overdueEvery(c.config)),
 		soft:     c.soft,
+		refused:  c.sending.refused,
 		hard:     c.hard,
 		gone:     c.gone,
 	}
@@ -208,6 +210,8 @@ func (s *supervisor) next() error {
 		act = func() error { s.releaseLongKept(); s.warnOverdue(); return nil }
 	case <-soft:
 		act = func() error { s.stopSoftly(); return nil }
+	case err := <-s.refused:
+		act = func() error { s.publisherRefused(err); return nil }
 	case <-hard:
 		act = s.stopHard
 	case <-s.deadline:
@@ -216,6 +220,14 @@ func (s *supervisor) next() error {
 	s.lookAtClock() // before what may come of it
 	defer func() { s.clock.excuse(time.Since(s.clock.began)) }()
 	return act()
+}
+
+// publisherRefused stops, as if its own journal had refused: what is to be parked can go nowhere any more.
+func (s *supervisor) publisherRefused(err error) {
+	s.result = errors.Join(s.result, err)
+	if !s.stopping {
+		s.stopSoftly()
+	}
 }
 
 // post hands over an observation. It returns false once the supervisor is gone: whatever the

@@ -115,6 +115,9 @@ the queue. It also stops when the reader of standard output has gone, as head do
 command has written and nobody has read comes again then. Under nohup, SIGHUP is ignored. On Linux commands are
 killed when everhop is killed; as the first process of a container, it waits for processes that they leave behind.
 
+--journal keeps what happens to the connection from which it consumes in DIR. What happens to the other one, over which
+messages are parked or saved, is in DIR/publisher: 'everhop replay DIR/publisher' tells of that.
+
 EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
 better place for a password. Commands have it in their environment, too.
 
@@ -219,17 +222,11 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 		sub.Handler = limit(f.count, sub.Handler, stop, ctx.Done())
 	}
 	config := f.config(urls, sub, logger, stop)
-	if f.journal.dir != "" {
-		switch journal, err := f.journal.open(logger); {
-		case err == nil:
-			defer func() { result = errors.Join(result, journal.finish()) }()
-			config.Journal = journal
-		case f.journal.canDoWithout(err):
-			logger.Error().Err(err).Msg("the journal cannot be opened; consuming goes on without until the next start")
-		default:
-			return err
-		}
+	finish, err := f.journal.forConsumer(&config, logger)
+	if err != nil {
+		return err
 	}
+	defer func() { result = errors.Join(result, finish()) }()
 	c, err := consumer.New(config)
 	if errors.Is(err, fsm.ErrVetoed) {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/cmd/everhop/internal/demo"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
+	"github.com/everhop/everhop/consumer/history"
 )
 
 func newDemo() *cobra.Command {
@@ -69,7 +70,7 @@ func runDemo(cmd *cobra.Command, graph string, files journalFlags) (err error) {
 	var options demo.Options
 	if files.dir != "" { // before the graph: a file that is there is not emptied if the journal is in use
 		var said bytes.Buffer
-		journal, failure := files.open(plainly(&said))
+		journal, failure := files.open(files.dir, history.Consumer(), plainly(&said))
 		if failure != nil {
 			return failure
 		}

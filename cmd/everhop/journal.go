@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/everhop/everhop/cmd/everhop/internal/past"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm"
 	"github.com/everhop/everhop/fsm/journal"
 )
@@ -58,6 +60,7 @@ func (f *journalFlags) check(cmd *cobra.Command) error {
 // errors of a sync do not reach the consumer, which would log them once more.
 type openJournal struct {
 	*journal.Journal
+	of     *history.Lifecycle
 	logger zerolog.Logger
 	strict bool
 
@@ -65,11 +68,46 @@ type openJournal struct {
 	failure error // the newest one that was logged
 }
 
-// open opens the journal. It must be closed, or finished.
-func (f *journalFlags) open(logger zerolog.Logger) (*openJournal, error) {
-	j := &openJournal{logger: logger, strict: f.strict}
+// publisherFolder is where a consumer's journal has that of its publisher.
+const publisherFolder = "publisher"
+
+// forConsumer opens the journals of a consumer and of its publisher, if they are wanted, and returns what finishes them.
+func (f *journalFlags) forConsumer(config *consumer.Config, logger zerolog.Logger) (finish func() error, err error) {
+	own, err := f.openIfWanted(f.dir, history.Consumer(), logger)
+	if err != nil {
+		return nil, err
+	}
+	publishers, err := f.openIfWanted(filepath.Join(f.dir, publisherFolder), history.Publisher(), logger)
+	if err != nil {
+		return nil, errors.Join(err, own.finish())
+	}
+	if own != nil {
+		config.Journal = own
+	}
+	if publishers != nil {
+		config.PublisherJournal = publishers
+	}
+	return func() error { return errors.Join(own.finish(), publishers.finish()) }, nil
+}
+
+// openIfWanted is open, but nil without --journal, and where it is done without.
+func (f *journalFlags) openIfWanted(dir string, of *history.Lifecycle, logger zerolog.Logger) (*openJournal, error) {
+	if f.dir == "" {
+		return nil, nil
+	}
+	j, err := f.open(dir, of, logger)
+	if err != nil && f.canDoWithout(err) {
+		logger.Error().Err(err).Msgf("the journal cannot be opened; %s goes on without until the next start", of.Doing)
+		return nil, nil
+	}
+	return j, err
+}
+
+// open opens the journal in a directory. It must be closed, or finished.
+func (f *journalFlags) open(dir string, of *history.Lifecycle, logger zerolog.Logger) (*openJournal, error) {
+	j := &openJournal{of: of, logger: logger, strict: f.strict}
 	var err error
-	j.Journal, err = journal.Open(f.dir, journal.Options{
+	j.Journal, err = journal.Open(dir, journal.Options{
 		RetainBytes: int64(f.retain),
 		Strict:      f.strict,
 		OnFailure:   j.failed,
@@ -80,14 +118,17 @@ func (f *journalFlags) open(logger zerolog.Logger) (*openJournal, error) {
 	var corrupt *journal.CorruptError
 	if errors.As(err, &corrupt) {
 		const advice = "'everhop verify %s' tells how far it is whole; its --repair only sets a torn last line aside"
-		return nil, &past.DamagedError{Err: fmt.Errorf("--journal: %w; "+advice, err, f.dir)}
+		return nil, &past.DamagedError{Err: fmt.Errorf("--journal: %w; "+advice, err, dir)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--journal: %w", err)
 	}
-	// consumer.New would refuse it, too, among errors that are those of the command line.
-	if _, err := fsm.New(consumer.Lifecycle(), fsm.Options{Journal: j}); err != nil {
-		return nil, errors.Join(fmt.Errorf("--journal: %s is not a consumer's: %w", f.dir, err), j.Close())
+	if other := past.LifecycleIn(dir); other != nil && other != of {
+		return nil, errors.Join(fmt.Errorf("--journal: %s is a %s's, and not a %s's", dir, other.Noun, of.Noun), j.Close())
+	}
+	// consumer.New and publish.New would refuse it, too, among errors that are those of the command line.
+	if _, err := fsm.New(of.Table, fsm.Options{Journal: j}); err != nil {
+		return nil, errors.Join(fmt.Errorf("--journal: %s is not a %s's: %w", dir, of.Noun, err), j.Close())
 	}
 	if torn := j.Torn(); torn != "" {
 		logger.Warn().Str("file", torn).Msg("the journal ended in the middle of a line, which was set aside")
@@ -95,7 +136,7 @@ func (f *journalFlags) open(logger zerolog.Logger) (*openJournal, error) {
 	return j, nil
 }
 
-// canDoWithout reports whether to consume without the journal that failed to open: that a disk is full must not
+// canDoWithout reports whether to go on without the journal that failed to open: that a disk is full must not
 // keep a consumer from starting again.
 func (f *journalFlags) canDoWithout(err error) bool {
 	return !f.strict && slices.ContainsFunc([]error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO}, func(fault error) bool {
@@ -104,7 +145,7 @@ func (f *journalFlags) canDoWithout(err error) bool {
 }
 
 func (j *openJournal) failed(err error) {
-	j.logger.Error().Err(err).Msg("the journal cannot be written; consuming goes on without")
+	j.logger.Error().Err(err).Msgf("the journal cannot be written; %s goes on without", j.of.Doing)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.failure = err
@@ -118,8 +159,11 @@ func (j *openJournal) Sync() error {
 	return nil
 }
 
-// finish closes the journal. That it is not whole is an error if it is strict, else it is logged.
+// finish closes the journal, if there is one. That it is not whole is an error if it is strict, else it is logged.
 func (j *openJournal) finish() error {
+	if j == nil {
+		return nil
+	}
 	err := j.Close()
 	if j.strict {
 		j.mu.Lock()

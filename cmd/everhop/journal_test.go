@@ -15,6 +15,7 @@ import (
 
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm"
 	"github.com/everhop/everhop/fsm/journal"
 )
@@ -153,7 +154,7 @@ func TestJournalNotWritable(t *testing.T) {
 		if !strict && (status != 0 || stdout != "1\n" || said != 1 || lost != 1) {
 			t.Errorf("exit status %d, %q; said %d times, lost %d\n%s", status, stdout, said, lost, stderr)
 		}
-		if strict && (status != 1 || stdout != "" || said != 0 || !strings.Contains(stderr, "everhop: journal refused boot event 1 ")) {
+		if strict && (status != 1 || stdout != "" || said != 0 || !strings.Contains(stderr, ": journal refused boot event 1 ")) {
 			t.Errorf("strict: exit status %d, %q\n%s", status, stdout, stderr)
 		}
 	}
@@ -284,7 +285,7 @@ func TestJournalSpoiled(t *testing.T) {
 func TestOpenJournal(t *testing.T) {
 	var log transcript
 	flags := journalFlags{dir: filepath.Join(t.TempDir(), "journal"), retain: leastRetain}
-	journal, err := flags.open(zerolog.New(&log))
+	journal, err := flags.open(flags.dir, history.Consumer(), zerolog.New(&log))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/history"
 )
 
 // publication is what the flags of `everhop publish` say.
@@ -22,14 +23,16 @@ type publication struct {
 	from                        int
 	every                       time.Duration // between two messages
 	attempts                    int           // to revive; 0: no limit
+	name                        string
 	grace                       time.Duration // for confirms, when it is stopped
+	journal                     journalFlags
 	log                         logFlags
 	properties                  properties
 	given                       func(flag string) bool
 }
 
 func newPublication() *publication {
-	return &publication{from: 1, grace: consumer.DefaultGracePeriod, log: logFlags{level: zerolog.LevelWarnValue}}
+	return &publication{from: 1, grace: consumer.DefaultGracePeriod, name: "everhop-publish", log: logFlags{level: zerolog.LevelWarnValue}}
 }
 
 // command sets f from its flags.
@@ -72,14 +75,19 @@ many of them are confirmed, and how many others may be in the queue.
 SIGINT, SIGTERM or SIGHUP stops it: it reads no more, waits up to 20 s (--grace) for the confirms that are missing, and
 says the same. A second SIGINT or SIGTERM stops it at once. Under nohup, SIGHUP is ignored.
 
+--journal keeps what happens to the connection: 'everhop replay DIR' tells when and for how long it was lost, or the broker
+took no messages, and why.
+
 EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
 better place for a password.
 
-Exit status: 0 when all of the input is confirmed, 1 when not, 2 wrong command line.`, maxBody>>20),
+Exit status: 0 when all of the input is confirmed, 1 when not (with --journal-strict also when the journal is not
+whole), 2 wrong command line, 3 the journal is damaged.`, maxBody>>20),
 		Example: `  seq 1000 | everhop publish --url amqp://guest:guest@localhost/ --queue orders
   everhop publish --exchange events --routing-key user.created < events.txt
   everhop publish --queue orders --from-line 301 < orders.txt     # line 301 was the first not confirmed
   everhop publish --queue photos --content-type image/jpeg --file *.jpg
+  everhop publish --queue orders --journal /var/lib/orders/published < orders.txt
   everhop publish --queue orders --header tenant=a --expiration 24h --rate 1000/s < orders.txt
   everhop consume --queue a --count 500 --output jsonl > moved.jsonl && everhop publish --input jsonl --queue b < moved.jsonl
   jq -c 'del(.headers["x-everhop-attempts"])' parked.jsonl | everhop publish --input jsonl --queue orders`,
@@ -108,16 +116,18 @@ Exit status: 0 when all of the input is confirmed, 1 when not, 2 wrong command l
 	flags.Var(rate(&f.every), "rate", "publish no faster than that (default no limit)")
 	flags.Var(number(&f.attempts, noMost), "max-revive-attempts", "give up when N attempts in a row to connect again have failed (default no limit)")
 	flags.Var(period(&f.grace, 24*time.Hour), "grace", "how long to wait for confirms when it is stopped")
+	flags.Var(name(&f.name, "NAME"), "name", "name in events and of the connection, to tell publishers apart")
 	f.properties.add(cmd)
+	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"queue", "exchange", "routing-key", "from-line", "rate", "max-revive-attempts", "grace"} {
+	for _, flag := range []string{"queue", "exchange", "routing-key", "from-line", "rate", "max-revive-attempts", "grace", "name"} {
 		complete(cmd, flag)
 	}
 	return cmd
 }
 
 // check returns what is wrong with the flags together.
-func (f *publication) check() error {
+func (f *publication) check(cmd *cobra.Command) error {
 	records := f.input == "jsonl"
 	switch {
 	case !records && !f.given("queue") && !f.given("exchange"):
@@ -135,13 +145,13 @@ func (f *publication) check() error {
 	case f.given("file") && f.given("input"):
 		return errors.New("--input: with --file, each file is a message")
 	}
-	return nil
+	return f.journal.check(cmd)
 }
 
-func (f *publication) run(cmd *cobra.Command) error {
+func (f *publication) run(cmd *cobra.Command) (result error) {
 	urls, endpoints, err := f.url.endpoints()
 	if err == nil {
-		err = f.check()
+		err = f.check(cmd)
 	}
 	if err != nil {
 		return wrongUsage(cmd, err)
@@ -158,7 +168,16 @@ func (f *publication) run(cmd *cobra.Command) error {
 		logger.Info().Msgf("%v: stopping; a second signal stops at once", cause)
 	})
 	defer release()
-	confirmed, err := publishInput(soft, hard, f.config(urls, logger), in, &pace{every: f.every}, screen)
+	config := f.config(urls, logger)
+	journal, err := f.journal.openIfWanted(f.journal.dir, history.Publisher(), logger)
+	if err != nil {
+		return err
+	}
+	if journal != nil {
+		defer func() { result = errors.Join(result, journal.finish()) }()
+		config.Journal = journal
+	}
+	confirmed, err := publishInput(soft, hard, config, in, &pace{every: f.every}, screen)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func begin(soft, hard context.Context, config publish.Config) (*publishing, erro
 func (f *publication) config(urls []string, logger zerolog.Logger) publish.Config {
 	config := publish.Config{
 		URLs:              urls,
-		Name:              "everhop",
+		Name:              f.name,
 		MaxReviveAttempts: f.attempts,
 		GracePeriod:       f.grace,
 		Logger:            logger,
@@ -92,6 +92,8 @@ func (p *publishing) publish(in *input, pace *pace) (tally, error) {
 	p.hurry(nil)
 	var gaveUp *publish.Error
 	switch {
+	case err == nil && errors.Is(ended, fsm.ErrVetoed):
+		err = fmt.Errorf("%w, but %w", errAllConfirmed, ended)
 	case !errors.Is(err, errStopped):
 	case errors.As(ended, &gaveUp):
 		err = withHint(ended, "", "")
@@ -100,6 +102,9 @@ func (p *publishing) publish(in *input, pace *pace) (tally, error) {
 	}
 	return t, err
 }
+
+// errAllConfirmed begins an error that is not about messages.
+var errAllConfirmed = errors.New("all of the input is confirmed")
 
 // stoppedBy is how far it was when a signal came.
 func (p *publishing) stoppedBy(signal error, t tally) error {
@@ -124,8 +129,8 @@ func publishInput(soft, hard context.Context, config publish.Config, in *input, 
 	t, err := p.publish(in, pace)
 	hide()
 	switch {
-	case err == nil:
-		return t.confirmed, nil
+	case err == nil, errors.Is(err, errAllConfirmed):
+		return t.confirmed, err
 	case soft.Err() != nil && errors.Is(err, context.Cause(soft)):
 		err = p.stoppedBy(err, t)
 	}

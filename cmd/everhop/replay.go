@@ -19,7 +19,7 @@ func newReplay() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay FILE|DIR|-",
 		Short: "Tell from a journal or a log what happened, when and why",
-		Long: `Tells what happened to a consumer: a timeline of its events, and a summary.
+		Long: `Tells what happened to a consumer or a publisher: a timeline of its events, and a summary.
 
 It reads a journal (a directory, or one of the segments in it), or a log with Everhop's JSON lines: a file,
 or standard input with -. Other lines of a log are skipped, and so is what docker or kubectl put in front of
@@ -33,9 +33,10 @@ seconds, for the same cause (flaps x40). Such a line tells how long all of them 
 with less than 116 columns gets sentences instead of columns. Without a terminal nothing is wrapped, and the
 times are complete.
 
-The summary counts Consuming and HeartbeatCheck as available. Time in which it was stopped on purpose is
+The summary counts Consuming and HeartbeatCheck as available, and of a publisher Publishing: while the broker takes no
+messages because of an alarm (Blocked), it is down. Time in which it was stopped on purpose is
 left out. A run that ended without Stop (it crashed, say) counts as down from its last event until it
-consumes again. When it really ended is not recorded, so the summary says "at least". What lies between two
+is up again. When it really ended is not recorded, so the summary says "at least". What lies between two
 runs is in no state, and neither is time in which events are missing, unless they led back to the state that
 was before: the times in states have a line for each. A process that stood still (it was stopped, or its
 machine suspended) counts as down meanwhile, and so does the silence before a peer was found to be dead.
@@ -65,7 +66,8 @@ and reads times in UTC, not in the local zone.
              nor suspended_ms, that in which the machine was suspended. aborted counts runs that ended
              without Stop, missing counts events that are not in the log. last_state is the state at the end,
              since last_since
-  at         the only one with --at. log_ended is when the log ended, if that was before the time
+  at         the only one with --at. consuming_since, or of a publisher publishing_since, is since when it was
+             up. log_ended is when the log ended, if that was before the time
 
 SIGINT, SIGTERM or SIGHUP is the usual end of --follow, and of standard input unless it is read to its end
 first: the summary follows. Anything else is given up then, without a summary of a part of it.
@@ -73,6 +75,7 @@ first: the summary follows. Anything else is given up then, without a summary of
 Exit status: 0 done, 1 nothing to tell or not readable, 2 wrong command line, 3 the journal is damaged
 (what comes before is told), 130 given up after SIGINT, SIGTERM or SIGHUP.`,
 		Example: `  everhop replay /var/lib/orders/journal
+  everhop replay /var/lib/orders/journal/publisher
   everhop replay journal --at 03:14
   everhop replay journal --since 22:00 --until 06:00
   everhop replay journal --since 2h --follow

@@ -21,13 +21,14 @@ func newVerify() *cobra.Command {
   - the table of states permits the trigger there, and it leads where the event says
   - in_state_ms agrees with the times since the run began
 
-The table is that of this program: 'everhop graph' shows it. For the first event that is wrong it tells
+The table is this program's, of a consumer or of a publisher, as the journal says: 'everhop graph' shows the one, and
+'everhop graph --publisher' the other. For the first event that is wrong it tells
 the place, what the event has, and what was expected. It checks the checksums too, and that no segment is
 missing between two others. It cannot see whether somebody has removed the newest events or the oldest
 segments.
 
 --repair first sets aside a last line that a crash has torn, into a file beside it, with a note in the
-journal. The next 'everhop consume' with this journal does the same. It repairs nothing else.
+journal. The next 'everhop consume' or 'everhop publish' with this journal does the same. It repairs nothing else.
 
 Exit status: 0 all of it is right, 1 an event is not, or nothing can be read there, 2 wrong command line,
 3 the journal is damaged, or what is there is none.`,

@@ -44,7 +44,7 @@ func agree(log []fsm.Event) error {
 	compare("between runs", drawn.Between, r.Between)
 	compare("unseen", drawn.Unseen, r.Unseen)
 	sum := r.Between + r.Unseen + r.Suspended
-	for _, state := range consumer.Lifecycle().States() {
+	for _, state := range told.Lifecycle().Table.States() {
 		compare(string(state), drawn.State(state).Time, r.InState[state])
 		sum += r.InState[state]
 	}
@@ -83,9 +83,9 @@ func TestGraphAndReplayAgree(t *testing.T) {
 }
 
 // stroll draws a log of several runs: some crash, some stop, and the time between them may be long.
-func stroll(t *rapid.T) []fsm.Event {
-	w := newWriter(t).begin()
-	trigger := rapid.SampledFrom(consumer.Lifecycle().Triggers())
+func stroll(t *rapid.T, of *history.Lifecycle) []fsm.Event {
+	w := newWriterOf(t, of).begin()
+	trigger := rapid.SampledFrom(of.Table.Triggers())
 	for range rapid.IntRange(0, 60).Draw(t, "steps") {
 		w.wait(time.Duration(rapid.Int64Range(0, int64(10*time.Second)).Draw(t, "wait")))
 		switch rapid.IntRange(0, 9).Draw(t, "step") {
@@ -98,7 +98,7 @@ func stroll(t *rapid.T) []fsm.Event {
 			w.suspended += stood / 2
 			w.stalled(stood)
 		case 3:
-			if w.m.State() == consumer.Consuming {
+			if of.Check != "" && w.m.State() == of.Up {
 				w.idle(3 * time.Second)
 			}
 		default:
@@ -110,8 +110,14 @@ func stroll(t *rapid.T) []fsm.Event {
 }
 
 func TestGraphAndReplayAgreeOnAnyLog(t *testing.T) {
+	for _, of := range []*history.Lifecycle{history.Consumer(), history.Publisher()} {
+		t.Run(of.Noun, func(t *testing.T) { agreeOnAnyLog(t, of) })
+	}
+}
+
+func agreeOnAnyLog(t *testing.T, of *history.Lifecycle) {
 	rapid.Check(t, func(t *rapid.T) {
-		log := stroll(t)
+		log := stroll(t, of)
 		place := func() int { return rapid.IntRange(0, len(log)-1).Draw(t, "place") }
 		for range rapid.IntRange(0, 3).Draw(t, "faults") {
 			i := place()
@@ -172,13 +178,14 @@ func listed(log []fsm.Event) (text string) {
 // A journal of small segments, of which the oldest are deleted as it grows.
 func TestGraphAndReplayAgreeOnAJournal(t *testing.T) {
 	for seed := range uint64(4) {
+		of := []*history.Lifecycle{history.Consumer(), history.Publisher()}[seed%2]
 		for _, keep := range []int64{1 << 20, 20_000} {
 			dir := t.TempDir()
 			j, err := journal.Open(dir, journal.Options{SegmentBytes: 4000, RetainBytes: keep, Sync: journal.SyncNever})
 			if err != nil {
 				t.Fatal(err)
 			}
-			written := wander(t, seed, 300)
+			written := wanderAs(t, of, seed, 300)
 			for _, e := range written {
 				if err := j.Append(e); err != nil {
 					t.Fatal(err)
@@ -206,7 +213,12 @@ func TestGraphAndReplayAgreeOnAJournal(t *testing.T) {
 
 // Runs that take turns: the numbers mean little, but they are the same.
 func TestGraphAndReplayAgreeOnOverlaps(t *testing.T) {
-	a, b := wander(t, 1, 60), wander(t, 2, 60)
+	for _, of := range []*history.Lifecycle{history.Consumer(), history.Publisher()} {
+		agreeOnOverlaps(t, wanderAs(t, of, 1, 60), wanderAs(t, of, 2, 60))
+	}
+}
+
+func agreeOnOverlaps(t *testing.T, a, b []fsm.Event) {
 	var turns []fsm.Event
 	for i := range min(len(a), len(b)) {
 		b[i].Run = "another " + b[i].Run

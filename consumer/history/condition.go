@@ -29,7 +29,7 @@ func (c Cause) Name() string {
 	return string(c.Trigger)
 }
 
-// Outage is a stretch of time in which it did not consume, because of a failure.
+// Outage is a stretch of time in which it was not up, because of a failure.
 type Outage struct {
 	Begin time.Time
 	// End is zero while the outage lasts.
@@ -37,12 +37,12 @@ type Outage struct {
 	// Duration is not End minus Begin when the wall clock was set.
 	Duration time.Duration
 	Cause    Cause
-	// Ending is the trigger of the end: Revived, Connected or Stop. It is empty if that is missing, and where a
+	// Ending is the trigger of the end: Revived, Connected, Stop, or a publisher's ConnectionUnblocked. It is empty if that is missing, and where a
 	// process that had stood still went on as if nothing had been.
 	Ending fsm.Trigger
 	// Attempts to connect or to revive.
 	Attempts int
-	// Unrecorded is the part of Duration in which it may have consumed after all.
+	// Unrecorded is the part of Duration in which it may have been up after all.
 	Unrecorded time.Duration
 	// Cut tells that the outage began before the log: Begin and Duration are of what the log has.
 	Cut bool
@@ -60,8 +60,8 @@ type Moment struct {
 	InLog bool
 	// Led is the transition that led into the state; its Seq is 0 if the log has none.
 	Led fsm.Event
-	// Up is since when it has been consuming, idle or not; zero if it does not. It is not interrupted by a stall.
-	// If it was consuming when the log begins, UpInLog is false, and it may have been for longer.
+	// Up is since when it has been up, idle or not; zero if it is not. It is not interrupted by a stall.
+	// If it was up when the log begins, UpInLog is false, and it may have been for longer.
 	Up      time.Time
 	UpInLog bool
 	// Idle counts the heartbeats answered since Up.
@@ -88,7 +88,7 @@ type condition struct {
 	known   bool // since is from the log
 	led     fsm.Event
 
-	up     time.Time // it consumes since
+	up     time.Time // it is up since
 	upSeen bool      // the log has that
 	idle   int       // heartbeats answered since then
 	stint  stint
@@ -97,13 +97,13 @@ type condition struct {
 	tries  int    // of the revival
 }
 
-func (c *condition) kind() kind {
+func (s *Summary) kind() kind {
 	switch {
-	case c.ended:
+	case s.now.ended:
 		return down
-	case c.state == consumer.Consuming, c.state == consumer.HeartbeatCheck:
+	case s.lifecycle().isUp(s.now.state):
 		return up
-	case c.stopped:
+	case s.now.stopped:
 		return stopped
 	}
 	return down
@@ -133,16 +133,16 @@ func (s *Summary) apply(e *fsm.Event, ahead time.Duration) {
 	case fsm.KindTransition:
 		s.try(e)
 		s.enter(e.To, e.Time, e)
-		switch e.Trigger {
-		case consumer.HeartbeatOK:
+		switch {
+		case s.lifecycle().isAnswer(e.Trigger):
 			s.now.idle++
-		case consumer.ReviveFailed:
+		case e.Trigger == consumer.ReviveFailed:
 			s.fail(causeOf(e)) // the log may begin later than the outage
 		}
 	case fsm.KindCycle:
 		s.enter(e.To, e.Time, e)
 		s.totals.events += e.Count - 1
-		if isIdling(e) {
+		if s.lifecycle().isIdling(e) {
 			s.now.idle += int(e.Count / 2)
 		}
 	case fsm.KindRejected:
@@ -156,11 +156,6 @@ func (s *Summary) apply(e *fsm.Event, ahead time.Duration) {
 		}
 	}
 	s.totals.events++
-}
-
-// isIdling tells that a cycle is of answered heartbeats.
-func isIdling(e *fsm.Event) bool {
-	return e.Trigger == consumer.DrainTimeout && e.Back == consumer.HeartbeatOK
 }
 
 // try counts the attempts that e is the outcome of. Attempt counts those of a revival, of which a log may
@@ -187,7 +182,7 @@ func (s *Summary) enter(state fsm.State, at time.Time, e *fsm.Event) {
 	if state == s.now.state && !s.now.ended {
 		return
 	}
-	before, crashed := s.now.kind(), s.now.ended
+	before, crashed := s.kind(), s.now.ended
 	s.now.state, s.now.ended, s.now.since, s.now.known, s.now.led = state, false, at, true, fsm.Event{}
 	s.now.stopped = state == consumer.Disconnected && (e == nil && !crashed || e != nil && e.Trigger == consumer.Stop)
 	if e != nil {
@@ -224,7 +219,7 @@ func (s *Summary) enter(state fsm.State, at time.Time, e *fsm.Event) {
 // change does what follows from being up, down or stopped instead of what was before. An outage began with
 // the silence before it.
 func (s *Summary) change(before kind, at time.Time, silence time.Duration) kind {
-	after := s.now.kind()
+	after := s.kind()
 	if after == before {
 		return after
 	}
@@ -264,12 +259,12 @@ func (s *Summary) finish(at time.Time) {
 		return
 	}
 	o.End, o.Ending = at, s.now.led.Trigger
-	s.totals.ended(o, s.now.kind() == up)
+	s.totals.ended(o, s.kind() == up)
 }
 
 // lapse lets time pass in what is the case.
 func (s *Summary) lapse(d time.Duration) {
-	switch kind := s.now.kind(); {
+	switch kind := s.kind(); {
 	case s.now.ended:
 		s.lose(d)
 	case kind == up:
@@ -285,7 +280,7 @@ func (s *Summary) lapse(d time.Duration) {
 
 // lose lets time pass of which nothing is recorded.
 func (s *Summary) lose(d time.Duration) {
-	switch s.now.kind() {
+	switch s.kind() {
 	case up:
 		s.totals.unknown += d
 		s.settle()

@@ -1,5 +1,5 @@
-// Package history tells what a consumer's events come to: a timeline to read, and a summary. Both are
-// projections: they are given the events one by one, in order, while these happen or years later.
+// Package history tells what the events of a consumer or a publisher come to: a timeline to read, and a summary. Both
+// are projections: they are given the events one by one, in order, while these happen or years later.
 //
 //	journal, log lines ──► events ──┬──► Timeline ──► entries: what happened, and what was folded
 //	   (ParseLog)                   └──► Summary  ──► Report: availability, outages, attempts
@@ -9,9 +9,9 @@
 //
 // The time between the first and the last event is of four kinds, and each moment is of one:
 //
-//	up       Consuming and HeartbeatCheck: messages are, or would be, consumed
-//	stopped  Disconnected after Stop, or before the first Connect: nobody wanted it to consume
-//	down     all else: Connecting, Reviving, Disconnected after giving up
+//	up       Consuming and HeartbeatCheck: messages are, or would be, consumed; of a publisher: Publishing
+//	stopped  Disconnected after Stop, or before the first Connect: nobody wanted it to be up
+//	down     all else: Connecting, Reviving, Blocked, Disconnected after giving up
 //	unknown  it was up before events that are missing (a gap)
 //
 // In two cases the state says too much. A process that stands still is Consuming all the while, and a note
@@ -20,12 +20,13 @@
 // the last sign of life. A loss within 5 seconds after a stall is the same outage.
 //
 // Availability is up / (up + down). A run that ended without Stop is down from its last event until it
-// consumes again: when it ended is not recorded, and it may have consumed for a part of that time. So
+// is up again: when it ended is not recorded, and it may have been up for a part of that time. So
 // Report.Unrecorded says how much of the down time is such, and availability is then a lower bound.
 //
-// An outage is a stretch of down time with a failure in it: one that began while it consumed, a first
-// connect that failed, or the end of a run without Stop. It may last over several runs. It ends when
-// Consuming is entered, with Stop, or when a process that stood still goes on.
+// An outage is a stretch of down time with a failure in it: one that began while it was up, a first
+// connect that failed, or the end of a run without Stop. It may last over several runs. It ends when it is up
+// again, with Stop, or when a process that stood still goes on. The broker's alarm is an outage for a publisher:
+// nothing gets through while it is Blocked. A connection that is lost then prolongs it.
 //
 // Durations within a run come from MonoNS. Between runs there is only the wall clock; that time is stopped or
 // down, and in no state.
@@ -42,4 +43,6 @@
 //  2. Use each from one goroutine at a time. [fsm.Share] makes an observer of one that others read while a
 //     consumer runs.
 //  3. Call Timeline.Flush in the end: what it is folding is shown only when it is complete.
+//
+// Whether the events are a consumer's or a publisher's need not be said: they tell themselves ([LifecycleOf]).
 package history

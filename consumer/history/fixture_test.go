@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -15,6 +16,7 @@ var morning = time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)
 // writer makes a log with a real machine and a clock that only it moves.
 type writer struct {
 	t     tester
+	of    *history.Lifecycle
 	clock time.Time
 	log   []fsm.Event
 	m     *fsm.Machine
@@ -29,7 +31,11 @@ type tester interface {
 	Fatal(...any)
 }
 
-func newWriter(t tester) *writer { return &writer{t: t, clock: morning} }
+func newWriter(t tester) *writer { return newWriterOf(t, history.Consumer()) }
+
+func newWriterOf(t tester, of *history.Lifecycle) *writer {
+	return &writer{t: t, of: of, clock: morning}
+}
 
 // Append and Last make it a journal.
 func (w *writer) Append(e fsm.Event) error {
@@ -49,7 +55,7 @@ func (w *writer) Last() (fsm.Event, bool) {
 func (w *writer) begin() *writer {
 	w.t.Helper()
 	w.runs++
-	m, err := fsm.New(consumer.Lifecycle(), fsm.Options{
+	m, err := fsm.New(w.of.Table, fsm.Options{
 		Name: "orders", Journal: w, Run: "run" + string(rune('0'+w.runs)), Now: func() time.Time { return w.clock },
 	})
 	if err != nil {
@@ -124,15 +130,20 @@ func (w *writer) revive(failures int, each time.Duration, why consumer.Evidence)
 // wander makes a log of random transitions, over several runs.
 func wander(t testing.TB, seed uint64, steps int) []fsm.Event {
 	t.Helper()
+	return wanderAs(t, history.Consumer(), seed, steps)
+}
+
+func wanderAs(t testing.TB, of *history.Lifecycle, seed uint64, steps int) []fsm.Event {
+	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 1))
-	w := newWriter(t).begin()
+	w := newWriterOf(t, of).begin()
 	for range steps {
 		w.wait(time.Duration(random.Int64N(int64(10 * time.Second))))
 		if random.IntN(20) == 0 {
 			w.begin()
 			continue
 		}
-		permitted := consumer.Lifecycle().Permitted(w.m.State())
+		permitted := of.Table.Permitted(w.m.State())
 		trigger := permitted[random.IntN(len(permitted))]
 		if trigger == consumer.ProcessRestarted {
 			continue

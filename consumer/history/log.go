@@ -8,12 +8,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 	"github.com/everhop/everhop/fsm/journal"
 )
 
-// ParseLog finds an event in a line of a log: one of the JSON lines that a consumer logs, or of a journal.
+// ParseLog finds an event in a line of a log: one of the JSON lines that a consumer or a publisher logs, or of a
+// journal.
 // It returns false for a line of anything else.
 //
 // In front of the JSON there may be what docker, kubectl and others put there. If the JSON has no time, one
@@ -101,7 +101,8 @@ func (p *parser) unusual(text []byte, nested int) (fsm.Event, bool) {
 // event returns what an object says, if it is an event, without what the logger has added.
 func event(e fsm.Event) (fsm.Event, bool) {
 	e.Time = e.Time.UTC()
-	e.Evidence = consumer.EvidenceOf(e).Event()
+	of := learned{lifecycleOf(&e)}
+	e.Evidence = of.lifecycle().kept(e)
 	return e, e.Kind != "" && e.Seq > 0 && e.Run != "" && e.From != "" && e.To != ""
 }
 

@@ -22,7 +22,7 @@ type Report struct {
 
 	// Up, Down, Stopped and Unknown make up the time from First to Last; see the package's documentation.
 	Up, Down, Stopped, Unknown time.Duration
-	// Unrecorded is the part of Down in which it may have consumed after all.
+	// Unrecorded is the part of Down in which it may have been up after all.
 	Unrecorded time.Duration
 	// InState is how long each state lasted altogether, as [fsm.Summary] has it. The rest is in none: Between is
 	// the time between two runs, when no process ran, Unseen that in which events are missing, Suspended that
@@ -32,7 +32,7 @@ type Report struct {
 
 	// Outages counts those under way too.
 	Outages int
-	// Revivals counts the outages that ended with Consuming, by [Cause.Name].
+	// Revivals counts the outages after which it was up, by [Cause.Name].
 	Revivals map[string]int
 	// Recoveries is how many of them the log has from their beginning on; the times are theirs. At least
 	// 50 per cent of them took P50 or less, and 95 per cent P95 or less.
@@ -54,7 +54,7 @@ type Report struct {
 	Overlaps int
 }
 
-// Availability is the share of the time in which it consumed, of that in which it should; false if there
+// Availability is the share of the time in which it was up, of that in which it should be; false if there
 // was none.
 func (r Report) Availability() (share float64, ok bool) {
 	should := r.Up + r.Down
@@ -105,7 +105,7 @@ func (t *totals) revived(cause string) {
 	t.revivals[cause]++
 }
 
-// ended counts an outage that is over, and whether it has consumed since.
+// ended counts an outage that is over, and whether it has been up since.
 func (t *totals) ended(o Outage, isRecovered bool) {
 	t.saw(o)
 	if !isRecovered {

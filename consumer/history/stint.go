@@ -41,7 +41,7 @@ func (s *Summary) standStill(e *fsm.Event, ahead time.Duration) {
 	stood := inMS(consumer.EvidenceOf(*e).StalledMS)
 	suspended := min(max(0, ahead), stood)
 	s.totals.suspended += suspended
-	switch s.now.kind() {
+	switch s.kind() {
 	case up:
 		s.totals.down += suspended
 		if lasted := s.takeBack(stood-suspended) + suspended; lasted > 0 {

@@ -20,6 +20,7 @@ type Summary struct {
 	// up. To be set before the first Apply.
 	Since, Until time.Time
 
+	learned
 	walker  fsm.Walker
 	begun   bool
 	at      time.Time // of the newest event, or of a bound behind it
@@ -34,6 +35,7 @@ func (s *Summary) Apply(e fsm.Event) {
 	if s.over {
 		return
 	}
+	s.learn(&e)
 	step := s.walker.Walk(&e)
 	if step.Repeated {
 		if e.Kind != fsm.KindSnapshot {
@@ -67,6 +69,9 @@ func (s *Summary) Apply(e fsm.Event) {
 	s.apply(&e, ahead)
 }
 
+// Lifecycle is what the events are of: a consumer's as long as they do not tell.
+func (s *Summary) Lifecycle() *Lifecycle { return s.lifecycle() }
+
 // Clone returns a copy that shares nothing with s.
 func (s *Summary) Clone() *Summary {
 	c := *s
@@ -96,7 +101,7 @@ func (s *Summary) begin(e *fsm.Event, step *fsm.Step) {
 		state: step.Then, stopped: step.Then == consumer.Disconnected,
 		since: e.Time.Add(-e.InState()), known: e.InState() > 0 || e.Seq <= 1,
 	}
-	switch s.now.kind() {
+	switch s.kind() {
 	case up:
 		s.now.up = s.now.since
 	case down:
@@ -161,7 +166,7 @@ func (s *Summary) abort(step *fsm.Step) {
 	if step.Run == fsm.NewRun {
 		s.totals.aborted++
 	}
-	before := s.now.kind()
+	before := s.kind()
 	s.now.ended = true
 	s.change(before, s.at, 0)
 	s.fail(Cause{Trigger: consumer.ProcessRestarted})

@@ -19,7 +19,7 @@ const (
 	// Attempts is failed attempts of one outage: Count times ReviveFailed, for causes told before.
 	Attempts Fold = "attempts"
 	// Flaps is outages in quick succession: Count times a loss for the same class and code as the one before,
-	// within 5 seconds of consuming, which the first attempt revived within a minute. What else there is between
+	// within 5 seconds of being up, which the first attempt revived within a minute. What else there is between
 	// them is answered heartbeats and stale events.
 	Flaps Fold = "flaps"
 )
@@ -59,6 +59,7 @@ type Entry struct {
 //
 // A Timeline belongs to one goroutine at a time.
 type Timeline struct {
+	learned
 	emit func(Entry)
 
 	// What is held back, in this order.
@@ -95,7 +96,7 @@ type flap struct {
 const (
 	// mostFailures bounds how many different ones of an outage are remembered.
 	mostFailures = 32
-	// briefly is how long it may consume between two flaps, and soon how long a flap may last.
+	// briefly is how long it may be up between two flaps, and soon how long a flap may last.
 	briefly = 5 * time.Second
 	soon    = time.Minute
 )
@@ -108,6 +109,7 @@ func (t *Timeline) Apply(e fsm.Event) {
 	if e.Kind == fsm.KindSnapshot {
 		return
 	}
+	t.learn(&e)
 	if !t.fold(&e) {
 		t.Flush()
 		t.show(&e)
@@ -167,7 +169,7 @@ func (t *Timeline) flushFlaps() {
 // fold takes e if it is one more of what repeats.
 func (t *Timeline) fold(e *fsm.Event) bool {
 	if t.flaps.Count > 0 && t.flaps.Last.To != consumer.Reviving && e.MonoNS-t.flapped.ended > int64(briefly) {
-		t.flushFlaps() // it has been consuming for too long for another one
+		t.flushFlaps() // it has been up for too long for another one
 	}
 	switch {
 	case e.Kind == fsm.KindCycle:
@@ -178,11 +180,11 @@ func (t *Timeline) fold(e *fsm.Event) bool {
 		return false
 	case e.Trigger == consumer.ReviveFailed:
 		return t.attempt(e)
-	case e.Trigger == consumer.DrainTimeout && t.probe == nil && t.attempts.Count == 0 && t.continues(e):
+	case t.lifecycle().isProbe(e.Trigger) && t.probe == nil && t.attempts.Count == 0 && t.continues(e):
 		t.held = *e
 		t.probe = &t.held
 		return true
-	case e.Trigger == consumer.HeartbeatOK && t.probe != nil && t.continues(e):
+	case t.lifecycle().isAnswer(e.Trigger) && t.probe != nil && t.continues(e):
 		t.idle.extend(Idle, t.probe, 1, 0)
 		t.idle.extend(Idle, e, 1, 1)
 		t.probe = nil
@@ -190,7 +192,7 @@ func (t *Timeline) fold(e *fsm.Event) bool {
 	}
 	t.known = t.known[:0]
 	switch {
-	case isLoss(e):
+	case t.isLoss(e):
 		return t.lose(e)
 	case e.Trigger == consumer.Revived:
 		return t.revive(e)
@@ -200,7 +202,7 @@ func (t *Timeline) fold(e *fsm.Event) bool {
 
 // cycle takes heartbeats that a ring has folded already.
 func (t *Timeline) cycle(e *fsm.Event) bool {
-	if !isIdling(e) || !t.continues(e) {
+	if !t.lifecycle().isIdling(e) || !t.continues(e) {
 		return false
 	}
 	if t.probe != nil || t.attempts.Count > 0 {
@@ -225,9 +227,9 @@ func (t *Timeline) attempt(e *fsm.Event) bool {
 	return true
 }
 
-// isLoss tells that consuming has ended with e, and not on purpose.
-func isLoss(e *fsm.Event) bool {
-	return e.To == consumer.Reviving && (e.From == consumer.Consuming || e.From == consumer.HeartbeatCheck)
+// isLoss tells that it was up, and lost its connection or channel with e.
+func (t *Timeline) isLoss(e *fsm.Event) bool {
+	return e.To == consumer.Reviving && t.lifecycle().isUp(e.From)
 }
 
 // lose takes a loss that comes soon after one like it.
@@ -252,7 +254,7 @@ func (t *Timeline) lose(e *fsm.Event) bool {
 
 // revive takes the end of a flap. The end of another outage may be the first one's.
 func (t *Timeline) revive(e *fsm.Event) bool {
-	if !isLoss(&t.entered) || t.entered.Run != e.Run || e.MonoNS-t.entered.MonoNS > int64(soon) {
+	if !t.isLoss(&t.entered) || t.entered.Run != e.Run || e.MonoNS-t.entered.MonoNS > int64(soon) {
 		t.flapped = flap{}
 		return false
 	}

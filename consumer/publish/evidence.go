@@ -1,6 +1,8 @@
 package publish
 
 import (
+	"encoding/json"
+
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/fsm"
 )
@@ -13,40 +15,111 @@ const (
 	NoteRefused = "refused"
 )
 
-// evidence is what a publisher says of why an event happened, by the names that a consumer has for the same.
-type evidence struct {
-	generation uint64 // counts the connections of a run
-	attempt    int    // since Publishing was lost
-	backoffMS  int64  // the pause before the next attempt
-	endpoint   string // host:port
-	exchange   string // of the message concerned, as the next
-	routingKey string
-	again      int // messages that are sent again
-	scope      broker.Scope
-	class      broker.Class
-	code       int
-	err, note  string
+// The names of what a publisher adds to an event, in JSON and in log lines. What a consumer has, too, has the same name.
+const (
+	FieldGeneration = "gen"
+	FieldAttempt    = "attempt"
+	FieldBackoffMS  = "backoff_ms"
+	FieldSilenceMS  = "silence_ms"
+	FieldEndpoint   = "endpoint"
+	FieldExchange   = "exchange"
+	FieldRoutingKey = "routing_key"
+	FieldAgain      = "again"
+	FieldScope      = "scope"
+	FieldClass      = "class"
+	FieldCode       = "code"
+)
+
+// Evidence is what a publisher says of why an event happened. The zero value of a field means that nothing is known.
+type Evidence struct {
+	// Generation counts the connections of a run.
+	Generation uint64
+	// Attempt counts the attempts since Publishing was lost.
+	Attempt int
+	// BackoffMS is the pause before the next attempt, in milliseconds.
+	BackoffMS int64
+	// SilenceMS is for how long nothing had come in when HeartbeatFailed was fired, in milliseconds.
+	SilenceMS int64
+	// Endpoint is host:port, without credentials.
+	Endpoint string
+	// Exchange and RoutingKey are those of the message concerned.
+	Exchange, RoutingKey string
+	// Again counts the messages that are sent again.
+	Again int
+	// Scope says how much was lost: a broker.Scope.
+	Scope string
+	// Class is the class of the error: a broker.Class.
+	Class string
+	// Code is the reply code that the broker gave with the error.
+	Code int
+
+	// Error and Note are those of the event.
+	Error, Note string
 }
 
-func evidenceOf(e *broker.Error) evidence {
-	return evidence{endpoint: e.Endpoint, scope: e.Scope, class: e.Class, code: e.Code, err: e.Op + ": " + e.Reason()}
+// EvidenceOf returns what a publisher said of an event. What it did not say, because another machine's event or an older
+// one has it otherwise, is zero.
+func EvidenceOf(e fsm.Event) Evidence {
+	evidence := Evidence{Error: e.Error, Note: e.Note}
+	for name, value := range e.Details.All() {
+		if field := evidence.field(name); field != nil {
+			_ = json.Unmarshal([]byte(value), field) // what cannot be read is not known
+		}
+	}
+	return evidence
 }
 
-func (e evidence) event() fsm.Evidence {
+// field is where a member belongs, nil for one of somebody else's.
+func (e *Evidence) field(name string) any {
+	switch name {
+	case FieldGeneration:
+		return &e.Generation
+	case FieldAttempt:
+		return &e.Attempt
+	case FieldBackoffMS:
+		return &e.BackoffMS
+	case FieldSilenceMS:
+		return &e.SilenceMS
+	case FieldEndpoint:
+		return &e.Endpoint
+	case FieldExchange:
+		return &e.Exchange
+	case FieldRoutingKey:
+		return &e.RoutingKey
+	case FieldAgain:
+		return &e.Again
+	case FieldScope:
+		return &e.Scope
+	case FieldClass:
+		return &e.Class
+	case FieldCode:
+		return &e.Code
+	}
+	return nil
+}
+
+// Event returns the evidence as an event carries it; EvidenceOf is the way back.
+func (e Evidence) Event() fsm.Evidence {
 	var b fsm.DetailsBuilder
-	b.Uint("gen", e.generation)
-	b.Int("attempt", int64(e.attempt))
-	b.Int("backoff_ms", e.backoffMS)
-	b.Text("endpoint", e.endpoint)
-	b.Text("exchange", e.exchange)
-	b.Text("routing_key", e.routingKey)
-	b.Int("again", int64(e.again))
-	b.Text("scope", string(e.scope))
-	b.Text("class", string(e.class))
-	b.Int("code", int64(e.code))
+	b.Uint(FieldGeneration, e.Generation)
+	b.Int(FieldAttempt, int64(e.Attempt))
+	b.Int(FieldBackoffMS, e.BackoffMS)
+	b.Int(FieldSilenceMS, e.SilenceMS)
+	b.Text(FieldEndpoint, e.Endpoint)
+	b.Text(FieldExchange, e.Exchange)
+	b.Text(FieldRoutingKey, e.RoutingKey)
+	b.Int(FieldAgain, int64(e.Again))
+	b.Text(FieldScope, e.Scope)
+	b.Text(FieldClass, e.Class)
+	b.Int(FieldCode, int64(e.Code))
 	details, err := b.Details()
 	if err != nil { // they are a few short names and numbers
-		e.note += " (" + err.Error() + ")"
+		e.Note += " (" + err.Error() + ")"
 	}
-	return fsm.Evidence{Details: details, Error: e.err, Note: e.note}
+	return fsm.Evidence{Details: details, Error: e.Error, Note: e.Note}
+}
+
+// evidence is what a failure leaves in an event.
+func evidence(e *broker.Error) Evidence {
+	return Evidence{Endpoint: e.Endpoint, Scope: string(e.Scope), Class: string(e.Class), Code: e.Code, Error: e.Op + ": " + e.Reason()}
 }

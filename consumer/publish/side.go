@@ -76,8 +76,8 @@ func (s *supervisor) try(ctx context.Context, side *lane, c *Confirmation) error
 	}
 	if first := s.ledger.refused(side, why); first != nil {
 		s.post(func() error {
-			e := evidenceOf(why)
-			e.exchange, e.routingKey = first.message.Exchange, first.message.RoutingKey
+			e := evidence(why)
+			e.Exchange, e.RoutingKey = first.message.Exchange, first.message.RoutingKey
 			s.note(NoteRefused, e)
 			return nil
 		})

@@ -50,7 +50,7 @@ func newSupervisor(p *Publisher) *supervisor {
 }
 
 func (s *supervisor) run() error {
-	err := s.fire(Connect, evidence{})
+	err := s.fire(Connect, Evidence{})
 	for !errors.Is(err, errDone) {
 		if err != nil && !s.vetoed { // the journal refused: stop, with its error
 			s.vetoed = true
@@ -107,24 +107,24 @@ func (s *supervisor) post(act func() error) bool {
 }
 
 // fire commits a transition.
-func (s *supervisor) fire(t fsm.Trigger, e evidence) error {
+func (s *supervisor) fire(t fsm.Trigger, e Evidence) error {
 	s.complete(&e)
 	s.entered = time.Now()
-	_, err := s.machine.Fire(t, e.event())
+	_, err := s.machine.Fire(t, e.Event())
 	return err
 }
 
-func (s *supervisor) note(name string, e evidence) {
+func (s *supervisor) note(name string, e Evidence) {
 	s.complete(&e)
-	if _, err := s.machine.Record(fsm.KindNote, name, e.event()); err != nil {
+	if _, err := s.machine.Record(fsm.KindNote, name, e.Event()); err != nil {
 		s.config.Logger.Warn().Err(err).Str(fsm.FieldName, name).Msg("the journal refused an event")
 	}
 }
 
-func (s *supervisor) complete(e *evidence) {
-	e.generation = or(e.generation, s.generation)
+func (s *supervisor) complete(e *Evidence) {
+	e.Generation = or(e.Generation, s.generation)
 	if s.session != nil {
-		e.endpoint = or(e.endpoint, s.session.Endpoint().String())
+		e.Endpoint = or(e.Endpoint, s.session.Endpoint().String())
 	}
 }
 
@@ -184,9 +184,9 @@ func (s *supervisor) opened(session *broker.Session, fresh bool, opened *lane, e
 	}
 	s.lane = opened
 	s.published, s.failing = true, time.Time{}
-	trigger, e := Revived, evidence{attempt: s.schedule.Attempt, note: "revived within " + roughly(time.Since(s.entered))}
+	trigger, e := Revived, Evidence{Attempt: s.schedule.Attempt, Note: "revived within " + roughly(time.Since(s.entered))}
 	if s.machine.State() == Connecting {
-		trigger, e = Connected, evidence{}
+		trigger, e = Connected, Evidence{}
 	}
 	if err := s.fire(trigger, e); err != nil {
 		return err
@@ -262,17 +262,18 @@ func (s *supervisor) lost(session *broker.Session, why *broker.Error) error {
 		return nil
 	}
 	worked, up := time.Since(s.since), s.lane != nil
-	e := evidenceOf(why)
-	e.again = s.drop(why)
+	e := evidence(why)
+	e.Again = s.drop(why)
 	s.first++
 	away := why.Class == broker.BrokerShutdown
 	if !up { // a channel was lost before
 		s.schedule.Extend(worked, away)
 		return nil
 	}
-	e.backoffMS = s.schedule.Start(worked, away).Milliseconds()
-	e.note = "after publishing for " + roughly(time.Since(s.entered))
+	e.BackoffMS = s.schedule.Start(worked, away).Milliseconds()
+	e.Note = "after publishing for " + roughly(time.Since(s.entered))
 	if why.Class == broker.Heartbeat {
+		e.SilenceMS = session.Silence().Milliseconds()
 		return s.fire(HeartbeatFailed, e)
 	}
 	return s.fire(ConnectionError, e)
@@ -285,10 +286,10 @@ func (s *supervisor) laneLost(session *broker.Session, l *lane) error {
 	}
 	s.lane = nil
 	why := l.channel.Err()
-	e := evidenceOf(why)
-	e.again = s.ledger.castDoubt(l, why)
-	e.backoffMS = s.schedule.Start(time.Since(s.since), false).Milliseconds()
-	e.note = "because of one of the messages that are not confirmed: they are sent again one by one"
+	e := evidence(why)
+	e.Again = s.ledger.castDoubt(l, why)
+	e.BackoffMS = s.schedule.Start(time.Since(s.since), false).Milliseconds()
+	e.Note = "because of one of the messages that are not confirmed: they are sent again one by one"
 	return s.fire(ChannelError, e)
 }
 
@@ -302,9 +303,9 @@ func (s *supervisor) blocked(session *broker.Session, active bool, reason string
 	state := s.machine.State()
 	switch {
 	case active && state == Publishing:
-		return s.fire(ConnectionBlocked, evidence{note: reason})
+		return s.fire(ConnectionBlocked, Evidence{Note: reason})
 	case !active && state == Blocked:
-		return s.fire(ConnectionUnblocked, evidence{note: "after " + roughly(time.Since(s.entered))})
+		return s.fire(ConnectionUnblocked, Evidence{Note: "after " + roughly(time.Since(s.entered))})
 	}
 	return nil
 }
@@ -329,16 +330,16 @@ func (s *supervisor) failed(f *broker.Error) error {
 	if !s.heals(f) {
 		return s.giveUp(FatalError, f, f)
 	}
-	e := evidenceOf(f)
-	e.backoffMS = s.schedule.Failed().Milliseconds()
+	e := evidence(f)
+	e.BackoffMS = s.schedule.Failed().Milliseconds()
 	if s.machine.State() == Connecting {
 		s.schedule.Attempt = 1
 		return s.fire(ConnectionError, e)
 	}
-	e.attempt = s.schedule.Attempt
+	e.Attempt = s.schedule.Attempt
 	spent := s.config.MaxReviveAttempts > 0 && s.schedule.Attempt >= s.config.MaxReviveAttempts
 	if spent {
-		e.backoffMS = 0
+		e.BackoffMS = 0
 	}
 	entered := s.entered
 	if err := s.fire(ReviveFailed, e); err != nil {
@@ -374,7 +375,7 @@ func (s *supervisor) heals(f *broker.Error) bool {
 func (s *supervisor) giveUp(t fsm.Trigger, f *broker.Error, why error) error {
 	gaveUp := &Error{State: s.machine.State(), Class: f.Class, Endpoint: f.Endpoint, Err: why}
 	s.result = gaveUp
-	if err := s.fire(t, evidenceOf(f)); err != nil {
+	if err := s.fire(t, evidence(f)); err != nil {
 		return err
 	}
 	return errDone
@@ -418,7 +419,7 @@ func (s *supervisor) end() {
 		s.result = fmt.Errorf("%w: %d messages are not confirmed", ErrStopped, left)
 	}
 	if s.machine.State() != Disconnected && !s.vetoed {
-		if err := s.fire(Stop, evidence{}); err != nil {
+		if err := s.fire(Stop, Evidence{}); err != nil {
 			s.result = errors.Join(s.result, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 // glance is the answer to --at.
 type glance struct {
+	of     *history.Lifecycle
 	at     time.Time
 	moment history.Moment
 	last   fsm.Event  // the newest one then; Seq 0 if the log has none
@@ -70,7 +71,7 @@ func (p page) stateThen(g glance) term.Text {
 	return labelled("state", p.ink.Paint(string(m.State), StyleOf(m.State)))
 }
 
-// howItCame tells since when it is so, and why; with the consuming or the outage that it belongs to.
+// howItCame tells since when it is so, and why; with the time up or the outage that it belongs to.
 func (p page) howItCame(g glance) term.Text {
 	m := g.moment
 	since := p.full(m.Since) + g.ago(m.Since)
@@ -79,14 +80,14 @@ func (p page) howItCame(g glance) term.Text {
 	}
 	text := p.row("since", since)
 	if m.Led.Seq > 0 {
-		text += p.row("led there", join(fmt.Sprintf("%s -> %s: %s", m.Led.From, m.Led.To, m.Led.Trigger), why(consumer.EvidenceOf(m.Led))))
+		text += p.row("led there", join(fmt.Sprintf("%s -> %s: %s", m.Led.From, m.Led.To, m.Led.Trigger), reason(m.Led)))
 	}
 	if !m.Up.IsZero() {
 		up := "since " + p.full(m.Up) + strings.TrimSuffix(g.ago(m.Up), " before")
 		if m.Idle > 0 {
 			up += "; " + counted(m.Idle, "heartbeat") + " answered"
 		}
-		text += p.row("consuming", up)
+		text += p.row(g.of.Doing, up)
 	}
 	if !m.Outage.Begin.IsZero() {
 		outage := p.outage(m.Outage)
@@ -111,5 +112,5 @@ func (p page) told(e fsm.Event, at time.Time) string {
 			what += fmt.Sprintf(" #%d", evidence.Attempt)
 		}
 	}
-	return join(fmt.Sprintf("%s, %s; %s", p.brief(e.Time, at), distance, what), why(evidence))
+	return join(fmt.Sprintf("%s, %s; %s", p.brief(e.Time, at), distance, what), reason(e))
 }

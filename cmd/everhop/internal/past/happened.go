@@ -1,16 +1,25 @@
 package past
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
+	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm"
 )
 
-// Happened returns what happened to the machine of that name, or with nil to the only one there is. The warnings
-// say what a drawing of it does not show.
-func Happened(ctx context.Context, s Source, name *string) (happened *fsm.Summary, warnings []string, err error) {
-	happened = new(fsm.Summary)
+// Drawing is what there is to draw of a machine.
+type Drawing struct {
+	Of       *history.Lifecycle
+	Happened *fsm.Summary // nil if that is not to be drawn
+	Warnings []string     // of what the drawing does not show
+}
+
+// Happened returns what happened to the machine of that name, or with nil to the only one there is.
+func Happened(ctx context.Context, s Source, name *string) (Drawing, error) {
+	happened := new(fsm.Summary)
+	var of *history.Lifecycle
 	var found bool
 	var all machines
 	machine := ""
@@ -19,7 +28,7 @@ func Happened(ctx context.Context, s Source, name *string) (happened *fsm.Summar
 	}
 	for e, err := range s.events(ctx) {
 		if err != nil {
-			return nil, nil, err
+			return Drawing{}, err
 		}
 		if all.saw(e.Machine); len(all) == 1 && name == nil {
 			machine = e.Machine
@@ -27,15 +36,18 @@ func Happened(ctx context.Context, s Source, name *string) (happened *fsm.Summar
 		if e.Machine == machine {
 			found = true
 			happened.Apply(e)
+			if of == nil {
+				of = history.LifecycleOf(e)
+			}
 		}
 	}
 	switch {
 	case name == nil && len(all) > 1:
-		return nil, nil, about(s.name(), "--machine has to tell which one of several: %v", all)
+		return Drawing{}, about(s.name(), "--machine has to tell which one of several: %v", all)
 	case !found && len(all) > 0:
-		return nil, nil, all.without(s.name(), machine)
+		return Drawing{}, all.without(s.name(), machine)
 	}
-	return happened, doubts(happened), nil
+	return Drawing{cmp.Or(of, history.Consumer()), happened, doubts(happened)}, nil
 }
 
 // doubts say why a drawing is not to be trusted.

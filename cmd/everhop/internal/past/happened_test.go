@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
-	"github.com/everhop/everhop/consumer"
 )
 
 // What is drawn is one machine's, and the warnings tell what the drawing cannot.
@@ -63,14 +62,14 @@ func TestHappened(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			happened, warnings, err := Happened(t.Context(), Source{Path: tt.path}, tt.machine)
-			if (err == nil) != (tt.want == "") || !strings.Contains(said(err), tt.want) || !slices.Equal(warnings, tt.warnings) {
-				t.Errorf("%q, %v, want %q, %s", warnings, err, tt.warnings, tt.want)
+			drawing, err := Happened(t.Context(), Source{Path: tt.path}, tt.machine)
+			if (err == nil) != (tt.want == "") || !strings.Contains(said(err), tt.want) || !slices.Equal(drawing.Warnings, tt.warnings) {
+				t.Errorf("%q, %v, want %q, %s", drawing.Warnings, err, tt.warnings, tt.want)
 			}
 			if err != nil {
 				return
 			}
-			graph := consumer.Lifecycle().DOTSummary(happened)
+			graph := drawing.Of.Table.DOTSummary(drawing.Happened)
 			drawn := "0"
 			if found := regexp.MustCompile(`"DrainTimeout (\d+)×`).FindStringSubmatch(graph); found != nil {
 				drawn = found[1]

@@ -64,7 +64,7 @@ type jsonSummary struct {
 	Events        uint64              `json:"events"`
 	Runs          int                 `json:"runs"`
 	Aborted       int                 `json:"aborted"`
-	Availability  *float64            `json:"availability"` // from 0 to 1; null if it was never meant to consume
+	Availability  *float64            `json:"availability"` // from 0 to 1; null if it was never meant to be up
 	UpMS          int64               `json:"up_ms"`
 	DownMS        int64               `json:"down_ms"`
 	StoppedMS     int64               `json:"stopped_ms"`
@@ -153,17 +153,19 @@ func newJSONOutage(o history.Outage) *jsonOutage {
 
 // jsonGlance is the answer to --at.
 type jsonGlance struct {
-	Entry   string      `json:"entry"` // at
-	Machine string      `json:"machine,omitempty"`
-	At      time.Time   `json:"at"`
-	State   *fsm.State  `json:"state"` // null before the log begins
-	Ended   bool        `json:"ended"` // the run has, without Stop: state is the last one that is recorded
-	Since   *time.Time  `json:"since"` // null if that is before the log begins
-	Led     *fsm.Event  `json:"led"`
-	Up      *time.Time  `json:"consuming_since"`
-	Outage  *jsonOutage `json:"outage"`
-	Last    *fsm.Event  `json:"last"` // null if the log begins with a snapshot, and that was just before
-	Next    *fsm.Event  `json:"next"`
+	Entry   string     `json:"entry"` // at
+	Machine string     `json:"machine,omitempty"`
+	At      time.Time  `json:"at"`
+	State   *fsm.State `json:"state"` // null before the log begins
+	Ended   bool       `json:"ended"` // the run has, without Stop: state is the last one that is recorded
+	Since   *time.Time `json:"since"` // null if that is before the log begins
+	Led     *fsm.Event `json:"led"`
+	// Consuming is a consumer's, Publishing a publisher's: since when. A pointer to nil is null, and nil is left out.
+	Consuming  **time.Time `json:"consuming_since,omitempty"`
+	Publishing **time.Time `json:"publishing_since,omitempty"`
+	Outage     *jsonOutage `json:"outage"`
+	Last       *fsm.Event  `json:"last"` // null if the log begins with a snapshot, and that was just before
+	Next       *fsm.Event  `json:"next"`
 
 	// LogEnded is when the log ended, if that was before At: State and the others are of then. Otherwise null.
 	LogEnded *time.Time `json:"log_ended"`
@@ -179,6 +181,12 @@ func newJSONGlance(machine string, g glance) jsonGlance {
 		j.LogEnded = &ended
 	}
 	m := g.moment
+	var since *time.Time
+	if g.of == history.Publisher() {
+		j.Publishing = &since
+	} else {
+		j.Consuming = &since
+	}
 	if m.State == "" {
 		return j
 	}
@@ -193,7 +201,7 @@ func newJSONGlance(machine string, g glance) jsonGlance {
 		j.Led = &m.Led
 	}
 	if !m.Up.IsZero() {
-		j.Up = &m.Up
+		since = &m.Up
 	}
 	if !m.Outage.Begin.IsZero() {
 		j.Outage = newJSONOutage(m.Outage)

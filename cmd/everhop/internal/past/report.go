@@ -18,7 +18,8 @@ import (
 const leastTable = 52
 
 // report lays out the summary.
-func (p page) report(machine string, r history.Report, end ending, back setBack) term.Text {
+func (p page) report(s *story) term.Text {
+	machine, r, of, back := s.machine, s.summary.Report(), s.summary.Lifecycle(), s.back
 	title := "Summary"
 	if machine != "" {
 		title += " of " + machine
@@ -32,8 +33,8 @@ func (p page) report(machine string, r history.Report, end ending, back setBack)
 	if back.times > 0 {
 		row("clock", "%s; durations are not by it", p.setBack(back))
 	}
-	row("at the end", "%s", p.ending(end))
-	row("availability", "%s", availability(r))
+	row("at the end", "%s", p.ending(s.ending()))
+	row("availability", "%s", availability(r, of))
 	row("events", "%s", events(r))
 	row("runs", "%s", runs(r))
 	row("outages", "%s", outages(r))
@@ -44,13 +45,13 @@ func (p page) report(machine string, r history.Report, end ending, back setBack)
 		row("longest outage", "%s", p.outage(r.Longest))
 	}
 	row("attempts", "%s", attempts(r))
-	return text + p.timeInStates(r)
+	return text + p.timeInStates(r, of.Table.States())
 }
 
 func wholeTime(r history.Report) time.Duration { return r.Up + r.Down + r.Stopped + r.Unknown }
 
 // timeInStates is a table where there is room. What is in no state comes last.
-func (p page) timeInStates(r history.Report) (text term.Text) {
+func (p page) timeInStates(r history.Report, known []fsm.State) (text term.Text) {
 	label := "time in states"
 	row := func(what string, d time.Duration) {
 		lasted, part := Span(d), share(d, wholeTime(r))
@@ -61,7 +62,7 @@ func (p page) timeInStates(r history.Report) (text term.Text) {
 		}
 		label = ""
 	}
-	for _, state := range statesOf(r) {
+	for _, state := range statesOf(r, known) {
 		row(string(state), r.InState[state])
 	}
 	for _, none := range []struct {
@@ -110,16 +111,16 @@ func (p page) setBack(b setBack) string {
 	return text + ": times may be in the log twice"
 }
 
-func availability(r history.Report) string {
+func availability(r history.Report, of *history.Lifecycle) string {
 	a, ok := r.Availability()
 	if !ok {
-		return "it was never meant to consume"
+		return "it was never meant to " + of.Verb
 	}
 	text := percent(a)
 	if r.Unrecorded > 0 {
 		text = "at least " + text
 	}
-	text += fmt.Sprintf(": consumed %s of %s, down %s", Span(r.Up), Span(r.Up+r.Down), Span(r.Down))
+	text += fmt.Sprintf(": %s %s of %s, down %s", of.Done, Span(r.Up), Span(r.Up+r.Down), Span(r.Down))
 	if r.Unrecorded > 0 {
 		text += fmt.Sprintf(" (of that %s without a record)", Span(r.Unrecorded))
 	}
@@ -211,8 +212,7 @@ func (p page) outage(o history.Outage) string {
 }
 
 // statesOf are the states that lasted, in the table's order.
-func statesOf(r history.Report) []fsm.State {
-	known := consumer.Lifecycle().States()
+func statesOf(r history.Report, known []fsm.State) []fsm.State {
 	rank := func(s fsm.State) int {
 		if i := slices.Index(known, s); i >= 0 {
 			return i

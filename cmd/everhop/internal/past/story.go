@@ -3,7 +3,6 @@ package past
 import (
 	"time"
 
-	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm"
 )
@@ -84,7 +83,7 @@ func (s *story) at() stretch {
 func (s *story) ending() ending {
 	m := s.summary.Now()
 	end := ending{state: m.State, runEnded: m.Ended, more: s.over, since: m.Since, inLog: m.InLog, led: m.Led.Trigger}
-	if m.State == consumer.Consuming { // heartbeats do not interrupt it
+	if m.State == s.summary.Lifecycle().Up { // heartbeats do not interrupt it
 		end.since, end.inLog = m.Up, m.UpInLog
 	}
 	return end

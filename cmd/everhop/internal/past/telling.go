@@ -173,7 +173,7 @@ func (t *telling) finish() error {
 		case t.asked.JSON:
 			t.object(newJSONSummary(s.machine, s.summary.Report(), s.ending()))
 		default:
-			t.print(t.page.report(s.machine, s.summary.Report(), s.ending(), s.back))
+			t.print(t.page.report(s))
 		}
 	}
 	if len(nothing) == len(t.stories) {
@@ -205,7 +205,7 @@ func (t *telling) showPending() {
 
 func (t *telling) glance(s *story) {
 	then := s.at()
-	g := glance{at: t.at, moment: then.moment, last: then.last, next: then.next, begin: s.begin, back: s.back}
+	g := glance{of: s.all.Lifecycle(), at: t.at, moment: then.moment, last: then.last, next: then.next, begin: s.begin, back: s.back}
 	if end := s.newest.Time; g.next == nil && end.Before(t.at) {
 		g.logEnded = end
 	}

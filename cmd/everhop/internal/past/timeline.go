@@ -24,7 +24,7 @@ type line struct {
 
 func (p page) line(e history.Entry) line {
 	f := e.First
-	l := line{when: p.clock(f.Time), from: f.From, trigger: string(f.Trigger), to: e.Last.To, details: why(consumer.EvidenceOf(f))}
+	l := line{when: p.clock(f.Time), from: f.From, trigger: string(f.Trigger), to: e.Last.To, details: reason(f)}
 	if e.Lasted != history.Unknown && (e.Lasted > 0 || f.From != consumer.Disconnected) {
 		l.lasted = Span(max(1, e.Lasted))
 	}
@@ -42,7 +42,7 @@ func (p page) line(e history.Entry) line {
 		if e.Mixed {
 			l.details += ", for several causes"
 		}
-		l.details = join(l.details, "the last: "+why(consumer.EvidenceOf(e.Last)))
+		l.details = join(l.details, "the last: "+reason(e.Last))
 	case e.Fold == history.Flaps:
 		l.trigger = "flaps x" + strconv.Itoa(e.Count)
 		l.lasted = Span(e.Span)
@@ -97,7 +97,7 @@ func (p page) entry(machine string, e history.Entry) term.Text {
 	text := p.ink.Paint(l.when, term.Grey) + "  " +
 		p.cell(string(l.from), fromColumn, StyleOf(l.from)) + "  " +
 		rightAligned(l.lasted, lastedColumn) + "  " +
-		p.cell(l.trigger, triggerColumn, l.style) + "  " +
+		p.cell(l.trigger, triggerColumn+1, l.style) + " " + // ConnectionUnblocked is as long as that
 		p.cell(string(l.to), fromColumn, StyleOf(l.to)) + "  " + term.Plain(details[0])
 	return text.TrimRight() + "\n" + indented(details[1:], before)
 }

@@ -1,6 +1,7 @@
 package past
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -9,7 +10,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
-	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm"
 	"github.com/everhop/everhop/fsm/journal"
 )
@@ -17,9 +18,22 @@ import (
 // Verify checks a journal event by event, and tells out what is right with it. It returns an error for the first
 // event that is wrong, and a [DamagedError] for a journal that is damaged, or is none.
 func Verify(path string, out *term.Output, zone *time.Location) error {
-	v := verification{table: consumer.Lifecycle(), page: newPage(out, zone)}
+	v := verification{of: cmp.Or(LifecycleIn(path), history.Consumer()), page: newPage(out, zone)}
 	err := v.checkJournal(path)
 	return errors.Join(out.Print(v.report()), err)
+}
+
+// LifecycleIn is what a journal says it is of, nil if it does not say.
+func LifecycleIn(path string) *history.Lifecycle {
+	for e, err := range journal.Read(path) {
+		if err != nil {
+			break // it is said when the journal is checked
+		}
+		if of := history.LifecycleOf(e); of != nil {
+			return of
+		}
+	}
+	return nil
 }
 
 // Repair opens a journal as a writer does, which sets a torn line aside, and says what it has done.
@@ -60,8 +74,8 @@ func noJournal(err error) error {
 
 // verification is what was checked so far.
 type verification struct {
-	table *fsm.Table
-	page  page
+	of   *history.Lifecycle
+	page page
 
 	count       int
 	gaps        int
@@ -95,7 +109,7 @@ func (v *verification) checkJournal(path string) error {
 // check returns an error for the first event that is wrong, or that of the records.
 func (v *verification) check(records iter.Seq2[journal.Record, error]) error {
 	var damage error
-	_, err := fsm.Replay(v.table, func(yield func(fsm.Event) bool) {
+	_, err := fsm.Replay(v.of.Table, func(yield func(fsm.Event) bool) {
 		for r, err := range records {
 			if err != nil {
 				damage = err
@@ -118,7 +132,7 @@ func (v *verification) check(records iter.Seq2[journal.Record, error]) error {
 
 // saw counts an event that was right.
 func (v *verification) saw(e fsm.Event) {
-	if e.Table != "" && e.Table != v.table.Fingerprint() {
+	if e.Table != "" && e.Table != v.of.Table.Fingerprint() {
 		v.foreign = e.Table
 	}
 	if e.Kind == fsm.KindSnapshot { // which repeats what was
@@ -161,9 +175,9 @@ func (v *verification) report() term.Text {
 		row("not checked", "what is missing in %s", counted(v.gaps, "gap"))
 	}
 	row("numbers", "without a hole")
-	row("transitions", "each is in the table, and follows from those before")
+	row("transitions", "each is in the table of a %s, and follows from those before", v.of.Noun)
 	if v.foreign != "" {
-		row("table", "some of it was written with another one, %s, and obeys this one, %s, all the same", v.foreign, v.table.Fingerprint())
+		row("table", "some of it was written with another one, %s, and obeys this one, %s, all the same", v.foreign, v.of.Table.Fingerprint())
 	}
 	row("times in states", "as the times of the events make them")
 	row("last state", "%s", v.last.To)

@@ -71,7 +71,7 @@ func TestVerifyReport(t *testing.T) {
 machine           orders
 time              2026-11-22 22:00:00 UTC to 2026-11-22 22:00:06 UTC
 numbers           without a hole
-transitions       each is in the table, and follows from those before
+transitions       each is in the table of a consumer, and follows from those before
 times in states   as the times of the events make them
 last state        Consuming
 `
@@ -80,7 +80,7 @@ machine           orders
 time              2026-11-22 22:00:06 UTC to 2026-11-22 22:00:06 UTC
 not checked       what is missing in 1 gap
 numbers           without a hole
-transitions       each is in the table, and follows from those before
+transitions       each is in the table of a consumer, and follows from those before
 table             some of it was written with another one, sha256:0, and obeys this one, TABLE, all the same
 times in states   as the times of the events make them
 last state        Consuming

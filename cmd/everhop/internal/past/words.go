@@ -2,6 +2,7 @@ package past
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/history"
+	"github.com/everhop/everhop/consumer/publish"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -19,6 +21,8 @@ var styles = map[fsm.State]term.Style{
 	consumer.Consuming:      term.Green,
 	consumer.HeartbeatCheck: term.Yellow,
 	consumer.Reviving:       term.Red,
+	publish.Publishing:      term.Green,
+	publish.Blocked:         term.Yellow,
 }
 
 // StyleOf is how a state is painted, here and in the demo.
@@ -84,8 +88,26 @@ func share(part, of time.Duration) string {
 	return fmt.Sprintf("%5.1f %%", 100*float64(part)/float64(of))
 }
 
-// why is what an event knows of its cause: "network: read: connection reset by peer (mq1:5672, queue orders)".
-func why(e consumer.Evidence) string {
+// reason is what an event knows of its cause, with what only a publisher says: to where the message is that it is
+// about, and how many are sent again.
+func reason(e fsm.Event) string {
+	evidence, sent := consumer.EvidenceOf(e), publish.EvidenceOf(e)
+	var to string
+	switch {
+	case sent.Exchange != "":
+		to = "exchange " + sent.Exchange + ", routing key " + sent.RoutingKey
+	case sent.RoutingKey != "": // by the default exchange
+		to = "queue " + sent.RoutingKey
+	}
+	text := why(evidence, to)
+	if sent.Again > 0 {
+		text = join(text, counted(sent.Again, "message")+" to send again")
+	}
+	return text
+}
+
+// why is a cause: "network: read: connection reset by peer (mq1:5672, queue orders)". More is about where it was.
+func why(e consumer.Evidence, more ...string) string {
 	cause := e.Class
 	if code := strconv.Itoa(e.Code); e.Code != 0 && !strings.Contains(e.Error, code) {
 		cause = strings.TrimSpace(cause + " " + code)
@@ -96,13 +118,12 @@ func why(e consumer.Evidence) string {
 		}
 		cause += e.Error
 	}
-	where := e.Endpoint
+	places := []string{e.Endpoint}
 	if e.Queue != "" {
-		if where != "" {
-			where += ", "
-		}
-		where += "queue " + e.Queue
+		places = append(places, "queue "+e.Queue)
 	}
+	places = slices.DeleteFunc(append(places, more...), func(place string) bool { return place == "" })
+	where := strings.Join(places, ", ")
 	if cause != "" && where != "" {
 		where = " (" + where + ")"
 	}
@@ -126,6 +147,8 @@ func causeText(c history.Cause) string {
 		switch c.Trigger {
 		case consumer.ProcessRestarted:
 			return "the run ended without Stop"
+		case publish.ConnectionBlocked:
+			return strings.TrimSuffix("an alarm of the broker, "+c.Endpoint, ", ")
 		case "":
 			return "the cause is not in the log"
 		}

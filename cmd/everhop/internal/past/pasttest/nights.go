@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/publish"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -38,6 +39,31 @@ func Night(t testing.TB) *Log {
 	}
 	p.Fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 201, Endpoint: "mq1:5672"})
 	return p.Idle(600).Fire(time.Second, consumer.Stop, consumer.Evidence{})
+}
+
+// Published is a publisher's: a reset, an alarm in which the connection is lost, a message that is refused, a stop.
+func Published(t testing.TB) *Log {
+	refused := consumer.Evidence{Endpoint: "mq1:5672", Class: "network", Error: "dial: connect: connection refused"}
+	p := NewPublisher(t, "sent").Connect()
+	p.Send(time.Hour, publish.ConnectionError, publish.Evidence{
+		Endpoint: "mq1:5672", Class: "network", Error: "connection: read: connection reset by peer", Again: 3, Note: "after publishing for 1h0m0s",
+	})
+	p.Fire(30*time.Millisecond, consumer.Revived, consumer.Evidence{Endpoint: "mq2:5672", Attempt: 1, Note: "revived within 30ms"})
+	p.Send(time.Hour, publish.ConnectionBlocked, publish.Evidence{Endpoint: "mq2:5672", Note: "low on memory"})
+	p.Send(20*time.Second, publish.ConnectionError, publish.Evidence{Endpoint: "mq2:5672", Class: "network", Error: "connection: read: connection reset by peer", Again: 1})
+	for n := range 40 {
+		refused.Attempt = n + 1
+		p.Fire(time.Second, consumer.ReviveFailed, refused)
+	}
+	p.Fire(time.Second, consumer.Revived, consumer.Evidence{Endpoint: "mq1:5672", Attempt: 41})
+	p.Send(time.Second, publish.ConnectionBlocked, publish.Evidence{Endpoint: "mq1:5672", Note: "low on memory"})
+	p.Send(30*time.Second, publish.ConnectionUnblocked, publish.Evidence{Endpoint: "mq1:5672", Note: "after 30s"})
+	p.Clock = p.Clock.Add(time.Hour)
+	for _, at := range []publish.Evidence{{Exchange: "events", RoutingKey: "user.created"}, {RoutingKey: "mails"}} {
+		at.Endpoint, at.Scope, at.Class, at.Code, at.Error = "mq1:5672", "channel", "not_found", 404, "publish: 404 NOT_FOUND"
+		p.record(fsm.KindNote, publish.NoteRefused, at.Event())
+	}
+	return p.Fire(time.Second, consumer.Stop, consumer.Evidence{})
 }
 
 // Outage has one, and ends.

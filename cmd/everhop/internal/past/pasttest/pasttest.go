@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/history"
+	"github.com/everhop/everhop/consumer/publish"
 	"github.com/everhop/everhop/fsm"
 	"github.com/everhop/everhop/fsm/journal"
 )
@@ -24,14 +26,20 @@ type Log struct {
 	Clock  time.Time // that the machine reads
 	Events []fsm.Event
 
+	of      *history.Lifecycle
 	name    string
 	runs    int
 	machine *fsm.Machine
 }
 
-// New is the log of a machine whose first run has begun, at 22:00 on 2026-11-22 in UTC.
-func New(t testing.TB, name string) *Log {
-	return (&Log{T: t, name: name, Clock: time.Date(2026, 11, 22, 22, 0, 0, 0, time.UTC)}).Begin()
+// New is the log of a consumer whose first run has begun, at 22:00 on 2026-11-22 in UTC.
+func New(t testing.TB, name string) *Log { return newOf(t, history.Consumer(), name) }
+
+// NewPublisher is that of a publisher.
+func NewPublisher(t testing.TB, name string) *Log { return newOf(t, history.Publisher(), name) }
+
+func newOf(t testing.TB, of *history.Lifecycle, name string) *Log {
+	return (&Log{T: t, of: of, name: name, Clock: time.Date(2026, 11, 22, 22, 0, 0, 0, time.UTC)}).Begin()
 }
 
 // Append makes it the machine's journal.
@@ -52,7 +60,7 @@ func (l *Log) Last() (fsm.Event, bool) {
 func (l *Log) Begin() *Log {
 	l.T.Helper()
 	l.runs++
-	m, err := fsm.New(consumer.Lifecycle(), fsm.Options{
+	m, err := fsm.New(l.of.Table, fsm.Options{
 		Name: l.name, Journal: l, Run: fmt.Sprintf("%s-%d", l.name, l.runs), Now: func() time.Time { return l.Clock },
 	})
 	if err != nil {
@@ -68,8 +76,19 @@ func (l *Log) Begin() *Log {
 // Fire fires a trigger that is permitted, after some time.
 func (l *Log) Fire(after time.Duration, trigger fsm.Trigger, why consumer.Evidence) *Log {
 	l.T.Helper()
+	return l.fire(after, trigger, why.Event())
+}
+
+// Send is Fire for what only a publisher says.
+func (l *Log) Send(after time.Duration, trigger fsm.Trigger, why publish.Evidence) *Log {
+	l.T.Helper()
+	return l.fire(after, trigger, why.Event())
+}
+
+func (l *Log) fire(after time.Duration, trigger fsm.Trigger, why fsm.Evidence) *Log {
+	l.T.Helper()
 	l.Clock = l.Clock.Add(after)
-	if _, err := l.machine.Fire(trigger, why.Event()); err != nil {
+	if _, err := l.machine.Fire(trigger, why); err != nil {
 		l.T.Fatal(err)
 	}
 	return l
@@ -87,13 +106,18 @@ func (l *Log) Reject(trigger fsm.Trigger) *Log {
 // Record records what is no transition.
 func (l *Log) Record(kind fsm.Kind, name string, why consumer.Evidence) *Log {
 	l.T.Helper()
-	if _, err := l.machine.Record(kind, name, why.Event()); err != nil {
+	return l.record(kind, name, why.Event())
+}
+
+func (l *Log) record(kind fsm.Kind, name string, why fsm.Evidence) *Log {
+	l.T.Helper()
+	if _, err := l.machine.Record(kind, name, why); err != nil {
 		l.T.Fatal(err)
 	}
 	return l
 }
 
-// Connect leads to Consuming.
+// Connect leads to Consuming, or Publishing.
 func (l *Log) Connect() *Log {
 	l.T.Helper()
 	return l.Fire(0, consumer.Connect, consumer.Evidence{}).
