@@ -35,7 +35,7 @@ const (
 	FieldParked            = "parked"
 	FieldDeduplicated      = "deduplicated"
 	FieldStale             = "stale"
-	FieldSpanMS            = "span_ms"
+	FieldPeriodMS          = "period_ms"
 	FieldCalls             = "calls"
 	FieldHandlingUS        = "handling_us"
 	FieldLongestUS         = "longest_us"
@@ -87,8 +87,8 @@ type Evidence struct {
 	Parked       uint64 `json:"parked,omitempty"`
 	Deduplicated uint64 `json:"deduplicated,omitempty"`
 	Stale        uint64 `json:"stale,omitempty"`
-	// SpanMS is the time until the event that a [NoteOutcomes] tells of, in milliseconds.
-	SpanMS int64 `json:"span_ms,omitempty"`
+	// PeriodMS is the time until the event that a [NoteOutcomes] tells of, in milliseconds.
+	PeriodMS int64 `json:"period_ms,omitempty"`
 	// Calls counts the handler's calls that returned in that time; HandlingUS is how long they took, one after the
 	// other, and LongestUS how long the longest took, in microseconds.
 	Calls      uint64 `json:"calls,omitempty"`
@@ -169,8 +169,8 @@ func (e *Evidence) read(name, value string) {
 		readUint(value, &e.Deduplicated)
 	case FieldStale:
 		readUint(value, &e.Stale)
-	case FieldSpanMS:
-		readInt(value, &e.SpanMS)
+	case FieldPeriodMS:
+		readInt(value, &e.PeriodMS)
 	case FieldCalls:
 		readUint(value, &e.Calls)
 	case FieldHandlingUS:
@@ -215,7 +215,7 @@ func (e Evidence) Event() fsm.Evidence {
 	b.Uint(FieldParked, e.Parked)
 	b.Uint(FieldDeduplicated, e.Deduplicated)
 	b.Uint(FieldStale, e.Stale)
-	b.Int(FieldSpanMS, e.SpanMS)
+	b.Int(FieldPeriodMS, e.PeriodMS)
 	b.Uint(FieldCalls, e.Calls)
 	b.Int(FieldHandlingUS, e.HandlingUS)
 	b.Int(FieldLongestUS, e.LongestUS)

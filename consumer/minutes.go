@@ -144,7 +144,7 @@ func outcomesBetween(before, now told) (e Evidence) {
 	e.setOutcomes(now.stats.minus(before.stats))
 	// The monotonic clock stands still while a machine is suspended, and the other one may be set back.
 	span := max(now.at.Sub(before.at), now.at.Round(0).Sub(before.at.Round(0)))
-	e.SpanMS = span.Milliseconds()
+	e.PeriodMS = span.Milliseconds()
 	h := now.handling
 	e.Calls = h.calls - before.handling.calls
 	e.HandlingUS, e.LongestUS = (h.total - before.handling.total).Microseconds(), h.longest.Microseconds()

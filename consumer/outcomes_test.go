@@ -191,7 +191,7 @@ func TestOutcomesOfAMinute(t *testing.T) {
 		if second.Acknowledged != 1 || second.Calls != 1 || second.LongestUS != 75_000_000 || second.OldestMS != 0 {
 			t.Errorf("the second minute: %+v", second)
 		}
-		if span := time.Duration(second.SpanMS) * time.Millisecond; span < 54*time.Second || span > 66*time.Second {
+		if span := time.Duration(second.PeriodMS) * time.Millisecond; span < 54*time.Second || span > 66*time.Second {
 			t.Errorf("the second minute is %v long", span)
 		}
 		if want := "3 acknowledged, 3 calls of 20ms, the longest 30ms, one under way for "; !strings.HasPrefix(first.Note, want) {
