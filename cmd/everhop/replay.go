@@ -23,8 +23,8 @@ func newReplay() *cobra.Command {
 
 It reads a journal (a directory, or one of the segments in it), or a log with Everhop's JSON lines: a file,
 or standard input with -. Other lines of a log are skipped, and so is what docker or kubectl put in front of
-a line. A log at level info lacks what becomes of messages, idle heartbeats and most failed attempts, and so does its timeline. The
-summary makes up for that.
+a line. A log at level info lacks what becomes of messages, idle heartbeats and most failed attempts, and so
+does its timeline. For the last two the summary makes up.
 
 A line of the timeline tells the time, the state before, how long that had lasted, the trigger, the new
 state, and the cause. Answered heartbeats in a row make one line (idle x1200). So do the failed attempts of
@@ -33,11 +33,12 @@ seconds, for the same cause (flaps x40). Such a line tells how long all of them 
 with less than 116 columns gets sentences instead of columns. Without a terminal nothing is wrapped, and the
 times are complete.
 
-What became of messages is recorded by the minute and queue, and told in one line as long as nothing else happens:
-"orders: 5 parked (FK violation), 1,204 handled". Minutes with something rare, such as messages that were parked, have
-a line of their own. --messages lists those one by one: the queue, what became of it, its id, how often its handler
-was called, and the error; at most 20 a minute and queue are recorded so. --outages lists the outages: from when to when,
-for how long (<= if nobody knows when it began or ended), and why.
+What became of messages is recorded by the minute and queue, and told in one line as long as nothing else
+happens: "orders: 5 parked (FK violation), 1,204 handled". Minutes with something rare among them, such as a
+message that was parked, have a line of their own. --messages lists what is rare one by one: the queue, what
+became of the message, its id, how often its handler was called, and the error. At most 20 a minute and queue
+are recorded so. --outages lists the outages: from when to when, for how long (<= or >= if that is not in the
+log), and why.
 
 The summary counts Consuming and HeartbeatCheck as available, and of a publisher Publishing: while the broker takes no
 messages because of an alarm (Blocked), it is down. Time in which it was stopped on purpose is

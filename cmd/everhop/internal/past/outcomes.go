@@ -50,7 +50,7 @@ func handlerTime(o history.Outcomes) string {
 	if o.Calls > 0 {
 		parts = append(parts, fmt.Sprintf("%s of %s, the longest %s", counted(o.Calls, "call"), exactly(o.Handling/time.Duration(o.Calls)), exactly(o.Longest)))
 	}
-	if o.Oldest > 0 {
+	if o.Oldest >= time.Second {
 		parts = append(parts, "one under way for "+Span(o.Oldest)+" then")
 	}
 	return strings.Join(parts, ", ")

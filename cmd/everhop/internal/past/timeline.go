@@ -49,7 +49,7 @@ func (p page) line(e history.Entry) line {
 		l.lasted = Span(e.Span)
 		l.details = join(string(f.Trigger)+" again and again, revived each time, "+until, l.details)
 	case e.Fold == history.Minutes:
-		l.trigger, l.to, l.lasted = "messages", "", Span(e.Span)
+		l.from, l.trigger, l.to, l.lasted = "", "messages", "", Span(e.Span)
 		if e.Outcomes.Troubled() {
 			l.style = term.Yellow
 		}
