@@ -87,7 +87,7 @@ func New(config Config) (*Consumer, error) {
 //     not acknowledge is delivered again,
 //   - ErrUnfinished if handlers did not return even then,
 //   - an *Error if it gave up (see Config.GiveUpOn and Config.MaxReviveAttempts),
-//   - an error wrapping fsm.ErrVetoed if the journal refused an event,
+//   - an error wrapping fsm.ErrVetoed if the journal refused an event, or the publisher's did,
 //   - ErrAlreadyRun if it was called before.
 //
 // A nil error after Stop before Run means that nothing was consumed.

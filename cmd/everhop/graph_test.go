@@ -10,6 +10,7 @@ import (
 
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/publish"
 )
 
 func TestGraph(t *testing.T) {
@@ -19,6 +20,17 @@ func TestGraph(t *testing.T) {
 			if !strings.Contains(stdout, string(state)) {
 				t.Errorf("%s: no %s in\n%s", format, state, stdout)
 			}
+		}
+	}
+	for _, format := range []string{"dot", "mermaid", "markdown"} {
+		_, stdout, _ := inProcess(t, "graph", "--publisher", "--format", format)
+		for _, state := range publish.Lifecycle().States() {
+			if !strings.Contains(stdout, string(state)) {
+				t.Errorf("%s of a publisher: no %s in\n%s", format, state, stdout)
+			}
+		}
+		if strings.Contains(stdout, "Consuming") {
+			t.Errorf("%s of a publisher has a consumer's states:\n%s", format, stdout)
 		}
 	}
 	t.Run("drawn", func(t *testing.T) {

@@ -48,6 +48,7 @@ func TestPastErrors(t *testing.T) {
 		{[]string{"graph", "--journal="}, 2, false, "--journal: empty"},
 		{[]string{"graph", "--journal=", "--machine", "x"}, 2, false, "--journal: empty"},
 		{[]string{"graph", "--journal=", "--format", "markdown"}, 2, false, "--journal: empty"},
+		{[]string{"graph", "--publisher", "--journal", sound}, 2, false, "--publisher: with --journal, that says whose it is"},
 		{[]string{"graph", "--machine", "x"}, 2, false, "--machine: only with --journal"},
 		{[]string{"graph", "--machine="}, 2, false, "--machine: only with --journal"},
 		{[]string{"graph", "--journal", no}, 1, false, "stat " + no + ": no such file or directory\n"},

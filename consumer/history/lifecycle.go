@@ -35,15 +35,15 @@ func Consumer() *Lifecycle { return known().consumer }
 // Publisher is the lifecycle of a [publish.Publisher].
 func Publisher() *Lifecycle { return known().publisher }
 
-// LifecycleOf returns the one that e tells of, by the fingerprint of its table or by a state or trigger that no other
-// one has; nil if e does not tell. Most do, and so does the first event of each run at level info.
+// LifecycleOf returns the one that e tells of, by the fingerprint of its table or by a state, a trigger or a note that no
+// other one has; nil if e does not tell. Most do, and so does the first event of each run at level info.
 func LifecycleOf(e fsm.Event) *Lifecycle { return lifecycleOf(&e) }
 
 func lifecycleOf(e *fsm.Event) *Lifecycle {
 	signs := known()
 	for _, l := range []*Lifecycle{
 		signs.tables[e.Table], signs.states[e.To], signs.states[e.From], signs.states[e.Via],
-		signs.triggers[e.Trigger], signs.triggers[e.Back],
+		signs.triggers[e.Trigger], signs.triggers[e.Back], signs.notes[e.Name],
 	} {
 		if l != nil {
 			return l
@@ -67,6 +67,7 @@ type signs struct {
 	tables              map[string]*Lifecycle // by fingerprint
 	states              map[fsm.State]*Lifecycle
 	triggers            map[fsm.Trigger]*Lifecycle
+	notes               map[string]*Lifecycle // by name: those that come in states that all have
 }
 
 var known = sync.OnceValue(func() signs {
@@ -85,6 +86,7 @@ var known = sync.OnceValue(func() signs {
 		},
 		tables: make(map[string]*Lifecycle), states: make(map[fsm.State]*Lifecycle), triggers: make(map[fsm.Trigger]*Lifecycle),
 	}
+	s.notes = map[string]*Lifecycle{publish.NoteRefused: s.publisher}
 	for _, pair := range [][2]*Lifecycle{{s.consumer, s.publisher}, {s.publisher, s.consumer}} {
 		own, other := pair[0], pair[1]
 		s.tables[own.Table.Fingerprint()] = own

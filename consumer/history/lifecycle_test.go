@@ -69,6 +69,8 @@ func TestLifecycleOf(t *testing.T) {
 		{"via a state", fsm.Event{From: "A", To: "A", Via: "HeartbeatCheck"}, history.Consumer()},
 		{"a trigger", fsm.Event{From: "Reviving", To: "Reviving", Trigger: "ConnectionUnblocked", Kind: fsm.KindRejected}, history.Publisher()},
 		{"a trigger back", fsm.Event{From: "A", To: "A", Back: "HeartbeatOK"}, history.Consumer()},
+		{"a note", fsm.Event{From: "Reviving", To: "Reviving", Kind: fsm.KindNote, Name: publish.NoteRefused}, history.Publisher()},
+		{"a note that both have", fsm.Event{From: "Reviving", To: "Reviving", Kind: fsm.KindNote, Name: "remark"}, nil},
 		{"what both have", fsm.Event{From: "Connecting", To: "Reviving", Trigger: "ConnectionError"}, nil},
 		{"what neither has", fsm.Event{From: "Open", To: "Closed", Trigger: "Close", Table: "0123456789abcdef"}, nil},
 		{"nothing", fsm.Event{}, nil},

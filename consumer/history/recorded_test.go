@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,6 +133,11 @@ func TestRecordedPublisher(t *testing.T) {
 			}
 		})
 		r.publishes(40 * time.Second)
+		r.fails(func() { // the channel is closed, and the message is told of
+			if err := r.p.Publish(context.Background(), &broker.Message{Exchange: "missing", RoutingKey: "key"}); err == nil {
+				r.Error("there is an exchange missing")
+			}
+		})
 		r.publishes(0) // the last sign of life
 		r.fails(func() { s.Inject(brokertest.Now, brokertest.Freeze(brokertest.Both)) })
 		r.publishes(50 * time.Second)
@@ -146,7 +152,7 @@ func TestRecordedPublisher(t *testing.T) {
 	}
 	near("up", report.Up, r.up)
 	near("down", report.Down, r.down)
-	if report.Outages != 4 || report.Recoveries != 4 || report.Revivals["network"] != 2 || report.Revivals["heartbeat"] != 1 || report.Revivals["ConnectionBlocked"] != 1 {
+	if report.Outages != 5 || report.Recoveries != 5 || report.Revivals["network"] != 2 || report.Revivals["not_found"] != 1 || report.Revivals["heartbeat"] != 1 || report.Revivals["ConnectionBlocked"] != 1 {
 		t.Errorf("%d outages, %v", report.Outages, report.Revivals)
 	}
 	if got := report.InState[publish.Blocked]; got != time.Minute {
@@ -181,7 +187,13 @@ func TestRecordedPublisher(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(written, logged, byValue, cmpopts.IgnoreFields(fsm.Event{}, "Time")); diff != "" || len(logged) < 15 {
-		t.Errorf("%s\n%s", diff, &r.log)
+		t.Errorf("%d are logged\n%s", len(logged), diff)
+	}
+	if !slices.ContainsFunc(logged, func(e fsm.Event) bool {
+		said := publish.EvidenceOf(e)
+		return e.Name == publish.NoteRefused && said.Exchange == "missing" && said.RoutingKey == "key" && said.Code == 404
+	}) {
+		t.Error("it is not told which message was refused")
 	}
 	if err := agree(logged); err != nil {
 		t.Error(err)

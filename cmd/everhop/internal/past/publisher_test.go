@@ -21,6 +21,7 @@ import (
 	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/consumer/publish"
 	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 // A publisher's journal is told in a publisher's words, and its log as the journal.
@@ -119,6 +120,27 @@ func TestVerifyPublisher(t *testing.T) {
 	if told, err := tell(t, dir); errKind(err) != "damaged" || !strings.Contains(told, "published 2h of 2h 1m") {
 		t.Errorf("what comes before it: %v\n%s", err, told)
 	}
+}
+
+func TestReplayFollowPublisher(t *testing.T) {
+	p, dir := pasttest.Published(t), t.TempDir()
+	written, err := journal.Open(dir, journal.Options{SegmentBytes: 2000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer written.Close()
+	f := follow(t, dir)
+	for _, e := range p.Events {
+		if err := written.Append(e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Trigger == publish.ConnectionUnblocked {
+			f.expect("ConnectionUnblocked Publishing")
+		}
+	}
+	f.expect("Stop                Disconnected")
+	f.interrupt()
+	f.expect("published 3h of 3h 2m")
 }
 
 // A segment in the middle says itself whose it is, though no run begins in it.
