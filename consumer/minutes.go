@@ -103,24 +103,34 @@ func (s *supervisor) lookAtMinute() {
 	if now.Before(s.minuteEnds) {
 		return
 	}
-	s.minuteEnds = now.Add(untilMinute(now))
-	s.tellOutcomes(s.subscriptions, true)
+	if len(s.untold) == 0 {
+		s.untold = s.subscriptions
+	}
+	n := min(len(s.untold), mostAtOnce)
+	s.tellOutcomes(s.untold[:n], true)
+	if s.untold = s.untold[n:]; len(s.untold) == 0 {
+		s.minuteEnds = now.Add(untilMinute(now))
+	}
 }
+
+// mostAtOnce is of how many subscriptions is told in one go: a journal takes its time, and observers have a bounded queue.
+const mostAtOnce = 100
 
 // soonTold is how long what has happened must have taken to be told of before a loss, in the middle of a minute: what is
 // lost again and again would fill the journal otherwise.
 const soonTold = time.Second
 
 // tellBefore tells what had happened until the loss of a connection, or of one of its subscriptions. So it can be known
-// what happened before it and what after it.
+// what happened before it and what after it; of very many subscriptions, only of some.
 func (s *supervisor) tellBefore(c *connection, sub *subscription) {
 	subscriptions := c.subscriptions
 	if sub != nil {
 		subscriptions = []*subscription{sub}
 	}
-	s.tellOutcomes(slices.DeleteFunc(slices.Clone(subscriptions), func(sub *subscription) bool {
+	due := slices.DeleteFunc(slices.Clone(subscriptions), func(sub *subscription) bool {
 		return time.Since(sub.told.at) < soonTold
-	}), false)
+	})
+	s.tellOutcomes(due[:min(len(due), mostAtOnce)], false)
 }
 
 // tellOutcomes commits an event for each subscription of which something has become since the last one. The sums of all

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/consumer/internal/inside"
+	"github.com/everhop/everhop/fsm"
 )
 
 // To count and time a call costs a handled message no allocation.
@@ -57,6 +58,17 @@ func TestUntilMinute(t *testing.T) {
 		at, err := time.Parse(time.RFC3339, text)
 		if got := untilMinute(at); got != want || err != nil {
 			t.Errorf("%s: got %v, want %v, %v", text, got, want, err)
+		}
+	}
+}
+
+// What is told of messages by events is logged by nobody who asks for less than all: a failure has a line where it
+// happens.
+func TestLevelOfOutcomes(t *testing.T) {
+	for _, name := range []string{NoteOutcomes, NoteParked, NoteDeadLettered, NotePermanent, NoteTimedOut, NotePanicked} {
+		e := fsm.Event{Kind: fsm.KindNote, Name: name, Evidence: Evidence{Queue: "q", Error: "poison", Cause: NotePermanent}.Event()}
+		if level := new(levels).of(e); level != zerolog.DebugLevel {
+			t.Errorf("%s: %v", name, level)
 		}
 	}
 }

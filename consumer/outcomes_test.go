@@ -200,6 +200,39 @@ func TestOutcomesOfAMinute(t *testing.T) {
 	})
 }
 
+// Of very many queues all is told, too, though not in one go.
+func TestOutcomesOfManyQueues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const queues, minutes = 250, 3
+		var subscriptions []consumer.Subscription
+		for i := range queues {
+			subscriptions = append(subscriptions, consumer.Subscription{
+				Queue: fmt.Sprint("q", i), Handler: func(context.Context, *consumer.Delivery) error { return nil },
+			})
+		}
+		ring := telling(t, subscriptions, func(server *brokertest.Server, _ *consumer.Consumer, _ *fsm.Ring) {
+			for range minutes {
+				for _, sub := range subscriptions {
+					if err := server.Publish(sub.Queue, "x"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(time.Minute)
+			}
+			time.Sleep(10 * time.Second)
+		})
+		told := map[string]int{}
+		for _, e := range named(ring, consumer.NoteOutcomes) {
+			told[consumer.EvidenceOf(e).Queue]++
+		}
+		for _, sub := range subscriptions {
+			if n := told[sub.Queue]; n != minutes {
+				t.Fatalf("%s is told of %d times, want %d", sub.Queue, n, minutes)
+			}
+		}
+	})
+}
+
 // What had happened before a loss is told before it, unless hardly anything had: what is lost all the time would fill
 // the journal.
 func TestOutcomesBeforeALoss(t *testing.T) {

@@ -27,7 +27,8 @@ type supervisor struct {
 
 	counts     []counts // by subscription
 	rarities   *rarities
-	minuteEnds time.Time // when outcomes are told next
+	minuteEnds time.Time       // when outcomes are told next
+	untold     []*subscription // of which they are not told yet, though it is over
 
 	inbox      chan observation
 	resize     chan struct{} // a token: the windows are to be looked at
