@@ -174,7 +174,10 @@ func TestExitStatuses(t *testing.T) {
 			"--count 1 --queue q --url " + server.URL(), "--queue q --url amqps://h?cacertfile=" + nowhere, "",
 			"--queue q --url amqp://h --journal " + damaged,
 		}},
-		{"publish", []string{"--queue q --url " + server.URL(), "--queue q --url amqps://h?cacertfile=" + nowhere, ""}},
+		{"publish", []string{
+			"--queue q --url " + server.URL(), "--queue q --url amqps://h?cacertfile=" + nowhere, "",
+			"--queue q --url amqp://h --journal " + damaged,
+		}},
 		{"demo", []string{"", "--dot " + nowhere, "--dot=", "--journal " + damaged}},
 	}
 	for _, tt := range tests {
