@@ -215,3 +215,24 @@ func TestEachOutage(t *testing.T) {
 		})
 	}
 }
+
+// A copy of a summary, and what it has reported, stay as they are.
+func TestSummaryOfQueuesIsCopied(t *testing.T) {
+	w := newWriter(t).begin().connect().minute("a", 10, 1)
+	var s history.Summary
+	for _, e := range w.log {
+		s.Apply(e)
+	}
+	copied, report, n := s.Clone(), s.Report(), len(w.log)
+	for _, e := range w.minute("a", 5, 1).minute("b", 1, 0).log[n:] {
+		s.Apply(e)
+	}
+	for name, queues := range map[string][]history.Outcomes{"the copy": copied.Report().Queues, "the report": report.Queues} {
+		if len(queues) != 1 || queues[0].Stats.Acknowledged != 10 || queues[0].Permanent != 1 {
+			t.Errorf("%s: %+v", name, queues)
+		}
+	}
+	if queues := s.Report().Queues; len(queues) != 2 || queues[0].Stats.Acknowledged != 15 || queues[1].Queue != "b" {
+		t.Errorf("all of it: %+v", queues)
+	}
+}
