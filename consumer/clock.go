@@ -79,7 +79,7 @@ func (s *supervisor) lookAtClock() {
 // setClock sets the clock to what is to be looked at next: the silence of a broker to which there is a session, the
 // schedule of what is to be revived, and when something comes home.
 func (s *supervisor) setClock() {
-	wake := lookEvery
+	wake := min(lookEvery, time.Until(s.minuteEnds))
 	for _, c := range s.connections {
 		if c.watched() {
 			wake = min(wake, s.config.DrainTimeout-c.silence())
@@ -102,6 +102,7 @@ func (s *supervisor) setClock() {
 // tick does what the time has come for.
 func (s *supervisor) tick() error {
 	defer s.setClock()
+	s.lookAtMinute()
 	for _, c := range slices.Clone(s.connections) {
 		if s.isPending(c) && c.schedule.Due() {
 			s.begin(c)

@@ -81,7 +81,7 @@ func (h *Handle) SetConcurrency(concurrency int) error {
 // Stats are those of the queue since New; zero for a queue that no subscription has.
 func (h *Handle) Stats() (sum Stats) {
 	for _, i := range h.indexes() {
-		sum.add(h.consumer.counts[i].stats())
+		sum.Add(h.consumer.counts[i].stats())
 	}
 	return sum
 }

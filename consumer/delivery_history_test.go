@@ -14,6 +14,7 @@ import (
 
 	"github.com/everhop/everhop/consumer/internal/ack"
 	"github.com/everhop/everhop/consumer/internal/inside"
+	"github.com/everhop/everhop/fsm"
 )
 
 const (
@@ -75,7 +76,7 @@ func playHistory(p plan) *history {
 	defer h.cutWork()
 	h.d = newDispatcher(h.subscription(), environment{
 		counts: &h.counts, logger: zerolog.Nop(), inside: &inside.Marks{}, work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
-		keepFor: keptFor, dropped: func(Evidence) {}, tripped: h.trip, saved: func() {},
+		keepFor: keptFor, tell: func(fsm.Kind, string, Evidence) {}, tripped: h.trip, saved: func() {},
 	})
 	h.play()
 	h.audit()

@@ -28,7 +28,7 @@ func TestDiffers(t *testing.T) {
 				URLs: []string{server.URL()}, Dial: server.Dial, Logger: zerolog.New(&log),
 				Observers: []func(fsm.Event){func(e fsm.Event) {
 					switch {
-					case e.Kind == fsm.KindNote && e.Name != NotePrefetchLowered:
+					case e.Kind == fsm.KindNote && e.Name != NoteOutcomes && e.Name != NotePrefetchLowered:
 						notes = append(notes, e)
 					case e.Trigger == Revived:
 						revived <- struct{}{}

@@ -12,6 +12,7 @@ import (
 	"github.com/everhop/everhop/consumer/internal/dedup"
 	"github.com/everhop/everhop/consumer/internal/inside"
 	"github.com/everhop/everhop/consumer/internal/lanes"
+	"github.com/everhop/everhop/fsm"
 )
 
 // Delivery is one message as the broker delivered it.
@@ -80,8 +81,8 @@ type environment struct {
 	outbox  outbox
 	onStale func(Stale)
 	keepFor time.Duration // how long a delivery may wait in memory for its next turn
-	// dropped, tripped, saved and resize tell the supervisor.
-	dropped func(Evidence)
+	// tell has an event committed about something rare. tripped, saved and resize tell the supervisor.
+	tell    func(fsm.Kind, string, Evidence)
 	tripped func()
 	saved   func()
 	resize  chan<- struct{}

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/consumer/internal/inside"
+	"github.com/everhop/everhop/fsm"
 )
 
 // plainSource delivers what it is given, and takes every outcome. To a receiver without a stop it is as if it
@@ -77,7 +78,7 @@ func dispatching(t *testing.T, s Subscription, test func(*testing.T, *dispatcher
 		config := Config{Subscriptions: []Subscription{s}}.withDefaults()
 		d := newDispatcher(config.Subscriptions[0], environment{
 			counts: &counts{}, logger: zerolog.Nop(), inside: &inside.Marks{}, work: t.Context(),
-			keepFor: time.Hour, dropped: func(Evidence) {}, tripped: func() {}, saved: func() {},
+			keepFor: time.Hour, tell: func(fsm.Kind, string, Evidence) {}, tripped: func() {}, saved: func() {},
 		})
 		d.expect(DefaultDeliveryLimit)
 		d.start()

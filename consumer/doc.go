@@ -123,6 +123,7 @@ package consumer
 //	  window.go        how much of the prefetch is asked for: with PrefetchBytes, and after losses in a row
 //	  steer.go         a live consumer becomes what its subscription wants to be
 //	  stop.go          the end: softly, then hard
+//	  minutes.go       what became of messages is told: by the minute, and what is rare by itself
 //	  observe.go       which events are logged, and how loud; and for which a journal in files is synced
 //	  internal/report  observers, and lines of the log: nobody waits for what hears of them
 //	a delivery, in the order of its way
@@ -131,6 +132,7 @@ package consumer
 //	  worker.go        a worker receives it; it may have to wait for its predecessor of the same key
 //	  handle.go        the handler is called, and again in place
 //	  outcome.go       what its answer means
+//	  outcomes.go      how long it took, and whether it is rare
 //	  unreadable.go    what no handler is called for
 //	  lives.go         what has come back so often that its queue would drop it
 //	  breaker.go       failures in a row

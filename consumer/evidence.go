@@ -26,6 +26,23 @@ const (
 	FieldReturnedUnstarted = "returned_unstarted"
 	FieldUnfinished        = "unfinished"
 	FieldSaved             = "saved"
+	FieldAcknowledged      = "acknowledged"
+	FieldFailed            = "failed"
+	FieldKept              = "kept"
+	FieldRequeued          = "requeued"
+	FieldRejected          = "rejected"
+	FieldDelayed           = "delayed"
+	FieldParked            = "parked"
+	FieldDeduplicated      = "deduplicated"
+	FieldStale             = "stale"
+	FieldPeriodMS          = "period_ms"
+	FieldCalls             = "calls"
+	FieldHandlingUS        = "handling_us"
+	FieldLongestUS         = "longest_us"
+	FieldOldestMS          = "oldest_ms"
+	FieldLeftOut           = "left_out"
+	FieldMessageID         = "message_id"
+	FieldCause             = "cause"
 )
 
 // Evidence is what a consumer says of why an event happened. The zero value of a field means that
@@ -33,7 +50,7 @@ const (
 type Evidence struct {
 	// Generation counts the connections of a run.
 	Generation uint64 `json:"gen,omitempty"`
-	// Attempt counts the attempts since Consuming was lost.
+	// Attempt counts the attempts since Consuming was lost; in what is about one message, the calls of its handler.
 	Attempt int `json:"attempt,omitempty"`
 	// BackoffMS is the pause before the next attempt, in milliseconds.
 	BackoffMS int64 `json:"backoff_ms,omitempty"`
@@ -60,6 +77,31 @@ type Evidence struct {
 	Unfinished        uint64 `json:"unfinished,omitempty"`
 	// Saved counts the messages that were saved from their queue's delivery limit; see [NoteSaved].
 	Saved uint64 `json:"saved,omitempty"`
+	// These, ReturnedUnstarted and Saved are what [Stats] count, of one queue and since the last [NoteOutcomes].
+	Acknowledged uint64 `json:"acknowledged,omitempty"`
+	Failed       uint64 `json:"failed,omitempty"`
+	Kept         uint64 `json:"kept,omitempty"`
+	Requeued     uint64 `json:"requeued,omitempty"`
+	Rejected     uint64 `json:"rejected,omitempty"`
+	Delayed      uint64 `json:"delayed,omitempty"`
+	Parked       uint64 `json:"parked,omitempty"`
+	Deduplicated uint64 `json:"deduplicated,omitempty"`
+	Stale        uint64 `json:"stale,omitempty"`
+	// PeriodMS is the time until the event that a [NoteOutcomes] tells of, in milliseconds.
+	PeriodMS int64 `json:"period_ms,omitempty"`
+	// Calls counts the handler's calls that returned in that time; HandlingUS is how long they took, one after the
+	// other, and LongestUS how long the longest took, in microseconds.
+	Calls      uint64 `json:"calls,omitempty"`
+	HandlingUS int64  `json:"handling_us,omitempty"`
+	LongestUS  int64  `json:"longest_us,omitempty"`
+	// OldestMS is for how long the call had lasted that was under way for longest in the end, in milliseconds.
+	OldestMS int64 `json:"oldest_ms,omitempty"`
+	// LeftOut counts the messages and the bursts of stale outcomes that have no event of their own; see [NoteParked].
+	LeftOut uint64 `json:"left_out,omitempty"`
+	// MessageID is the message-id property of the message concerned.
+	MessageID string `json:"message_id,omitempty"`
+	// Cause is why it was parked or dead-lettered: the name of a note, see [NoteParked].
+	Cause string `json:"cause,omitempty"`
 
 	// Error and Note are those of the event.
 	Error string `json:"-"`
@@ -109,6 +151,40 @@ func (e *Evidence) read(name, value string) {
 		readUint(value, &e.Unfinished)
 	case FieldSaved:
 		readUint(value, &e.Saved)
+	case FieldAcknowledged:
+		readUint(value, &e.Acknowledged)
+	case FieldFailed:
+		readUint(value, &e.Failed)
+	case FieldKept:
+		readUint(value, &e.Kept)
+	case FieldRequeued:
+		readUint(value, &e.Requeued)
+	case FieldRejected:
+		readUint(value, &e.Rejected)
+	case FieldDelayed:
+		readUint(value, &e.Delayed)
+	case FieldParked:
+		readUint(value, &e.Parked)
+	case FieldDeduplicated:
+		readUint(value, &e.Deduplicated)
+	case FieldStale:
+		readUint(value, &e.Stale)
+	case FieldPeriodMS:
+		readInt(value, &e.PeriodMS)
+	case FieldCalls:
+		readUint(value, &e.Calls)
+	case FieldHandlingUS:
+		readInt(value, &e.HandlingUS)
+	case FieldLongestUS:
+		readInt(value, &e.LongestUS)
+	case FieldOldestMS:
+		readInt(value, &e.OldestMS)
+	case FieldLeftOut:
+		readUint(value, &e.LeftOut)
+	case FieldMessageID:
+		readText(value, &e.MessageID)
+	case FieldCause:
+		readText(value, &e.Cause)
 	}
 }
 
@@ -130,6 +206,23 @@ func (e Evidence) Event() fsm.Evidence {
 	b.Uint(FieldReturnedUnstarted, e.ReturnedUnstarted)
 	b.Uint(FieldUnfinished, e.Unfinished)
 	b.Uint(FieldSaved, e.Saved)
+	b.Uint(FieldAcknowledged, e.Acknowledged)
+	b.Uint(FieldFailed, e.Failed)
+	b.Uint(FieldKept, e.Kept)
+	b.Uint(FieldRequeued, e.Requeued)
+	b.Uint(FieldRejected, e.Rejected)
+	b.Uint(FieldDelayed, e.Delayed)
+	b.Uint(FieldParked, e.Parked)
+	b.Uint(FieldDeduplicated, e.Deduplicated)
+	b.Uint(FieldStale, e.Stale)
+	b.Int(FieldPeriodMS, e.PeriodMS)
+	b.Uint(FieldCalls, e.Calls)
+	b.Int(FieldHandlingUS, e.HandlingUS)
+	b.Int(FieldLongestUS, e.LongestUS)
+	b.Int(FieldOldestMS, e.OldestMS)
+	b.Uint(FieldLeftOut, e.LeftOut)
+	b.Text(FieldMessageID, e.MessageID)
+	b.Text(FieldCause, e.Cause)
 	details, err := b.Details()
 	if err != nil { // they are a few short names and numbers
 		e.Note += " (" + err.Error() + ")"

@@ -60,7 +60,6 @@ func (w *worker) dedup() (goOn bool) {
 	if j.again {
 		d.recent.Again(id)
 	} else {
-		w.timing.straight = false // it may wait for another one of that id
 		handled, ok = d.recent.Begin(id, j.delivery.Redelivered, j.channel.source.Lost())
 	}
 	switch {
@@ -87,9 +86,7 @@ func (w *worker) conclude(o outcome) {
 		w.dispatcher.recent.End(w.id, o.verdict == acknowledged)
 	}
 	if o.verdict == acknowledged {
-		if sent := w.job.channel.acks.Finish(w.tag); sent { // which may have taken long
-			w.timing.straight = false
-		}
+		w.job.channel.acks.Finish(w.tag)
 	} else {
 		w.timing.touch(w.dispatcher.measures)
 		w.settle(o)
@@ -104,7 +101,7 @@ func (w *worker) interrupted() {
 	if w.came == nil { // its handler has not begun
 		w.keep(*w.job.delivery)
 	}
-	w.conclude(w.attemptAgain(answer{meaning: fails, text: errGoexit.Error()}))
+	w.conclude(w.attemptAgain(answer{meaning: fails, text: errGoexit.Error(), cause: NotePanicked}))
 }
 
 // attempt calls the handler, and again as long as its outcome is to be tried again in place.
@@ -141,7 +138,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 		*f = failure{delivery: w.came, attempts: Attempts(w.came), first: time.Now()}
 	}
 	for {
-		f.reason, f.last = a.text, time.Now()
+		f.reason, f.cause, f.last = a.text, a.cause, time.Now()
 		if a.meaning != couldNotTry {
 			f.attempts++
 		}
@@ -197,17 +194,17 @@ func (w *worker) call(delivery *Delivery) (a answer) {
 		defer cancel()
 		ctx = limited
 	}
-	w.timing.begin(d.measures, delivery.ReceivedAt)
+	w.timing.begin(d.measures)
 	defer func() {
 		if r := recover(); r != nil {
 			w.timing.end(d.measures, w.number)
-			a = answer{meaning: fails, text: "consumer: " + d.panics.tell("the handler", r)}
+			a = answer{meaning: fails, text: "consumer: " + d.panics.tell("the handler", r), cause: NotePanicked}
 		}
 	}()
 	err := d.spec.Handler(ctx, delivery)
 	w.timing.end(d.measures, w.number)
 	if err != nil {
-		return answerOf(err)
+		return answerOf(err).in(ctx)
 	}
 	return answer{}
 }
@@ -252,6 +249,7 @@ func (w *worker) report(o outcome) {
 		return
 	}
 	d.env.counts.failed.Add(1)
+	w.tellCause(o)
 	what := "handler failed; "
 	if w.came.Unreadable != nil {
 		what = "the message could not be read; "

@@ -348,7 +348,7 @@ func TestSavingEndsWithTheHandlers(t *testing.T) {
 		work, cut := context.WithCancel(t.Context())
 		d := newDispatcher(Config{Subscriptions: []Subscription{{}}}.withDefaults().Subscriptions[0], environment{
 			counts: &counts{}, logger: zerolog.Nop(), inside: &inside.Marks{}, work: work, outbox: hangingOutbox{},
-			keepFor: time.Hour, dropped: func(Evidence) {}, tripped: func() {}, saved: func() {},
+			keepFor: time.Hour, tell: func(fsm.Kind, string, Evidence) {}, tripped: func() {}, saved: func() {},
 		})
 		d.expect(DefaultDeliveryLimit)
 		d.start()

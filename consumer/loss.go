@@ -79,6 +79,7 @@ func (s *supervisor) fall(t fsm.Trigger, c *connection, sub *subscription, worke
 		}
 		return nil
 	}
+	s.tellBefore(c, sub)
 	e.BackoffMS = c.schedule.Start(worked, away).Milliseconds()
 	e.Note = joined("after consuming for "+roughly(time.Since(c.entered)), e.Note)
 	if n := c.schedule.Flaps; n > 1 {

@@ -7,17 +7,15 @@ import (
 )
 
 // Each worker stamps when its handler begins and ends, in memory of its own, which others read. A stamp is nanoseconds
-// on the monotonic clock since Run began. Where a worker goes straight from one message to the next, the
-// end of one is the beginning of the next, and the clock is read once: what lies between, to acknowledge the one and to
-// receive the other, takes a few microseconds.
+// on the monotonic clock since Run began.
 
 // timing is when a worker's handler began and ended last. It is at work if it began later than it ended.
 type timing struct {
 	began, ended atomic.Int64
+	longest      atomic.Int64 // call, since that was asked for last
 	waits        atomic.Int32 // the worker has a delivery that is not with its handler: a wait
 
-	straight bool   // nothing was waited for since ended; the worker's
-	shard    *shard // the worker's, once it has handled something
+	shard *shard // the worker's, once it has handled something
 }
 
 // wait is what a worker waits for with a delivery in its hand.
@@ -30,20 +28,16 @@ const (
 )
 
 // begin stamps that the handler is called.
-func (t *timing) begin(m *measures, received time.Time) {
-	at := t.ended.Load() + 1 // 1 ns, or it would not be later
-	if !t.straight || int64(received.Sub(m.epoch)) > at {
-		at = max(at, m.now())
-	}
-	t.began.Store(at)
-}
+func (t *timing) begin(m *measures) { t.began.Store(max(m.now(), t.ended.Load()+1)) } // or it would not be later
 
 // end stamps that it has returned, and counts it.
 func (t *timing) end(m *measures, worker int) {
 	began := t.began.Load()
 	at := max(m.now(), began+1)
 	t.ended.Store(at)
-	t.straight = true
+	if took := at - began; took > t.longest.Load() {
+		t.longest.Store(took)
+	}
 	if t.shard == nil {
 		t.shard = m.shardOf(worker)
 	}
@@ -52,7 +46,6 @@ func (t *timing) end(m *measures, worker int) {
 
 // wait notes what the worker waits for.
 func (t *timing) wait(what wait) {
-	t.straight = false
 	t.waits.Store(what)
 }
 
@@ -61,7 +54,6 @@ func (t *timing) isBusy() bool { return t.began.Load() > t.ended.Load() }
 // touch stamps that something was done with that no handler was called for.
 func (t *timing) touch(m *measures) {
 	t.ended.Store(max(m.now(), t.began.Load()+1))
-	t.straight = false
 }
 
 // measures are how long the handlers of a subscription took.
@@ -71,7 +63,7 @@ type measures struct {
 	past   atomic.Pointer[past] // nil as long as there is none
 
 	// Of workers that have ended; guarded by dispatcher.mu.
-	began, ended int64
+	began, ended, longest int64
 }
 
 func newMeasures() *measures {
@@ -111,6 +103,15 @@ func (m *measures) total() (calls [buckets]uint64, sum time.Duration) {
 		sum += time.Duration(s.sum.Load())
 	}
 	return calls, sum
+}
+
+// sum is how many calls there were, and how long they took together.
+func (m *measures) sum() (calls uint64, took time.Duration) {
+	all, took := m.total()
+	for _, n := range all {
+		calls += n
+	}
+	return calls, took
 }
 
 const (

@@ -1,6 +1,8 @@
 package consumer
 
 import (
+	"slices"
+
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/consumer/internal/report"
@@ -16,6 +18,11 @@ func projections(c Config) []func(fsm.Event) {
 	return list
 }
 
+// quiet are the notes that are worth a debug line: routine, or told of by a line of their own.
+var quiet = []string{
+	NotePrefetchRaised, NotePrefetchHeld, NoteOutcomes, NoteParked, NoteDeadLettered, NotePermanent, NoteTimedOut, NotePanicked,
+}
+
 // levels are those of the log lines of events, by meaning: what is routine is debug, a loss is a warning, giving up is
 // an error.
 type levels struct{ failed report.Attempts }
@@ -27,7 +34,7 @@ func (l *levels) of(e fsm.Event) zerolog.Level {
 		return zerolog.WarnLevel
 	case e.Name == NoteBreakerOpen && e.Error != "":
 		return zerolog.ErrorLevel
-	case e.Name == NotePrefetchRaised, e.Name == NotePrefetchHeld:
+	case slices.Contains(quiet, e.Name):
 		return zerolog.DebugLevel
 	case e.Kind != fsm.KindTransition:
 		return zerolog.InfoLevel

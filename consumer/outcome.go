@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -57,6 +58,7 @@ type answer struct {
 	meaning meaning
 	delay   time.Duration // of asksForDelay
 	text    string        // the error's
+	cause   string        // the name of the note about it, if it is rare
 }
 
 type meaning int
@@ -86,7 +88,15 @@ func answerOf(err error) answer {
 	case errors.As(err, &after):
 		a.meaning, a.delay = asksForDelay, after.delay
 	case errors.As(err, new(*permanent)):
-		a.meaning = failsForGood
+		a.meaning, a.cause = failsForGood, NotePermanent
+	}
+	return a
+}
+
+// in says of a failure whether its context had ended for HandlerTimeout.
+func (a answer) in(ctx context.Context) answer {
+	if a.meaning == fails && errors.Is(context.Cause(ctx), ErrHandlerTimeout) {
+		a.cause = NoteTimedOut
 	}
 	return a
 }
@@ -105,6 +115,8 @@ type outcome struct {
 type failure struct {
 	delivery    *Delivery // as it came
 	reason      string    // the text of the last error
+	cause       string    // the name of the note about it, if it is rare
+	told        string    // the cause that an event has told of
 	attempts    int       // how often the handler was called for it so far
 	first, last time.Time // when it failed; an earlier round's first goes before this one
 }

@@ -197,7 +197,7 @@ func (w *worker) countOverrun(late overrun) outcome {
 		text += ", and has not returned"
 	}
 	w.failure = failure{delivery: w.came, attempts: max(late.attempts, Attempts(w.came)), first: time.Now()}
-	return w.attemptAgain(answer{meaning: overran, text: text})
+	return w.attemptAgain(answer{meaning: overran, text: text, cause: NoteTimedOut})
 }
 
 // overran answers the loss of a consumer since the broker would not wait any longer: from now on only as much is asked

@@ -14,9 +14,9 @@ func (w *worker) settle(o outcome) {
 	acks, counts := w.job.channel.acks, w.dispatcher.env.counts
 	switch o.verdict {
 	case rejected:
-		count(&counts.rejected, acks.Reject(w.tag, false))
+		w.count(o, &counts.rejected, acks.Reject(w.tag, false))
 	case passedOver:
-		count(&counts.rejected, acks.Ack(w.tag))
+		w.count(o, &counts.rejected, acks.Ack(w.tag))
 	case delayed, postponed:
 		w.move(o, &counts.delayed)
 	case parked:
@@ -25,6 +25,14 @@ func (w *worker) settle(o outcome) {
 		w.holdBack(o)
 	default:
 		w.putBack(o)
+	}
+}
+
+// count counts what was sent, and tells of it.
+func (w *worker) count(o outcome, n *atomic.Uint64, err error) {
+	if err == nil {
+		n.Add(1)
+		w.tellFate(o)
 	}
 }
 
@@ -38,7 +46,7 @@ func count(n *atomic.Uint64, err error) {
 // move publishes the message into another queue and then acknowledges it. What cannot be moved goes back. It takes no
 // worker meanwhile, but a place in the prefetch.
 func (w *worker) move(o outcome, moved *atomic.Uint64) {
-	m := mover{worker: worker{dispatcher: w.dispatcher, job: w.job, tag: w.tag, came: w.came}} // w gets another job
+	m := mover{worker: worker{dispatcher: w.dispatcher, job: w.job, tag: w.tag, came: w.came, failure: w.failure}} // w gets another job
 	m.hasTurn.Store(w.inLane)
 	w.inLane = false
 	w.dispatcher.elsewhere.Add(1)
@@ -70,8 +78,10 @@ func (m *mover) run(o outcome, moved *atomic.Uint64) {
 	}
 	switch {
 	case published:
-		count(moved, m.job.channel.acks.Ack(m.tag))
+		m.count(o, moved, m.job.channel.acks.Ack(m.tag))
 	case never:
+		o.verdict = heldBack
+		m.tellCause(o)
 		m.holdBack(o)
 	default:
 		m.inLane = m.hasTurn.Swap(false)

@@ -31,7 +31,11 @@ func (d *dispatcher) staleOutcomes(items []ack.Item, why error) {
 	if len(items) > 1 {
 		note = fmt.Sprintf("%d outcomes of delivery tags %d to %d dropped", len(items), first.Tag, last.Tag)
 	}
-	d.env.dropped(Evidence{Generation: first.Generation, Queue: first.Queue, Error: why.Error(), Note: note})
+	e := Evidence{Generation: first.Generation, Queue: first.Queue, Error: why.Error(), Note: note}
+	if len(items) == 1 {
+		e.MessageID = first.MessageID
+	}
+	d.env.tell(fsm.KindStale, StaleOutcome, e)
 	if d.env.onStale == nil {
 		return
 	}
@@ -51,12 +55,4 @@ func (d *dispatcher) tellStale(s Stale) {
 		d.env.logger.Error().Err(err).Str(FieldQueue, s.Queue).Uint64(FieldGeneration, s.Generation).
 			Uint64("delivery_tag", s.DeliveryTag).Str("message_id", s.MessageID).Msg("OnStale did not return")
 	}
-}
-
-// staleOutcome says that a handler finished after its delivery's channel was gone.
-type staleOutcome struct{ evidence Evidence }
-
-func (o staleOutcome) apply(s *supervisor) error {
-	s.record(fsm.KindStale, StaleOutcome, o.evidence)
-	return nil
 }

@@ -36,7 +36,8 @@ type Stats struct {
 	Stale uint64
 }
 
-func (s *Stats) add(other Stats) {
+// Add adds the counts of others.
+func (s *Stats) Add(other Stats) {
 	s.Acknowledged += other.Acknowledged
 	s.Failed += other.Failed
 	s.Kept += other.Kept
@@ -73,7 +74,7 @@ func (c *counts) stats() Stats {
 
 func sumOf(subscriptions []counts) (sum Stats) {
 	for i := range subscriptions {
-		sum.add(subscriptions[i].stats())
+		sum.Add(subscriptions[i].stats())
 	}
 	return sum
 }

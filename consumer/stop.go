@@ -110,6 +110,7 @@ func (s *supervisor) stopHard() error {
 func (s *supervisor) finish() error {
 	s.cancelCalls()
 	s.closeAll()
+	s.tellOutcomes(s.subscriptions, true)
 	if s.machine.State() != Disconnected {
 		if err := s.fire(Stop, s.leftovers()); err != nil && s.result == nil {
 			s.result = err

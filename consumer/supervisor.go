@@ -25,11 +25,14 @@ type supervisor struct {
 	machine       *fsm.Machine
 	subscriptions []*subscription
 
-	counts  []counts // by subscription
-	board   *board
-	showing []connectionFacts // reused
+	counts     []counts // by subscription
+	rarities   *rarities
+	minuteEnds time.Time       // when outcomes are told next
+	untold     []*subscription // of which they are not told yet, though it is over
 
-	remembered time.Time // the measures were
+	board      *board
+	showing    []connectionFacts // reused
+	remembered time.Time         // the measures were
 
 	inbox      chan observation
 	resize     chan struct{} // a token: the windows are to be looked at
@@ -98,6 +101,9 @@ type subscription struct {
 	compared bool   // what exists with what is declared
 	released bool   // since it was paused: what waited in memory has gone back
 	warned   uint64 // the delivery tag of the last warning about consumer_timeout
+	told     told   // of what became of messages
+
+	allowance allowance
 }
 
 // adopt takes over a consumer that the broker has confirmed. Its deliveries wait until that is
@@ -133,6 +139,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		plan:       c.plan,
 		machine:    c.machine,
 		counts:     c.counts,
+		rarities:   newRarities(),
 		board:      c.board,
 		inbox:      c.inbox,
 		resize:     make(chan struct{}, 1),
@@ -148,9 +155,11 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 	s.calls, s.cancelCalls = context.WithCancel(context.Background())
 	s.home = &connection{entered: time.Now(), changed: time.Now(), schedule: revival.Schedule{Backoff: revival.Backoff(c.config.ReviveBackoff)}}
 	s.connections = []*connection{s.home}
+	now := time.Now()
+	s.minuteEnds = now.Add(untilMinute(now))
 	republisher := newRepublisher(c.sending, c.config.Logger)
 	for i, spec := range c.config.Subscriptions {
-		sub := &subscription{index: i, spec: spec, prefetch: spec.Prefetch, on: s.home}
+		sub := &subscription{index: i, spec: spec, prefetch: spec.Prefetch, on: s.home, told: told{at: now}}
 		sub.dispatch = newDispatcher(spec, environment{
 			counts:  &c.counts[i],
 			logger:  c.config.Logger,
@@ -159,7 +168,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			outbox:  republisher,
 			onStale: c.config.OnStale,
 			keepFor: keepFor(spec.consumerTimeout(c.config.ConsumerTimeout)),
-			dropped: func(e Evidence) { s.post(staleOutcome{e}) },
+			tell:    func(kind fsm.Kind, name string, e Evidence) { s.rarities.add(rarity{sub, kind, name, e}) },
 			tripped: func() { s.post(tripped{sub}) },
 			saved:   func() { s.post(saved{sub}) },
 			resize:  s.resize,
@@ -195,6 +204,7 @@ func (s *supervisor) run() error {
 		s.board.pulse.turn()
 	}
 	s.end()
+	s.tellOutcomes(s.subscriptions, true) // what has come of messages since the end was told
 	s.connections = nil
 	s.show()
 	return s.result
@@ -226,6 +236,8 @@ func (s *supervisor) next() error {
 		act = func() error { return o.apply(s) }
 	case <-s.resize:
 		act = s.lookAtWindows
+	case <-s.rarities.wake:
+		act = func() error { s.tellRarities(); return nil }
 	case <-s.clock.timer.C:
 		act = s.tick
 	case <-s.overdue.C:

@@ -11,7 +11,7 @@ import (
 func (d *dispatcher) unreadable(came *Delivery) outcome {
 	now := time.Now()
 	o := d.decide(answer{meaning: failsForGood}, failure{
-		delivery: came, reason: came.Unreadable.Error(), attempts: Attempts(came), first: now, last: now,
+		delivery: came, reason: came.Unreadable.Error(), cause: NotePermanent, attempts: Attempts(came), first: now, last: now,
 	})
 	if o.verdict == putBack || o.verdict == parked && errors.Is(came.Unreadable, broker.ErrTooLarge) {
 		o.verdict = heldBack // the body is in the queue and nowhere else

@@ -77,7 +77,6 @@ func (w *worker) next() bool {
 		if d.receive(w) {
 			return true
 		}
-		w.timing.straight = false
 		<-w.view.changed
 	}
 }
@@ -116,8 +115,7 @@ func (d *dispatcher) stay(w *worker) *view {
 	if v.over || d.running > v.concurrency {
 		d.running--
 		d.crew = slices.DeleteFunc(d.crew, func(other *worker) bool { return other == w })
-		m := d.measures
-		m.began, m.ended = max(m.began, w.timing.began.Load()), max(m.ended, w.timing.ended.Load())
+		d.retire(&w.timing)
 		return nil
 	}
 	return v
@@ -140,19 +138,13 @@ func (d *dispatcher) receive(w *worker) bool {
 	for {
 		select {
 		case d.turn <- struct{}{}:
-		default:
-			w.timing.straight = false
-			select {
-			case d.turn <- struct{}{}:
-			case <-v.changed:
-				return false
-			}
+		case <-v.changed:
+			return false
 		}
 		received, mine := d.receiveInTurn(w)
 		if !received || mine {
 			return received
 		}
-		w.timing.straight = false
 	}
 }
 

@@ -43,6 +43,8 @@ type Summary struct {
 	// Overflow counts how often a state or a transition was left out because there were
 	// more than 1000 different ones, which no table has.
 	Overflow uint64
+	// Remarks are what a drawing says of a state besides: whoever applies the events may know more than they count.
+	Remarks map[State]string
 
 	states byOrder[State, StateSummary]
 	edges  byOrder[passage, EdgeSummary]

@@ -86,6 +86,9 @@ func (u *usage) node(s State) string {
 func (u *usage) nodeTexts(s State) []string {
 	state := u.summary.State(s)
 	texts := []string{fmt.Sprintf("%d×, %s", state.Visits, brief(state.Time))}
+	if remark := u.summary.Remarks[s]; remark != "" {
+		texts = append(texts, remark)
+	}
 	if slices.Contains(u.strange, s) {
 		texts = append(texts, notOurs)
 	}

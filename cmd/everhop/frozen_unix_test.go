@@ -3,6 +3,7 @@
 package main
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -42,5 +43,14 @@ func TestConsumeFrozen(t *testing.T) {
 	}
 	if r := happened.Report(); r.Down.Milliseconds() < told || r.Revivals[history.Stalled] == 0 {
 		t.Errorf("of that it was down for %v: %+v", r.Down, r)
+	}
+	for want, args := range map[string][]string{
+		"the process stood still": {"replay", dir, "--outages"},
+		"stood still  ":           {"replay", dir},
+		"stood still 1×":          {"graph", "--journal", dir},
+	} {
+		if status, stdout, stderr := inProcess(t, args...); status != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("everhop %v does not say %q: %d, %s\n%s", args, want, status, stderr, stdout)
+		}
 	}
 }

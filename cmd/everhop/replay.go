@@ -23,8 +23,8 @@ func newReplay() *cobra.Command {
 
 It reads a journal (a directory, or one of the segments in it), or a log with Everhop's JSON lines: a file,
 or standard input with -. Other lines of a log are skipped, and so is what docker or kubectl put in front of
-a line. A log at level info lacks idle heartbeats and most failed attempts, and so does its timeline. The
-summary makes up for that.
+a line. A log at level info lacks what becomes of messages, idle heartbeats and most failed attempts, and so
+does its timeline. For the last two the summary makes up.
 
 A line of the timeline tells the time, the state before, how long that had lasted, the trigger, the new
 state, and the cause. Answered heartbeats in a row make one line (idle x1200). So do the failed attempts of
@@ -32,6 +32,13 @@ an outage once they repeat themselves (ReviveFailed x399), and outages that foll
 seconds, for the same cause (flaps x40). Such a line tells how long all of them took. A terminal
 with less than 116 columns gets sentences instead of columns. Without a terminal nothing is wrapped, and the
 times are complete.
+
+What became of messages is recorded by the minute and queue, and told in one line as long as nothing else
+happens: "orders: 5 parked (FK violation), 1,204 handled". Minutes with something rare among them, such as a
+message that was parked, have a line of their own. --messages lists what is rare one by one: the queue, what
+became of the message, its id, how often its handler was called, and the error. At most 20 a minute and queue
+are recorded so. --outages lists the outages: from when to when, for how long (<= or >= if that is not in the
+log), and why.
 
 The summary counts Consuming and HeartbeatCheck as available, and of a publisher Publishing: while the broker takes no
 messages because of an alarm (Blocked), it is down. Time in which it was stopped on purpose is
@@ -60,12 +67,15 @@ and reads times in UTC, not in the local zone.
              last event
   attempts   failed attempts in a row, likewise
   flaps      losses in a row that were revived at once, likewise: count is of the losses
+  minutes    what became of the messages of a queue, likewise: count is of the notes, outcomes are the sums
+  outage     the only one with --outages
+  message    the only one with --messages: one event, with the members that it has in the journal
   summary    the summary, one for each machine. availability is from 0 to 1. Times are in ms. down_ms includes
              unrecorded_ms. unknown_ms is time whose state is not known because of a gap. in_state_ms has
              neither between_ms, the time between runs, nor unseen_ms, that in which events are missing,
              nor suspended_ms, that in which the machine was suspended. aborted counts runs that ended
              without Stop, missing counts events that are not in the log. last_state is the state at the end,
-             since last_since
+             since last_since, queues are what became of messages
   at         the only one with --at. consuming_since, or of a publisher publishing_since, is since when it was
              up. log_ended is when the log ended, if that was before the time
 
@@ -106,6 +116,8 @@ Exit status: 0 done, 1 nothing to tell or not readable, 2 wrong command line, 3 
 	flags.BoolVar(&r.Follow, "follow", false, "go on as the journal or log grows, until a signal")
 	flags.BoolVar(&r.SummaryOnly, "summary", false, "only the summary")
 	flags.BoolVar(&r.NoSummary, "no-summary", false, "only the timeline")
+	flags.BoolVar(&r.Outages, "outages", false, "only a list of the outages")
+	flags.BoolVar(&r.Messages, "messages", false, "only a list of the messages that were parked, dead-lettered, or the like")
 	flags.BoolVar(&r.JSON, "json", false, "one JSON object a line, for programs")
 	flags.BoolVar(&utc, "utc", false, "times in UTC (default in the local zone)")
 	return cmd
@@ -115,11 +127,13 @@ Exit status: 0 done, 1 nothing to tell or not readable, 2 wrong command line, 3 
 func checkReplay(r past.Replay, path string) error {
 	given := map[string]bool{
 		"--at": r.At.Given(), "--since": r.Since.Given(), "--until": r.Until.Given(), "--follow": r.Follow,
-		"--summary": r.SummaryOnly, "--no-summary": r.NoSummary,
+		"--summary": r.SummaryOnly, "--no-summary": r.NoSummary, "--outages": r.Outages, "--messages": r.Messages,
 	}
 	for _, pair := range [][2]string{
 		{"--at", "--since"}, {"--at", "--until"}, {"--at", "--follow"}, {"--at", "--summary"}, {"--at", "--no-summary"},
-		{"--until", "--follow"}, {"--summary", "--no-summary"},
+		{"--until", "--follow"}, {"--summary", "--no-summary"}, {"--outages", "--messages"},
+		{"--at", "--outages"}, {"--at", "--messages"}, {"--summary", "--outages"}, {"--summary", "--messages"},
+		{"--no-summary", "--outages"}, {"--no-summary", "--messages"},
 	} {
 		if given[pair[0]] && given[pair[1]] {
 			return fmt.Errorf("%s and %s: only one of them", pair[0], pair[1])

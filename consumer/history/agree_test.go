@@ -93,6 +93,8 @@ func stroll(t *rapid.T, of *history.Lifecycle) []fsm.Event {
 			w.begin()
 		case 1:
 			w.record(fsm.KindNote, consumer.NoteBlocked, consumer.Evidence{})
+			w.record(fsm.KindNote, consumer.NoteParked, consumer.Evidence{Queue: "q", Attempt: 1, Error: "poison"})
+			w.record(fsm.KindNote, consumer.NoteOutcomes, consumer.Evidence{Queue: "q", PeriodMS: 5000, Acknowledged: 7, Parked: 1, Calls: 8})
 		case 2:
 			stood := time.Duration(rapid.Int64Range(0, int64(10*time.Second)).Draw(t, "stood"))
 			w.suspended += stood / 2

@@ -151,8 +151,11 @@ func (s *Summary) apply(e *fsm.Event, ahead time.Duration) {
 		s.totals.stale++
 	case fsm.KindNote:
 		s.totals.notes++
-		if e.Name == consumer.NoteStalled {
+		switch {
+		case e.Name == consumer.NoteStalled:
 			s.standStill(e, ahead)
+		case isOutcomes(e), IsMessage(*e):
+			s.totals.queues.add(e)
 		}
 	}
 	s.totals.events++
@@ -260,6 +263,7 @@ func (s *Summary) finish(at time.Time) {
 	}
 	o.End, o.Ending = at, s.now.led.Trigger
 	s.totals.ended(o, s.kind() == up)
+	s.tell(o)
 }
 
 // lapse lets time pass in what is the case.

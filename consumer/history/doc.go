@@ -31,11 +31,17 @@
 // Durations within a run come from MonoNS. Between runs there is only the wall clock; that time is stopped or
 // down, and in no state.
 //
+// # What became of messages
+//
+// The notes that tell of it ([consumer.NoteOutcomes], by the minute and queue, and [consumer.NoteParked] and others, by the
+// message) count for no time. A Timeline makes one entry of minutes that are alike ([Minutes]), a Summary adds them up by
+// queue (Report.Queues). A minute belongs to where it ends.
+//
 // # What a log may lack
 //
-// A log may begin anywhere, and miss events. A log at info level lacks the idle heartbeats and most of
-// the failed attempts: Seq then jumps, From says which state it was, and InStateMS since when. Events
-// that a log has twice count once.
+// A log may begin anywhere, and miss events. A log at info level lacks what became of messages, the idle
+// heartbeats and most of the failed attempts: Seq then jumps, From says which state it was, and InStateMS since
+// when. Events that a log has twice count once.
 //
 // # What the caller must do
 //

@@ -30,6 +30,10 @@ type Report struct {
 	InState                    map[fsm.State]time.Duration
 	Between, Unseen, Suspended time.Duration
 
+	// Stalls counts how often the process stood still while it was up, and Stalled is for how long. It is a part of Down,
+	// though the state says otherwise.
+	Stalls  int
+	Stalled time.Duration
 	// Outages counts those under way too.
 	Outages int
 	// Revivals counts the outages after which it was up, by [Cause.Name].
@@ -47,6 +51,8 @@ type Report struct {
 	// Gaps counts the records of missing events, Missing the events that the log does not have between its
 	// first and its last one; not all of these need have been written. A gap at the end counts as one.
 	Gaps, Missing uint64
+	// Queues are what became of messages, by the queue's name. A minute counts where it ends.
+	Queues []Outcomes
 	// Repeated counts the events that the log had before.
 	Repeated uint64
 	// Overlaps counts how often a run went on after the next one had begun. If it is not zero, several
@@ -78,6 +84,9 @@ type totals struct {
 	revivals                       map[string]int
 	recoveries                     []time.Duration
 	longest                        Outage
+	queues                         queues
+	stalls                         int
+	stalled                        time.Duration
 }
 
 // step counts what lies before an event.
@@ -120,6 +129,7 @@ func (t *totals) ended(o Outage, isRecovered bool) {
 // clone shares nothing with t.
 func (t totals) clone() totals {
 	t.inState, t.revivals, t.recoveries = maps.Clone(t.inState), maps.Clone(t.revivals), slices.Clone(t.recoveries)
+	t.queues = t.queues.clone()
 	return t
 }
 
@@ -150,6 +160,7 @@ func (s *Summary) Report() Report {
 		Attempts: t.attempts, MostAttempts: t.most,
 		Rejected: t.rejected, Stale: t.stale, Notes: t.notes,
 		Gaps: t.gaps, Missing: t.missing, Repeated: t.repeated, Overlaps: t.overlaps,
+		Queues: t.queues.sorted(), Stalls: t.stalls, Stalled: t.stalled,
 	}
 	if n := len(t.recoveries); n > 0 {
 		slices.Sort(t.recoveries)

@@ -47,6 +47,8 @@ func (s *Summary) standStill(e *fsm.Event, ahead time.Duration) {
 		if lasted := s.takeBack(stood-suspended) + suspended; lasted > 0 {
 			s.settle()
 			s.totals.outages++
+			s.totals.stalls++
+			s.totals.stalled += lasted
 			s.now.stint = stint{stall: Outage{
 				Begin: e.Time.Add(-lasted), End: e.Time, Duration: lasted, Cause: Cause{Class: Stalled},
 			}}
@@ -63,6 +65,7 @@ func (s *Summary) standStill(e *fsm.Event, ahead time.Duration) {
 func (s *Summary) settle() {
 	if stall := s.now.stint.stall; stall.Duration > 0 {
 		s.totals.ended(stall, true)
+		s.tell(stall)
 		s.now.stint.stall = Outage{}
 	}
 }

@@ -19,6 +19,9 @@ type Summary struct {
 	// What follows the first event behind Until is ignored, even if it would tell that what came before was not
 	// up. To be set before the first Apply.
 	Since, Until time.Time
+	// Each, if it is set, is called for each outage that counts, when it is over: within Apply, and for what is not over
+	// within Flush.
+	Each func(Outage)
 
 	learned
 	walker  fsm.Walker
@@ -75,14 +78,30 @@ func (s *Summary) Lifecycle() *Lifecycle { return s.lifecycle() }
 // Clone returns a copy that shares nothing with s.
 func (s *Summary) Clone() *Summary {
 	c := *s
-	c.totals = s.totals.clone()
+	c.totals, c.Each = s.totals.clone(), nil
 	return &c
+}
+
+// Flush calls Each for an outage that is not over yet, as far as is known.
+func (s *Summary) Flush() {
+	c := s.Clone()
+	c.Each = s.Each
+	c.settle()
+	if c.now.failed {
+		c.tell(c.now.outage)
+	}
+}
+
+func (s *Summary) tell(o Outage) {
+	if s.Each != nil && s.counted {
+		s.Each(o)
+	}
 }
 
 // count begins to count.
 func (s *Summary) count() {
-	s.counted = true
 	s.settle()
+	s.counted = true
 	s.now.stint.skipped = s.now.stint.length
 	s.totals = totals{first: s.at}
 	if s.begun {

@@ -22,6 +22,9 @@ const (
 	// within 5 seconds of being up, which the first attempt revived within a minute. What else there is between
 	// them is answered heartbeats and stale events.
 	Flaps Fold = "flaps"
+	// Minutes is what became of the messages of one queue: Count times NoteOutcomes, with the messages that are told of
+	// one by one. Either each of them has something rare among it ([Outcomes.Troubled]) or none.
+	Minutes Fold = "minutes"
 )
 
 // Unknown is the Lasted of an entry when the log does not say it.
@@ -43,8 +46,18 @@ type Entry struct {
 	Lasted time.Duration
 	// Span is the time from First to Last.
 	Span time.Duration
+	// Outcomes are those of Minutes. Span begins with them.
+	Outcomes Outcomes
 	// Mixed tells of Attempts that they did not all fail for the same class and code.
 	Mixed bool
+}
+
+// Begin is when it begins.
+func (e Entry) Begin() time.Time {
+	if e.Fold == Minutes {
+		return e.Outcomes.Begin
+	}
+	return e.First.Time
 }
 
 // Timeline is a projection of the events of one machine onto entries. It shows each event, except
@@ -53,12 +66,17 @@ type Entry struct {
 //   - answered heartbeats with nothing between them become one entry,
 //   - so do the failed attempts of an outage, if they are three or more in a row, and if that outage
 //     has shown an attempt that failed for the same class and code,
-//   - and so do flaps, if they are three or more in a row, but for the first.
+//   - so do flaps, if they are three or more in a row, but for the first,
+//   - and so does what became of the messages of a queue, in minutes that are alike.
 //
 // What is being folded is held back until something else happens. It takes constant memory.
 //
 // A Timeline belongs to one goroutine at a time.
 type Timeline struct {
+	// Prompt has it show at once when something rare becomes of messages, or of none any more, and all that was held back
+	// before that.
+	Prompt bool
+
 	learned
 	emit func(Entry)
 
@@ -67,6 +85,7 @@ type Timeline struct {
 	flaps    Entry      // if Count > 0
 	idle     Entry      // if Count > 0
 	probe    *fsm.Event // DrainTimeout that waits for its answer
+	merging  merging    // beside them
 
 	known   []failure // of this outage
 	flapped flap      // the newest
@@ -126,42 +145,43 @@ func (t *Timeline) Pending() (Entry, bool) {
 			return *e, true
 		}
 	}
-	return Entry{}, false
+	return t.merging.pending()
 }
 
 // Flush shows what is being folded.
 func (t *Timeline) Flush() {
 	switch a := t.attempts; {
 	case a.Count > 2:
-		t.emit(a)
+		t.tell(a)
 	case a.Count > 0:
-		t.emit(single(a.First, a.First.InState()))
+		t.tell(single(a.First, a.First.InState()))
 		if a.Count == 2 {
-			t.emit(single(a.Last, a.Last.InState()))
+			t.tell(single(a.Last, a.Last.InState()))
 		}
 	}
 	t.attempts = Entry{}
 	t.flushFlaps()
 	if t.idle.Count > 0 {
-		t.emit(t.idle)
+		t.tell(t.idle)
 		t.idle = Entry{}
 	}
 	if t.probe != nil {
-		t.emit(single(*t.probe, t.probe.InState()))
+		t.tell(single(*t.probe, t.probe.InState()))
 		t.probe = nil
 	}
+	t.flushOutcomes()
 }
 
 // flushFlaps shows one alone as the two events that it is.
 func (t *Timeline) flushFlaps() {
 	switch f := t.flaps; {
 	case f.Count == 1 && f.Events <= 2:
-		t.emit(single(f.First, f.First.InState()))
+		t.tell(single(f.First, f.First.InState()))
 		if f.Events == 2 {
-			t.emit(single(f.Last, f.Last.InState()))
+			t.tell(single(f.Last, f.Last.InState()))
 		}
 	case f.Count > 0:
-		t.emit(f)
+		t.tell(f)
 	}
 	t.flaps = Entry{}
 }
@@ -172,6 +192,8 @@ func (t *Timeline) fold(e *fsm.Event) bool {
 		t.flushFlaps() // it has been up for too long for another one
 	}
 	switch {
+	case t.outcomes(e):
+		return true
 	case e.Kind == fsm.KindCycle:
 		return t.cycle(e)
 	case e.Kind == fsm.KindStale:

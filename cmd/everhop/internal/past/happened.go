@@ -18,7 +18,7 @@ type Drawing struct {
 
 // Happened returns what happened to the machine of that name, or with nil to the only one there is.
 func Happened(ctx context.Context, s Source, name *string) (Drawing, error) {
-	happened := new(fsm.Summary)
+	happened, told := new(fsm.Summary), new(history.Summary)
 	var of *history.Lifecycle
 	var found bool
 	var all machines
@@ -36,6 +36,7 @@ func Happened(ctx context.Context, s Source, name *string) (Drawing, error) {
 		if e.Machine == machine {
 			found = true
 			happened.Apply(e)
+			told.Apply(e)
 			if of == nil {
 				of = history.LifecycleOf(e)
 			}
@@ -47,7 +48,11 @@ func Happened(ctx context.Context, s Source, name *string) (Drawing, error) {
 	case !found && len(all) > 0:
 		return Drawing{}, all.without(s.name(), machine)
 	}
-	return Drawing{cmp.Or(of, history.Consumer()), happened, doubts(happened)}, nil
+	of = cmp.Or(of, history.Consumer())
+	if r := told.Report(); r.Stalls > 0 {
+		happened.Remarks = map[fsm.State]string{of.Up: fmt.Sprintf("stood still %d×, %s (down)", r.Stalls, Span(r.Stalled))}
+	}
+	return Drawing{of, happened, doubts(happened)}, nil
 }
 
 // doubts say why a drawing is not to be trusted.

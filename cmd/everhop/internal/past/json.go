@@ -13,7 +13,7 @@ import (
 // jsonEntry is an entry of the timeline: one object, in which the members of the first event follow the
 // word that says what it is.
 type jsonEntry struct {
-	entry history.Fold // event, idle, attempts or flaps
+	entry history.Fold // event, idle, attempts, flaps or minutes; or message, of a list
 	event fsm.Event
 	more  struct {
 		LastedMS *int64 `json:"lasted_ms,omitempty"` // of from; not if it is not known
@@ -22,6 +22,8 @@ type jsonEntry struct {
 		Count  int        `json:"count,omitempty"`
 		SpanMS *int64     `json:"span_ms,omitempty"`
 		Last   *fsm.Event `json:"last,omitempty"`
+		// Of minutes.
+		Outcomes *jsonQueue `json:"outcomes,omitempty"`
 	}
 }
 
@@ -33,6 +35,10 @@ func newJSONEntry(e history.Entry) jsonEntry {
 	if e.Fold != history.Single {
 		j.event.Count = 0 // of a ring's cycle
 		j.more.Count, j.more.SpanMS, j.more.Last = e.Count, inMS(e.Span), &e.Last
+	}
+	if e.Fold == history.Minutes {
+		o := newJSONQueue(e.Outcomes)
+		j.more.Outcomes = &o
 	}
 	return j
 }
@@ -81,6 +87,8 @@ type jsonSummary struct {
 	RecoverP95MS  int64               `json:"recover_p95_ms"`
 	RecoverMaxMS  int64               `json:"recover_max_ms"`
 	LongestOutage *jsonOutage         `json:"longest_outage"`
+	Stalls        int                 `json:"stalls"`
+	StalledMS     int64               `json:"stalled_ms"`
 	Attempts      int                 `json:"attempts"`
 	MostAttempts  int                 `json:"most_attempts"`
 	Rejected      uint64              `json:"rejected"`
@@ -89,6 +97,7 @@ type jsonSummary struct {
 	Missing       uint64              `json:"missing"`
 	Repeated      uint64              `json:"repeated"`
 	Overlaps      int                 `json:"overlaps"`
+	Queues        []jsonQueue         `json:"queues,omitempty"`
 }
 
 type jsonOutage struct {
@@ -114,8 +123,11 @@ func newJSONSummary(machine string, r history.Report, end ending) jsonSummary {
 		UnknownMS: r.Unknown.Milliseconds(), UnrecordedMS: r.Unrecorded.Milliseconds(),
 		InStateMS: make(map[fsm.State]int64), BetweenMS: r.Between.Milliseconds(), UnseenMS: r.Unseen.Milliseconds(), SuspendedMS: r.Suspended.Milliseconds(), Outages: r.Outages, Revivals: make(map[string]int), Recoveries: r.Recoveries,
 		RecoverP50MS: r.RecoverP50.Milliseconds(), RecoverP95MS: r.RecoverP95.Milliseconds(), RecoverMaxMS: r.RecoverMax.Milliseconds(),
-		Attempts: r.Attempts, MostAttempts: r.MostAttempts,
+		Stalls: r.Stalls, StalledMS: r.Stalled.Milliseconds(), Attempts: r.Attempts, MostAttempts: r.MostAttempts,
 		Rejected: r.Rejected, Stale: r.Stale, Gaps: r.Gaps, Missing: r.Missing, Repeated: r.Repeated, Overlaps: r.Overlaps,
+	}
+	for _, o := range r.Queues {
+		j.Queues = append(j.Queues, newJSONQueue(o))
 	}
 	j.First = r.First.UTC()
 	j.LastState = end.state
@@ -136,6 +148,49 @@ func newJSONSummary(machine string, r history.Report, end ending) jsonSummary {
 		j.LongestOutage = newJSONOutage(r.Longest)
 	}
 	return j
+}
+
+// jsonQueue is what became of the messages of a queue.
+type jsonQueue struct {
+	Queue             string    `json:"queue"`
+	Begin             time.Time `json:"begin,omitzero"`
+	Acknowledged      uint64    `json:"acknowledged"`
+	Failed            uint64    `json:"failed"`
+	Kept              uint64    `json:"kept"`
+	Requeued          uint64    `json:"requeued"`
+	Saved             uint64    `json:"saved"`
+	Rejected          uint64    `json:"rejected"`
+	Delayed           uint64    `json:"delayed"`
+	Parked            uint64    `json:"parked"`
+	Deduplicated      uint64    `json:"deduplicated"`
+	ReturnedUnstarted uint64    `json:"returned_unstarted"`
+	Stale             uint64    `json:"stale"`
+	Permanent         uint64    `json:"permanent"` // this and the next two count messages that are told of one by one
+	TimedOut          uint64    `json:"timed_out"`
+	Panicked          uint64    `json:"panicked"`
+	LeftOut           uint64    `json:"left_out"`
+	Calls             uint64    `json:"calls"`
+	HandlingUS        int64     `json:"handling_us"`
+	LongestUS         int64     `json:"longest_us"`
+	OldestMS          int64     `json:"oldest_ms"`
+	Error             string    `json:"error,omitempty"`
+}
+
+func newJSONQueue(o history.Outcomes) jsonQueue {
+	s := o.Stats
+	return jsonQueue{
+		Queue: o.Queue, Begin: o.Begin, Acknowledged: s.Acknowledged, Failed: s.Failed, Kept: s.Kept, Requeued: s.Requeued, Saved: s.Saved,
+		Rejected: s.Rejected, Delayed: s.Delayed, Parked: s.Parked, Deduplicated: s.Deduplicated, ReturnedUnstarted: s.ReturnedUnstarted,
+		Stale: s.Stale, Permanent: o.Permanent, TimedOut: o.TimedOut, Panicked: o.Panicked, LeftOut: o.LeftOut,
+		Calls: o.Calls, HandlingUS: o.Handling.Microseconds(), LongestUS: o.Longest.Microseconds(), OldestMS: o.Oldest.Milliseconds(), Error: o.Error,
+	}
+}
+
+// jsonListed is an outage of a list.
+type jsonListed struct {
+	Entry   string `json:"entry"` // outage
+	Machine string `json:"machine,omitempty"`
+	*jsonOutage
 }
 
 func newJSONOutage(o history.Outage) *jsonOutage {

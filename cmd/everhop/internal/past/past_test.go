@@ -41,6 +41,12 @@ func ask(t testing.TB, stdin io.Reader, args ...string) *Replay {
 		case "--json":
 			r.JSON = true
 			continue
+		case "--outages":
+			r.Outages = true
+			continue
+		case "--messages":
+			r.Messages = true
+			continue
 		case "--follow":
 			r.Follow = true
 			continue

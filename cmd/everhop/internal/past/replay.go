@@ -23,6 +23,9 @@ type Replay struct {
 	Follow bool
 	// SummaryOnly leaves the timeline out, NoSummary the summary.
 	SummaryOnly, NoSummary bool
+	// Outages asks for a list of the outages, Messages for one of the messages that are rare in some way, and nothing
+	// else.
+	Outages, Messages bool
 	// Zone is that of the times that are shown, and of those that were asked for without one.
 	Zone *time.Location
 }

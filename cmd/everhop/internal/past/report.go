@@ -44,7 +44,11 @@ func (p page) report(s *story) term.Text {
 	if r.Outages > 0 {
 		row("longest outage", "%s", p.outage(r.Longest))
 	}
+	if r.Stalls > 0 {
+		row("stood still", "%s, %s in all, which counts as down", counted(r.Stalls, "time"), Span(r.Stalled))
+	}
 	row("attempts", "%s", attempts(r))
+	text += p.queueRows(r.Queues)
 	return text + p.timeInStates(r, of.Table.States())
 }
 

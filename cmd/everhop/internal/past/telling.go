@@ -24,6 +24,7 @@ type telling struct {
 	stories []*story
 	others  machines // that are not wanted
 	begun   bool
+	listed  bool      // something of a list is
 	pending bool      // a line without an end is on the terminal, to be written over
 	drawn   time.Time // when that was
 	day     string
@@ -80,6 +81,10 @@ func (t *telling) story(machine string) *story {
 	}
 	s := &story{machine: machine, summary: history.Summary{Since: t.since, Until: t.until}}
 	s.timeline = history.NewTimeline(func(e history.Entry) { s.shown = append(s.shown, e) })
+	if t.asked.Outages {
+		s.summary.Each = func(o history.Outage) { t.outage(s, o) }
+	}
+	s.timeline.Prompt = t.live
 	t.stories = append(t.stories, s)
 	return s
 }
@@ -105,6 +110,12 @@ func (t *telling) add(e fsm.Event) {
 	}
 	s.end = e.Time
 	s.watch(e)
+	if t.asked.lists() {
+		if t.asked.Messages && isRare(e) && !e.Time.Before(t.since) {
+			t.message(s, e)
+		}
+		return
+	}
 	if !t.asked.SummaryOnly && !e.Time.Before(t.since) {
 		s.timeline.Apply(e)
 		if len(s.shown) > 0 {
@@ -124,7 +135,7 @@ func (t *telling) entries() {
 	for {
 		var first *story
 		for _, s := range t.stories {
-			if len(s.shown) > 0 && (first == nil || s.shown[0].First.Time.Before(first.shown[0].First.Time)) {
+			if len(s.shown) > 0 && (first == nil || s.shown[0].Begin().Before(first.shown[0].Begin())) {
 				first = s
 			}
 		}
@@ -142,7 +153,7 @@ func (t *telling) entry(machine string, e history.Entry) {
 		t.object(newJSONEntry(e))
 		return
 	}
-	if day := t.page.day(e.First.Time); day != t.day {
+	if day := t.page.day(e.Begin()); day != t.day {
 		if t.begun {
 			t.print("\n")
 		}
@@ -169,6 +180,8 @@ func (t *telling) finish() error {
 			t.glance(s)
 		case s.summary.Report().First.IsZero():
 			nothing = append(nothing, t.nothing(s))
+		case t.asked.lists():
+			s.summary.Flush()
 		case t.asked.NoSummary:
 		case t.asked.JSON:
 			t.object(newJSONSummary(s.machine, s.summary.Report(), s.ending()))
@@ -179,7 +192,51 @@ func (t *telling) finish() error {
 	if len(nothing) == len(t.stories) {
 		return nothing[0]
 	}
+	switch {
+	case t.listed || t.asked.JSON:
+	case t.asked.Outages:
+		t.print("no outages\n")
+	case t.asked.Messages:
+		t.print("no messages that are rare in any way\n")
+	}
 	return nil
+}
+
+// lists tells whether a list is asked for.
+func (r *Replay) lists() bool { return r.Outages || r.Messages }
+
+// several is the machine's name, if there are others, too.
+func (t *telling) several(s *story) string {
+	if len(t.stories) < 2 {
+		return ""
+	}
+	return s.machine
+}
+
+// head begins a list.
+func (t *telling) head(columns ...string) {
+	if !t.listed {
+		t.listed = true
+		t.print(t.page.head(t.asked.Outages, columns...))
+	}
+}
+
+func (t *telling) outage(s *story, o history.Outage) {
+	if t.asked.JSON {
+		t.object(jsonListed{"outage", s.machine, newJSONOutage(o)})
+		return
+	}
+	t.head("from", "to", "lasted", "why")
+	t.print(t.page.outageRow(t.several(s), o))
+}
+
+func (t *telling) message(s *story, e fsm.Event) {
+	if t.asked.JSON {
+		t.object(jsonEntry{entry: "message", event: e})
+		return
+	}
+	t.head("time", "queue", "what", "about it")
+	t.print(t.page.message(t.several(s), e))
 }
 
 // nothing says why nothing is told of a machine.

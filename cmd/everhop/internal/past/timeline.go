@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
@@ -24,7 +25,7 @@ type line struct {
 
 func (p page) line(e history.Entry) line {
 	f := e.First
-	l := line{when: p.clock(f.Time), from: f.From, trigger: string(f.Trigger), to: e.Last.To, details: reason(f)}
+	l := line{when: p.clock(e.Begin()), from: f.From, trigger: string(f.Trigger), to: e.Last.To, details: reason(f)}
 	if e.Lasted != history.Unknown && (e.Lasted > 0 || f.From != consumer.Disconnected) {
 		l.lasted = Span(max(1, e.Lasted))
 	}
@@ -47,6 +48,16 @@ func (p page) line(e history.Entry) line {
 		l.trigger = "flaps x" + strconv.Itoa(e.Count)
 		l.lasted = Span(e.Span)
 		l.details = join(string(f.Trigger)+" again and again, revived each time, "+until, l.details)
+	case e.Fold == history.Minutes:
+		l.from, l.trigger, l.to, l.lasted = "", "messages", "", Span(e.Span)
+		if e.Outcomes.Troubled() {
+			l.style = term.Yellow
+		}
+		l.details = queueName(e.Outcomes.Queue) + ": " + join(became(e.Outcomes), handlerTime(e.Outcomes)) + "; until " + p.near(e.Last.Time, e.Begin())
+	case f.Kind == fsm.KindNote && f.Name == consumer.NoteStalled:
+		l.trigger, l.to, l.style = "stood still", "", term.Red
+		l.lasted = Span(time.Duration(consumer.EvidenceOf(f).StalledMS) * time.Millisecond)
+		l.details = join("down", l.details)
 	case f.Kind == fsm.KindCycle:
 		l.trigger += " x" + strconv.FormatUint(f.Count/2, 10)
 		l.details = join(fmt.Sprintf("to %s, and back by %s", f.Via, f.Back), l.details)

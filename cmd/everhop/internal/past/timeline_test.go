@@ -129,11 +129,13 @@ func TestReplayControlCharacters(t *testing.T) {
 	p.Fire(time.Second, consumer.ConnectionError, consumer.Evidence{
 		Class: "net\rwork", Error: "gone\x1b]0;title\x07\nagain\u202e\u009b31m", Endpoint: "h\t:1", Queue: "q\x00", Note: "\x7f",
 	})
+	p.Record(fsm.KindNote, consumer.NoteParked, consumer.Evidence{Queue: "q\x1b[2J", MessageID: "id\x1b]0;\x07\n", Cause: "a\rb", Error: "e\u202e\x1b[1m"})
+	p.Record(fsm.KindNote, consumer.NoteOutcomes, consumer.Evidence{Queue: "q\x1b[2J", Parked: 1})
 	path := p.Journal()
 	if _, err := tell(t, path, "--machine", "x"); term.Clean(said(err)) != said(err) {
 		t.Errorf("%q", err)
 	}
-	for _, args := range [][]string{{}, {"--at", "0s"}, {"--json"}, {"--summary"}} {
+	for _, args := range [][]string{{}, {"--at", "0s"}, {"--json"}, {"--summary"}, {"--messages"}, {"--outages"}} {
 		told, _ := tell(t, append([]string{path}, args...)...)
 		for line := range strings.Lines(told) {
 			if term.Clean(strings.TrimSuffix(line, "\n"))+"\n" != line && !slices.Contains(args, "--json") || strings.ContainsAny(line, "\x1b\x07\x00\r") {

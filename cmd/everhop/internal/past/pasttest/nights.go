@@ -66,6 +66,58 @@ func Published(t testing.TB) *Log {
 	return p.Fire(time.Second, consumer.Stop, consumer.Evidence{})
 }
 
+// Troubled is a night in which some messages could not be handled, and many could.
+func Troubled(t testing.TB) *Log {
+	p := New(t, "orders").Connect()
+	minute := func(orders, mails consumer.Evidence) {
+		p.Clock = p.Clock.Add(29 * time.Second)
+		p.Fire(0, consumer.DrainTimeout, consumer.Evidence{}).Fire(time.Millisecond, consumer.HeartbeatOK, consumer.Evidence{})
+		p.Clock = p.Clock.Add(31*time.Second - time.Millisecond)
+		for _, e := range []consumer.Evidence{orders, mails} {
+			if e.PeriodMS = 60_000; e.Calls > 0 {
+				p.Record(fsm.KindNote, consumer.NoteOutcomes, e)
+			}
+		}
+	}
+	calm := consumer.Evidence{Queue: "orders", Acknowledged: 600, Calls: 603, Failed: 3, HandlingUS: 603_000, LongestUS: 20_000}
+	mails := consumer.Evidence{Queue: "mails", Acknowledged: 2, Calls: 2, HandlingUS: 900, LongestUS: 500, OldestMS: 1500}
+	for n := range 30 {
+		if n%3 != 0 {
+			mails.Calls = 0
+		} else {
+			mails.Calls = 2
+		}
+		if n < 14 || n >= 17 {
+			minute(calm, mails)
+			continue
+		}
+		for i := range 2 {
+			e := consumer.Evidence{
+				Queue: "orders", MessageID: "order-" + string(rune('a'+n-14)) + string(rune('0'+i)), Attempt: 4,
+				Error: "FK violation: article 7", Note: "parked in orders.parked",
+			}
+			if i == 1 {
+				e.Attempt, e.Cause, e.Error = 1, consumer.NotePermanent, "no such customer"
+			}
+			p.Clock = p.Clock.Add(time.Millisecond)
+			p.Record(fsm.KindNote, consumer.NoteParked, e)
+		}
+		bad := calm
+		bad.Parked, bad.LeftOut = 5, 3
+		minute(bad, mails)
+	}
+	p.Record(fsm.KindNote, consumer.NoteOutcomes, consumer.Evidence{Queue: "orders", PeriodMS: 7000, Acknowledged: 4, Calls: 4, HandlingUS: 4000, LongestUS: 1000})
+	p.Fire(0, consumer.ConnectionError, consumer.Evidence{Endpoint: "mq1:5672", Class: "network", Error: "connection: read: connection reset by peer"})
+	p.Fire(time.Second, consumer.Revived, consumer.Evidence{Attempt: 1, Endpoint: "mq1:5672"})
+	p.Record(fsm.KindStale, consumer.StaleOutcome, consumer.Evidence{Queue: "orders", Error: "broker: stale delivery", Note: "2 outcomes of delivery tags 7 to 8 dropped"})
+	p.Clock = p.Clock.Add(50 * time.Second)
+	p.Record(fsm.KindNote, consumer.NoteStalled, consumer.Evidence{StalledMS: 50_000, Note: "the process stood still for 50s"})
+	p.Clock = p.Clock.Add(10 * time.Second)
+	p.Record(fsm.KindNote, consumer.NoteDeadLettered, consumer.Evidence{Queue: "mails", Attempt: 1, Error: "rejected\x1b[31m", Note: "dead-lettered"})
+	p.Record(fsm.KindNote, consumer.NoteOutcomes, consumer.Evidence{Queue: "mails", PeriodMS: 61_000, Rejected: 1, Calls: 1, HandlingUS: 400, LongestUS: 400, Stale: 2})
+	return p.Fire(time.Second, consumer.Stop, consumer.Evidence{})
+}
+
 // Outage has one, and ends.
 func Outage(t testing.TB) *Log {
 	p := New(t, "orders").Connect().Idle(2)

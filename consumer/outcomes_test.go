@@ -1,0 +1,484 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/fsm"
+	"github.com/everhop/everhop/fsm/journal"
+)
+
+// telling runs a consumer of the queues in a bubble, and stops it behind the test.
+func telling(t *testing.T, subscriptions []consumer.Subscription, test func(*brokertest.Server, *consumer.Consumer, *fsm.Ring)) *fsm.Ring {
+	t.Helper()
+	server := brokertest.NewInMemoryServer(t)
+	for i := range subscriptions {
+		if err := server.DeclareQueue(subscriptions[i].Queue, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ring := fsm.NewRing(10_000)
+	c, err := consumer.New(consumer.Config{
+		URLs: []string{server.URL()}, Dial: server.Dial, Journal: ring, Subscriptions: subscriptions, GracePeriod: time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(context.Background()) }()
+	synctest.Wait()
+	test(server, c, ring)
+	if err := c.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	return ring
+}
+
+// named are the events of a name.
+func named(ring *fsm.Ring, names ...string) (events []fsm.Event) {
+	for _, e := range ring.Events() {
+		if slices.Contains(names, e.Name) {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// outcomesOf adds up what a queue's outcomes say; of all, if it has no name.
+func outcomesOf(ring *fsm.Ring, queue string) (sum consumer.Stats, calls uint64) {
+	for _, e := range named(ring, consumer.NoteOutcomes) {
+		why := consumer.EvidenceOf(e)
+		if queue != "" && why.Queue != queue {
+			continue
+		}
+		calls += why.Calls
+		o := why.Outcomes()
+		sum.Acknowledged += o.Acknowledged
+		sum.Failed += o.Failed
+		sum.Kept += o.Kept
+		sum.Requeued += o.Requeued
+		sum.Saved += o.Saved
+		sum.Rejected += o.Rejected
+		sum.Delayed += o.Delayed
+		sum.Parked += o.Parked
+		sum.Deduplicated += o.Deduplicated
+		sum.ReturnedUnstarted += o.ReturnedUnstarted
+		sum.Stale += o.Stale
+	}
+	return sum, calls
+}
+
+// Through all outcomes, losses and a hard stop, what the journal says comes to what Stats say, queue by queue.
+func TestOutcomesAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls [2]atomic.Uint64
+		handler := func(of int) consumer.Handler {
+			return func(ctx context.Context, d *consumer.Delivery) error {
+				defer calls[of].Add(1)
+				n := calls[of].Load()
+				select {
+				case <-time.After(time.Duration(n%7) * 100 * time.Millisecond):
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				switch n % 11 {
+				case 1:
+					return consumer.Requeue
+				case 2:
+					return consumer.Reject
+				case 3:
+					return consumer.Permanent(errors.New("unknown article"))
+				case 4:
+					return consumer.RetryAfter(time.Hour)
+				case 5:
+					panic("boom")
+				case 6:
+					return errors.New("no answer")
+				}
+				return nil
+			}
+		}
+		retry := consumer.Retry{Attempts: 2, Poison: consumer.Park}
+		var c *consumer.Consumer
+		ring := telling(t, []consumer.Subscription{
+			{Queue: "a", Handler: handler(0), Retry: retry, Concurrency: 4},
+			{Queue: "b", Handler: handler(1), Retry: retry},
+		}, func(server *brokertest.Server, of *consumer.Consumer, _ *fsm.Ring) {
+			c = of
+			for range 10 {
+				for _, queue := range []string{"a", "b"} {
+					if err := server.Publish(queue, slices.Repeat([]string{"message"}, 50)...); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(17 * time.Second)
+				server.Inject(brokertest.Now, brokertest.Reset())
+			}
+			time.Sleep(300 * time.Millisecond) // and stop in the middle of it
+		})
+		for i, queue := range []string{"a", "b"} {
+			sum, n := outcomesOf(ring, queue)
+			h := c.Subscription(queue)
+			if diff := cmp.Diff(h.Stats(), sum); diff != "" {
+				t.Errorf("%s: Stats (-), the journal (+):\n%s", queue, diff)
+			}
+			if want := calls[i].Load(); n != want {
+				t.Errorf("%s: %d calls, want %d", queue, n, want)
+			}
+		}
+		all := c.Stats()
+		for what, n := range map[string]uint64{"acknowledged": all.Acknowledged, "failed": all.Failed, "kept": all.Kept, "rejected": all.Rejected, "delayed": all.Delayed, "parked": all.Parked, "stale": all.Stale} {
+			if n == 0 {
+				t.Errorf("the test has none that is %s", what)
+			}
+		}
+	})
+}
+
+// A minute's outcomes are told within seconds of its end, with how long handlers took; of a minute in which nothing
+// happened, nothing is.
+func TestOutcomesOfAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().Truncate(time.Minute)
+		ring := telling(t, []consumer.Subscription{
+			{Queue: "busy", Handler: func(_ context.Context, d *consumer.Delivery) error {
+				took, _ := time.ParseDuration(string(d.Body))
+				time.Sleep(took)
+				return nil
+			}},
+			{Queue: "idle", Handler: func(context.Context, *consumer.Delivery) error { return nil }},
+		}, func(server *brokertest.Server, _ *consumer.Consumer, ring *fsm.Ring) {
+			if err := server.Publish("busy", "10ms", "30ms", "20ms", "75s"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute + 6*time.Second)
+			if n := len(named(ring, consumer.NoteOutcomes)); n != 1 {
+				t.Errorf("%d events are there soon after the minute, want 1", n)
+			}
+			time.Sleep(10 * time.Minute)
+		})
+		events := named(ring, consumer.NoteOutcomes)
+		if len(events) != 2 {
+			t.Fatalf("%d events, want one for each minute with any: %v", len(events), events)
+		}
+		first, second := consumer.EvidenceOf(events[0]), consumer.EvidenceOf(events[1])
+		if late := events[0].Time.Sub(begin.Add(time.Minute)); late < 0 || late > 6*time.Second {
+			t.Errorf("the first minute is told of %v behind its end", late)
+		}
+		if first.Queue != "busy" || first.Acknowledged != 3 || first.Calls != 3 || first.LongestUS != 30_000 || first.HandlingUS != 60_000 {
+			t.Errorf("the first minute: %+v", first)
+		}
+		// What is under way has begun 60 ms behind the begin.
+		if oldest, want := time.Duration(first.OldestMS)*time.Millisecond, events[0].Time.Sub(begin)-60*time.Millisecond; (oldest - want).Abs() > 10*time.Millisecond {
+			t.Errorf("the oldest in flight: %v, want %v", oldest, want)
+		}
+		if second.Acknowledged != 1 || second.Calls != 1 || second.LongestUS != 75_000_000 || second.OldestMS != 0 {
+			t.Errorf("the second minute: %+v", second)
+		}
+		if span := time.Duration(second.PeriodMS) * time.Millisecond; span < 54*time.Second || span > 66*time.Second {
+			t.Errorf("the second minute is %v long", span)
+		}
+		if want := "3 acknowledged, 3 calls of 20ms, the longest 30ms, one under way for "; !strings.HasPrefix(first.Note, want) {
+			t.Errorf("it says %q, want %q", first.Note, want)
+		}
+	})
+}
+
+// Of very many queues all is told, too, though not in one go.
+func TestOutcomesOfManyQueues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const queues, minutes = 250, 3
+		var subscriptions []consumer.Subscription
+		for i := range queues {
+			subscriptions = append(subscriptions, consumer.Subscription{
+				Queue: fmt.Sprint("q", i), Handler: func(context.Context, *consumer.Delivery) error { return nil },
+			})
+		}
+		ring := telling(t, subscriptions, func(server *brokertest.Server, _ *consumer.Consumer, _ *fsm.Ring) {
+			for range minutes {
+				for _, sub := range subscriptions {
+					if err := server.Publish(sub.Queue, "x"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(time.Minute)
+			}
+			time.Sleep(10 * time.Second)
+		})
+		told := map[string]int{}
+		for _, e := range named(ring, consumer.NoteOutcomes) {
+			told[consumer.EvidenceOf(e).Queue]++
+		}
+		for _, sub := range subscriptions {
+			if n := told[sub.Queue]; n != minutes {
+				t.Fatalf("%s is told of %d times, want %d", sub.Queue, n, minutes)
+			}
+		}
+	})
+}
+
+// What had happened before a loss is told before it, unless hardly anything had: what is lost all the time would fill
+// the journal.
+func TestOutcomesBeforeALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ring := telling(t, []consumer.Subscription{
+			{Queue: "a", Handler: func(context.Context, *consumer.Delivery) error { return nil }},
+		}, func(server *brokertest.Server, _ *consumer.Consumer, _ *fsm.Ring) {
+			time.Sleep(10 * time.Second)
+			for range 20 {
+				if err := server.Publish("a", "message"); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(50 * time.Millisecond)
+				server.Inject(brokertest.Now, brokertest.Reset())
+				time.Sleep(50 * time.Millisecond)
+			}
+			time.Sleep(10 * time.Second)
+		})
+		var lost []fsm.Event
+		told := 0
+		for _, e := range ring.Events() {
+			switch {
+			case e.Trigger == consumer.ConnectionError:
+				lost = append(lost, e)
+			case e.Name == consumer.NoteOutcomes:
+				if told++; told == 1 && len(lost) > 0 {
+					t.Error("the first loss comes before what had happened until then")
+				}
+			}
+		}
+		if len(lost) == 0 || told < 2 || told > 5 {
+			t.Errorf("%d losses, and outcomes are told %d times", len(lost), told)
+		}
+	})
+}
+
+// Each message that is rare in some way is told of once, with what was the matter, and without a second line in the log.
+func TestRareThings(t *testing.T) {
+	long := strings.Repeat("ä", 300)
+	type told struct {
+		Name, Cause, Error, MessageID string
+		Attempt                       int
+	}
+	for name, test := range map[string]struct {
+		handler consumer.Handler
+		poison  consumer.Poison
+		timeout time.Duration
+		want    []told
+	}{
+		"parked": {
+			handler: func(context.Context, *consumer.Delivery) error {
+				return errors.New("\n \x1b[31mFK violation\x00:\tarticle 7\nsecret details")
+			},
+			want: []told{{consumer.NoteParked, "", "[31mFK violation: article 7", "m1", 3}},
+		},
+		"permanent, and parked": {
+			handler: func(context.Context, *consumer.Delivery) error { return consumer.Permanent(errors.New(long)) },
+			want:    []told{{consumer.NoteParked, consumer.NotePermanent, strings.Repeat("ä", 98) + "…", "m1", 1}},
+		},
+		"permanent, and dead-lettered": {
+			handler: func(context.Context, *consumer.Delivery) error {
+				return consumer.Permanent(errors.New("no such field"))
+			},
+			poison: consumer.DeadLetter,
+			want:   []told{{consumer.NoteDeadLettered, consumer.NotePermanent, "no such field", "m1", 1}},
+		},
+		"rejected": {
+			handler: func(context.Context, *consumer.Delivery) error { return fmt.Errorf("not for us: %w", consumer.Reject) },
+			want:    []told{{consumer.NoteDeadLettered, "", "not for us: consumer: rejected on purpose", "m1", 1}},
+		},
+		"panicked, and parked": {
+			handler: func(context.Context, *consumer.Delivery) error { panic("boom") },
+			want: []told{
+				{consumer.NotePanicked, "", "consumer: the handler panicked: boom", "m1", 1},
+				{consumer.NoteParked, consumer.NotePanicked, "consumer: the handler panicked: boom", "m1", 3},
+			},
+		},
+		"timed out, and then handled": {
+			handler: func(ctx context.Context, d *consumer.Delivery) error {
+				if consumer.Attempts(d) > 0 {
+					return nil
+				}
+				<-ctx.Done()
+				return errors.New("gave up")
+			},
+			timeout: time.Second,
+			want:    []told{{consumer.NoteTimedOut, "", "gave up", "m1", 1}},
+		},
+		"permanent, and put back": {
+			handler: func(_ context.Context, d *consumer.Delivery) error {
+				if d.Redelivered {
+					return nil
+				}
+				return consumer.Permanent(errors.New("not yet"))
+			},
+			poison: consumer.PutBack,
+			want:   []told{{consumer.NotePermanent, "", "not yet", "m1", 1}},
+		},
+		"handled": {handler: func(context.Context, *consumer.Delivery) error { return nil }},
+		"tried again": {
+			handler: func(_ context.Context, d *consumer.Delivery) error {
+				if consumer.Attempts(d) > 1 {
+					return nil
+				}
+				return errors.New("try again")
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				poison := test.poison
+				if poison == "" {
+					poison = consumer.Park
+				}
+				ring := telling(t, []consumer.Subscription{{
+					Queue: "work", Handler: test.handler, HandlerTimeout: test.timeout, Retry: consumer.Retry{Attempts: 3, Poison: poison},
+				}}, func(server *brokertest.Server, _ *consumer.Consumer, _ *fsm.Ring) {
+					if err := server.PublishMessage("work", brokertest.Message{MessageID: "m1", Body: []byte("the secret body")}); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(30 * time.Second)
+				})
+				var got []told
+				for _, e := range named(ring, consumer.NoteParked, consumer.NoteDeadLettered, consumer.NotePermanent, consumer.NoteTimedOut, consumer.NotePanicked) {
+					why := consumer.EvidenceOf(e)
+					text, _, _ := strings.Cut(why.Error, " (") // the place of a panic
+					got = append(got, told{e.Name, why.Cause, text, why.MessageID, why.Attempt})
+					if why.Queue != "work" || why.Note == "" {
+						t.Errorf("queue %q, note %q", why.Queue, why.Note)
+					}
+				}
+				if last, _ := ring.Last(); last.Trigger != consumer.Stop {
+					t.Errorf("the last event is %v, and all else is to come before the stop", last)
+				}
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("want (-), got (+):\n%s", diff)
+				}
+				for _, e := range ring.Events() {
+					if text := fmt.Sprint(e); strings.Contains(text, "secret") {
+						t.Errorf("an event has more of the message or its error than it should: %s", text)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Rare things are told up to a number a minute and queue. The minute's outcomes, its last event, say how many were not.
+func TestManyRareThings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const messages, most = 500, 20
+		ring := telling(t, []consumer.Subscription{
+			{Queue: "a", Handler: func(context.Context, *consumer.Delivery) error { return consumer.Reject }},
+			{Queue: "b", Handler: func(context.Context, *consumer.Delivery) error { return consumer.Reject }},
+		}, func(server *brokertest.Server, c *consumer.Consumer, ring *fsm.Ring) {
+			for range 3 {
+				if err := errors.Join(server.Publish("a", slices.Repeat([]string{"x"}, messages)...), server.Publish("b", "x")); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+			}
+		})
+		told, leftOut := map[string]int{}, uint64(0)
+		for _, e := range named(ring, consumer.NoteDeadLettered, consumer.NoteOutcomes) {
+			why := consumer.EvidenceOf(e)
+			if e.Name == consumer.NoteDeadLettered {
+				told[why.Queue]++
+				continue
+			}
+			leftOut += why.LeftOut
+			if why.Queue == "a" && why.LeftOut != messages-most {
+				t.Errorf("%d are left out, want %d: %s", why.LeftOut, messages-most, why.Note)
+			}
+		}
+		if told["a"] != 3*most || told["b"] != 3 || leftOut != 3*(messages-most) {
+			t.Errorf("told %v, left out %d", told, leftOut)
+		}
+		if sum, _ := outcomesOf(ring, ""); sum.Rejected != 3*(messages+1) {
+			t.Errorf("%d are rejected, says the journal", sum.Rejected)
+		}
+	})
+}
+
+// A million handled messages are a few kilobytes of a journal in files.
+func TestJournalOfAMillion(t *testing.T) {
+	messages := 1_000_000
+	if testing.Short() {
+		messages = 50_000
+	}
+	synctest.Test(t, func(t *testing.T) {
+		server := brokertest.NewInMemoryServer(t)
+		if err := server.DeclareQueue("work", nil); err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		files, err := journal.Open(dir, journal.Options{Sync: journal.SyncNever})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var handled atomic.Int64
+		c, err := consumer.New(consumer.Config{
+			URLs: []string{server.URL()}, Dial: server.Dial, Journal: files, DrainTimeout: time.Hour, // without idle checks
+			Subscriptions: []consumer.Subscription{{Queue: "work", Prefetch: 1000, Handler: func(context.Context, *consumer.Delivery) error {
+				handled.Add(1)
+				return nil
+			}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(context.Background()) }()
+		const minutes = 10
+		batch := slices.Repeat([]string{"x"}, messages/minutes)
+		for range minutes {
+			if err := server.Publish("work", batch...); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if err := errors.Join(c.Stop(context.Background()), <-ended, files.Close()); err != nil {
+			t.Error(err)
+		}
+		if n := handled.Load(); n != int64(messages) {
+			t.Fatalf("%d were handled", n)
+		}
+		var size int64
+		paths, _ := filepath.Glob(filepath.Join(dir, "*"))
+		for _, path := range paths {
+			if info, err := os.Stat(path); err == nil {
+				size += info.Size()
+			}
+		}
+		if size == 0 || size > 10<<10 {
+			t.Errorf("the journal has %d bytes", size)
+		}
+		outcomes := 0
+		var damage error
+		for e := range journal.Until(journal.Read(dir), &damage) {
+			if e.Name == consumer.NoteOutcomes {
+				outcomes++
+			}
+		}
+		if damage != nil || outcomes < minutes || outcomes > minutes+1 {
+			t.Errorf("%d outcomes, %v", outcomes, damage)
+		}
+		t.Logf("%d messages: a journal of %d bytes, %d outcomes", messages, size, outcomes)
+	})
+}
