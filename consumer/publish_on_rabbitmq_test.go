@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
@@ -82,7 +84,15 @@ func newBrokenPassing(t *testing.T) *brokenPassing {
 	b.proxy, err = rabbittest.NewProxy(b.node.Addr())
 	b.must(err)
 	t.Cleanup(b.proxy.Close)
-	b.passing = newPassing(t, consumer.Config{URLs: []string{b.proxy.URL(b.node.URL())}}, 5*time.Millisecond)
+	log := &lines{}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the log:\n%s", log)
+		}
+	})
+	b.passing = newPassing(t, consumer.Config{
+		URLs: []string{b.proxy.URL(b.node.URL())}, Logger: zerolog.New(log).Level(zerolog.InfoLevel).With().Timestamp().Logger(),
+	}, 5*time.Millisecond)
 	return b
 }
 
