@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
@@ -82,7 +84,15 @@ func newBrokenPassing(t *testing.T) *brokenPassing {
 	b.proxy, err = rabbittest.NewProxy(b.node.Addr())
 	b.must(err)
 	t.Cleanup(b.proxy.Close)
-	b.passing = newPassing(t, consumer.Config{URLs: []string{b.proxy.URL(b.node.URL())}}, 5*time.Millisecond)
+	log := &lines{}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the log:\n%s", log)
+		}
+	})
+	b.passing = newPassing(t, consumer.Config{
+		URLs: []string{b.proxy.URL(b.node.URL())}, Logger: zerolog.New(log).Level(zerolog.InfoLevel).With().Timestamp().Logger(),
+	}, 5*time.Millisecond)
 	return b
 }
 
@@ -95,9 +105,10 @@ func (b *brokenPassing) must(err error) {
 
 // fill publishes to both ways, through the same cuts, until it is told to stop.
 func (b *brokenPassing) fill() (stop func() (each int)) {
-	for queue, kind := range map[string]string{"one.in": "classic", "one.out": "classic", "batch.in": "classic", "batch.out": "quorum"} {
-		o := broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-queue-type": kind}}
-		b.must(b.Publisher().DeclareQueue(b.Context(), queue, o))
+	for queue, arguments := range map[string]map[string]any{
+		"one.in": passingArguments, "batch.in": passingArguments, "one.out": nil, "batch.out": {"x-queue-type": "quorum"},
+	} {
+		b.must(b.Publisher().DeclareQueue(b.Context(), queue, broker.QueueOptions{Durable: true, Arguments: arguments}))
 	}
 	b.must(b.node.Sync(b.Context()))
 	over := make(chan struct{})
@@ -198,7 +209,7 @@ func (b *brokenPassing) wantAll(way string, n int) (twice int) {
 	reader, err := consumer.New(consumer.Config{
 		URLs: []string{b.node.URL()},
 		Subscriptions: []consumer.Subscription{{Queue: way + ".out", Handler: func(ctx context.Context, d *consumer.Delivery) error {
-			a.take(b.T, string(d.Body), d.CorrelationID)
+			a.take(b.T, string(d.Body), way+" "+d.CorrelationID)
 			select {
 			case arrived <- len(a.seen) == n:
 			case <-ctx.Done():

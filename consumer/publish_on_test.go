@@ -35,6 +35,10 @@ const (
 	passingKeys = 5         // whose order is kept
 )
 
+// passingArguments are those of the queues that are consumed. Without a single active consumer, RabbitMQ may give the
+// next connection what is behind before it has noticed that the last one is gone, and taken back what that had.
+var passingArguments = map[string]any{"x-single-active-consumer": true}
+
 // newPassing needs its connection to be configured. A handler takes a while.
 func newPassing(t *testing.T, config consumer.Config, while time.Duration) *passing {
 	t.Helper()
@@ -42,7 +46,7 @@ func newPassing(t *testing.T, config consumer.Config, while time.Duration) *pass
 	config.Name = passingName
 	for _, way := range passings {
 		s := consumer.Subscription{
-			Queue: way + ".in", Concurrency: passingKeys,
+			Queue: way + ".in", Concurrency: passingKeys, Declare: &broker.QueueOptions{Durable: true, Arguments: passingArguments},
 			OrderingKey: func(d *consumer.Delivery) string { return d.CorrelationID },
 			Handler: func(ctx context.Context, d *consumer.Delivery) error {
 				time.Sleep(while)
@@ -115,7 +119,7 @@ func TestPublishOn(t *testing.T) {
 		server := brokertest.NewInMemoryServer(t)
 		p := newPassing(t, consumer.Config{URLs: []string{server.URL()}, Dial: server.Dial}, 20*time.Millisecond)
 		for _, way := range passings {
-			if err := errors.Join(server.DeclareQueue(way+".in", nil), server.DeclareQueue(way+".out", nil)); err != nil {
+			if err := errors.Join(server.DeclareQueue(way+".in", passingArguments), server.DeclareQueue(way+".out", nil)); err != nil {
 				t.Fatal(err)
 			}
 			for i := range messages {
@@ -229,10 +233,8 @@ func TestBatchRefused(t *testing.T) {
 		server := brokertest.NewInMemoryServer(t)
 		log := &lines{}
 		p := newPassing(t, consumer.Config{URLs: []string{server.URL()}, Dial: server.Dial, Logger: zerolog.New(log)}, 0)
-		for _, queue := range []string{"one.in", "one.out", "batch.in"} { // there is no batch.out yet
-			if err := server.DeclareQueue(queue, nil); err != nil {
-				t.Fatal(err)
-			}
+		if err := errors.Join(server.DeclareQueue("one.in", passingArguments), server.DeclareQueue("batch.in", passingArguments)); err != nil {
+			t.Fatal(err)
 		}
 		bodies := []string{"0", "1", "2", "3"}
 		if err := server.Publish("batch.in", bodies...); err != nil {

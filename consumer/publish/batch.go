@@ -41,8 +41,8 @@ func (b *Batch) Send(ctx context.Context, p *Publisher, m *broker.Message) error
 //
 // What was not confirmed stays in the batch: the next Commit returns nil only when the broker has that, too. So what was
 // unroutable or refused is sent again, behind what was sent meanwhile. As long as it is refused, nothing is
-// committed: where that may be for ever, as with messages that may be too large, have the handler Publish, and its delivery
-// is treated as Retry says.
+// committed, and what is delivered again meanwhile is added: where that may go on for long, as with messages that may be too
+// large, have the handler Publish, and its delivery is treated as Retry says.
 func (b *Batch) Commit(ctx context.Context) error {
 	b.mu.Lock()
 	sent := slices.Clone(b.sent)
