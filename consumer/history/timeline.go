@@ -53,11 +53,11 @@ type Entry struct {
 }
 
 // Begin is when it begins.
-func (e Entry) Begin() time.Time {
-	if e.Fold == Minutes {
-		return e.Outcomes.Begin
+func (f Entry) Begin() time.Time {
+	if f.Fold == Minutes {
+		return f.Outcomes.Begin
 	}
-	return e.First.Time
+	return f.First.Time
 }
 
 // Timeline is a projection of the events of one machine onto entries. It shows each event, except
