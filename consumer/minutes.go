@@ -157,7 +157,7 @@ func outcomesBetween(before, now told) (e Evidence) {
 	e.PeriodMS = span.Milliseconds()
 	h := now.handling
 	e.Calls = h.calls - before.handling.calls
-	e.HandlingUS, e.LongestUS = (h.total - before.handling.total).Microseconds(), h.longest.Microseconds()
+	e.HandlingUS, e.LongestUS = microseconds(h.total-before.handling.total), microseconds(h.longest)
 	e.OldestMS = h.oldest.Milliseconds()
 	return e
 }
@@ -207,5 +207,8 @@ func (e Evidence) sayOutcomes() string {
 func (e Evidence) meanCall() time.Duration {
 	return inUS(e.HandlingUS / int64(e.Calls))
 }
+
+// microseconds are rounded: a call lasts a nanosecond at least.
+func microseconds(d time.Duration) int64 { return d.Round(time.Microsecond).Microseconds() }
 
 func inUS(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
