@@ -263,4 +263,3 @@ func rounded(d time.Duration) time.Duration {
 	}
 	return d.Round(time.Millisecond)
 }
-
