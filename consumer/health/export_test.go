@@ -1,8 +1,6 @@
 package health
 
 import (
-	"time"
-
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -13,11 +11,8 @@ func NewServer(look func() Document, events *Events, options Options) *Server {
 	return newServer(func() consumer.Status { return look().Status }, look, events, options)
 }
 
-// Troubles are those of a document, when the process stood still as long until then, or never, and the counts were
-// before a while ago.
-func Troubles(d *Document, stoodUntil time.Time, stood time.Duration, before []consumer.Stats) []Trouble {
-	return troubles(d, stall{stoodUntil, stood}, before)
-}
+// Troubles are those of a document, when the counts were before a while ago.
+func Troubles(d *Document, before []consumer.Stats) []Trouble { return troubles(d, before) }
 
 const (
 	KeptEvents  = keptEvents

@@ -85,7 +85,6 @@ func publisher(now time.Time) *publish.Status {
 type trouble struct {
 	name  string
 	make  func(*health.Document)
-	stood time.Duration // the process, until a minute ago
 	word  string
 	queue string
 }
@@ -102,7 +101,8 @@ var eight = []trouble{
 	}},
 	{name: "breaker", word: "breaker open", queue: "mails", make: func(d *health.Document) {
 		s := &d.Subscriptions[3]
-		s.Doing, s.Since, s.Why = consumer.DoingBreak, d.Time.Add(-12*time.Second), "10 failures in a row, the last one: smtp: connection refused; until 03:14:18"
+		s.Until = d.Time.Add(18 * time.Second)
+		s.Doing, s.Since, s.Why = consumer.DoingBreak, d.Time.Add(-12*time.Second), "10 failures in a row, the last one: smtp: connection refused"
 		d.Ready = false
 		d.NotReady = []consumer.Reason{{Code: consumer.ReasonBreaker, Text: s.Why, Queues: 1, Queue: s.Queue, Since: s.Since}}
 	}},
@@ -115,5 +115,7 @@ var eight = []trouble{
 	{name: "permission", word: "permission missing", queue: "audit", make: func(d *health.Document) {
 		unconsumed(d, 6, "auth", "read access to queue 'audit' in vhost '/' refused for user 'shop'")
 	}},
-	{name: "frozen", word: "process stood still", stood: 42 * time.Second, make: func(*health.Document) {}},
+	{name: "frozen", word: "process stood still", make: func(d *health.Document) {
+		d.Stalls = consumer.Stalls{Count: 1, Last: d.Time.Add(-time.Minute), Took: 42 * time.Second}
+	}},
 }

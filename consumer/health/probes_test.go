@@ -33,7 +33,7 @@ func TestProbes(t *testing.T) {
 	paused := consumer.Reason{Code: consumer.ReasonPaused, Text: "paused by the caller", Queues: 2, Queue: "orders\n[+]forged ok"}
 	reviving := consumer.Reason{Code: consumer.ReasonReviving, Text: "connection refused"}
 	stuck := consumer.Reason{Code: consumer.ReasonStuck, Text: "nothing for 31 s"}
-	const isPaused = "[-]paused failed: orders [+]forged ok and 1 more: paused by the caller\n"
+	const isPaused = "[-]paused failed: orders [+]forged ok: paused by the caller\n"
 	for _, c := range []struct {
 		target    string
 		not       []consumer.Reason

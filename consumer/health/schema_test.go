@@ -47,7 +47,10 @@ func full() health.Document {
 	d.Connections[0].BlockedSince, d.Connections[0].BlockedReason = morning, "low on memory"
 	d.Subscriptions[1].Named = "amq.gen-1"
 	d.NotAlive = []consumer.Reason{{Code: consumer.ReasonStuck, Text: "nothing for 31 s", Since: morning}}
+	d.Subscriptions[1].Until = morning
+	d.Stalls = consumer.Stalls{Count: 1, Last: morning, Took: 42e9}
 	d.Publisher = publisher(morning)
+	d.Publisher.Stats.BlockedSince = morning
 	d.Publisher.BlockedReason, d.Publisher.Attempt, d.Publisher.Error = "low on memory", 2, "refused"
 	return d
 }
@@ -121,6 +124,8 @@ func TestSchema(t *testing.T) {
 	compare("the document", described.Properties, tree)
 	for name, values := range map[string][]any{
 		"connection": tree["connections"].([]any), "subscription": tree["subscriptions"].([]any), "trouble": tree["troubles"].([]any),
+		"stalls": {tree["stalls"]}, "publishing": {tree["publisher"].(map[string]any)["stats"]},
+		"stats": {tree["subscriptions"].([]any)[0].(map[string]any)["stats"]}, "handling": {tree["subscriptions"].([]any)[0].(map[string]any)["handling"]},
 		"reason": append(tree["not_ready"].([]any), tree["not_alive"].([]any)...), "publisher": {tree["publisher"]},
 	} {
 		compare(name, described.Defs[name].Properties, values...)

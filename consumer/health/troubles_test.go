@@ -24,7 +24,7 @@ func TestTroublesThatMatter(t *testing.T) {
 			d := made(morning, 10)
 			before := statsOf(&d)
 			c.make(&d)
-			got := health.Troubles(&d, morning.Add(-time.Minute), c.stood, before)
+			got := health.Troubles(&d, before)
 			if len(got) != 1 || got[0].Word != c.word || got[0].Queue != c.queue || got[0].Level == health.Note || got[0].Text == "" {
 				t.Errorf("got %+v", got)
 			}
@@ -91,7 +91,7 @@ func TestTroubles(t *testing.T) {
 			before := statsOf(&d)
 			c.make(&d)
 			var got []string
-			for _, trouble := range health.Troubles(&d, time.Time{}, 0, before) {
+			for _, trouble := range health.Troubles(&d, before) {
 				got = append(got, strings.Join([]string{string(trouble.Level), trouble.Queue, trouble.Word, trouble.Text}, " "))
 			}
 			if got := strings.Join(got, "|"); got != c.want {
