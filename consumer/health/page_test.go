@@ -70,6 +70,10 @@ func (p *tab) fits() {
 	if wide := p.eval(`document.documentElement.scrollWidth - window.innerWidth`).(float64); wide > 0 {
 		p.t.Errorf("it is %v pixels wider than the screen", wide)
 	}
+	const wide = `[...document.querySelectorAll("section, header, table, td, th, .card")].filter((x) => x.scrollWidth > x.clientWidth + 2).map((x) => (x.id || x.className || x.tagName) + ": " + x.innerText.slice(0, 60)).join("|")`
+	if found := p.text(wide); found != "" {
+		p.t.Errorf("what is in there is too wide: %.600s", found)
+	}
 }
 
 // One who looks at the page sees first which queue is in trouble, and why.

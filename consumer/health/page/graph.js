@@ -47,7 +47,7 @@ function drawGraph(past, state) {
     const tip = list.map((e) => `${e.trigger}: ${e.doc}`).join("\n");
     const kind = taken.length ? failed ? "failure" : "" : "never";
     lines.push(svg("path", { class: `edge ${kind}`, d: way, "marker-end": `url(#arrow-${kind || "some"})` }, svg("title", {}, `${from} to ${to}\n${tip}`)));
-    const texts = taken.flatMap((e) => [e.trigger, `${number(e.count)} \u00D7, after ${ms(e.p50_ms)}`]);
+    const texts = taken.flatMap((e) => [e.trigger, `${number(e.count)} \u00D7, after ${e.p50_ms ? ms(e.p50_ms) : "< 1 ms"}`]);
     texts.forEach((line, i) => labels.push(svg("text", {
       class: `label${failed ? " failure" : ""}`, x: where[0], y: where[1] + (i - (texts.length - 1) / 2) * 14 + 4,
     }, line)));
@@ -63,6 +63,6 @@ function drawGraph(past, state) {
   });
   const arrow = (kind, color) => svg("marker", { id: `arrow-${kind}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto", markerUnits: "userSpaceOnUse" },
     svg("path", { d: "M0,0 L8,4 L0,8 z", fill: `var(--${color})` }));
-  $("graph").replaceChildren(svg("svg", { viewBox: "0 0 620 510", role: "img", "aria-label": `The lifecycle: it is ${state}` },
+  $("graph").replaceChildren(svg("svg", { viewBox: "0 -12 660 530", role: "img", "aria-label": `The lifecycle: it is ${state}` },
     svg("defs", {}, arrow("some", "dim"), arrow("never", "line"), arrow("failure", "bad")), ...lines, ...labels, ...nodes));
 }

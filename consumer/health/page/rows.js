@@ -46,12 +46,12 @@ function judge(doc) {
     let [level, word] = doings[s.doing] || ["note", s.doing];
     if (s.doing === "reviving" && isAway && !s.apart) word = "waits for the broker";
     if (trouble && levels.indexOf(trouble.level) < levels.indexOf(level)) [level, word] = [trouble.level, trouble.word];
-    return { s, i, queue, trouble, level, word };
+    return { s, i, queue, trouble, level, word, isAway };
   }).sort((a, b) => levels.indexOf(a.level) - levels.indexOf(b.level) || a.i - b.i);
 }
 
 const outcomeNames = [["acknowledged", "handled"], ["failed", "failed"], ["parked", "parked"], ["rejected", "rejected"], ["delayed", "delayed"], ["saved", "saved"], ["kept", "kept"], ["requeued", "put back"], ["returned_unstarted", "returned"], ["deduplicated", "known"], ["stale", "stale"]];
-const outcomes = (s) => outcomeNames.filter(([name]) => s[name]).map(([name, word]) => `${number(s[name])} ${word}`).join(" \u00B7 ") || "none yet";
+const outcomes = (s) => outcomeNames.filter(([name]) => s[name]).map(([name, word]) => `${number(s[name])}\u00A0${word.replace(" ", "\u00A0")}`).join(" \u00B7 ") || "none yet";
 
 function makeRow() {
   const cell = (label, name = "n") => el("td", { class: name, "data-label": label });
@@ -65,14 +65,14 @@ function makeRow() {
   return row;
 }
 
-function updateRow(row, { s, i, queue, trouble, level, word }, now) {
+function updateRow(row, { s, i, queue, trouble, level, word, isAway }, now) {
   const [name, doing, perS, flight, waiting, oldest, counts, p50, p95, p99, sparkCell] = row.parts;
   mark(row, "data-level", level);
   mark(row, "data-queue", queue);
   text(name, queue);
   text(doing.firstChild, `${shapes[level]} ${word}`);
   mark(doing.firstChild, "data-level", level);
-  const why = trouble ? [trouble.text, ageOf(trouble, now)] : s.doing === "consuming" ? [] : [s.why, s.since ? since(s.since, now) : ""];
+  const why = trouble ? [trouble.text, ageOf(trouble, now)] : s.doing === "consuming" ? [] : [isAway ? "" : s.why, s.since ? since(s.since, now) : ""];
   text(doing.lastChild, why.filter(Boolean).join(", "));
   text(perS, perSecond(rate(i)));
   text(flight, `${number(s.in_flight)} of ${number(s.concurrency)}`);
@@ -100,13 +100,13 @@ function card(level, title, pairs) {
 }
 
 function drawConnections(doc, now) {
-  const cards = doc.connections.map((c) => card(!c.open ? "bad" : c.blocked_since ? "warn" : "ok",
+  const cards = doc.connections.map((c) => card(!c.open ? "bad" : c.blocked_since || c.error ? "warn" : "ok",
     `${c.home ? "Shared" : "Apart"}: ${c.open ? c.endpoint : "no connection"}`, [
       [c.open ? "open" : "away", c.since ? since(c.since, now) : ""],
       ["blocked", c.blocked_since ? `${since(c.blocked_since, now)}${c.blocked_reason ? `: ${c.blocked_reason}` : ""}` : ""],
       ["silent for", c.open ? ns(c.silence_ns) : ""],
       ["attempt", c.attempt ? ageOf({ attempt: c.attempt, next_attempt: c.next_attempt }, now).replace("attempt ", "") : ""],
-      ["error", c.error], ["class", c.class], ["consumed here", plural(c.subscriptions, "queue", "queues")], ["number of this run", c.generation || ""],
+      ["error", c.error], ["class", c.class], ["consumed here", plural(c.subscriptions, "queue", "queues")], ["generation", c.generation || ""],
     ]));
   const p = doc.publisher;
   if (p) {
