@@ -25,7 +25,7 @@ function route(from, to, isPair) {
   const middle = [(a[0] + b[0]) / 2 + (b[1] - a[1]) / length * bend, (a[1] + b[1]) / 2 - (b[0] - a[0]) / length * bend];
   const start = border(middle, a), end = border(middle, b);
   const label = at(start, middle, end, isPair || a[0] === b[0] || a[1] === b[1] ? 0.5 : 0.26);
-  if (isPair) { label[0] += (b[1] - a[1]) / length * 46; label[1] -= (b[0] - a[0]) / length * 12; }
+  if (isPair) { label[0] += (b[1] - a[1]) / length * 46; label[1] -= (b[0] - a[0]) / length * 18; }
   return [`M${start.map(Math.round)} Q${middle.map(Math.round)} ${end.map(Math.round)}`, label];
 }
 

@@ -55,6 +55,7 @@ function drawHeadline() {
   mark($("headline-box"), "data-level", level);
   text($("shape"), shapes[level]);
   text($("headline"), words);
+  said = words;
   text($("age"), age);
   document.title = `${shapes[level]} ${words.slice(0, 80)} \u2013 ${doc.name}`;
 
@@ -74,12 +75,27 @@ function drawHeadline() {
   });
 }
 
+let said = ""; // the headline of the last contact
+
+// drawLoss leaves what is shown as it is, and says that it is old.
+function drawLoss() {
+  if (!doc) return;
+  const since = `No contact since ${clock(heard)}`;
+  mark($("headline-box"), "data-level", "none");
+  text($("shape"), shapes.none);
+  text($("headline"), `${since}. What was known then: ${said}`);
+  text($("age"), "");
+  document.title = `${since} \u2013 ${doc.name}`;
+}
+
 function draw() {
   mark(document.body, "class", isLost ? "old" : "");
   mark($("contact"), "data-lost", isLost ? "" : null);
   text($("contact"), isLost ? (heard ? `No contact since ${clock(heard)}: what is shown is old` : "No contact yet") : `\u25CF live, ${clock(now())}`);
-  if (isLost && doc) document.title = `No contact \u2013 ${doc.name}`;
-  if (!doc || isLost) return;
+  if (isLost) {
+    drawLoss();
+    return;
+  }
   text($("name"), doc.name);
   text($("state"), `${doc.state}, ${since(doc.since, now())}`);
   text($("about"), `${doc.ready ? "ready" : "not ready"}, ${doc.alive ? "alive" : "not alive"}, everhop ${doc.version}`);
