@@ -210,7 +210,7 @@ func TestTroublesOfAConsumer(t *testing.T) {
 					return consumer.Permanent(errors.New("no such customer"))
 				}
 			}},
-		{name: "blocked", word: "publishing is blocked", text: "the broker reads nothing",
+		{name: "blocked", word: "publishing is blocked", text: "the broker reads nothing: low on memory",
 			change: func(s *consumer.Subscription) {
 				s.Retry.Poison = consumer.Park
 				s.Handler = func(context.Context, *consumer.Delivery) error {

@@ -29,6 +29,8 @@ type Events struct {
 	kept     *fsm.Ring   // idle checks are folded
 	newest   []fsm.Event // the last newEvents of them, as they were, and up to as many older ones
 	happened history.Summary
+	outages  []history.Outage  // those that are over
+	told     *[]history.Outage // where happened puts one
 	counts   fsm.Summary
 	spans    []span
 	begun    time.Time                  // the time of the first event
@@ -37,11 +39,10 @@ type Events struct {
 
 // NewEvents returns an empty memory.
 func NewEvents() *Events {
-	return &Events{
-		kept:     fsm.NewRing(keptEvents),
-		happened: history.Summary{Keep: keptOutages},
-		readers:  map[chan struct{}]struct{}{},
-	}
+	m := &Events{kept: fsm.NewRing(keptEvents), readers: map[chan struct{}]struct{}{}}
+	m.told = &m.outages
+	m.happened.Each = func(o history.Outage) { *m.told = append(*m.told, o) }
+	return m
 }
 
 // Observe takes the next event. It belongs into consumer.Config.Observers. Events of a journal's past may be given to it
@@ -55,6 +56,7 @@ func (m *Events) Observe(e fsm.Event) {
 	}
 	m.newest = append(m.newest, e)
 	m.happened.Apply(e)
+	m.outages = m.outages[max(0, len(m.outages)-keptOutages):]
 	m.counts.Apply(e)
 	m.extend(e)
 	if m.begun.IsZero() {

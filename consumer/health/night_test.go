@@ -85,6 +85,7 @@ func nightOf(t *testing.T, now time.Time) (*health.Events, *night) {
 	n.note(consumer.NoteBreakerOpen, consumer.Evidence{Queue: "mails", Error: "smtp: 421 try again later", Note: "10 failures in a row"})
 	n.clock = n.clock.Add(30 * time.Second)
 	n.note(consumer.NoteBreakerClosed, consumer.Evidence{Queue: "mails"})
+	n.note("parked", consumer.Evidence{Queue: "invoices", Error: "no such customer"})
 	n.idle(50 * time.Minute)
 	n.clock = n.clock.Add(4 * time.Second)
 	n.fire(consumer.DrainTimeout)

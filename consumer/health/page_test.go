@@ -193,6 +193,16 @@ func TestPageByKeyboard(t *testing.T) {
 		}
 	}
 	p.picture("outage")
+	shown := p.eval(`document.querySelectorAll("#events li").length`)
+	p.eval(`document.querySelector("#routine").click()`)
+	p.await("idle checks", `document.querySelectorAll("#events [data-kind=cycle]").length > 3`)
+	p.eval(`document.querySelector("#routine").click()`)
+	if n := p.eval(`document.querySelectorAll("#events li").length`); n != shown {
+		t.Errorf("%v events are shown without routine, and then %v", shown, n)
+	}
+	p.press("Enter", 13) // the choice of an outage has the focus still: it is taken back, and made again
+	p.await("no details", `document.querySelector("#outage").hidden`)
+	p.press("Enter", 13)
 	time.Sleep(1500 * time.Millisecond) // it is drawn anew meanwhile
 	if p.eval(`document.activeElement.getAttribute("aria-expanded")`) != "true" {
 		t.Error("the focus was lost")

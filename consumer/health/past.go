@@ -96,11 +96,19 @@ func (m *Events) past() past {
 	if share, ok := report.Availability(); ok {
 		p.Availability = &share
 	}
-	for _, o := range m.happened.Outages() {
+	for _, o := range append(slices.Clone(m.outages), m.unfinished()...) {
 		p.Outages = append(p.Outages, outageOf(o))
 	}
 	p.draw(&m.counts)
 	return p
+}
+
+// unfinished returns the outage that is under way, or may turn out to have been the beginning of one; with mu held.
+func (m *Events) unfinished() (outages []history.Outage) {
+	m.told = &outages
+	m.happened.Flush()
+	m.told = &m.outages
+	return outages
 }
 
 func outageOf(o history.Outage) outage {

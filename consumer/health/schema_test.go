@@ -52,6 +52,7 @@ func full() health.Document {
 	d.Publisher = publisher(morning)
 	d.Publisher.Stats.BlockedSince = morning
 	d.Publisher.BlockedReason, d.Publisher.Attempt, d.Publisher.Error = "low on memory", 2, "refused"
+	d.Publisher.NextAttempt, d.Publisher.Class = morning, "network"
 	return d
 }
 

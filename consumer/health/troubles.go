@@ -229,7 +229,7 @@ func ofPublisher(p *publish.Status) (list []Trouble) {
 			Text: "the broker reads nothing" + because(p.BlockedReason),
 		})
 	case p.State == publish.Reviving || p.State == publish.Connecting && p.Attempt > 1:
-		list = append(list, Trouble{Level: Bad, Word: "publisher without a broker", Text: p.Error, Since: p.Since, Attempt: p.Attempt})
+		list = append(list, Trouble{Level: Bad, Word: "publisher without a broker", Text: p.Error, Since: p.Since, Attempt: p.Attempt, NextAttempt: p.NextAttempt})
 	}
 	return list
 }

@@ -264,7 +264,8 @@ func (s *Summary) finish(at time.Time) {
 		return
 	}
 	o.End, o.Ending = at, s.now.led.Trigger
-	s.ended(o, s.now.kind() == up)
+	s.totals.ended(o, s.now.kind() == up)
+	s.tell(o)
 }
 
 // lapse lets time pass in what is the case.

@@ -9,7 +9,7 @@ function takeEvent(e) {
 }
 
 function drawEvents(now) {
-  const wanted = $("idle").checked ? events : events.filter((e) => !isIdle(e));
+  const wanted = $("routine").checked ? events : events.filter((e) => !isRoutine(e));
   const list = wanted.slice(-mostShown).reverse();
   keyed($("events"), list, (e) => `${e.run} ${e.seq} ${e.kind}`, (e) => {
     const level = levelOf(e);

@@ -141,7 +141,7 @@ let wake = 0;
 const redraw = () => { if (doc && !isLost) draw(); };
 drawRanges(redraw);
 $("filter").addEventListener("input", redraw);
-$("idle").addEventListener("change", () => { eventsDue = true; redraw(); });
+$("routine").addEventListener("change", () => { eventsDue = true; redraw(); });
 setInterval(look, 1000);
 look();
 listen();

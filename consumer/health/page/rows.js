@@ -111,7 +111,7 @@ function drawConnections(doc, now) {
   const p = doc.publisher;
   if (p) {
     cards.push(card(p.state === "Publishing" ? "ok" : p.state === "Disconnected" ? "note" : "bad", `Publisher: ${p.endpoint || "no connection"}`, [
-      ["state", `${p.state}, ${since(p.since, now)}`], ["blocked", p.blocked_reason], ["attempt", p.attempt || ""], ["error", p.error],
+      ["state", `${p.state}, ${since(p.since, now)}`], ["blocked", p.blocked_reason], ["attempt", p.attempt ? ageOf({ attempt: p.attempt, next_attempt: p.next_attempt }, now).replace("attempt ", "") : ""], ["error", p.error],
       ["messages", ["confirmed", "unconfirmed", "waiting", "refused", "unroutable", "not_sent", "not_known", "again"].filter((n) => p.stats[n]).map((n) => `${number(p.stats[n])} ${n.replace("_", " ").replace("again", "sent again")}`).join(" \u00B7 ") || "none yet"],
       ["oldest unconfirmed", p.oldest_unconfirmed ? ms(Math.max(0, now - Date.parse(p.oldest_unconfirmed))) : ""],
     ]));

@@ -49,7 +49,7 @@ function ageOf(t, now) {
 const named = (t) => (t.queue ? `${t.queue}: ` : "") + t.word;
 
 const failures = new Set(["ConnectionError", "ChannelError", "HeartbeatFailed", "ReviveFailed", "FatalError", "RetriesExhausted", "ProcessRestarted"]);
-const loud = new Set(["apart", "apart_lost", "apart_failed", "given_up", "breaker_open", "blocked", "stalled", "overdue", "saved", "clock_set_back", "loss_while_reviving"]);
+const loud = new Set(["apart", "apart_lost", "apart_failed", "given_up", "breaker_open", "blocked", "stalled", "overdue", "saved", "parked", "dead_lettered", "permanent", "timed_out", "panicked", "clock_set_back", "loss_while_reviving"]);
 
 function levelOf(e) {
   if (e.kind === "transition") return failures.has(e.trigger) ? "bad" : e.trigger === "Connected" || e.trigger === "Revived" ? "ok" : "none";
@@ -57,7 +57,8 @@ function levelOf(e) {
   return e.kind === "gap" || e.kind === "rejected" ? "warn" : "none";
 }
 
-const isIdle = (e) => e.kind === "cycle" || e.trigger === "DrainTimeout" || e.trigger === "HeartbeatOK";
+// isRoutine tells of what happens all the time when nothing does: idle checks, and what became of a minute's messages.
+const isRoutine = (e) => e.kind === "cycle" || e.trigger === "DrainTimeout" || e.trigger === "HeartbeatOK" || e.name === "outcomes";
 
 // what says what happened, and why.
 function what(e) {
@@ -67,6 +68,8 @@ function what(e) {
   else if (e.name) title = e.name.replaceAll("_", " ");
   const why = [];
   if (e.queue) why.push(e.queue);
+  if (e.message_id) why.push(`message ${e.message_id}`);
+  if (e.name === "outcomes") why.push(outcomes(e));
   if (e.endpoint) why.push(e.endpoint);
   if (e.class) why.push(e.class + (e.code ? ` ${e.code}` : ""));
   if (e.attempt) why.push(`attempt ${e.attempt}`);
