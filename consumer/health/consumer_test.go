@@ -203,7 +203,7 @@ func TestTroublesOfAConsumer(t *testing.T) {
 					return consumer.Unavailable(errors.New("no database"))
 				}
 			}},
-		{name: "poison", word: "poison", queue: "payments", text: "3 messages parked, 0 rejected in the last 10 minutes",
+		{name: "poison", word: "poison", queue: "payments", text: "3 messages parked in the last 10 minutes",
 			change: func(s *consumer.Subscription) {
 				s.Retry.Poison = consumer.Park
 				s.Handler = func(context.Context, *consumer.Delivery) error {

@@ -91,16 +91,12 @@ func TestPageTellsTrouble(t *testing.T) {
 				past.clock = begin.Add(-time.Minute)
 				past.note(consumer.NoteStalled, consumer.Evidence{StalledMS: 42_000, Note: "the process stood still for 42 s"})
 			}
-			well := func(now time.Time) health.Document {
-				d := made(now, 10)
-				busy(&d, begin)
-				return d
-			}
-			s := showEvents(t, events, well)
+			s := showEvents(t, events, func(now time.Time) health.Document { return made(now, 10) })
 			get(s.server.Config.Handler, "/status") // what is counted from now on is recent
 			s.become(func(now time.Time) health.Document {
-				d := well(now)
+				d := made(now, 10)
 				c.make(&d)
+				busy(&d, begin)
 				return d
 			})
 			p := b.open(t, s.server.URL+"/", laptop)

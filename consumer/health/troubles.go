@@ -195,15 +195,24 @@ func ofMessages(s *consumer.SubscriptionStatus, before consumer.Stats) (list []T
 	parked, rejected := s.Stats.Parked-before.Parked, s.Stats.Rejected-before.Rejected
 	failed := s.Stats.Failed - before.Failed
 	over := fmt.Sprintf("in the last %d minutes", int(recently.Minutes()))
-	if n := parked + rejected; n > 0 {
-		list = append(list, Trouble{
-			Level: Warn, Word: "poison", Queue: nameOf(s),
-			Text: fmt.Sprintf("%s parked, %d rejected %s; %s", messages(parked), rejected, over, calls(failed)),
-		})
+	if parked+rejected > 0 {
+		fates := counted(parked, "parked", rejected, "rejected")
+		list = append(list, Trouble{Level: Warn, Word: "poison", Queue: nameOf(s), Text: fates + " " + over + "; " + calls(failed)})
 	} else if failed > 0 {
 		list = append(list, Trouble{Level: Note, Word: "failures", Queue: nameOf(s), Text: calls(failed) + " " + over})
 	}
 	return list
+}
+
+// counted says what became of messages, without what became of none.
+func counted(n uint64, fate string, m uint64, other string) string {
+	switch {
+	case m == 0:
+		return messages(n) + " " + fate
+	case n == 0:
+		return messages(m) + " " + other
+	}
+	return fmt.Sprintf("%s %s, %d %s", messages(n), fate, m, other)
 }
 
 func messages(n uint64) string {

@@ -43,7 +43,9 @@ func TestTroubles(t *testing.T) {
 			d.Subscriptions[0].Doing, d.Subscriptions[0].Why = consumer.DoingPause, "by the caller"
 			d.Subscriptions[1].Stats.Rejected++
 			d.Subscriptions[2].Doing, d.Subscriptions[2].Why = consumer.DoingBreak, "10 failures"
-		}, "bad payments breaker open 10 failures|warn invoices poison 0 messages parked, 1 rejected in the last 10 minutes; 0 calls of the handler failed|note orders paused by the caller"},
+		}, "bad payments breaker open 10 failures|warn invoices poison 1 message rejected in the last 10 minutes; 0 calls of the handler failed|note orders paused by the caller"},
+		{"both ends of poison", func(d *health.Document) { d.Subscriptions[1].Stats.Parked, d.Subscriptions[1].Stats.Rejected = 2, 3 },
+			"warn invoices poison 2 messages parked, 3 rejected in the last 10 minutes; 0 calls of the handler failed"},
 		{"failures that are tried again", func(d *health.Document) { d.Subscriptions[1].Stats.Failed++ },
 			"note invoices failures 1 call of the handler failed in the last 10 minutes"},
 		{"the first connect", func(d *health.Document) {

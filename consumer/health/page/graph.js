@@ -63,6 +63,6 @@ function drawGraph(past, state) {
   });
   const arrow = (kind, color) => svg("marker", { id: `arrow-${kind}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto", markerUnits: "userSpaceOnUse" },
     svg("path", { d: "M0,0 L8,4 L0,8 z", fill: `var(--${color})` }));
-  $("graph").replaceChildren(svg("svg", { viewBox: "0 -12 660 530", role: "img", "aria-label": `The lifecycle: it is ${state}` },
+  $("graph").replaceChildren(svg("svg", { viewBox: "0 -22 660 540", role: "img", "aria-label": `The lifecycle: it is ${state}` },
     svg("defs", {}, arrow("some", "dim"), arrow("never", "line"), arrow("failure", "bad")), ...lines, ...labels, ...nodes));
 }
