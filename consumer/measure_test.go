@@ -126,7 +126,7 @@ func TestTiming(t *testing.T) {
 			if w.isBusy() {
 				t.Fatal("it has ended, and is busy")
 			}
-			if got := time.Duration(w.ended.Load() - w.began.Load()); (got-took).Abs() > time.Microsecond {
+			if got := time.Duration(w.ended.Load() - w.began.Load()); (got - took).Abs() > time.Microsecond {
 				t.Errorf("call %d took %v, want %v", n, got, took)
 			}
 		}
@@ -159,5 +159,24 @@ func TestPulse(t *testing.T) {
 	}
 	if age := p.since(&p.turned, StuckAfter); age < StuckAfter {
 		t.Errorf("stuck for %v", age)
+	}
+}
+
+// Nothing is allocated for a message.
+func TestTimingAllocatesNothing(t *testing.T) {
+	m, w := newMeasures(), timing{}
+	w.begin(m)
+	w.end(m, 0)
+	if n := testing.AllocsPerRun(1000, func() { w.begin(m); w.end(m, 0) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// BenchmarkStatusTiming measures what is added to each message so that its handler can be looked at.
+func BenchmarkStatusTiming(b *testing.B) {
+	m, w := newMeasures(), timing{}
+	for b.Loop() {
+		w.begin(m)
+		w.end(m, 0)
 	}
 }

@@ -10,19 +10,22 @@ import (
 // Stats count messages since New.
 type Stats struct {
 	// Confirmed: the broker has taken responsibility.
-	Confirmed uint64
+	Confirmed uint64 `json:"confirmed"`
 	// Unroutable and Refused: it did not, since no queue is bound, or by a nack or the end of a channel.
-	Unroutable, Refused uint64
+	Unroutable uint64 `json:"unroutable"`
+	Refused    uint64 `json:"refused"`
 	// NotSent and NotKnown: the caller's ctx or the publisher ended before.
-	NotSent, NotKnown uint64
+	NotSent  uint64 `json:"not_sent"`
+	NotKnown uint64 `json:"not_known"`
 	// Resent counts what is sent once more, each time: it was not confirmed when a connection or a channel was lost. That may
 	// be stored twice.
-	Resent uint64
+	Resent uint64 `json:"resent"`
 
 	// Waiting are those that wait for room in the window now, Unconfirmed those that are in it.
-	Waiting, Unconfirmed int
+	Waiting     int `json:"waiting"`
+	Unconfirmed int `json:"unconfirmed"`
 	// BlockedSince is when the broker stopped reading; zero if it reads, or did when Run ended.
-	BlockedSince time.Time
+	BlockedSince time.Time `json:"blocked_since,omitzero"`
 }
 
 func (l *ledger) count(err error) {
