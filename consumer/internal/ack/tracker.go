@@ -145,7 +145,8 @@ func (t *tracker) settleUpTo(tag uint64) {
 }
 
 // finishedUpTo is what settleUpTo is about to settle.
-func (t *tracker) finishedUpTo(tag uint64) (items []Item) {
+func (t *tracker) finishedUpTo(tag uint64) []Item {
+	items := make([]Item, 0, t.ready)
 	for i := t.base; i <= tag; i++ {
 		if s := t.at(i); s.state == finished {
 			items = append(items, s.item)
