@@ -28,7 +28,7 @@ type Collector struct {
 
 	mu         sync.Mutex
 	consumers  []*watched
-	publishers []*watchedPublisher
+	publishers []publisherSource
 	events     map[string]*events // of consumers, by their names
 	published  map[string]*events // of publishers
 }
@@ -76,16 +76,20 @@ func (c *Collector) add(from source) error {
 	return nil
 }
 
-// AddPublisher shows a publisher from now on, be it a consumer's own or another one. It is an error if another one has the
-// same Name.
+// AddPublisher shows a publisher from now on. It is an error if another one has the same Name. A consumer's own publisher is
+// shown with it, once it is used.
 func (c *Collector) AddPublisher(publisher *publish.Publisher) error {
-	name := valid(publisher.Status().Name)
+	return c.addPublisher(publisher)
+}
+
+func (c *Collector) addPublisher(from publisherSource) error {
+	name := valid(from.Status().Name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if slices.ContainsFunc(c.publishers, func(w *watchedPublisher) bool { return w.name == name }) {
+	if slices.ContainsFunc(c.publishers, func(p publisherSource) bool { return valid(p.Status().Name) == name }) {
 		return fmt.Errorf("prom: there is another publisher with the Name %q: each needs one of its own", name)
 	}
-	c.publishers = append(c.publishers, &watchedPublisher{publisher: publisher, name: name})
+	c.publishers = append(c.publishers, from)
 	return nil
 }
 
@@ -103,12 +107,23 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	c.mu.Unlock()
 	out := sink{to}
 	out.buildInfo()
+	var publishing []publish.Status
 	for _, w := range consumers {
 		w.collect(out)
 		c.of(c.events, w.name, consumer.Lifecycle()).collect(out, w.name)
+		if own, used := w.from.PublisherStatus(); used {
+			publishing = append(publishing, own)
+		}
 	}
-	for _, w := range publishers {
-		w.collect(out)
-		c.of(c.published, w.name, publish.Lifecycle()).collectPublisher(out, w.name)
+	for _, p := range publishers {
+		publishing = append(publishing, p.Status())
+	}
+	shown := make(map[string]bool)
+	for _, s := range publishing {
+		if name := valid(s.Name); !shown[name] { // somebody may have added a consumer's own
+			shown[name] = true
+			showPublisher(out, s)
+			c.of(c.published, name, publish.Lifecycle()).collectPublisher(out, name)
+		}
 	}
 }

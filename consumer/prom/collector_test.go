@@ -13,6 +13,7 @@ import (
 	"gotest.tools/v3/golden"
 
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/publish"
 )
 
 // versions differ from build to build.
@@ -115,6 +116,24 @@ func TestEachConsumerNeedsAName(t *testing.T) {
 		t.Error(err)
 	}
 	gather(t, c)
+}
+
+// A consumer's own publisher is shown once, whoever has added it.
+func TestOwnPublisher(t *testing.T) {
+	f := busy(1)
+	c := collectorOf(t, f, 0)
+	gather(t, c)
+	f.publisher = publish.Status{Name: "shop (publishing)", Time: noon, State: publish.Publishing, Stats: publish.Stats{Confirmed: 42}}
+	if n := valueOf(t, gather(t, c), "everhop_published_total", "publisher", "shop (publishing)", "outcome", "confirmed"); n != 42 {
+		t.Errorf("%v confirmed, not 42", n)
+	}
+	if err := c.addPublisher(fakePublisher(f.publisher)); err != nil {
+		t.Fatal(err)
+	}
+	gather(t, c)
+	if c.addPublisher(fakePublisher(f.publisher)) == nil {
+		t.Error("two publishers of one name")
+	}
 }
 
 func TestOddNames(t *testing.T) {

@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/publish"
 )
 
 // source is where a consumer's status comes from.
 type source interface {
 	Status() consumer.Status
+	PublisherStatus() (publish.Status, bool)
 	subscriptions(consumer.Status) iter.Seq[consumer.SubscriptionStatus]
 }
 

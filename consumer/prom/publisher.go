@@ -7,14 +7,8 @@ import (
 // publisherSource is where a publisher's status comes from.
 type publisherSource interface{ Status() publish.Status }
 
-type watchedPublisher struct {
-	publisher publisherSource
-	name      string
-}
-
-func (w *watchedPublisher) collect(to sink) {
-	s := w.publisher.Status()
-	l := labels{}.with("publisher", w.name)
+func showPublisher(to sink, s publish.Status) {
+	l := labels{}.with("publisher", s.Name)
 	for _, state := range publish.Lifecycle().States() {
 		to.flag(publisherState, state == s.State, l.with("state", string(state)))
 	}

@@ -17,11 +17,14 @@ import (
 
 // fake is a consumer that is as a test wants it.
 type fake struct {
-	status consumer.Status
-	subs   []consumer.SubscriptionStatus
+	status    consumer.Status
+	subs      []consumer.SubscriptionStatus
+	publisher publish.Status
 }
 
 func (f *fake) Status() consumer.Status { return f.status }
+
+func (f *fake) PublisherStatus() (publish.Status, bool) { return f.publisher, f.publisher.Name != "" }
 
 func (f *fake) subscriptions(consumer.Status) iter.Seq[consumer.SubscriptionStatus] {
 	return slices.Values(f.subs)
@@ -74,14 +77,17 @@ func collectorOf(t testing.TB, f *fake, queues int) *Collector {
 	if err := c.add(f); err != nil {
 		t.Fatal(err)
 	}
-	c.publishers = append(c.publishers, &watchedPublisher{name: "shop", publisher: fakePublisher{
+	err := c.addPublisher(fakePublisher{
 		Name: "shop", Time: noon, State: publish.Blocked, Since: noon.Add(-time.Minute), Endpoint: "rabbit1:5672", Attempt: 2,
 		Silence: time.Second, OldestUnconfirmed: noon.Add(-time.Minute),
 		Stats: publish.Stats{
 			Confirmed: 100, Unroutable: 1, Refused: 2, NotSent: 3, NotKnown: 4, Again: 5, Waiting: 6, Unconfirmed: 7,
 			BlockedSince: noon.Add(-time.Minute),
 		},
-	}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, e := range lived(t, consumer.Lifecycle(), consumer.Connect, consumer.Connected, consumer.DrainTimeout, consumer.HeartbeatOK,
 		consumer.ConnectionError, consumer.ReviveFailed, consumer.Revived) {
 		c.Observe(e)
