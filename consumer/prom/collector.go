@@ -105,7 +105,7 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	c.mu.Lock()
 	consumers, publishers := slices.Clone(c.consumers), slices.Clone(c.publishers)
 	c.mu.Unlock()
-	out := sink{to}
+	out := &sink{to: to}
 	out.buildInfo()
 	var publishing []publish.Status
 	for _, w := range consumers {

@@ -39,7 +39,7 @@ func watch(from source, name string, most int) *watched {
 	return &watched{from: from, name: name, rows: newRows(name, queues, most)}
 }
 
-func (w *watched) collect(to sink) {
+func (w *watched) collect(to *sink) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.from.Status()
@@ -58,7 +58,7 @@ func (w *watched) collect(to sink) {
 }
 
 // state shows the consumer as a whole.
-func state(to sink, s consumer.Status, l labels) {
+func state(to *sink, s consumer.Status, l labels) {
 	for _, state := range consumer.Lifecycle().States() {
 		to.flag(consumerState, state == s.State, l.with("state", string(state)))
 	}
@@ -92,7 +92,7 @@ func role(c consumer.ConnectionStatus) string {
 type group struct{ role, label string }
 
 // link shows the connections. There may be one for each subscription: they are counted.
-func link(to sink, s consumer.Status, l labels) {
+func link(to *sink, s consumer.Status, l labels) {
 	have := map[string]int{"home": 0, "apart": 0}
 	attempts := map[string]int{"home": 0, "apart": 0}
 	open, failing := make(map[group]int), make(map[group]int)
@@ -128,9 +128,9 @@ func link(to sink, s consumer.Status, l labels) {
 		to.gauge(connectionAttempts, float64(attempts[role]), l.with("role", role))
 	}
 	for g, n := range open {
-		to.gauge(connectionsOpen, float64(n), l.with("role", g.role, "endpoint", g.label))
+		to.gauge(connectionsOpen, float64(n), l.and(pair("role", g.role), pair("endpoint", g.label)))
 	}
 	for g, n := range failing {
-		to.gauge(connectionsFailing, float64(n), l.with("role", g.role, "class", g.label))
+		to.gauge(connectionsFailing, float64(n), l.and(pair("role", g.role), pair("class", g.label)))
 	}
 }

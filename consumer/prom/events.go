@@ -44,7 +44,7 @@ func (e *events) apply(event fsm.Event) {
 }
 
 // collect shows those of a consumer.
-func (e *events) collect(to sink, name string) {
+func (e *events) collect(to *sink, name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l := labels{}.with("consumer", name)
@@ -63,7 +63,7 @@ func (e *events) collect(to sink, name string) {
 }
 
 // collectPublisher shows those of a publisher.
-func (e *events) collectPublisher(to sink, name string) {
+func (e *events) collectPublisher(to *sink, name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l := labels{}.with("publisher", name)
@@ -93,7 +93,7 @@ type edge struct {
 }
 
 func (e edge) labels(machine labels) labels {
-	return machine.with("from", string(e.from), "trigger", string(e.trigger), "to", string(e.to))
+	return machine.and(pair("from", string(e.from)), pair("trigger", string(e.trigger)), pair("to", string(e.to)))
 }
 
 // outageBounds are from what a reset connection takes to what somebody gets up for at night; in seconds.

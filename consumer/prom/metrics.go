@@ -62,7 +62,7 @@ var (
 	subscriptions = metric("subscriptions",
 		"Subscriptions by what they do; that which none does is left out, but for consuming.", "consumer", "queue", "doing")
 	subscriptionsApart = metric("subscriptions_apart",
-		"Subscriptions that are on a connection of their own.", "consumer", "queue")
+		"Subscriptions that are on a connection of their own; left out if there are none.", "consumer", "queue")
 	inFlight = metric("deliveries_in_flight",
 		"Deliveries that are with a handler.", "consumer", "queue")
 	waiting = metric("deliveries_waiting",
@@ -77,8 +77,6 @@ var (
 		"When a delivery was last done with.", "consumer", "queue")
 	prefetch = metric("prefetch",
 		"How many unacknowledged deliveries are asked for now.", "consumer", "queue")
-	prefetchMax = metric("prefetch_limit",
-		"How many unacknowledged deliveries may be asked for.", "consumer", "queue")
 	concurrency = metric("concurrency",
 		"How many deliveries are handled at once.", "consumer", "queue")
 	deliveries = metric("deliveries_total",

@@ -7,7 +7,7 @@ import (
 // publisherSource is where a publisher's status comes from.
 type publisherSource interface{ Status() publish.Status }
 
-func showPublisher(to sink, s publish.Status) {
+func showPublisher(to *sink, s publish.Status) {
 	l := labels{}.with("publisher", s.Name)
 	for _, state := range publish.Lifecycle().States() {
 		to.flag(publisherState, state == s.State, l.with("state", string(state)))

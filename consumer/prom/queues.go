@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -55,6 +57,7 @@ type rows struct {
 func newRows(name string, queues []string, most int) rows {
 	var r rows
 	byLabel := make(map[string]*row)
+	of := labels{pair("consumer", name)}
 	for _, queue := range queues {
 		label := queue
 		if label == "" {
@@ -67,7 +70,7 @@ func newRows(name string, queues []string, most int) rows {
 			if label != Temporary && label != Other {
 				most--
 			}
-			byLabel[label] = newRow(name, label)
+			byLabel[label] = newRow(of, label)
 			r.all = append(r.all, byLabel[label])
 		}
 		r.of = append(r.of, byLabel[label])
@@ -76,14 +79,28 @@ func newRows(name string, queues []string, most int) rows {
 	return r
 }
 
-func newRow(name, queue string) *row {
-	plain := labels{}.with("consumer", name, "queue", queue)
+func newRow(of labels, queue string) *row {
+	plain := of.with("queue", queue)
 	r := &row{queue: queue, plain: plain}
-	for i, o := range outcomes {
-		r.outcomes[i] = plain.with("outcome", o.name)
+	for i := range outcomes {
+		r.outcomes[i] = plain.and(outcomePairs[i])
 	}
-	for i, d := range doings {
-		r.doing[i] = plain.with("doing", string(d))
+	for i := range doings {
+		r.doing[i] = plain.and(doingPairs[i])
 	}
 	return r
+}
+
+var (
+	outcomePairs [len(outcomes)]*dto.LabelPair
+	doingPairs   [len(doings)]*dto.LabelPair
+)
+
+func init() {
+	for i, o := range outcomes {
+		outcomePairs[i] = pair("outcome", o.name)
+	}
+	for i, d := range doings {
+		doingPairs[i] = pair("doing", string(d))
+	}
 }

@@ -11,13 +11,13 @@ import (
 
 // sum is what the subscriptions of a row come to together.
 type sum struct {
-	doing                        [len(doings)]int
-	apart                        int
-	inFlight, waiting, aside     int
-	prefetch, limit, concurrency int
-	oldest, delivered, settled   time.Time
-	stats                        consumer.Stats
-	handling                     histogram
+	doing                      [len(doings)]int
+	apart                      int
+	inFlight, waiting, aside   int
+	prefetch, concurrency      int
+	oldest, delivered, settled time.Time
+	stats                      consumer.Stats
+	handling                   histogram
 }
 
 func (s *sum) add(sub consumer.SubscriptionStatus) {
@@ -31,7 +31,6 @@ func (s *sum) add(sub consumer.SubscriptionStatus) {
 	s.waiting += sub.Waiting
 	s.aside += sub.Aside
 	s.prefetch += sub.Prefetch
-	s.limit += sub.MaxPrefetch
 	s.concurrency += sub.Concurrency
 	if at := sub.OldestInFlight; !at.IsZero() && (s.oldest.IsZero() || at.Before(s.oldest)) {
 		s.oldest = at
@@ -64,7 +63,7 @@ func addStats(to, s *consumer.Stats) {
 }
 
 // collect shows all rows, one metric after the other: in the order in which a registry wants to have them it sorts faster.
-func (r *rows) collect(to sink, now time.Time) {
+func (r *rows) collect(to *sink, now time.Time) {
 	for i, doing := range doings {
 		for _, row := range r.all {
 			if n := row.sum.doing[i]; n > 0 || doing == consumer.DoingConsume {
@@ -88,6 +87,9 @@ func (r *rows) collect(to sink, now time.Time) {
 		}
 	}
 	for _, row := range r.all {
+		if n := row.sum.apart; n > 0 {
+			to.gauge(subscriptionsApart, float64(n), row.plain)
+		}
 		to.age(oldestInFlight, row.sum.oldest, now, row.plain)
 		to.moment(lastDelivery, row.sum.delivered, row.plain)
 		to.moment(lastSettled, row.sum.settled, row.plain)
@@ -108,11 +110,9 @@ var gauges = [...]struct {
 	desc *prometheus.Desc
 	of   func(*sum) int
 }{
-	{subscriptionsApart, func(s *sum) int { return s.apart }},
 	{inFlight, func(s *sum) int { return s.inFlight }},
 	{waiting, func(s *sum) int { return s.waiting }},
 	{aside, func(s *sum) int { return s.aside }},
 	{prefetch, func(s *sum) int { return s.prefetch }},
-	{prefetchMax, func(s *sum) int { return s.limit }},
 	{concurrency, func(s *sum) int { return s.concurrency }},
 }
