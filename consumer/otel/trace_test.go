@@ -55,7 +55,7 @@ func TestTraceOfAMessage(t *testing.T) {
 			semconv.MessagingMessageID("id-1"), semconv.MessagingMessageConversationID("talk"), semconv.MessagingMessageBodySize(4),
 		} {
 			if got, ok := attributeOf(process, want.Key); !ok || got != want.Value {
-				t.Errorf("%s is %v, not %v", want.Key, got.Emit(), want.Value.Emit())
+				t.Errorf("%s is %v, not %v", want.Key, got.String(), want.Value.String())
 			}
 		}
 		if kind, _ := attributeOf(publish, semconv.MessagingOperationTypeKey); kind.AsString() != "send" {

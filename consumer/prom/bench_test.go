@@ -3,6 +3,7 @@ package prom
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"testing"
@@ -45,7 +46,7 @@ func benchmarkScrape(b *testing.B, c *Collector) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(c)
 	handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
-	request := httptest.NewRequest("GET", "/metrics", nil)
+	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	var took []time.Duration
 	answer := httptest.NewRecorder()
 	for b.Loop() {
