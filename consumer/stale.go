@@ -36,6 +36,9 @@ func (d *dispatcher) staleOutcomes(items []ack.Item, why error) {
 		e.MessageID = first.MessageID
 	}
 	d.env.tell(fsm.KindStale, StaleOutcome, e)
+	if d.spec.OnSettled != nil {
+		d.onSettled(items, "", why)
+	}
 	if d.env.onStale == nil {
 		return
 	}
