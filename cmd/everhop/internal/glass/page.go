@@ -1,0 +1,173 @@
+package glass
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/everhop/everhop/cmd/everhop/internal/past"
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/health"
+)
+
+// page shows looks at consumers.
+type page struct {
+	ink   term.Ink
+	width int // 0: lines are as long as they are
+	zone  *time.Location
+}
+
+const indent = "   "
+
+var (
+	styles = [...][]term.Style{{term.Green}, {term.Bold, term.Yellow}, {term.Bold, term.Red}}
+	marks  = len(indent)
+)
+
+// lines are those of all consumers, the worst first.
+func (p page) lines(looks []Look) (lines []term.Text) {
+	looks = slices.Clone(looks)
+	slices.SortStableFunc(looks, func(a, b Look) int { return cmp.Compare(b.severity(), a.severity()) })
+	for i, l := range looks {
+		if i > 0 {
+			lines = append(lines, "")
+		}
+		lines = append(lines, p.look(l)...)
+	}
+	return lines
+}
+
+func (p page) look(l Look) []term.Text {
+	if l.Doc == nil {
+		text := l.Address + " DOES NOT ANSWER: " + l.Err.Error()
+		if l.last != nil {
+			doc := l.last.Doc
+			text += fmt.Sprintf("; %s answered at %s, and was %s", doc.Name, doc.Time.In(p.zone).Format(time.TimeOnly), doc.State)
+		}
+		return p.told(bad, "", text)
+	}
+	doc, found := l.Doc, findings(l.Doc)
+	lines := p.told(l.level(), "", cmp.Or(doc.Name, l.Address)+" "+verdict(doc, found))
+	for _, f := range found {
+		text := f.text
+		if f.subject != "" {
+			text = f.subject + ": " + text
+		}
+		lines = append(lines, p.told(f.level, indent, text)...)
+	}
+	lines = append(lines, "")
+	lines = append(lines, p.row("state", fmt.Sprintf("%s for %s, since %s", doc.State, past.Span(doc.Time.Sub(doc.Since)), clock(doc.Since, doc.Time, p.zone)))...)
+	lines = append(lines, p.row("ready", yes(doc.Ready, doc.NotReady))...)
+	lines = append(lines, p.row("alive", yes(doc.Alive, doc.NotAlive))...)
+	lines = append(lines, p.row("seen", fmt.Sprintf("%s at %s, Everhop %s", doc.Time.In(p.zone).Format(time.TimeOnly), l.Address, doc.Version))...)
+	lines = append(lines, p.connections(doc)...)
+	return append(append(lines, ""), p.table(l)...)
+}
+
+// verdict says in a few words how a consumer is.
+func verdict(doc *health.Document, found []finding) string {
+	queues := len(doc.Subscriptions)
+	idle := 0
+	for _, s := range doc.Subscriptions {
+		if s.Doing != consumer.DoingConsume {
+			idle++
+		}
+	}
+	switch {
+	case !doc.Alive:
+		return "is NOT ALIVE: it should be restarted"
+	case !doc.Ready && idle == queues && queues > 1:
+		return fmt.Sprintf("is NOT READY: none of %d queues is consumed", queues)
+	case !doc.Ready && idle == queues:
+		return "is NOT READY: its queue is not consumed"
+	case !doc.Ready && idle == 1:
+		return fmt.Sprintf("is NOT READY: 1 of %d queues is not consumed", queues)
+	case !doc.Ready && idle > 0:
+		return fmt.Sprintf("is NOT READY: %d of %d queues are not consumed", idle, queues)
+	case !doc.Ready:
+		return "is NOT READY"
+	case len(found) > 0 && found[0].level == bad:
+		return "is ready, and IN TROUBLE"
+	case len(found) > 0:
+		return "is ready; look at this:"
+	}
+	return fmt.Sprintf("is ready: %s consumed", counted(queues, "queue"))
+}
+
+// yes, or why not.
+func yes(well bool, reasons []consumer.Reason) string {
+	if well {
+		return "yes"
+	}
+	text := "no"
+	for i, r := range reasons {
+		text += [...]string{": ", "; "}[min(i, 1)] + cmp.Or(r.Text, r.Code)
+		switch {
+		case r.Queues > 1 && r.Queue != "":
+			text += fmt.Sprintf(" (%s and %d more)", r.Queue, r.Queues-1)
+		case r.Queue != "":
+			text += " (" + r.Queue + ")"
+		}
+	}
+	return text
+}
+
+// connections are those that are well, the publisher's among them. What is the matter with the others is told above.
+func (p page) connections(doc *health.Document) (lines []term.Text) {
+	tell := func(what string, l level, text string) {
+		if l == fine {
+			lines = append(lines, p.told(l, indent, what+" "+text)...)
+		}
+	}
+	for _, c := range doc.Connections {
+		what := "connection"
+		if !c.Home {
+			what = "connection apart"
+		}
+		level, text := ofConnection(c, doc.Time)
+		tell(what, level, text)
+	}
+	if doc.Publisher != nil {
+		level, text := ofPublisher(doc.Publisher, doc.Time)
+		tell("publisher", level, text)
+	}
+	return lines
+}
+
+// told is a text behind its sign.
+func (p page) told(l level, before term.Text, text string) (lines []term.Text) {
+	for i, line := range p.wrapped(text, len(before)+marks) {
+		if i > 0 {
+			lines = append(lines, before+indent+term.Plain(line))
+			continue
+		}
+		painted := term.Plain(line)
+		if before == "" {
+			painted = p.ink.Paint(line, term.Bold)
+		}
+		lines = append(lines, before+p.ink.Paint(l.sign(), styles[l]...)+" "+painted)
+	}
+	return lines
+}
+
+const label = 7 // columns
+
+func (p page) row(name, text string) (lines []term.Text) {
+	for i, line := range p.wrapped(text, marks+marks+label) {
+		if i > 0 {
+			name = ""
+		}
+		lines = append(lines, indent+indent+term.Plain(fmt.Sprintf("%-*s", label, name))+term.Plain(line))
+	}
+	return lines
+}
+
+func (p page) wrapped(text string, before int) []string {
+	text = term.Clean(text)
+	if p.width == 0 {
+		return []string{text}
+	}
+	return term.Wrap(text, max(20, p.width-before))
+}

@@ -1,0 +1,110 @@
+package term
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	xterm "golang.org/x/term"
+)
+
+// Screen is a whole terminal: what it showed comes back when it is left.
+type Screen struct {
+	out    *Output
+	tty    *os.File // keys come from there
+	before *xterm.State
+	keys   chan string
+	done   chan struct{}
+	reader sync.WaitGroup
+	leave  sync.Once
+}
+
+// TakeOver shows nothing but what is drawn from now on, and takes the keys, those that would send signals among them.
+// Leave must be called.
+func (o *Output) TakeOver() (*Screen, error) {
+	tty, err := keyboard()
+	if err != nil {
+		return nil, err
+	}
+	before, err := xterm.MakeRaw(int(tty.Fd()))
+	if err != nil {
+		return nil, errors.Join(err, closeKeyboard(tty))
+	}
+	s := &Screen{out: o, tty: tty, before: before, keys: make(chan string), done: make(chan struct{})}
+	if err := o.Print(otherScreen + HideCursor); err != nil {
+		s.Leave()
+		return nil, err
+	}
+	s.reader.Go(s.read)
+	return s, nil
+}
+
+// keyboard is the terminal that controls the process, also if its standard input is another file.
+func keyboard() (*os.File, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil && xterm.IsTerminal(int(os.Stdin.Fd())) { // Windows has none
+		return os.Stdin, nil
+	}
+	return tty, err
+}
+
+func closeKeyboard(tty *os.File) error {
+	if tty == os.Stdin {
+		return nil
+	}
+	return tty.Close()
+}
+
+// Keys are what is typed: a letter, or the sequence of a key.
+func (s *Screen) Keys() <-chan string { return s.keys }
+
+func (s *Screen) read() {
+	buffer := make([]byte, 16) // a key's sequence comes in one piece
+	for {
+		n, err := s.tty.Read(buffer)
+		if err != nil {
+			return
+		}
+		select {
+		case s.keys <- string(buffer[:n]):
+		case <-s.done:
+			return
+		}
+	}
+}
+
+// Draw shows lines from the top, and nothing else, all in one piece so that nobody sees half of it.
+func (s *Screen) Draw(lines []Text) error {
+	text := CutLines + home
+	for i, line := range lines {
+		if i > 0 {
+			text += "\r\n" // nobody puts a \r there while keys are taken
+		}
+		text += line + EraseLine
+	}
+	return s.out.Print(text + EraseBelow)
+}
+
+// Leave gives the terminal back as it was. It may be called several times.
+func (s *Screen) Leave() {
+	s.leave.Do(func() {
+		close(s.done)
+		_ = s.out.Print(WrapLines + ShowCursor + firstScreen)
+		_ = xterm.Restore(int(s.tty.Fd()), s.before)
+		if s.tty.SetReadDeadline(time.Now()) == nil { // where there is none, reading ends with the process
+			s.reader.Wait()
+		}
+		_ = closeKeyboard(s.tty)
+	})
+}
+
+// LeaveOnPanic is to be deferred by every goroutine that works for a screen, which may be nil.
+func (s *Screen) LeaveOnPanic() {
+	if p := recover(); p != nil {
+		if s != nil {
+			s.Leave()
+		}
+		panic(p)
+	}
+}
