@@ -1,6 +1,10 @@
 package health
 
 import (
+	_ "embed"
+	"slices"
+
+	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/publish"
 )
@@ -13,6 +17,28 @@ type Document struct {
 	Subscriptions []consumer.SubscriptionStatus `json:"subscriptions"`
 	// Publisher is the consumer's own, once it is used.
 	Publisher *publish.Status `json:"publisher,omitempty"`
+	// Troubles say in words what is the matter, the worst first.
+	Troubles []Trouble `json:"troubles"`
 	// Version of Everhop.
 	Version string `json:"version"`
+}
+
+// schema describes a Document, as JSON Schema 2020-12.
+//
+//go:embed document.schema.json
+var schema []byte
+
+// documentOf returns the document of a status, but for its troubles.
+func documentOf(status consumer.Status) Document {
+	d := Document{
+		Status: status, Ready: status.Ready(), Alive: status.Alive(), Version: broker.Version(),
+		Subscriptions: slices.Collect(status.Subscriptions()), Troubles: []Trouble{},
+	}
+	if d.Subscriptions == nil {
+		d.Subscriptions = []consumer.SubscriptionStatus{}
+	}
+	if d.Connections == nil {
+		d.Connections = []consumer.ConnectionStatus{}
+	}
+	return d
 }

@@ -264,7 +264,7 @@ func (s *Summary) finish(at time.Time) {
 		return
 	}
 	o.End, o.Ending = at, s.now.led.Trigger
-	s.totals.ended(o, s.now.kind() == up)
+	s.ended(o, s.now.kind() == up)
 }
 
 // lapse lets time pass in what is the case.

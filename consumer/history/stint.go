@@ -62,7 +62,7 @@ func (s *Summary) standStill(e *fsm.Event, ahead time.Duration) {
 // settle counts the stall that the stint began after: no loss has followed at once.
 func (s *Summary) settle() {
 	if stall := s.now.stint.stall; stall.Duration > 0 {
-		s.totals.ended(stall, true)
+		s.ended(stall, true)
 		s.now.stint.stall = Outage{}
 	}
 }

@@ -2,6 +2,7 @@ package history
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/everhop/everhop/consumer"
@@ -19,12 +20,15 @@ type Summary struct {
 	// What follows the first event behind Until is ignored, even if it would tell that what came before was not
 	// up. To be set before the first Apply.
 	Since, Until time.Time
+	// Keep is how many outages are kept for Outages, the newest ones. Defaults to none. To be set before the first Apply.
+	Keep int
 
 	walker  fsm.Walker
 	begun   bool
 	at      time.Time // of the newest event, or of a bound behind it
 	now     condition
 	totals  totals
+	kept    []Outage
 	counted bool // Since was reached
 	over    bool // Until was
 }
@@ -70,8 +74,32 @@ func (s *Summary) Apply(e fsm.Event) {
 // Clone returns a copy that shares nothing with s.
 func (s *Summary) Clone() *Summary {
 	c := *s
-	c.totals = s.totals.clone()
+	c.totals, c.kept = s.totals.clone(), slices.Clone(s.kept)
 	return &c
+}
+
+// Outages returns the outages that are kept, the oldest of them first. The last one may be under way.
+func (s *Summary) Outages() []Outage {
+	c := s.Clone()
+	c.settle()
+	if c.now.failed {
+		c.keep(c.now.outage)
+	}
+	return c.kept
+}
+
+// ended counts an outage that is over, and keeps it.
+func (s *Summary) ended(o Outage, isRecovered bool) {
+	s.totals.ended(o, isRecovered)
+	s.keep(o)
+}
+
+func (s *Summary) keep(o Outage) {
+	if s.Keep <= 0 {
+		return
+	}
+	s.kept = append(s.kept, o)
+	s.kept = s.kept[max(0, len(s.kept)-s.Keep):]
 }
 
 // count begins to count.
@@ -79,7 +107,7 @@ func (s *Summary) count() {
 	s.counted = true
 	s.settle()
 	s.now.stint.skipped = s.now.stint.length
-	s.totals = totals{first: s.at}
+	s.totals, s.kept = totals{first: s.at}, nil
 	if s.begun {
 		s.totals.runs = 1
 	}

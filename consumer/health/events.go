@@ -1,0 +1,140 @@
+package health
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/history"
+	"github.com/everhop/everhop/fsm"
+)
+
+const (
+	// keptEvents is how many events are remembered; the idle checks between two others count as few (see fsm.Ring).
+	keptEvents = 4096
+	// newEvents is how many of the newest ones are remembered one by one, too, for readers that keep up.
+	newEvents = 1024
+	// keptOutages and keptSpans bound what the timeline shows.
+	keptOutages = 500
+	keptSpans   = 1000
+	// mostAtOnce bounds what a reader is given at once, and so what it costs while it writes it.
+	mostAtOnce = 256
+)
+
+// Events remember what has happened to a consumer: its newest events, and what all of them come to. Make it with
+// NewEvents, and give Observe to the consumer's Config.Observers. What is remembered does not grow.
+type Events struct {
+	mu       sync.Mutex
+	kept     *fsm.Ring   // idle checks are folded
+	newest   []fsm.Event // the last newEvents of them, as they were, and up to as many older ones
+	happened history.Summary
+	counts   fsm.Summary
+	spans    []span
+	begun    time.Time // the time of the first event
+	stood    stall
+	readers  map[chan struct{}]struct{} // each holds a token when there is news
+}
+
+// stall is the last time that the process stood still.
+type stall struct {
+	until  time.Time
+	lasted time.Duration
+}
+
+// NewEvents returns an empty memory.
+func NewEvents() *Events {
+	return &Events{
+		kept:     fsm.NewRing(keptEvents),
+		happened: history.Summary{Keep: keptOutages},
+		readers:  map[chan struct{}]struct{}{},
+	}
+}
+
+// Observe takes the next event. It belongs into consumer.Config.Observers. Events of a journal's past may be given to it
+// before, in their order: they are shown, too. It waits for no reader.
+func (m *Events) Observe(e fsm.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_ = m.kept.Append(e) // never fails
+	if len(m.newest) == 2*newEvents {
+		m.newest = slices.Delete(m.newest, 0, newEvents)
+	}
+	m.newest = append(m.newest, e)
+	m.happened.Apply(e)
+	m.counts.Apply(e)
+	m.extend(e)
+	if m.begun.IsZero() {
+		m.begun = e.Time
+	}
+	if e.Name == consumer.NoteStalled {
+		m.stood = stall{e.Time, time.Duration(consumer.EvidenceOf(e).StalledMS) * time.Millisecond}
+	}
+	for wake := range m.readers {
+		select {
+		case wake <- struct{}{}:
+		default: // it has a token already
+		}
+	}
+}
+
+// attach has wake told of news until detach; false if there are enough readers.
+func (m *Events) attach(wake chan struct{}) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.readers) >= mostReaders {
+		return false
+	}
+	m.readers[wake] = struct{}{}
+	return true
+}
+
+func (m *Events) detach(wake chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.readers, wake)
+}
+
+// after returns some of the events behind the one numbered seq, the oldest of them first. What is not remembered any more
+// is a gap in front of them. A seq that was not reached yet is of another log, and this one is told from its start.
+func (m *Events) after(seq uint64) []fsm.Event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	last, ok := m.kept.Last()
+	if !ok || last.LastSeq() == seq {
+		return nil
+	}
+	if last.LastSeq() < seq {
+		seq = 0
+	}
+	events := behind(m.newest, seq)
+	if events[0].Seq > seq+1 { // it is further behind
+		events = behind(m.kept.Events(), seq)
+	}
+	if first := events[0]; seq > 0 && first.Seq > seq+1 {
+		events = slices.Insert(events, 0, gap(seq+1, first))
+	}
+	return events
+}
+
+// behind returns a copy of the first ones behind the one numbered seq. There are some.
+func behind(events []fsm.Event, seq uint64) []fsm.Event {
+	i := slices.IndexFunc(events, func(e fsm.Event) bool { return e.LastSeq() > seq })
+	return slices.Clone(events[i:min(len(events), i+mostAtOnce)])
+}
+
+// gap stands for the events from the one numbered seq to the one before first.
+func gap(seq uint64, first fsm.Event) fsm.Event {
+	missing := fsm.Gap{Count: first.Seq - seq, First: seq, Last: first}
+	e := missing.Event(fmt.Sprintf("%d events are not remembered any more", missing.Count))
+	e.From, e.To = first.From, first.From
+	return e
+}
+
+// facts returns when the first event happened, and the last time that the process stood still.
+func (m *Events) facts() (begun time.Time, stood stall) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.begun, m.stood
+}
