@@ -35,13 +35,14 @@ func (l Look) Reached() bool { return l.Doc != nil && l.Doc.Alive }
 func (l Look) Ready() bool { return l.Reached() && l.Doc.Ready }
 
 func (l Look) level() level {
-	switch found := findings(l.Doc); {
-	case !l.Doc.Ready || !l.Doc.Alive:
+	switch worst := worstOf(l.Doc); {
+	case !l.Ready():
 		return bad
-	case len(found) > 0:
-		return found[0].level
+	case worst == note:
+		return fine
+	default:
+		return worst
 	}
-	return fine
 }
 
 // severity orders consumers: the worst has the highest.

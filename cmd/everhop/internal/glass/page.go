@@ -22,7 +22,7 @@ type page struct {
 const indent = "   "
 
 var (
-	styles = [...][]term.Style{{term.Green}, {term.Bold, term.Yellow}, {term.Bold, term.Red}}
+	styles = [...][]term.Style{{term.Green}, {}, {term.Bold, term.Yellow}, {term.Bold, term.Red}}
 	marks  = len(indent)
 )
 
@@ -49,13 +49,12 @@ func (p page) look(l Look) []term.Text {
 		return p.told(bad, "", text)
 	}
 	doc, found := l.Doc, findings(l.Doc)
-	lines := p.told(l.level(), "", cmp.Or(doc.Name, l.Address)+" "+verdict(doc, found))
-	for _, f := range found {
-		text := f.text
-		if f.subject != "" {
-			text = f.subject + ": " + text
-		}
-		lines = append(lines, p.told(f.level, indent, text)...)
+	lines := p.told(l.level(), "", cmp.Or(doc.Name, l.Address)+" "+verdict(doc))
+	for _, f := range found[:min(len(found), told)] {
+		lines = append(lines, p.told(levelOf(f.Trouble), indent, f.words(doc.Time, len(doc.Subscriptions)))...)
+	}
+	if more := len(found) - told; more > 0 {
+		lines = append(lines, p.told(levelOf(found[told].Trouble), indent, fmt.Sprintf("and %d more, see below", more))...)
 	}
 	lines = append(lines, "")
 	lines = append(lines, p.row("state", fmt.Sprintf("%s for %s, since %s", doc.State, past.Span(doc.Time.Sub(doc.Since)), clock(doc.Since, doc.Time, p.zone)))...)
@@ -67,15 +66,14 @@ func (p page) look(l Look) []term.Text {
 }
 
 // verdict says in a few words how a consumer is.
-func verdict(doc *health.Document, found []finding) string {
-	queues := len(doc.Subscriptions)
-	idle := 0
+func verdict(doc *health.Document) string {
+	queues, idle := len(doc.Subscriptions), 0
 	for _, s := range doc.Subscriptions {
 		if s.Doing != consumer.DoingConsume {
 			idle++
 		}
 	}
-	switch {
+	switch worst := worstOf(doc); {
 	case !doc.Alive:
 		return "is NOT ALIVE: it should be restarted"
 	case !doc.Ready && idle == queues && queues > 1:
@@ -88,12 +86,20 @@ func verdict(doc *health.Document, found []finding) string {
 		return fmt.Sprintf("is NOT READY: %d of %d queues are not consumed", idle, queues)
 	case !doc.Ready:
 		return "is NOT READY"
-	case len(found) > 0 && found[0].level == bad:
+	case worst == bad:
 		return "is ready, and IN TROUBLE"
-	case len(found) > 0:
+	case worst == look:
 		return "is ready; look at this:"
 	}
 	return fmt.Sprintf("is ready: %s consumed", counted(queues, "queue"))
+}
+
+func worstOf(doc *health.Document) level {
+	worst := fine
+	for _, t := range doc.Troubles {
+		worst = max(worst, levelOf(t))
+	}
+	return worst
 }
 
 // yes, or why not.
@@ -114,24 +120,19 @@ func yes(well bool, reasons []consumer.Reason) string {
 	return text
 }
 
-// connections are those that are well, the publisher's among them. What is the matter with the others is told above.
+// connections are the consumer's, and its publisher's.
 func (p page) connections(doc *health.Document) (lines []term.Text) {
-	tell := func(what string, l level, text string) {
-		if l == fine {
-			lines = append(lines, p.told(l, indent, what+" "+text)...)
-		}
-	}
 	for _, c := range doc.Connections {
-		what := "connection"
+		what := "connection "
 		if !c.Home {
-			what = "connection apart"
+			what = "connection apart "
 		}
 		level, text := ofConnection(c, doc.Time)
-		tell(what, level, text)
+		lines = append(lines, p.told(level, indent, what+text)...)
 	}
 	if doc.Publisher != nil {
 		level, text := ofPublisher(doc.Publisher, doc.Time)
-		tell("publisher", level, text)
+		lines = append(lines, p.told(level, indent, "publisher "+text)...)
 	}
 	return lines
 }

@@ -70,7 +70,7 @@ var columns = []column{
 			return "never"
 		}
 		return past.Span(r.now.Sub(r.LastSettled)) + " ago"
-	}, 50, false},
+	}, 75, false},
 	stat("handled", 85, false, func(s consumer.Stats) uint64 { return s.Acknowledged }),
 	stat("failed", 80, false, func(s consumer.Stats) uint64 { return s.Failed }),
 	stat("parked", 79, true, func(s consumer.Stats) uint64 { return s.Parked }),
@@ -104,10 +104,10 @@ const (
 
 // table is that of the subscriptions, those in trouble first. What there is no room for is left out.
 func (p page) table(l Look) []term.Text {
-	doc := l.Doc
+	doc, troubles := l.Doc, levelsOf(l.Doc)
 	var rows []row
 	for i, s := range doc.Subscriptions {
-		r := row{s, levelOf(doc, s), doc.Time, -1}
+		r := row{s, levelOfRow(s, troubles), doc.Time, -1}
 		if i < len(l.rates) {
 			r.rate = l.rates[i]
 		}

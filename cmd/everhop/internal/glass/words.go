@@ -1,6 +1,7 @@
 package glass
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -47,4 +48,9 @@ func shorten(name string, width int) string {
 // settled is how many messages are done with.
 func settled(s consumer.Stats) uint64 {
 	return s.Acknowledged + s.Rejected + s.Delayed + s.Parked + s.Saved
+}
+
+// queueOf is the name by which troubles tell of it.
+func queueOf(s consumer.SubscriptionStatus) string {
+	return cmp.Or(s.Queue, s.Named, "(not named yet)")
 }
