@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
 func newHealth() *cobra.Command {
@@ -61,16 +62,22 @@ func probed(path string, status int, body []byte) error {
 	case http.StatusOK:
 		return nil
 	case http.StatusServiceUnavailable:
-		return errors.New(firstWords(body))
+		return errors.New(path + ": " + failedChecks(body))
 	}
 	return fmt.Errorf("/%s answers %d %s; is that a consumer's health handler?", path, status, http.StatusText(status))
 }
 
-// firstWords are an answer as one line that is not too long.
-func firstWords(body []byte) string {
-	const most = 500
-	if text := strings.Join(strings.Fields(string(body)), " "); len(text) > 0 {
-		return text[:min(len(text), most)]
+// failedChecks are what is behind [-] in an answer, as one line that is not too long.
+func failedChecks(body []byte) string {
+	const most = 1000
+	var failed []string
+	for line := range strings.Lines(string(body)) {
+		if check, ok := strings.CutPrefix(line, "[-]"); ok {
+			failed = append(failed, strings.TrimSpace(check))
+		}
 	}
-	return "no"
+	if len(failed) == 0 { // it is another program's answer
+		failed = []string{strings.Join(strings.Fields(string(body)), " ")}
+	}
+	return term.Cut(strings.Join(failed, "; "), most)
 }
