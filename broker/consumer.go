@@ -201,6 +201,9 @@ func (c *Consumer) watch() {
 // Index is the subscription's place in the plan.
 func (c *Consumer) Index() int { return c.index }
 
+// Queue is the name of what is consumed, which may be one that the broker has given.
+func (c *Consumer) Queue() string { return c.queue }
+
 // Lost is closed when no more deliveries will come, and Resume cannot change that.
 func (c *Consumer) Lost() <-chan struct{} { return c.lost }
 

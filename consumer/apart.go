@@ -121,6 +121,9 @@ func (s *supervisor) considerConnection(c *connection, e Evidence) error {
 		half := slices.Clone(c.subscriptions[len(c.subscriptions)/2:])
 		note := fmt.Sprintf("the connection died soon after it began to consume, %d times in a row: %d of its %d subscriptions go on apart, to find out for which",
 			c.deaths, len(half), len(c.subscriptions))
+		for _, sub := range half {
+			sub.apart = "a connection that it shared died again and again: to find out for which queue, it is on another one"
+		}
 		c.deaths, c.suspect, c.schedule.Flaps = 0, true, 0
 		c.schedule.Hurry()
 		other := s.part(c, half, 0)
@@ -189,6 +192,10 @@ func (s *supervisor) blame(c *connection, e Evidence) error {
 // setApart gives a subscription a connection of its own; when there are many, one that it shares.
 func (s *supervisor) setApart(sub *subscription, e Evidence, why string, most time.Duration) error {
 	from := sub.on
+	sub.apart = why
+	if sub.trouble.text == "" {
+		sub.trouble = troubleOf(e)
+	}
 	e.Note, e.BackoffMS, e.Queue = "goes on apart, on a connection of its own: "+why, 0, sub.spec.Queue
 	if shared := s.refuge(from); shared != nil {
 		e.Note = "goes on apart, with others: " + why
@@ -230,6 +237,7 @@ func (s *supervisor) join(sub *subscription, to *connection) {
 // overflow moves a subscription for which there is no channel to another connection, where there is room.
 func (s *supervisor) overflow(from *connection, sub *subscription, f *broker.Error) error {
 	full := from.session.Room()
+	sub.apart = fmt.Sprintf("there are more subscriptions than a connection has channels for (%d)", full)
 	for _, c := range s.connections {
 		if c != from && c != s.home && c.overflow && len(c.subscriptions) < full {
 			s.join(sub, c)
@@ -249,7 +257,7 @@ func (s *supervisor) overflow(from *connection, sub *subscription, f *broker.Err
 func (s *supervisor) part(from *connection, subs []*subscription, most time.Duration) *connection {
 	backoff := revival.Backoff(s.config.ReviveBackoff)
 	backoff.Max = max(backoff.Max, most)
-	c := &connection{generation: from.generation, first: from.first, entered: time.Now(), schedule: revival.Schedule{Backoff: backoff, Attempt: 1}}
+	c := &connection{generation: from.generation, first: from.first, entered: time.Now(), changed: time.Now(), schedule: revival.Schedule{Backoff: backoff, Attempt: 1}}
 	s.connections = append(s.connections, c)
 	for _, sub := range subs {
 		s.move(sub, c)
@@ -284,6 +292,9 @@ func (s *supervisor) leaveHome(c *connection, e Evidence) error {
 		}
 	}
 	c.schedule.Rare = apartBackoff
+	for _, sub := range c.subscriptions {
+		sub.apart = e.Note
+	}
 	s.noteOn(c, NoteApart, e)
 	if s.home.up {
 		return s.risen(s.home, time.Since(c.entered))

@@ -62,6 +62,7 @@ func (t tripped) apply(s *supervisor) error {
 		if missing != nil {
 			e, pause = sub.dispatch.absence.evidence(*missing, pause)
 		}
+		sub.rests, sub.tripWhy = time.Now().Add(pause), joined(e.Error, e.Note)
 		s.noteOf(sub, NoteBreakerOpen, e)
 		s.steer(sub)
 		time.AfterFunc(pause, func() { s.post(rested{sub, trip}) })

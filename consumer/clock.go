@@ -61,6 +61,7 @@ func (c *clock) excuse(mono time.Duration) { c.due = max(c.due, mono) }
 func (s *supervisor) lookAtClock() {
 	now := time.Now()
 	late, ahead := s.clock.look(now.Round(0), now.Sub(s.clock.began))
+	s.board.stalled(now, max(late, ahead))
 	note := func(name string, stalled time.Duration, text string) {
 		s.record(fsm.KindNote, name, Evidence{Generation: s.home.generation, StalledMS: stalled.Milliseconds(), Note: text})
 	}

@@ -19,6 +19,8 @@ type connection struct {
 	session    *broker.Session // nil: to be opened
 	generation uint64          // of the session, or of the one that is being opened
 	since      time.Time       // the session is there
+	changed    time.Time       // it came to be there, or ceased to be
+	address    string          // of the session
 	consumed   bool            // something was, in this session
 	dropped    chan struct{}   // closed when the session is not in use any more
 	first      int             // the endpoint that is tried first
@@ -35,6 +37,10 @@ type connection struct {
 	suspect  bool         // it was split from one that had died again and again
 	deaths   int          // in a row, soon after something was consumed
 	died     [2]time.Time // the last but one, and the last time
+
+	trouble       trouble   // how it was lost, or an attempt has failed; none if it is up
+	blockedSince  time.Time // the broker does not read since then; zero: it does
+	blockedReason string
 }
 
 // complete tells whether every subscription has its consumer.
@@ -86,6 +92,7 @@ func (c *connection) silence() time.Duration {
 // take puts a session into its place, and has the supervisor hear of what happens to it.
 func (s *supervisor) take(c *connection, session *broker.Session) {
 	c.session, c.since, c.consumed, c.dropped = session, time.Now(), false, make(chan struct{})
+	c.changed, c.address = c.since, session.Endpoint().String()
 	c.first = slices.Index(s.plan.Endpoints, session.Endpoint())
 	dropped := c.dropped
 	s.background.Go(func() {
@@ -107,7 +114,8 @@ func (s *supervisor) take(c *connection, session *broker.Session) {
 // release gives up the session, and returns it; whoever works on it is to find it closed.
 func (c *connection) release() *broker.Session {
 	session := c.session
-	c.session, c.probing = nil, false
+	c.session, c.probing, c.changed = nil, false, time.Now()
+	c.blockedSince, c.blockedReason = time.Time{}, ""
 	close(c.dropped)
 	for _, sub := range c.subscriptions {
 		sub.lose()
@@ -127,7 +135,7 @@ func (c *connection) endpoint() string {
 	if c.session == nil {
 		return ""
 	}
-	return c.session.Endpoint().String()
+	return c.address
 }
 
 // noteOn commits a note about a connection, which is one about its subscription if that is the only one.
@@ -152,7 +160,9 @@ func (b blocked) apply(s *supervisor) error {
 		return nil
 	}
 	name, note := NoteUnblocked, "the broker reads again (connection.unblocked)"
+	b.on.blockedSince, b.on.blockedReason = time.Time{}, ""
 	if b.change.Active {
+		b.on.blockedSince, b.on.blockedReason = time.Now(), b.change.Reason
 		name, note = NoteBlocked, "the broker stopped reading (connection.blocked: "+b.change.Reason+"); only heartbeats tell that it lives"
 	}
 	s.record(fsm.KindNote, name, Evidence{Generation: b.change.Generation, Endpoint: b.on.endpoint(), Note: note})

@@ -22,6 +22,7 @@ type Consumer struct {
 	watch   *report.Observers
 	counts  []counts // by subscription
 	sending *sending
+	board   *board
 
 	inside inside.Marks
 
@@ -67,6 +68,7 @@ func New(config Config) (*Consumer, error) {
 		hard:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	c.board = newBoard(c.config, c.counts)
 	log := report.NewLines(config.Logger, &c.inside)
 	c.watch = report.Observe(machine, log, append(projections(config), config.Observers...))
 	c.config.Logger = log.Logger()
@@ -91,11 +93,13 @@ func New(config Config) (*Consumer, error) {
 //   - ErrAlreadyRun if it was called before.
 //
 // A nil error after Stop before Run means that nothing was consumed.
-func (c *Consumer) Run(ctx context.Context) error {
+func (c *Consumer) Run(ctx context.Context) (err error) {
 	if !c.started.CompareAndSwap(false, true) {
 		return ErrAlreadyRun
 	}
 	defer close(c.done)
+	c.board.begin()
+	defer func() { c.board.end(err) }()
 	defer c.watch.Finish()
 	defer c.machine.Close()
 	defer c.sending.end()
@@ -139,7 +143,12 @@ func (c *Consumer) Stop(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (c *Consumer) stopSoft() { c.softOnce.Do(func() { close(c.soft) }) }
+func (c *Consumer) stopSoft() {
+	c.softOnce.Do(func() {
+		c.board.stop() // before the first delivery is refused
+		close(c.soft)
+	})
+}
 
 // State is where the consumer is in its Lifecycle. It never blocks.
 func (c *Consumer) State() fsm.State { return c.machine.State() }

@@ -41,22 +41,24 @@ type Handler func(ctx context.Context, d *Delivery) error
 // Its methods in this file, and giveBack, are what the supervisor does with it; they may be called from any
 // goroutine.
 type dispatcher struct {
-	spec    Subscription
-	env     environment
-	view    atomic.Pointer[view]
-	workers sync.WaitGroup
-	turn    chan struct{} // held while receiving
-	lanes   lanes.Lanes[job]
-	kept    waitingRoom
-	kind    queueKind     // of a stream nothing can be given back
-	recent  *dedup.Window // nil without Dedup
-	breaker breaker
-	absence absence
+	spec      Subscription
+	env       environment
+	view      atomic.Pointer[view]
+	workers   sync.WaitGroup
+	turn      chan struct{} // held while receiving
+	lanes     lanes.Lanes[job]
+	kept      waitingRoom
+	elsewhere atomic.Int64  // how many are being published, or held back, and with no worker
+	kind      queueKind     // of a stream nothing can be given back
+	recent    *dedup.Window // nil without Dedup
+	breaker   breaker
+	absence   absence
 	// lastLives is the delivery count from which on a message is saved; 0: never.
 	lastLives atomic.Int64
 	rescues   *rescues
 	overruns  overruns
 	window    *window // nil without PrefetchBytes
+	measures  *measures
 
 	committing chan struct{} // held by the one Commit at a time
 	calls      callbacks
@@ -65,6 +67,7 @@ type dispatcher struct {
 	mu      sync.Mutex // guards changes of view, and:
 	running int        // workers
 	crew    []*worker  // all of them
+	hired   int        // so many there were
 }
 
 // environment is what all subscriptions of a consumer have in common.
@@ -108,6 +111,7 @@ type view struct {
 
 func newDispatcher(spec Subscription, env environment) *dispatcher {
 	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), committing: make(chan struct{}, 1)}
+	d.measures = newMeasures()
 	d.calls.inside, d.calls.panics = env.inside, &d.panics
 	d.window = newWindow(spec, &d.kind, env.resize)
 	d.kind.v.Store(spec.kind())
@@ -272,7 +276,8 @@ func (d *dispatcher) change(edit func(*view)) {
 	d.view.Store(&v)
 	close(old.changed)
 	for ; !v.over && d.running < v.concurrency; d.running++ {
-		w := &worker{dispatcher: d}
+		w := &worker{dispatcher: d, number: d.hired}
+		d.hired++
 		d.crew = append(d.crew, w)
 		d.workers.Go(w.run)
 	}

@@ -67,6 +67,13 @@
 // (Subscription.DeliveryLimit). When the consumer stops, what no handler has begun with goes back, and handlers may
 // finish.
 //
+// # What can be seen
+//
+// [Consumer.Status] says what it does at this moment: the state, whether all is consumed and if not why, its connections,
+// and each subscription with what its handlers have in hand. It waits for nobody, not even for a journal on a disk that hangs,
+// and is cheap enough to be asked each second. Ready is for who sends work, Alive for who restarts: a consumer is alive
+// through an outage, however long.
+//
 // # What the caller must do
 //
 //  1. Make handlers idempotent, and let them return when their context ends: one that does not
@@ -86,10 +93,18 @@ package consumer
 //	  dedup.go         Dedup, likewise
 //	  control.go       a queue's Handle: Pause, Resume, SetPrefetch, SetConcurrency, Stats
 //	  stats.go         what is counted
+//	  status.go        what it does now
 //	  errors.go        what Run and the methods return
 //	  json.go          handlers of JSON
 //	  middleware.go    what is around a handler
 //	  slog.go          a logger for programs that use log/slog
+//	what it does now, for others to see
+//	  board.go         what the supervisor shows, after each of its turns
+//	  look.go          whoever looks there asks nobody, and waits for nobody
+//	  reasons.go       why it is not ready, or not alive
+//	  pulse.go         whether the supervisor turns
+//	  measure.go       when handlers begin and end, and how long they take
+//	  buckets.go       how that is counted
 //	the lifecycle
 //	  lifecycle.go     the table
 //	  evidence.go      what an event says of its cause

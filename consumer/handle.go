@@ -19,7 +19,7 @@ func (w *worker) handle() {
 	v := d.view.Load()
 	switch {
 	case j.channel.lost():
-	case v.idle() && !d.awaitTurn(j.channel):
+	case v.idle() && !w.awaitTurn(j.channel):
 		d.returnUnseen(j)
 	case w.isWithAnother():
 	case d.recent == nil || w.dedup():
@@ -30,7 +30,8 @@ func (w *worker) handle() {
 
 // awaitTurn waits until a delivery may be begun with. It returns false if it is to go back, which the broker
 // must not send again at once, or goes with its channel.
-func (d *dispatcher) awaitTurn(c *channel) bool {
+func (w *worker) awaitTurn(c *channel) bool {
+	d := w.dispatcher
 	for {
 		v := d.view.Load()
 		switch {
@@ -42,10 +43,12 @@ func (d *dispatcher) awaitTurn(c *channel) bool {
 		case !v.paused:
 			return true
 		}
+		w.timing.wait(waitsForTurn)
 		select {
 		case <-v.changed:
 		case <-c.source.Lost():
 		}
+		w.timing.wait(waitsForNothing)
 	}
 }
 
@@ -57,6 +60,7 @@ func (w *worker) dedup() (goOn bool) {
 	if j.again {
 		d.recent.Again(id)
 	} else {
+		w.timing.straight = false // it may wait for another one of that id
 		handled, ok = d.recent.Begin(id, j.delivery.Redelivered, j.channel.source.Lost())
 	}
 	switch {
@@ -66,7 +70,7 @@ func (w *worker) dedup() (goOn bool) {
 		return false
 	case !ok:
 		return false
-	case d.awaitTurn(j.channel): // it may have changed while it waited
+	case w.awaitTurn(j.channel): // it may have changed while it waited
 		w.id, w.deduped = id, true
 		return true
 	}
@@ -83,14 +87,20 @@ func (w *worker) conclude(o outcome) {
 		w.dispatcher.recent.End(w.id, o.verdict == acknowledged)
 	}
 	if o.verdict == acknowledged {
-		w.job.channel.acks.Finish(w.tag)
+		if sent := w.job.channel.acks.Finish(w.tag); sent { // which may have taken long
+			w.timing.straight = false
+		}
 	} else {
+		w.timing.touch(w.dispatcher.measures)
 		w.settle(o)
 	}
 }
 
 // interrupted goes on when a function of the caller's has ended the goroutine: that is a failure.
 func (w *worker) interrupted() {
+	if w.timing.isBusy() {
+		w.timing.end(w.dispatcher.measures, w.number)
+	}
 	if w.came == nil { // its handler has not begun
 		w.keep(*w.job.delivery)
 	}
@@ -116,7 +126,7 @@ func (w *worker) attempt() outcome {
 			w.keep(w.hand.came)
 		}
 	}()
-	a := d.call(w.job.channel, w.job.delivery)
+	a := w.call(w.job.delivery)
 	ended = false
 	if a.meaning == succeeded { // and nothing was allocated
 		return d.handled()
@@ -140,7 +150,10 @@ func (w *worker) attemptAgain(a answer) outcome {
 		if o.verdict != again {
 			return o
 		}
-		if !d.linger(w.job.channel, w.came, o.pause) {
+		w.timing.wait(waitsForRetry)
+		waited := d.linger(w.job.channel, w.came, o.pause)
+		w.timing.wait(waitsForNothing)
+		if !waited {
 			return outcome{verdict: requeued, failure: *f}
 		}
 		delivery := *w.came
@@ -150,7 +163,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 		}
 		delivery.Headers[HeaderAttempts], delivery.Headers[HeaderQueue] = int64(f.attempts), w.came.Queue
 		w.hand.begin(w.job.channel, &delivery)
-		if a = d.call(w.job.channel, &delivery); a.meaning == succeeded {
+		if a = w.call(&delivery); a.meaning == succeeded {
 			return d.handled()
 		}
 	}
@@ -165,8 +178,9 @@ func (d *dispatcher) handled() outcome {
 }
 
 // call turns what the handler returns, or a panic, into an answer. While messages are tried one by one, it waits.
-func (d *dispatcher) call(c *channel, delivery *Delivery) (a answer) {
-	trial, ok := d.enter(c)
+func (w *worker) call(delivery *Delivery) (a answer) {
+	d := w.dispatcher
+	trial, ok := w.enter()
 	if !ok {
 		return answer{meaning: asksForRequeue}
 	}
@@ -183,12 +197,16 @@ func (d *dispatcher) call(c *channel, delivery *Delivery) (a answer) {
 		defer cancel()
 		ctx = limited
 	}
+	w.timing.begin(d.measures, delivery.ReceivedAt)
 	defer func() {
 		if r := recover(); r != nil {
+			w.timing.end(d.measures, w.number)
 			a = answer{meaning: fails, text: "consumer: " + d.panics.tell("the handler", r)}
 		}
 	}()
-	if err := d.spec.Handler(ctx, delivery); err != nil {
+	err := d.spec.Handler(ctx, delivery)
+	w.timing.end(d.measures, w.number)
+	if err != nil {
 		return answerOf(err)
 	}
 	return answer{}

@@ -168,6 +168,8 @@ func (d *dispatcher) isWorn(delivery *Delivery) bool {
 // save sees to it that the message outlives its delivery. If that cannot be, the best that can be done is to handle
 // it at once.
 func (d *dispatcher) save(s source, delivery *Delivery) {
+	d.elsewhere.Add(1)
+	defer d.elsewhere.Add(-1)
 	came := *delivery
 	if came.Unreadable != nil {
 		d.settleUnreadable(s, delivery, &came)

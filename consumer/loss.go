@@ -40,8 +40,10 @@ func (l loss) apply(s *supervisor) error {
 // whole connection. It is to be revived then, or more is in the revival that is under way.
 func (s *supervisor) broken(t fsm.Trigger, c *connection, sub *subscription, e Evidence) error {
 	worked := time.Since(c.since)
+	c.trouble = troubleOf(e)
 	if sub != nil {
 		worked = time.Since(sub.since)
+		sub.trouble = c.trouble
 	}
 	if sub == nil {
 		c.dies(worked, e)

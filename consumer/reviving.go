@@ -187,6 +187,7 @@ func (o consumed) apply(s *supervisor) error {
 			return err
 		}
 	case !s.stopping && sub.on == c:
+		sub.failed(o.err)
 		apart, err := s.considerFailure(sub, o)
 		if err != nil {
 			return err
@@ -226,6 +227,13 @@ func (s *supervisor) adopt(o consumed) error {
 	return nil
 }
 
+// failed notes why it could not be consumed, if that is its own.
+func (sub *subscription) failed(err error) {
+	if f := asBrokerError(err); f.Scope != broker.ScopeConnection {
+		sub.trouble = troubleOf(evidence(f))
+	}
+}
+
 func isLost(c source) bool {
 	select {
 	case <-c.Lost():
@@ -246,7 +254,7 @@ func (s *supervisor) rise(c *connection) error {
 		return nil
 	}
 	took := time.Since(c.entered)
-	c.up, c.entered, c.failing = true, time.Now(), time.Time{}
+	c.up, c.entered, c.failing, c.trouble = true, time.Now(), time.Time{}, trouble{}
 	if c != s.home {
 		s.noteOn(c, NoteApartConsuming, Evidence{Attempt: c.schedule.Attempt, Note: "consumed apart"})
 		return nil
@@ -322,6 +330,7 @@ var errLostAgain = errors.New("lost again at once")
 
 // failed commits that an attempt failed, and schedules the next one or gives up.
 func (s *supervisor) failed(c *connection, f *broker.Error) error {
+	c.trouble = troubleOf(evidence(f))
 	heals, note := s.heals(c, f)
 	if !heals {
 		return s.giveUpOn(c, FatalError, f, nil)

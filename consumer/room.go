@@ -14,24 +14,29 @@ const mostAside = 1024
 // aside is how many deliveries of the channel in view nobody can handle now: they were put back, wait behind such a one
 // for the turn of their key, or are held back.
 func (d *dispatcher) aside() int {
+	kept, behind := d.putAside()
+	return int(d.kept.heldBack.Load()) + kept + behind
+}
+
+// putAside is how many deliveries were put back, and how many wait behind such a one for the turn of their key.
+func (d *dispatcher) putAside() (kept, behind int) {
 	k := &d.kept
-	n := int(k.heldBack.Load())
 	if k.waiting.Load() == 0 {
-		return n
+		return 0, 0
 	}
 	var keys []string
 	k.mu.Lock()
 	for _, j := range k.jobs {
-		n++
+		kept++
 		if j.inLane {
 			keys = append(keys, j.key)
 		}
 	}
 	k.mu.Unlock()
 	for _, key := range keys {
-		n += d.lanes.Waiting(key)
+		behind += d.lanes.Waiting(key)
 	}
-	return n
+	return kept, behind
 }
 
 // isCrowded tells whether a handler is free, and nothing comes since everything that may was put aside.

@@ -41,6 +41,7 @@ func (w *worker) move(o outcome, moved *atomic.Uint64) {
 	m := mover{worker: worker{dispatcher: w.dispatcher, job: w.job, tag: w.tag, came: w.came}} // w gets another job
 	m.hasTurn.Store(w.inLane)
 	w.inLane = false
+	w.dispatcher.elsewhere.Add(1)
 	w.dispatcher.workers.Go(func() { m.run(o, moved) })
 }
 
@@ -56,6 +57,7 @@ const movePatience = time.Second
 
 func (m *mover) run(o outcome, moved *atomic.Uint64) {
 	d := m.dispatcher
+	defer d.elsewhere.Add(-1)
 	aside := &d.kept.heldBack
 	slow := time.AfterFunc(movePatience, func() {
 		aside.Add(1)
@@ -98,10 +100,12 @@ func (w *worker) holdBack(o outcome) {
 	pause := w.dispatcher.mayKeep(o.failure.delivery)
 	aside := &w.dispatcher.kept.heldBack
 	aside.Add(1)
+	w.dispatcher.elsewhere.Add(1)
 	w.dispatcher.window.rouse()
 	w.dispatcher.workers.Go(func() {
 		held.dispatcher.linger(held.job.channel, held.came, pause)
 		aside.Add(-1)
+		defer held.dispatcher.elsewhere.Add(-1)
 		held.requeue(o)
 		held.dispatcher.window.handled()
 		held.dispatcher.window.rouse()

@@ -19,10 +19,13 @@ type Status struct {
 	Since time.Time `json:"since"`
 	// NotReady is why not everything is consumed; it is ready if there is none. Each code is there once.
 	NotReady []Reason `json:"not_ready,omitempty"`
-	// NotAlive is why it should be restarted; it is alive if there is none.
+	// NotAlive is why it should be restarted; it is alive if there is none. A consumer that has stopped as it was told is
+	// alive, and not ready.
 	NotAlive []Reason `json:"not_alive,omitempty"`
 	// Connections are those that it has, or is opening: that of the lifecycle first, then those of what is apart.
 	Connections []ConnectionStatus `json:"connections"`
+	// Stalls are the times in which the process stood still.
+	Stalls Stalls `json:"stalls,omitzero"`
 
 	subscriptions []*subscriptionStatus
 }
@@ -37,11 +40,19 @@ func (s Status) Alive() bool { return len(s.NotAlive) == 0 }
 func (s Status) Subscriptions() iter.Seq[SubscriptionStatus] {
 	return func(yield func(SubscriptionStatus) bool) {
 		for _, sub := range s.subscriptions {
-			if !yield(sub.now(s.Time)) {
+			if !yield(sub.now()) {
 				return
 			}
 		}
 	}
+}
+
+// Stalls tell of [NoteStalled]: the process was stopped, the machine suspended, or too busy.
+type Stalls struct {
+	Count int `json:"count"`
+	// Last is when the last one was over, and Took how long it was.
+	Last time.Time     `json:"last"`
+	Took time.Duration `json:"took_ns"`
 }
 
 // Reason is why something is not as it should be.
@@ -50,7 +61,8 @@ type Reason struct {
 	Code string `json:"code"`
 	// Text is for people: what is the matter, and what it is waiting for.
 	Text string `json:"text"`
-	// Queues is how many subscriptions are concerned, if not all of them, and Queue is the first one's.
+	// Queues is how many subscriptions are concerned, if it is not about all of them, and Queue is the first one's, as
+	// Text and Since.
 	Queues int    `json:"queues,omitempty"`
 	Queue  string `json:"queue,omitempty"`
 	// Since is zero if it is not known.
@@ -71,7 +83,7 @@ const (
 	ReasonGivenUp    = "given_up"
 	// Why it is not alive.
 	ReasonStuck    = "stuck"     // the supervisor has not turned for StuckAfter
-	ReasonStopHang = "stop_hang" // the stop takes longer than GracePeriod and what it takes to cut the connection
+	ReasonStopHang = "stop_hang" // the stop takes 15 s longer than GracePeriod
 	ReasonFailed   = "failed"    // Run has returned an error
 )
 
@@ -120,21 +132,26 @@ type SubscriptionStatus struct {
 	Why   string `json:"why,omitempty"`
 	Apart string `json:"apart,omitempty"`
 	Class string `json:"class,omitempty"`
+	// Until is when the breaker's pause ends; zero if it is closed.
+	Until time.Time `json:"until,omitzero"`
 	// Generation is that of its connection, see ConnectionStatus.
 	Generation uint64 `json:"generation"`
-	// Prefetch is what is asked for now, MaxPrefetch what may be.
+	// Prefetch is what is asked for now: 0 while it does not consume, and while what has come takes all of PrefetchBytes.
+	// MaxPrefetch is what may be asked for.
 	Prefetch    int `json:"prefetch"`
 	MaxPrefetch int `json:"max_prefetch"`
 	Concurrency int `json:"concurrency"`
 
 	// InFlight is how many deliveries are with a handler; Waiting how many wait in memory for one; Aside how many of what
-	// is unacknowledged waits for something else: to be handled again, or to be published elsewhere.
+	// is unacknowledged waits for something else: to be handled again, behind such a one of its key, or to be published
+	// elsewhere. What is done with, and waits for its acknowledgement to be sent, is none of these.
 	InFlight int `json:"in_flight"`
 	Waiting  int `json:"waiting"`
 	Aside    int `json:"aside"`
 	// OldestInFlight is when the handler that has been at work the longest began; zero if none is.
 	OldestInFlight time.Time `json:"oldest_in_flight,omitzero"`
-	// LastDelivery is when a handler was last given one, LastSettled when one was last done with; zero if never.
+	// LastDelivery is when a handler was last given one, LastSettled when one was last done with: its handler had
+	// returned; zero if never.
 	LastDelivery time.Time `json:"last_delivery,omitzero"`
 	LastSettled  time.Time `json:"last_settled,omitzero"`
 	// Stats count deliveries since New.
@@ -157,33 +174,15 @@ const (
 	DoingNothing Doing = "stopped"
 )
 
-// HandlingTime is how long handlers took, over the last five minutes; percentiles are exact to 20 %.
+// HandlingTime is how long handlers took, over the last four to five minutes; percentiles are exact to 12 %, and to a
+// few microseconds, since the time between two messages that wait is the second one's.
 type HandlingTime struct {
 	Calls uint64        `json:"calls"`
 	P50   time.Duration `json:"p50_ns"`
 	P95   time.Duration `json:"p95_ns"`
 	P99   time.Duration `json:"p99_ns"`
-	// Histogram is of all calls since New: how many took no longer than each of HandlingBuckets, and then all.
+	// Histogram is of all calls since New: how many took no longer than each of [HandlingBuckets], and then all.
 	Histogram []uint64 `json:"-"`
 	// Sum is of all calls since New.
 	Sum time.Duration `json:"-"`
-}
-
-// Status never blocks, and costs little. Before Run, and after it, it says so.
-func (c *Consumer) Status() Status {
-	status := Status{Name: c.config.Name, Time: time.Now(), State: c.machine.State()}
-	for i := range c.config.Subscriptions {
-		status.subscriptions = append(status.subscriptions, &subscriptionStatus{consumer: c, index: i})
-	}
-	return status
-}
-
-type subscriptionStatus struct {
-	consumer *Consumer
-	index    int
-}
-
-func (s *subscriptionStatus) now(time.Time) SubscriptionStatus {
-	spec := s.consumer.config.Subscriptions[s.index]
-	return SubscriptionStatus{Queue: spec.Queue, MaxPrefetch: spec.Prefetch, Concurrency: spec.Concurrency, Stats: s.consumer.counts[s.index].stats()}
 }

@@ -23,6 +23,7 @@ func (s *supervisor) stopSoftly() {
 		s.noteReleased(sub)
 	}
 	s.stopping = true
+	s.board.stop()
 	s.before = sumOf(s.counts)
 	// Opening a connection is cancelled. An attempt that works on one over which handlers will acknowledge is left
 	// alone.

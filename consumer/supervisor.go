@@ -25,7 +25,11 @@ type supervisor struct {
 	machine       *fsm.Machine
 	subscriptions []*subscription
 
-	counts []counts // by subscription
+	counts  []counts // by subscription
+	board   *board
+	showing []connectionFacts // reused
+
+	remembered time.Time // the measures were
 
 	inbox      chan observation
 	resize     chan struct{} // a token: the windows are to be looked at
@@ -67,6 +71,9 @@ type subscription struct {
 	since   time.Time        // live is there
 	attempt *attempt         // under way, to consume it
 	retired *broker.Consumer // lost, and its channel is still to be closed
+	trouble trouble          // how it was lost, or could not be consumed; none if live is there
+	apart   string           // why it is not on the home connection, if it is not
+	named   string           // by the broker, if the queue's name is empty
 
 	hasConsumed bool // in this run
 	soon        int  // losses in a row soon after it began
@@ -75,9 +82,11 @@ type subscription struct {
 	oneByOne    bool // prefetch 1, since the connection dies of its messages
 
 	// What it is to be, which holds over revivals, and what live is.
-	paused   bool // by the caller
-	tripped  bool // by its breaker
-	trips    int  // so far
+	paused   bool      // by the caller
+	tripped  bool      // by its breaker
+	trips    int       // so far
+	tripWhy  string    // why it is tripped
+	rests    time.Time // until when
 	prefetch int
 	window   *window // what of the prefetch is asked for
 	applied  broker.Intake
@@ -94,6 +103,10 @@ type subscription struct {
 // committed.
 func (sub *subscription) adopt(c *broker.Consumer, in broker.Intake) {
 	sub.live, sub.since, sub.applied = c, time.Now(), in
+	sub.trouble = trouble{}
+	if sub.spec.Queue == "" {
+		sub.named = c.Queue()
+	}
 	sub.warned, sub.released = 0, false // delivery tags begin anew
 	sub.window.opened(in)
 	sub.dispatch.attach(c, in.Prefetch)
@@ -115,21 +128,23 @@ var errDone = errors.New("done")
 
 func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 	s := &supervisor{
-		config:  c.config,
-		plan:    c.plan,
-		machine: c.machine,
-		counts:  c.counts,
-		inbox:   c.inbox,
-		resize:  make(chan struct{}, 1),
-		clock:   newClock(),
-		overdue: time.NewTicker(overdueEvery(c.config)),
-		soft:    c.soft,
-		hard:    c.hard,
-		gone:    c.gone,
+		config:     c.config,
+		plan:       c.plan,
+		machine:    c.machine,
+		counts:     c.counts,
+		board:      c.board,
+		inbox:      c.inbox,
+		resize:     make(chan struct{}, 1),
+		clock:      newClock(),
+		remembered: time.Now(),
+		overdue:    time.NewTicker(overdueEvery(c.config)),
+		soft:       c.soft,
+		hard:       c.hard,
+		gone:       c.gone,
 	}
 	s.work, s.cancelWork = context.WithCancel(ctx)
 	s.calls, s.cancelCalls = context.WithCancel(context.Background())
-	s.home = &connection{entered: time.Now(), schedule: revival.Schedule{Backoff: revival.Backoff(c.config.ReviveBackoff)}}
+	s.home = &connection{entered: time.Now(), changed: time.Now(), schedule: revival.Schedule{Backoff: revival.Backoff(c.config.ReviveBackoff)}}
 	s.connections = []*connection{s.home}
 	republisher := newRepublisher(c.sending, c.config.Logger)
 	for i, spec := range c.config.Subscriptions {
@@ -148,6 +163,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			resize:  s.resize,
 		})
 		sub.window = sub.dispatch.window
+		c.board.subscriptions[i].dispatch.Store(sub.dispatch)
 		s.subscriptions = append(s.subscriptions, sub)
 	}
 	s.home.subscriptions = slices.Clone(s.subscriptions)
@@ -162,6 +178,7 @@ func (s *supervisor) run() error {
 	if err == nil {
 		s.begin(s.home)
 	}
+	s.show()
 	for !errors.Is(err, errDone) {
 		if err != nil && !s.vetoed { // the journal refused: stop, with its error
 			s.vetoed = true
@@ -171,9 +188,24 @@ func (s *supervisor) run() error {
 			}
 		}
 		err = s.next()
+		s.show()
+		s.remember()
+		s.board.pulse.turn()
 	}
 	s.end()
+	s.show()
 	return s.result
+}
+
+// remember has the measures of all subscriptions noted once a minute.
+func (s *supervisor) remember() {
+	if time.Since(s.remembered) < time.Minute {
+		return
+	}
+	s.remembered = time.Now()
+	for _, sub := range s.subscriptions {
+		sub.dispatch.measures.remember()
+	}
 }
 
 // next waits for one observation and applies it.
@@ -202,6 +234,7 @@ func (s *supervisor) next() error {
 	case <-s.deadline:
 		act = s.stopHard
 	}
+	s.board.pulse.turn()
 	s.lookAtClock() // before what may come of it
 	defer func() { s.clock.excuse(time.Since(s.clock.began)) }()
 	return act()
@@ -226,7 +259,9 @@ func (s *supervisor) fire(t fsm.Trigger, e Evidence) error {
 	}
 	e.Generation = or(e.Generation, s.home.generation)
 	e.Endpoint = or(e.Endpoint, s.home.endpoint())
-	_, err := s.machine.Fire(t, e.Event())
+	s.show() // whoever sees the new state is to see what has led to it
+	event, err := s.machine.Fire(t, e.Event())
+	s.board.entered.Store(s.board.entered.Load().follow(&event))
 	return err
 }
 

@@ -75,7 +75,8 @@ func (d *dispatcher) tryOne() {
 
 // enter waits until a handler may be called, while messages are tried one by one. It returns false if the delivery is
 // to go back, or goes with its channel.
-func (d *dispatcher) enter(c *channel) (trial, ok bool) {
+func (w *worker) enter() (trial, ok bool) {
+	d, c := w.dispatcher, w.job.channel
 	for {
 		v := d.view.Load()
 		switch {
@@ -86,10 +87,12 @@ func (d *dispatcher) enter(c *channel) (trial, ok bool) {
 		case !v.paused && d.absence.onTrial.CompareAndSwap(false, true):
 			return true, true
 		}
+		w.timing.wait(waitsForTurn)
 		select {
 		case <-v.changed:
 		case <-c.source.Lost():
 		}
+		w.timing.wait(waitsForNothing)
 	}
 }
 

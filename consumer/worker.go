@@ -25,6 +25,8 @@ type worker struct {
 	id      string    // under which it is handled, with Dedup
 	deduped bool      // there is one
 	hand    hand      // what its handler has
+	number  int
+	timing  timing
 }
 
 // job is a delivery that is to be handled. Once its handler has begun, delivery is the handler's.
@@ -75,6 +77,7 @@ func (w *worker) next() bool {
 		if d.receive(w) {
 			return true
 		}
+		w.timing.straight = false
 		<-w.view.changed
 	}
 }
@@ -113,6 +116,8 @@ func (d *dispatcher) stay(w *worker) *view {
 	if v.over || d.running > v.concurrency {
 		d.running--
 		d.crew = slices.DeleteFunc(d.crew, func(other *worker) bool { return other == w })
+		m := d.measures
+		m.began, m.ended = max(m.began, w.timing.began.Load()), max(m.ended, w.timing.ended.Load())
 		return nil
 	}
 	return v
@@ -135,13 +140,19 @@ func (d *dispatcher) receive(w *worker) bool {
 	for {
 		select {
 		case d.turn <- struct{}{}:
-		case <-v.changed:
-			return false
+		default:
+			w.timing.straight = false
+			select {
+			case d.turn <- struct{}{}:
+			case <-v.changed:
+				return false
+			}
 		}
 		received, mine := d.receiveInTurn(w)
 		if !received || mine {
 			return received
 		}
+		w.timing.straight = false
 	}
 }
 

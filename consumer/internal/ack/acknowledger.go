@@ -111,14 +111,15 @@ func (a *Acknowledger) Receive(i Item) {
 	a.tracker.receive(i)
 }
 
-// Finish acknowledges a delivery: now, or soon, together with others.
-func (a *Acknowledger) Finish(tag uint64) {
+// Finish acknowledges a delivery: now, or soon, together with others. Sent tells that frames were sent, which may have
+// waited for Commit, or for the broker to read.
+func (a *Acknowledger) Finish(tag uint64) (sent bool) {
 	a.mu.Lock()
 	if why := a.gone; why != nil {
 		item := a.tracker.settle(tag)
 		a.mu.Unlock()
 		a.options.Stale([]Item{item}, why)
-		return
+		return true
 	}
 	a.tracker.finish(tag)
 	due := a.due()
@@ -129,6 +130,7 @@ func (a *Acknowledger) Finish(tag uint64) {
 	if due {
 		a.send()
 	}
+	return due
 }
 
 // due tells whether to send at once. It is called with mu held.

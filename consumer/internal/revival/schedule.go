@@ -64,6 +64,9 @@ func (s *Schedule) Hurry() { s.in(0) }
 // Due tells whether the next attempt is to begin.
 func (s *Schedule) Due() bool { return s.Remaining() <= 0 }
 
+// At is when that is.
+func (s *Schedule) At() time.Time { return s.at }
+
 // Remaining is the time until then; it is not positive when the attempt is due.
 func (s *Schedule) Remaining() time.Duration { return time.Until(s.at) }
 
