@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer/publish"
@@ -16,6 +17,14 @@ import (
 // A handler that publishes a message before it returns nil loses nothing: the delivery is acknowledged when the broker has
 // the message, and comes again if not.
 func (c *Consumer) Publisher() *publish.Publisher { return c.sending.begin() }
+
+// PublisherStatus is that of Publisher; false while nobody has used it.
+func (c *Consumer) PublisherStatus() (publish.Status, bool) {
+	if !c.sending.used.Load() {
+		return publish.Status{}, false
+	}
+	return c.sending.publisher.Status(), true
+}
 
 // newPublisher makes the publisher of a consumer with this configuration.
 func newPublisher(c Config) (*publish.Publisher, error) {
@@ -47,6 +56,7 @@ type sending struct {
 	publisher *publish.Publisher
 	mu        sync.Mutex
 	begun     bool
+	used      atomic.Bool // it connects, or did
 	running   sync.WaitGroup
 }
 
@@ -55,6 +65,7 @@ func (s *sending) begin() *publish.Publisher {
 	defer s.mu.Unlock()
 	if !s.begun {
 		s.begun = true
+		s.used.Store(true)
 		s.running.Go(func() { _ = s.publisher.Run(context.Background()) }) // its callers are told
 	}
 	return s.publisher

@@ -5,35 +5,35 @@ import "sync/atomic"
 // Stats count deliveries: those of one queue ([Handle.Stats]), or of all ([Consumer.Stats]).
 type Stats struct {
 	// Acknowledged: the handler returned nil and the acknowledgement was sent. Those Deduplicated count, too.
-	Acknowledged uint64
+	Acknowledged uint64 `json:"acknowledged"`
 	// Failed: calls of a handler that ended with an error, other than an outcome, or a panic; and messages that
 	// could not be read.
-	Failed uint64
+	Failed uint64 `json:"failed"`
 	// Kept: to be put back into the queue, by its handler's wish or because it failed, and kept in memory instead,
 	// to be handled again after RequeuePause.
-	Kept uint64
+	Kept uint64 `json:"kept"`
 	// Requeued: put back into the queue after a handler had begun with it, because the consumer stopped before
 	// it was handled to its end, or because the broker would not wait any longer for its acknowledgement.
-	Requeued uint64
+	Requeued uint64 `json:"requeued"`
 	// Saved: published again to the end of the queue, because it had come back nearly as often as a quorum queue
 	// allows; see Subscription.DeliveryLimit.
-	Saved uint64
+	Saved uint64 `json:"saved"`
 	// Rejected: given to the dead-letter exchange, or dropped by the broker if the queue has none; on a
 	// stream, passed over.
-	Rejected uint64
+	Rejected uint64 `json:"rejected"`
 	// Delayed: published into a delay queue, or to the end of their own since a handler took longer than
 	// ConsumerTimeout.
-	Delayed uint64
+	Delayed uint64 `json:"delayed"`
 	// Parked: published into the parking queue.
-	Parked uint64
+	Parked uint64 `json:"parked"`
 	// Deduplicated: redelivered after it had been handled, and acknowledged without calling the handler.
-	Deduplicated uint64
+	Deduplicated uint64 `json:"deduplicated"`
 	// ReturnedUnstarted: put back into the queue before a handler had begun with it, because the consumer stopped, or
 	// was paused for so long that the broker would not wait any longer.
-	ReturnedUnstarted uint64
+	ReturnedUnstarted uint64 `json:"returned_unstarted"`
 	// Stale: the outcome could not be sent, because the delivery's channel was gone. The broker
 	// delivers the message again.
-	Stale uint64
+	Stale uint64 `json:"stale"`
 }
 
 func (s *Stats) add(other Stats) {

@@ -28,8 +28,9 @@ type Document struct {
 //go:embed document.schema.json
 var schema []byte
 
-// documentOf returns the document of a status, but for its troubles.
-func documentOf(status consumer.Status) Document {
+// documentOf returns the document of a consumer, but for its troubles.
+func documentOf(c *consumer.Consumer) Document {
+	status := c.Status()
 	d := Document{
 		Status: status, Ready: status.Ready(), Alive: status.Alive(), Version: broker.Version(),
 		Subscriptions: slices.Collect(status.Subscriptions()), Troubles: []Trouble{},
@@ -39,6 +40,9 @@ func documentOf(status consumer.Status) Document {
 	}
 	if d.Connections == nil {
 		d.Connections = []consumer.ConnectionStatus{}
+	}
+	if p, ok := c.PublisherStatus(); ok {
+		d.Publisher = &p
 	}
 	return d
 }

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm"
 )
@@ -32,15 +31,8 @@ type Events struct {
 	happened history.Summary
 	counts   fsm.Summary
 	spans    []span
-	begun    time.Time // the time of the first event
-	stood    stall
+	begun    time.Time                  // the time of the first event
 	readers  map[chan struct{}]struct{} // each holds a token when there is news
-}
-
-// stall is the last time that the process stood still.
-type stall struct {
-	until  time.Time
-	lasted time.Duration
 }
 
 // NewEvents returns an empty memory.
@@ -67,9 +59,6 @@ func (m *Events) Observe(e fsm.Event) {
 	m.extend(e)
 	if m.begun.IsZero() {
 		m.begun = e.Time
-	}
-	if e.Name == consumer.NoteStalled {
-		m.stood = stall{e.Time, time.Duration(consumer.EvidenceOf(e).StalledMS) * time.Millisecond}
 	}
 	for wake := range m.readers {
 		select {
@@ -132,9 +121,9 @@ func gap(seq uint64, first fsm.Event) fsm.Event {
 	return e
 }
 
-// facts returns when the first event happened, and the last time that the process stood still.
-func (m *Events) facts() (begun time.Time, stood stall) {
+// start is when the first event happened.
+func (m *Events) start() time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.begun, m.stood
+	return m.begun
 }

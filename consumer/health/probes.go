@@ -71,13 +71,10 @@ func codes(checks []string, failed []consumer.Reason) []string {
 	return checks
 }
 
-// textOf says which queue it is about, and how many.
+// textOf names the queue that it is about.
 func textOf(r consumer.Reason) string {
-	switch {
-	case r.Queue == "":
+	if r.Queue == "" {
 		return r.Text
-	case r.Queues > 1:
-		return fmt.Sprintf("%s and %d more: %s", r.Queue, r.Queues-1, r.Text)
 	}
 	return r.Queue + ": " + r.Text
 }

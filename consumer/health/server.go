@@ -30,7 +30,7 @@ type Server struct {
 
 // New returns a handler that shows a consumer, with the events that its observer remembers. It listens nowhere.
 func New(c *consumer.Consumer, events *Events, options Options) *Server {
-	return newServer(c.Status, func() Document { return documentOf(c.Status()) }, events, options)
+	return newServer(c.Status, func() Document { return documentOf(c) }, events, options)
 }
 
 func newServer(status func() consumer.Status, look func() Document, events *Events, options Options) *Server {
@@ -64,8 +64,7 @@ func (s *Server) Close() { s.once.Do(func() { close(s.closed) }) }
 // document returns what /status answers.
 func (s *Server) document() Document {
 	d := s.look()
-	begun, stood := s.events.facts()
-	d.Troubles = troubles(&d, stood, s.recent.add(&d, begun))
+	d.Troubles = troubles(&d, s.recent.add(&d, s.events.start()))
 	return d
 }
 

@@ -42,14 +42,14 @@ func (l Level) rank() int { return slices.Index([]Level{Bad, Warn, Note}, l) }
 // hungAfter is how long a handler may be at work until that is a trouble, unless most take nearly as long.
 const hungAfter = time.Minute
 
-// troubles returns what is the matter with a consumer: by its status, by the last time that it stood still, and by what its
-// counts were a while ago, if that is known.
-func troubles(d *Document, stood stall, before []consumer.Stats) []Trouble {
+// troubles returns what is the matter with a consumer: by its status, and by what its counts were a while ago, if that is
+// known.
+func troubles(d *Document, before []consumer.Stats) []Trouble {
 	list := ofAll(d)
 	list = append(list, ofConnections(d)...)
-	if stood.lasted > 0 && d.Time.Sub(stood.until) < recently {
+	if stood := d.Stalls; stood.Count > 0 && d.Time.Sub(stood.Last) < recently {
 		list = append(list, Trouble{Level: Warn, Word: "process stood still", Text: fmt.Sprintf(
-			"for %v until %s UTC: nothing was consumed meanwhile", rounded(stood.lasted), stood.until.UTC().Format(time.TimeOnly))})
+			"for %v until %s UTC: nothing was consumed meanwhile", rounded(stood.Took), stood.Last.UTC().Format(time.TimeOnly))})
 	}
 	for i := range d.Subscriptions {
 		sub := &d.Subscriptions[i]
@@ -129,7 +129,7 @@ func ofSubscription(d *Document, s *consumer.SubscriptionStatus) (list []Trouble
 		t.Attempt, t.NextAttempt = attempt(d, s)
 		list = append(list, t)
 	case consumer.DoingBreak:
-		t.Level, t.Word = Bad, "breaker open"
+		t.Level, t.Word, t.NextAttempt = Bad, "breaker open", s.Until
 		list = append(list, t)
 	case consumer.DoingPause:
 		t.Level, t.Word = Note, "paused"
@@ -263,4 +263,3 @@ func rounded(d time.Duration) time.Duration {
 	}
 	return d.Round(time.Millisecond)
 }
-

@@ -10,18 +10,21 @@ import (
 // Stats count messages since New.
 type Stats struct {
 	// Confirmed: the broker has taken responsibility.
-	Confirmed uint64
+	Confirmed uint64 `json:"confirmed"`
 	// Unroutable and Refused: it did not, since no queue is bound, or by a nack or the end of a channel.
-	Unroutable, Refused uint64
+	Unroutable uint64 `json:"unroutable"`
+	Refused    uint64 `json:"refused"`
 	// NotSent and NotKnown: the caller's ctx or the publisher ended before.
-	NotSent, NotKnown uint64
+	NotSent  uint64 `json:"not_sent"`
+	NotKnown uint64 `json:"not_known"`
 	// Again: sent once more, after a connection or a channel was lost.
-	Again uint64
+	Again uint64 `json:"again"`
 
 	// Waiting are those that wait for room in the window now, Unconfirmed those that are in it.
-	Waiting, Unconfirmed int
+	Waiting     int `json:"waiting"`
+	Unconfirmed int `json:"unconfirmed"`
 	// BlockedSince is when the broker stopped reading; zero if it reads, or did when Run ended.
-	BlockedSince time.Time
+	BlockedSince time.Time `json:"blocked_since,omitzero"`
 }
 
 func (l *ledger) count(err error) {
