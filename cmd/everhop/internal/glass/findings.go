@@ -72,12 +72,23 @@ func (f finding) words(now time.Time, all int) string {
 		text += " for " + past.Span(now.Sub(f.Since))
 	}
 	text += because(f.Text)
-	if f.Attempt > 0 && !f.NextAttempt.IsZero() {
-		text += fmt.Sprintf("; attempt %d begins in %s", f.Attempt+1, past.Span(f.NextAttempt.Sub(now)))
-	} else if f.Attempt > 0 {
-		text += fmt.Sprintf("; attempt %d", f.Attempt)
+	if next := tried(f.Attempt, f.NextAttempt, now); next != "" {
+		text += "; " + next
 	}
 	return text
+}
+
+// tried tells of the attempts to end something.
+func tried(attempt int, next, now time.Time) string {
+	switch {
+	case attempt > 0 && !next.IsZero():
+		return fmt.Sprintf("attempt %d begins in %s", attempt+1, past.Span(next.Sub(now)))
+	case attempt > 0:
+		return fmt.Sprintf("attempt %d", attempt)
+	case !next.IsZero():
+		return "tried again in " + past.Span(next.Sub(now))
+	}
+	return ""
 }
 
 // names are those of a few queues, and how many more there are.
@@ -127,10 +138,8 @@ func ofConnection(c consumer.ConnectionStatus, now time.Time) (level, string) {
 		if !c.Since.IsZero() {
 			text = "lost for " + past.Span(now.Sub(c.Since))
 		}
-		if c.Attempt > 0 && !c.NextAttempt.IsZero() {
-			text += fmt.Sprintf(", attempt %d begins in %s", c.Attempt+1, past.Span(c.NextAttempt.Sub(now)))
-		} else if c.Attempt > 0 {
-			text += fmt.Sprintf(", attempt %d", c.Attempt)
+		if next := tried(c.Attempt, c.NextAttempt, now); next != "" {
+			text += ", " + next
 		}
 		return bad, text + ", " + queues + because(c.Error)
 	}

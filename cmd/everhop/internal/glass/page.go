@@ -57,12 +57,20 @@ func (p page) look(l Look) []term.Text {
 		lines = append(lines, p.told(levelOf(found[told].Trouble), indent, fmt.Sprintf("and %d more, see below", more))...)
 	}
 	lines = append(lines, "")
-	lines = append(lines, p.row("state", fmt.Sprintf("%s for %s, since %s", doc.State, past.Span(doc.Time.Sub(doc.Since)), clock(doc.Since, doc.Time, p.zone)))...)
+	lines = append(lines, p.row("state", since(doc, p.zone))...)
 	lines = append(lines, p.row("ready", yes(doc.Ready, doc.NotReady))...)
 	lines = append(lines, p.row("alive", yes(doc.Alive, doc.NotAlive))...)
 	lines = append(lines, p.row("seen", fmt.Sprintf("%s at %s, Everhop %s", doc.Time.In(p.zone).Format(time.TimeOnly), l.Address, doc.Version))...)
 	lines = append(lines, p.connections(doc)...)
 	return append(append(lines, ""), p.table(l)...)
+}
+
+// since is the state, and since when.
+func since(doc *health.Document, zone *time.Location) string {
+	if doc.Since.IsZero() {
+		return string(doc.State)
+	}
+	return fmt.Sprintf("%s for %s, since %s", doc.State, past.Span(doc.Time.Sub(doc.Since)), clock(doc.Since, doc.Time, zone))
 }
 
 // verdict says in a few words how a consumer is.
