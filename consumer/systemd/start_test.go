@@ -53,6 +53,17 @@ func (m *manager) next(within time.Duration) string {
 	return string(buffer[:n])
 }
 
+// tell sends a message, as a process does.
+func (m *manager) tell(text string) error {
+	conn, err := net.Dial("unixgram", m.conn.LocalAddr().String())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.Write([]byte(text))
+	return err
+}
+
 // news returns the next message that has more to tell than that the watchdog is fed.
 func (m *manager) news() string {
 	m.t.Helper()
