@@ -25,6 +25,13 @@ import (
 // each newline. read waits for the rest, once every writer has closed it.
 func openTerminal(t *testing.T) (tty *os.File, screen *transcript, read func()) {
 	t.Helper()
+	tty, _, screen, read = openKeyboard(t)
+	return tty, screen, read
+}
+
+// openKeyboard opens one on which a test can type, too.
+func openKeyboard(t *testing.T) (tty, keys *os.File, screen *transcript, read func()) {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Skip("needs /dev/ptmx, which containers without a /dev/pts do not have: ", err)
@@ -49,7 +56,7 @@ func openTerminal(t *testing.T) (tty *os.File, screen *transcript, read func()) 
 		reader.Wait()
 		master.Close()
 	})
-	return tty, screen, reader.Wait
+	return tty, master, screen, reader.Wait
 }
 
 // run runs it to its end, with the terminal in place of those of its outputs that are tty.

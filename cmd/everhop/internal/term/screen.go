@@ -3,6 +3,7 @@ package term
 import (
 	"errors"
 	"os"
+	"regexp"
 	"sync"
 	"time"
 
@@ -27,8 +28,8 @@ func (o *Output) TakeOver() (*Screen, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, err := xterm.MakeRaw(int(tty.Fd()))
-	if err != nil {
+	var before *xterm.State
+	if err := control(tty, func(fd int) (err error) { before, err = xterm.MakeRaw(fd); return err }); err != nil {
 		return nil, errors.Join(err, closeKeyboard(tty))
 	}
 	s := &Screen{out: o, tty: tty, before: before, keys: make(chan string), done: make(chan struct{})}
@@ -38,6 +39,17 @@ func (o *Output) TakeOver() (*Screen, error) {
 	}
 	s.reader.Go(s.read)
 	return s, nil
+}
+
+// control does not ask for the file's Fd, after which reading could not be ended.
+func control(tty *os.File, do func(fd int) error) error {
+	conn, err := tty.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = conn.Control(func(fd uintptr) { failed = do(int(fd)) })
+	return errors.Join(err, failed)
 }
 
 // keyboard is the terminal that controls the process, also if its standard input is another file.
@@ -60,19 +72,23 @@ func closeKeyboard(tty *os.File) error {
 func (s *Screen) Keys() <-chan string { return s.keys }
 
 func (s *Screen) read() {
-	buffer := make([]byte, 16) // a key's sequence comes in one piece
+	buffer := make([]byte, 256) // a key's sequence comes in one piece, and who types fast may have several in one
 	for {
 		n, err := s.tty.Read(buffer)
 		if err != nil {
 			return
 		}
-		select {
-		case s.keys <- string(buffer[:n]):
-		case <-s.done:
-			return
+		for _, key := range keysIn.FindAllString(string(buffer[:n]), -1) {
+			select {
+			case s.keys <- key:
+			case <-s.done:
+				return
+			}
 		}
 	}
 }
+
+var keysIn = regexp.MustCompile(`(?s)\x1b\[[0-9;]*[@-~]|\x1bO.|.`)
 
 // Draw shows lines from the top, and nothing else, all in one piece so that nobody sees half of it.
 func (s *Screen) Draw(lines []Text) error {
@@ -91,7 +107,7 @@ func (s *Screen) Leave() {
 	s.leave.Do(func() {
 		close(s.done)
 		_ = s.out.Print(WrapLines + ShowCursor + firstScreen)
-		_ = xterm.Restore(int(s.tty.Fd()), s.before)
+		_ = control(s.tty, func(fd int) error { return xterm.Restore(fd, s.before) })
 		if s.tty.SetReadDeadline(time.Now()) == nil { // where there is none, reading ends with the process
 			s.reader.Wait()
 		}
