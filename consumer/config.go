@@ -190,6 +190,11 @@ type Subscription struct {
 	// be running. When it fails, nothing is acknowledged, and it is called again after RequeuePause and
 	// when the consumer stops; an error is logged, unless it wraps CommitLater. Its ctx is the handlers'.
 	Commit func(ctx context.Context) error
+	// OnSettled, if set, is told what was sent for deliveries whose handler was called, or that it could not be sent: for
+	// those that one frame stands for together. It is called on goroutines of the consumer's, perhaps several at once,
+	// and should not take long: whoever had the outcome waits. A panic is logged. None comes after Run. What goes back
+	// with its channel, because that is lost or the consumer stops, is not told of.
+	OnSettled func([]Settlement)
 
 	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it. One that exists is
 	// used as it is; if it differs, an event says so (NoteQueueDiffers), or with Strict Run ends.

@@ -142,6 +142,7 @@ package consumer
 //	  settle.go        the broker is told what became of it, if it was not simply handled
 //	  commit.go        Commit comes before acknowledgements
 //	  stale.go         what could not be sent
+//	  settled.go       and what was, for those who ask
 //	  internal/inside  where Stop must not wait for Run
 //	  callbacks.go     how the caller's Commit and OnStale are called
 //	  panics.go        what they panic with is told, but not each stack

@@ -51,6 +51,9 @@ type retryAfter struct{ delay time.Duration } //nolint:errname // an outcome, no
 
 func (r *retryAfter) Error() string { return fmt.Sprintf("consumer: to be tried again in %v", r.delay) }
 
+// Delay tells others that it is no failure; see package otel.
+func (r *retryAfter) Delay() time.Duration { return r.delay }
+
 // answer is what came of one call of the handler. Its error is read once, where a panic is recovered: the
 // methods of an error are the caller's code, too.
 type answer struct {

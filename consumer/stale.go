@@ -32,6 +32,9 @@ func (d *dispatcher) staleOutcomes(items []ack.Item, why error) {
 		note = fmt.Sprintf("%d outcomes of delivery tags %d to %d dropped", len(items), first.Tag, last.Tag)
 	}
 	d.env.dropped(Evidence{Generation: first.Generation, Queue: first.Queue, Error: why.Error(), Note: note})
+	if d.spec.OnSettled != nil {
+		d.onSettled(items, "", why)
+	}
 	if d.env.onStale == nil {
 		return
 	}

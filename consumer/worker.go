@@ -232,6 +232,9 @@ func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {
 	if d.spec.Commit != nil {
 		o.Commit = d.commit
 	}
+	if d.spec.OnSettled != nil {
+		o.Settled = d.tellSettled
+	}
 	return &channel{source: s, acks: ack.New(s, o), kind: &d.kind}
 }
 

@@ -45,7 +45,19 @@ type Options struct {
 	Acknowledged func(deliveries int)
 	// Stale is told of deliveries whose outcome could not be sent.
 	Stale func(deliveries []Item, why error)
+	// Settled, if set, is told of those that a frame has settled, but for what was returned.
+	Settled func(deliveries []Item, by Frame)
 }
+
+// Frame is what is sent to settle deliveries.
+type Frame string
+
+// The frames.
+const (
+	AckFrame    Frame = "ack"
+	NackFrame   Frame = "nack"
+	RejectFrame Frame = "reject"
+)
 
 // Acknowledger settles the deliveries of one channel. All methods may be called from any goroutine.
 type Acknowledger struct {
@@ -196,9 +208,9 @@ func (a *Acknowledger) Flush() { a.flush(true) }
 // flush sends what is finished, the strays only if it is told to.
 func (a *Acknowledger) flush(strays bool) {
 	a.sending.Lock()
-	dropped, why := a.acknowledge(strays)
+	sent, dropped, why := a.acknowledge(strays)
 	a.sending.Unlock()
-	a.tell(dropped, why)
+	a.tell(sent, dropped, why)
 	a.send()
 }
 
@@ -206,9 +218,9 @@ func (a *Acknowledger) flush(strays bool) {
 // is done.
 func (a *Acknowledger) send() {
 	for a.stillDue() && a.sending.TryLock() {
-		dropped, why := a.acknowledge(false)
+		sent, dropped, why := a.acknowledge(false)
 		a.sending.Unlock()
-		a.tell(dropped, why)
+		a.tell(sent, dropped, why)
 	}
 }
 
@@ -224,32 +236,36 @@ func (a *Acknowledger) stillDue() bool {
 }
 
 // tell is called without any lock: it calls the caller's functions.
-func (a *Acknowledger) tell(dropped []Item, why error) {
+func (a *Acknowledger) tell(sent, dropped []Item, why error) {
+	if len(sent) > 0 {
+		a.options.Settled(sent, AckFrame)
+	}
 	if len(dropped) > 0 {
 		a.options.Stale(dropped, why)
 	}
 }
 
-// acknowledge sends what gather finds, once it is committed. What it could not send is dropped. It is
-// called with sending held.
-func (a *Acknowledger) acknowledge(strays bool) (dropped []Item, why error) {
+// acknowledge sends what gather finds, once it is committed. What it could not send is dropped. What it has sent is returned
+// if somebody is to be told. It is called with sending held.
+func (a *Acknowledger) acknowledge(strays bool) (sent, dropped []Item, why error) {
 	upTo, n := a.gather(strays)
 	defer clear(a.single)
 	if n+len(a.single) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if a.options.Commit != nil {
 		if err := a.options.Commit(); err != nil {
-			return a.uncommitted(err)
+			dropped, why = a.uncommitted(err)
+			return nil, dropped, why
 		}
 	}
-	if why = a.transmit(upTo, n); why == nil {
-		return nil, nil
+	if sent, why = a.transmit(upTo, n); why == nil {
+		return sent, nil, nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.gone = why
-	return a.tracker.abandon(), why
+	return sent, a.tracker.abandon(), why
 }
 
 // gather finds what to acknowledge: n deliveries of the run by one frame, and single ones by a frame of
@@ -298,40 +314,46 @@ func (a *Acknowledger) Replace() {
 	a.replaced = true
 }
 
-// transmit sends the frames, until one cannot be sent.
-func (a *Acknowledger) transmit(upTo uint64, n int) error {
+// transmit sends the frames, until one cannot be sent. It returns what they settled if somebody is to be told.
+func (a *Acknowledger) transmit(upTo uint64, n int) (sent []Item, err error) {
 	if n > 0 {
 		if err := a.channel.AckUpTo(upTo); err != nil {
-			return err
+			return nil, err
 		}
 		a.options.Acknowledged(n)
 		a.mu.Lock()
+		if a.options.Settled != nil {
+			sent = a.tracker.finishedUpTo(upTo)
+		}
 		a.tracker.settleUpTo(upTo)
 		a.mu.Unlock()
 	}
 	for i := range a.single {
 		tag := a.single[i].Tag
 		if err := a.channel.Ack(tag); err != nil {
-			return err
+			return sent, err
 		}
 		a.options.Acknowledged(1)
 		a.mu.Lock()
 		a.tracker.settle(tag)
 		a.mu.Unlock()
+		if a.options.Settled != nil {
+			sent = append(sent, a.single[i])
+		}
 	}
-	return nil
+	return sent, nil
 }
 
 // Ack acknowledges one delivery at once, by a frame of its own and without Commit. If that cannot be sent,
 // the delivery is stale.
-func (a *Acknowledger) Ack(tag uint64) error { return a.outcome(tag, a.channel.Ack(tag)) }
+func (a *Acknowledger) Ack(tag uint64) error { return a.outcome(tag, AckFrame, a.channel.Ack(tag)) }
 
 // Nack gives one delivery back to its queue, without blame. Errors are those of Ack.
-func (a *Acknowledger) Nack(tag uint64) error { return a.outcome(tag, a.channel.Nack(tag)) }
+func (a *Acknowledger) Nack(tag uint64) error { return a.outcome(tag, NackFrame, a.channel.Nack(tag)) }
 
 // Reject gives one delivery back to its queue, or to the dead-letter exchange. Errors are those of Ack.
 func (a *Acknowledger) Reject(tag uint64, requeue bool) error {
-	return a.outcome(tag, a.channel.Reject(tag, requeue))
+	return a.outcome(tag, RejectFrame, a.channel.Reject(tag, requeue))
 }
 
 // Return gives a delivery back that nobody has begun with. If that cannot be sent, there is no outcome that
@@ -342,10 +364,13 @@ func (a *Acknowledger) Return(tag uint64) error {
 	return err
 }
 
-func (a *Acknowledger) outcome(tag uint64, err error) error {
+func (a *Acknowledger) outcome(tag uint64, by Frame, err error) error {
 	item := a.settled(tag)
-	if err != nil {
+	switch {
+	case err != nil:
 		a.options.Stale([]Item{item}, err)
+	case a.options.Settled != nil:
+		a.options.Settled([]Item{item}, by)
 	}
 	return err
 }

@@ -144,6 +144,17 @@ func (t *tracker) settleUpTo(tag uint64) {
 	t.advance()
 }
 
+// finishedUpTo is what settleUpTo is about to settle.
+func (t *tracker) finishedUpTo(tag uint64) []Item {
+	items := make([]Item, 0, t.ready)
+	for i := t.base; i <= tag; i++ {
+		if s := t.at(i); s.state == finished {
+			items = append(items, s.item)
+		}
+	}
+	return items
+}
+
 // finishedFrom appends the finished deliveries from a tag on: from run, the strays.
 func (t *tracker) finishedFrom(tag uint64, to []Item) []Item {
 	for ; tag < t.next; tag++ {
