@@ -20,8 +20,9 @@ type Trouble struct {
 	Queue string `json:"queue,omitempty"`
 	// Text says why, or how much of it; it may be the broker's words.
 	Text string `json:"text,omitempty"`
-	// Since is zero if it is not known, or over.
+	// Since is zero if it is not known; Until is when it was over, for what is told of a while longer.
 	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
 	// Attempt counts the attempts to end it, and NextAttempt is when the next one begins; zero while one is under way.
 	Attempt     int       `json:"attempt,omitempty"`
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
@@ -48,8 +49,10 @@ func troubles(d *Document, before []consumer.Stats) []Trouble {
 	list := ofAll(d)
 	list = append(list, ofConnections(d)...)
 	if stood := d.Stalls; stood.Count > 0 && d.Time.Sub(stood.Last) < recently {
-		list = append(list, Trouble{Level: Warn, Word: "process stood still", Text: fmt.Sprintf(
-			"for %v until %s UTC: nothing was consumed meanwhile", rounded(stood.Took), stood.Last.UTC().Format(time.TimeOnly))})
+		list = append(list, Trouble{
+			Level: Warn, Word: "process stood still", Until: stood.Last,
+			Text: fmt.Sprintf("for %v, in which nothing was consumed", rounded(stood.Took)),
+		})
 	}
 	for i := range d.Subscriptions {
 		sub := &d.Subscriptions[i]
