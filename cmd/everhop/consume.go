@@ -117,9 +117,9 @@ the queue. It also stops when the reader of standard output has gone, as head do
 command has written and nobody has read comes again then. Under nohup, SIGHUP is ignored. On Linux commands are
 killed when everhop is killed; as the first process of a container, it waits for processes that they leave behind.
 
---listen answers over HTTP: /livez and /readyz for probes, /status for 'everhop status', /events, and a page for a
-browser. Nobody is asked for a password, and whoever gets there sees the names of queues and errors, but no message
-and no password. Readiness ends first when it stops, and the answers last. As a service of systemd (Type=notify) it
+--listen answers over HTTP: /livez and /readyz for probes, /status for 'everhop status', /metrics for Prometheus,
+/events, and a page for a browser. Nobody is asked for a password, and whoever gets there sees the names of queues and
+errors, but no message and no password. Readiness ends first when it stops, and the answers last. As a service of systemd (Type=notify) it
 tells when it is ready, what it does, and with WatchdogSec that it is alive. See contrib for systemd and Kubernetes.
 
 EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
@@ -163,7 +163,7 @@ Exit status, of everhop itself:
 	flags.Var(period(&f.probe, time.Hour), "probe-timeout", "how long it may take to answer before it counts as dead")
 	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat interval, the second line of defence (default that of the URL, or 10s)")
 	flags.Var(name(&f.name, "NAME"), "name", "name in events and of the connection, to tell consumers apart")
-	flags.Var(listenAddress(&f.listen), "listen", "answer there over HTTP: /livez, /readyz, /status, /events, and a page; a port alone is one of 127.0.0.1 (default nowhere)")
+	flags.Var(listenAddress(&f.listen), "listen", "answer there over HTTP: /livez, /readyz, /status, /events, /metrics, and a page; a port alone is one of 127.0.0.1 (default nowhere)")
 	f.journal.add(cmd)
 	f.log.add(cmd)
 	for _, flag := range []string{"queue", "exec", "timeout", "grace", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name", "listen"} {
@@ -235,7 +235,7 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 			return err
 		}
 		defer window.listener.Close() // again, unless something fails before it is shown
-		config.Observers = append(config.Observers, window.events.Observe)
+		config.Observers = append(config.Observers, window.observers()...)
 		show = window.show
 	}
 	if f.journal.dir != "" {

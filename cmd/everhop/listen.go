@@ -13,10 +13,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/health"
+	"github.com/everhop/everhop/consumer/prom"
+	"github.com/everhop/everhop/fsm"
 )
 
 var portAlone = regexp.MustCompile(`^:?[0-9]+$`)
@@ -38,6 +43,7 @@ func listenAddress(target *string) value[string] {
 type window struct {
 	listener net.Listener
 	events   *health.Events
+	metrics  *prom.Collector
 	logger   zerolog.Logger
 }
 
@@ -54,17 +60,27 @@ func openWindow(address string, logger zerolog.Logger) (*window, error) {
 		}
 		return nil, fmt.Errorf("--listen %s: %w; choose an address of this machine and a port above 1023", address, err)
 	}
-	return &window{listener, health.NewEvents(), logger}, nil
+	return &window{listener, health.NewEvents(), prom.New(prom.Config{}), logger}, nil
 }
 
 // farewell is how long the last answers may take.
 const farewell = time.Second
 
+// observers are to be among the consumer's.
+func (w *window) observers() []func(fsm.Event) {
+	return []func(fsm.Event){w.events.Observe, w.metrics.Observe}
+}
+
 // show answers until the returned function is called.
 func (w *window) show(c *consumer.Consumer) (end func()) {
-	pages := health.New(c, w.events, health.Options{})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(w.metrics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	_ = w.metrics.Add(c) // there is no other one of its name
+	pages, mux := health.New(c, w.events, health.Options{}), http.NewServeMux()
+	mux.Handle("/", pages)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	server := &http.Server{
-		Handler:           pages,
+		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/glass"
 )
 
 func TestListenAddress(t *testing.T) {
@@ -34,6 +35,10 @@ func TestConsumeListen(t *testing.T) {
 		"--exec", "touch "+dir+"/begun; while ! test -e "+dir+"/go; do sleep 0.05; done").start()
 	p.logs(`"address":"127.0.0.1:`)
 	url := shownAt.FindStringSubmatch(p.stderr.String())[1]
+	source, err := glass.ParseSource(url)
+	if err != nil {
+		t.Fatal(err)
+	}
 	asks := func(status int, args ...string) (stdout string) {
 		t.Helper()
 		got, stdout, stderr := inProcess(t, append(args, url)...)
@@ -49,6 +54,14 @@ func TestConsumeListen(t *testing.T) {
 	rabbittest.Eventually(t, patience, "its command runs", func() bool { _, err := os.Stat(dir + "/begun"); return err == nil })
 	if page := asks(0, "status"); !strings.Contains(page, "ok orders is ready: 1 queue consumed") || !regexp.MustCompile(`\n   q  +consuming .* 1 of 1 `).MatchString(page) {
 		t.Error(page)
+	}
+	for path, want := range map[string]string{
+		"": "<html", "metrics": "\neverhop_", "status.schema.json": "$schema", "history": "{",
+	} {
+		status, body, err := source.Get(t.Context(), path, patience)
+		if err != nil || status != 200 || !strings.Contains(string(body), want) {
+			t.Errorf("/%s: %d, %v, %.200s", path, status, err, body)
+		}
 	}
 	p.signal(syscall.SIGTERM)
 	p.logs("stopping")
