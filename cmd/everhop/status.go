@@ -32,13 +32,13 @@ one its state, its connections and its subscriptions, those in trouble first.
 A URL is where a consumer listens: http://host:port, host:port, or :port of this machine; with a path if the program
 serves consumer/health below one. 'everhop consume --listen' says it in its log. The signs are
 
-  !!  something does not work: a queue is not consumed, a connection is lost or blocked, all handlers hang
-   !  something to look at: a queue is paused, messages were parked, one handler of several hangs
+  !!  something does not work: a queue is not consumed, the broker is away, publishing is blocked, all handlers hang
+   !  look at this: messages were parked in the last ten minutes, one handler of several hangs, the process stood still
+   -  it is as somebody wants it, or will pass: a queue is paused, a call failed and is tried again
   ok  all is well
 
-A handler is said to hang, with a question mark, when a call takes longer than a minute and ten times longer than 99 of
-100 calls. Times are those of the consumer's clock, in this machine's time zone. Counts are since the consumer was made,
-p50, p95 and p99 of the last five minutes. On a narrow terminal columns are left out.
+Times are those of the consumer's clock, in this machine's time zone. Counts are since the consumer was made; p50, p95
+and p99 are of the last five minutes. On a narrow terminal columns are left out.
 
 --watch shows it live, with messages a second: q or Ctrl-C ends, arrows, space and b scroll. If standard output is no
 terminal it prints a page each interval. --json prints each document as it came, in a line of its own; its schema is
