@@ -190,7 +190,7 @@ func TestTroublesOfAConsumer(t *testing.T) {
 			<-r.broker.Inject(brokertest.Now, brokertest.Reset())
 		}},
 		{name: "deleted", word: "queue missing", queue: "payments", text: "payments", fault: func(r *rig) { r.broker.DeleteQueue("payments") }},
-		{name: "hung", word: "handler at work", queue: "payments", text: "the only one; 2 messages wait",
+		{name: "hung", word: "handler at work", queue: "payments", text: "1 of 1 busy, 2 messages waiting",
 			change: func(s *consumer.Subscription) {
 				s.Handler = func(ctx context.Context, _ *consumer.Delivery) error {
 					<-ctx.Done()
@@ -199,7 +199,9 @@ func TestTroublesOfAConsumer(t *testing.T) {
 			}},
 		{name: "breaker", word: "breaker open", queue: "payments", text: "no database",
 			change: func(s *consumer.Subscription) {
-				s.Handler = func(context.Context, *consumer.Delivery) error { return consumer.Unavailable(errors.New("no database")) }
+				s.Handler = func(context.Context, *consumer.Delivery) error {
+					return consumer.Unavailable(errors.New("no database"))
+				}
 			}},
 		{name: "poison", word: "poison", queue: "payments", text: "3 messages parked, 0 rejected in the last 10 minutes",
 			change: func(s *consumer.Subscription) {

@@ -162,13 +162,8 @@ func hung(s *consumer.SubscriptionStatus) Trouble {
 	t := Trouble{Level: Warn, Word: "handler at work", Queue: nameOf(s), Since: s.OldestInFlight}
 	if s.InFlight >= s.Concurrency {
 		t.Level = Bad
-		t.Text = fmt.Sprintf("so are all %d; %d messages wait", s.InFlight, s.Waiting)
-		if s.InFlight == 1 {
-			t.Text = fmt.Sprintf("the only one; %d messages wait", s.Waiting)
-		}
-	} else {
-		t.Text = fmt.Sprintf("%d of %d handlers are", s.InFlight, s.Concurrency)
 	}
+	t.Text = fmt.Sprintf("%d of %d busy, %s waiting", s.InFlight, s.Concurrency, messages(uint64(s.Waiting)))
 	return t
 }
 

@@ -70,7 +70,7 @@ func TestTroubles(t *testing.T) {
 		{"one of several handlers hangs", func(d *health.Document) {
 			s := &d.Subscriptions[0]
 			s.OldestInFlight, s.InFlight = d.Time.Add(-4*time.Minute), 1
-		}, "warn orders handler at work 1 of 4 handlers are"},
+		}, "warn orders handler at work 1 of 4 busy, 0 messages waiting"},
 		{"apart, and consuming", func(d *health.Document) { d.Subscriptions[0].Apart = "its calls are overdue" },
 			"note orders apart its calls are overdue"},
 		{"not alive", func(d *health.Document) {

@@ -39,11 +39,12 @@ function drawHeadline() {
   const all = doc.troubles;
   const worst = all.find((t) => t.level !== "note") || (doc.ready ? undefined : all[0]);
   const n = doc.subscriptions.length;
-  let level = "ok", words = n === 1 ? `${doc.subscriptions[0].queue || doc.subscriptions[0].named}: it is consumed` : `All ${number(n)} queues are consumed`, age = "";
+  let level = "ok", words = n === 1 ? `${doc.subscriptions[0].queue || doc.subscriptions[0].named}: it is consumed` : `All ${number(n)} queues are consumed`, age = "", why = "";
   if (worst) {
     level = worst.level;
-    words = sentence(worst);
+    words = named(worst);
     age = ageOf(worst, now());
+    why = worst.text || "";
   } else if (!doc.ready || !doc.alive) {
     const reason = (doc.not_alive || doc.not_ready)[0];
     level = doc.alive ? "note" : "bad";
@@ -57,6 +58,8 @@ function drawHeadline() {
   text($("headline"), words);
   said = words;
   text($("age"), age);
+  text($("why"), why && `\u2014 ${why}`);
+  text($("said"), [words, why].filter(Boolean).join(", ")); // without times, or it would be read each second
   document.title = `${shapes[level]} ${words.slice(0, 80)} \u2013 ${doc.name}`;
 
   const groups = new Map(); // the same trouble of many queues is said once
@@ -84,7 +87,9 @@ function drawLoss() {
   mark($("headline-box"), "data-level", "none");
   text($("shape"), shapes.none);
   text($("headline"), `${since}. What was known then: ${said}`);
+  text($("said"), since);
   text($("age"), "");
+  text($("why"), "");
   document.title = `${since} \u2013 ${doc.name}`;
 }
 

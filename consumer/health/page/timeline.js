@@ -41,6 +41,7 @@ function drawTimeline(past, events, now) {
   }, (node, x) => {
     place(node, x.from, x.to);
     if (x.is !== "outage") return;
+    node.style.left = `min(${node.style.left}, 100% - .75rem)`; // as wide as it is at least
     mark(node, "aria-expanded", String(chosen === x.o.begin));
     mark(node, "aria-label", `Outage at ${day(x.o.begin, now)}${x.o.end ? ` for ${ms(x.o.duration_ms)}` : ", not over"}: ${causeOf(x.o)}`);
     mark(node, "title", node.getAttribute("aria-label"));

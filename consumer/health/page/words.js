@@ -46,7 +46,7 @@ function ageOf(t, now) {
   return parts.join(", ");
 }
 
-const sentence = (t) => (t.queue ? `${t.queue}: ` : "") + t.word + (t.text ? ` \u2014 ${t.text}` : "");
+const named = (t) => (t.queue ? `${t.queue}: ` : "") + t.word;
 
 const failures = new Set(["ConnectionError", "ChannelError", "HeartbeatFailed", "ReviveFailed", "FatalError", "RetriesExhausted", "ProcessRestarted"]);
 const loud = new Set(["apart", "apart_lost", "apart_failed", "given_up", "breaker_open", "blocked", "stalled", "overdue", "saved", "clock_set_back", "loss_while_reviving"]);

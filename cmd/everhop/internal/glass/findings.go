@@ -68,10 +68,7 @@ func findings(doc *health.Document) (found []finding) {
 // words are those of a finding among so many queues.
 func (f finding) words(now time.Time, all int) string {
 	text := names(f.queues, all) + strings.ToUpper(f.Word)
-	if !f.Since.IsZero() {
-		text += " for " + past.Span(now.Sub(f.Since))
-	}
-	text += because(f.Text)
+	text += lasting(f.Since, now) + because(f.Text)
 	if next := tried(f.Attempt, f.NextAttempt, now); next != "" {
 		text += "; " + next
 	}
@@ -134,25 +131,22 @@ func because(why string) string {
 func ofConnection(c consumer.ConnectionStatus, now time.Time) (level, string) {
 	queues := counted(c.Subscriptions, "queue")
 	if !c.Open {
-		text := "not there yet"
-		if !c.Since.IsZero() {
-			text = "lost for " + past.Span(now.Sub(c.Since))
-		}
+		text := "not there" + lasting(c.Since, now)
 		if next := tried(c.Attempt, c.NextAttempt, now); next != "" {
 			text += ", " + next
 		}
 		return bad, text + ", " + queues + because(c.Error)
 	}
-	text := fmt.Sprintf("%s open for %s, heard from %s ago, %s", c.Endpoint, past.Span(now.Sub(c.Since)), past.Span(c.Silence), queues)
+	text := fmt.Sprintf("%s open%s, heard from %s ago, %s", c.Endpoint, lasting(c.Since, now), past.Span(c.Silence), queues)
 	if !c.BlockedSince.IsZero() {
-		return look, text + ", blocked by the broker for " + past.Span(now.Sub(c.BlockedSince)) + because(c.BlockedReason)
+		return look, text + ", blocked by the broker" + lasting(c.BlockedSince, now) + because(c.BlockedReason)
 	}
 	return fine, text + because(c.Error)
 }
 
 // ofPublisher tells how the consumer's publisher is.
 func ofPublisher(p *publish.Status, now time.Time) (level, string) {
-	text := fmt.Sprintf("%s for %s", p.State, past.Span(now.Sub(p.Since)))
+	text := string(p.State) + lasting(p.Since, now)
 	if p.Endpoint != "" {
 		text = p.Endpoint + " " + text
 	}

@@ -60,6 +60,9 @@ func (p page) look(l Look) []term.Text {
 	lines = append(lines, p.row("state", since(doc, p.zone))...)
 	lines = append(lines, p.row("ready", yes(doc.Ready, doc.NotReady))...)
 	lines = append(lines, p.row("alive", yes(doc.Alive, doc.NotAlive))...)
+	if s := doc.Stalls; s.Count > 0 {
+		lines = append(lines, p.row("stood", fmt.Sprintf("still for %s until %s, the last of %s", past.Span(s.Took), clock(s.Last, doc.Time, p.zone), counted(s.Count, "time")))...)
+	}
 	lines = append(lines, p.row("seen", fmt.Sprintf("%s at %s, Everhop %s", doc.Time.In(p.zone).Format(time.TimeOnly), l.Address, doc.Version))...)
 	lines = append(lines, p.connections(doc)...)
 	return append(append(lines, ""), p.table(l)...)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/past"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
 )
@@ -24,6 +25,14 @@ func counted(n int, one string) string {
 		return "1 " + one
 	}
 	return grouped(uint64(max(0, n))) + " " + one + "s"
+}
+
+// lasting is " for" how long, if that is known.
+func lasting(since, now time.Time) string {
+	if since.IsZero() {
+		return ""
+	}
+	return " for " + past.Span(now.Sub(since))
 }
 
 // clock is a time of day, with the day if that is another one than that of now.
