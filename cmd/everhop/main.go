@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func conclude(err error, stderr io.Writer) int {
 	err = withoutReader(err)
 	var usage *usageError
-	var said exitStatus
+	var said statusError
 	switch {
 	case err == nil:
 		return 0

@@ -142,10 +142,10 @@ func verdictOn(looks []glass.Look) error {
 	if status == 0 {
 		return nil
 	}
-	return exitStatus(status)
+	return statusError(status)
 }
 
-// exitStatus is an error of which all has been said.
-type exitStatus int
+// statusError is an error of which all has been said.
+type statusError int
 
-func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+func (s statusError) Error() string { return fmt.Sprintf("exit status %d", int(s)) }

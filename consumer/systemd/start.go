@@ -123,7 +123,7 @@ func (n *notifier) send(news ...string) error {
 		return nil
 	}
 	// @ at the begin stands for an abstract address, in package net, too.
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.address, Net: "unixgram"})
+	conn, err := net.Dial("unixgram", n.address)
 	if err != nil {
 		return fmt.Errorf("systemd: NOTIFY_SOCKET: %w", err)
 	}

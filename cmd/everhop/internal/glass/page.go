@@ -61,7 +61,11 @@ func (p page) look(l Look) []term.Text {
 	lines = append(lines, p.row("ready", yes(doc.Ready, doc.NotReady))...)
 	lines = append(lines, p.row("alive", yes(doc.Alive, doc.NotAlive))...)
 	if s := doc.Stalls; s.Count > 0 {
-		lines = append(lines, p.row("stood", fmt.Sprintf("still for %s until %s, the last of %s", past.Span(s.Took), clock(s.Last, doc.Time, p.zone), counted(s.Count, "time")))...)
+		text := fmt.Sprintf("still for %s until %s", past.Span(s.Took), clock(s.Last, doc.Time, p.zone))
+		if s.Count > 1 {
+			text += ", the last of " + counted(s.Count, "time")
+		}
+		lines = append(lines, p.row("stood", text)...)
 	}
 	lines = append(lines, p.row("seen", fmt.Sprintf("%s at %s, Everhop %s", doc.Time.In(p.zone).Format(time.TimeOnly), l.Address, doc.Version))...)
 	lines = append(lines, p.connections(doc)...)
