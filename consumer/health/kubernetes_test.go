@@ -83,10 +83,12 @@ func inPod(t *testing.T, test func(p *pod)) {
 		p.c, p.probes = c, health.New(c, events, health.Options{})
 		var ctx context.Context
 		ctx, p.stop = context.WithCancel(t.Context())
+		defer func() {
+			p.stop()
+			_ = c.Stop(ctx)
+			time.Sleep(time.Minute) // for timers
+		}()
 		test(p)
-		p.stop()
-		_ = c.Stop(ctx)
-		time.Sleep(time.Minute) // for timers
 	})
 }
 

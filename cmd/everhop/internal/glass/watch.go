@@ -155,19 +155,19 @@ func (w *watch) live(ctx context.Context, out *term.Output, screen *term.Screen)
 }
 
 // press tells whether that was the end.
-func (w *watch) press(key string, height int) bool {
+func (w *watch) press(key term.Key, height int) bool {
 	switch key {
-	case "q", "Q", "\x03", "\x04":
+	case "q", "Q", term.KeyInterrupt:
 		return true
-	case "j", "\x1b[B", "\x1bOB":
+	case "j", term.KeyDown:
 		w.offset++
-	case "k", "\x1b[A", "\x1bOA":
+	case "k", term.KeyUp:
 		w.offset--
-	case " ", "\x1b[6~":
+	case " ", term.KeyPageDown:
 		w.offset += height - 2
-	case "b", "\x1b[5~":
+	case "b", term.KeyPageUp:
 		w.offset -= height - 2
-	case "g", "\x1b[H":
+	case "g", term.KeyHome:
 		w.offset = 0
 	}
 	return false

@@ -15,7 +15,7 @@ type Screen struct {
 	out    *Output
 	tty    *os.File // keys come from there
 	before *xterm.State
-	keys   chan string
+	keys   chan Key
 	done   chan struct{}
 	reader sync.WaitGroup
 	leave  sync.Once
@@ -32,7 +32,7 @@ func (o *Output) TakeOver() (*Screen, error) {
 	if err := control(tty, func(fd int) (err error) { before, err = xterm.MakeRaw(fd); return err }); err != nil {
 		return nil, errors.Join(err, closeKeyboard(tty))
 	}
-	s := &Screen{out: o, tty: tty, before: before, keys: make(chan string), done: make(chan struct{})}
+	s := &Screen{out: o, tty: tty, before: before, keys: make(chan Key), done: make(chan struct{})}
 	if err := o.Print(otherScreen + HideCursor); err != nil {
 		s.Leave()
 		return nil, err
@@ -68,8 +68,29 @@ func closeKeyboard(tty *os.File) error {
 	return tty.Close()
 }
 
-// Keys are what is typed: a letter, or the sequence of a key.
-func (s *Screen) Keys() <-chan string { return s.keys }
+// Key is a letter, or one of those below.
+type Key string
+
+// Keys that are no letters.
+const (
+	KeyUp        Key = "up"
+	KeyDown      Key = "down"
+	KeyPageUp    Key = "page up"
+	KeyPageDown  Key = "page down"
+	KeyHome      Key = "home"
+	KeyInterrupt Key = "interrupt" // Ctrl-C, which is no signal here
+)
+
+// sequences are what terminals send for them.
+var sequences = map[string]Key{
+	"\x1b[A": KeyUp, "\x1bOA": KeyUp, "\x1b[B": KeyDown, "\x1bOB": KeyDown, "\x1b[5~": KeyPageUp, "\x1b[6~": KeyPageDown,
+	"\x1b[H": KeyHome, "\x1bOH": KeyHome, "\x1b[1~": KeyHome, "\x03": KeyInterrupt,
+}
+
+var keysIn = regexp.MustCompile(`(?s)\x1b\[[0-9;]*[@-~]|\x1bO.|.`)
+
+// Keys are what is typed.
+func (s *Screen) Keys() <-chan Key { return s.keys }
 
 func (s *Screen) read() {
 	buffer := make([]byte, 256) // a key's sequence comes in one piece, and who types fast may have several in one
@@ -78,7 +99,11 @@ func (s *Screen) read() {
 		if err != nil {
 			return
 		}
-		for _, key := range keysIn.FindAllString(string(buffer[:n]), -1) {
+		for _, typed := range keysIn.FindAllString(string(buffer[:n]), -1) {
+			key, ok := sequences[typed]
+			if !ok {
+				key = Key(typed)
+			}
 			select {
 			case s.keys <- key:
 			case <-s.done:
@@ -87,8 +112,6 @@ func (s *Screen) read() {
 		}
 	}
 }
-
-var keysIn = regexp.MustCompile(`(?s)\x1b\[[0-9;]*[@-~]|\x1bO.|.`)
 
 // Draw shows lines from the top, and nothing else, all in one piece so that nobody sees half of it.
 func (s *Screen) Draw(lines []Text) error {
