@@ -18,12 +18,9 @@ import (
 // the message, and comes again if not.
 func (c *Consumer) Publisher() *publish.Publisher { return c.sending.begin() }
 
-// PublisherStatus is that of Publisher; false while nobody has used it.
-func (c *Consumer) PublisherStatus() (publish.Status, bool) {
-	if !c.sending.used.Load() {
-		return publish.Status{}, false
-	}
-	return c.sending.publisher.Status(), true
+// PublisherStatus is that of the publisher, and whether it is used yet. It begins nothing.
+func (c *Consumer) PublisherStatus() (status publish.Status, used bool) {
+	return c.sending.publisher.Status(), c.sending.used.Load()
 }
 
 // newPublisher makes the publisher of a consumer with this configuration.
@@ -56,7 +53,7 @@ type sending struct {
 	publisher *publish.Publisher
 	mu        sync.Mutex
 	begun     bool
-	used      atomic.Bool // it connects, or did
+	used      atomic.Bool
 	running   sync.WaitGroup
 }
 

@@ -64,6 +64,7 @@ func TestOnSettled(t *testing.T) {
 		if err := server.Await(ctx, func() bool { q, _ := server.Queue("orders"); return q.Ready+q.Unacknowledged == 0 }); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(time.Second) // until what is stale is told of: after Run nothing is
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)

@@ -193,6 +193,7 @@ func (s *supervisor) run() error {
 		s.board.pulse.turn()
 	}
 	s.end()
+	s.connections = nil
 	s.show()
 	return s.result
 }

@@ -133,7 +133,7 @@ func (r *rig) tree() string {
 			fmt.Fprintf(&b, "%s%s (%s)", strings.Repeat("  ", depth), s.Name, s.SpanKind)
 			for _, name := range []attribute.Key{"everhop.redelivered", "everhop.attempts", "everhop.outcome", "error.type"} {
 				if v, ok := attributeOf(s, name); ok {
-					fmt.Fprintf(&b, " %s=%s", strings.TrimPrefix(string(name), "everhop."), v.Emit())
+					fmt.Fprintf(&b, " %s=%s", strings.TrimPrefix(string(name), "everhop."), v.String())
 				}
 			}
 			if s.Status.Code != codes.Unset {
@@ -155,7 +155,7 @@ func (r *rig) want(tree string) {
 	r.Helper()
 	lines := strings.Split(strings.Trim(tree, "\n"), "\n")
 	for i := range lines {
-		lines[i] = strings.Replace(strings.TrimPrefix(lines[i], "\t\t\t"), "\t", "  ", -1)
+		lines[i] = strings.ReplaceAll(strings.TrimPrefix(lines[i], "\t\t\t"), "\t", "  ")
 	}
 	if got, want := strings.TrimSpace(r.tree()), strings.TrimSpace(strings.Join(lines, "\n")); got != want {
 		r.Errorf("the spans are\n%s\nand not\n%s", got, want)

@@ -35,15 +35,19 @@ type settlements struct {
 	sweep int // when there are so many, what will never be told of is taken out
 }
 
-// fewest is how many there may be before anything is taken out.
-const fewest = 1024
+const (
+	// fewest is how many there may be before anything is taken out.
+	fewest = 1024
+	// longest is more than what an outcome usually takes: what is put back waits for three quarters of RabbitMQ's 30 minutes.
+	longest = time.Hour
+)
 
 func (s *settlements) add(key delivered, p processed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.open) >= max(s.sweep, fewest) {
-		for other := range s.open { // what went back with its connection
-			if other.generation < key.generation {
+		for other, of := range s.open { // what went back with its connection, or its channel
+			if other.generation < key.generation || p.ended.Sub(of.ended) > longest {
 				delete(s.open, other)
 			}
 		}

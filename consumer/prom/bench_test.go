@@ -3,6 +3,7 @@ package prom
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"testing"
@@ -45,7 +46,7 @@ func benchmarkScrape(b *testing.B, c *Collector) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(c)
 	handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
-	request := httptest.NewRequest("GET", "/metrics", nil)
+	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	var took []time.Duration
 	answer := httptest.NewRecorder()
 	for b.Loop() {
@@ -63,6 +64,6 @@ func benchmarkScrape(b *testing.B, c *Collector) {
 	b.ReportMetric(float64(median.Microseconds())/1e3, "median-ms")
 	b.ReportMetric(float64(answer.Body.Len())/1e6, "MB")
 	if median > allowed {
-		b.Errorf("a scrape of 1,000 subscriptions takes %v, and may take %v", median, allowed)
+		b.Errorf("a scrape of 1,000 subscriptions takes %v (the quickest %v), and may take %v", median, took[0], allowed)
 	}
 }

@@ -101,6 +101,8 @@ var (
 		"Whether the publisher's connection is open: 1 or 0.", "publisher")
 	publisherEndpoint = metric("publisher_connections_open",
 		"Open connections, by the node that they go to.", "publisher", "endpoint")
+	publisherFailing = metric("publisher_connections_failing",
+		"1 while there is no connection since an error of this class.", "publisher", "class")
 	publisherBlocked = metric("publisher_blocked_seconds",
 		"For how long the broker has not read, because of an alarm; 0 if it reads.", "publisher")
 	publisherSilence = metric("publisher_silence_seconds",
@@ -118,5 +120,6 @@ var (
 	publishUnconfirmed = metric("publish_unconfirmed",
 		"Messages that the broker has not confirmed yet.", "publisher")
 	oldestUnconfirmed = metric("publish_oldest_unconfirmed_seconds",
-		"How long ago the oldest message was given to the publisher that awaits its confirm; 0 if none does.", "publisher")
+		"How long ago the oldest message was given to the publisher that awaits its confirm, or room in the window; 0 if none does.",
+		"publisher")
 )

@@ -58,7 +58,7 @@ var token = regexp.MustCompile(`"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[a-zA-Z_:$][
 
 // words are what may stand in an expression beside metrics and labels.
 var words = []string{
-	"by", "on", "and", "or", "unless", "offset", "sum", "count", "max", "min", "rate", "increase", "changes", "time",
+	"by", "on", "and", "or", "unless", "offset", "sum", "count", "max", "min", "max_over_time", "rate", "increase", "changes", "time",
 	"histogram_quantile", "label_values", "$__rate_interval",
 }
 

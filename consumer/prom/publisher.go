@@ -17,6 +17,9 @@ func showPublisher(to *sink, s publish.Status) {
 	if s.Endpoint != "" {
 		to.gauge(publisherEndpoint, 1, l.with("endpoint", s.Endpoint))
 	}
+	if s.Class != "" {
+		to.gauge(publisherFailing, 1, l.with("class", s.Class))
+	}
 	to.age(publisherBlocked, s.Stats.BlockedSince, s.Time, l)
 	to.gauge(publisherSilence, s.Silence.Seconds(), l)
 	to.gauge(publisherAttempts, float64(s.Attempt), l)

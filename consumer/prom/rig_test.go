@@ -78,7 +78,7 @@ func collectorOf(t testing.TB, f *fake, queues int) *Collector {
 		t.Fatal(err)
 	}
 	err := c.addPublisher(fakePublisher{
-		Name: "shop", Time: noon, State: publish.Blocked, Since: noon.Add(-time.Minute), Endpoint: "rabbit1:5672", Attempt: 2,
+		Name: "shop", Time: noon, State: publish.Blocked, Since: noon.Add(-time.Minute), Endpoint: "rabbit1:5672", Attempt: 2, Class: "network",
 		Silence: time.Second, OldestUnconfirmed: noon.Add(-time.Minute),
 		Stats: publish.Stats{
 			Confirmed: 100, Unroutable: 1, Refused: 2, NotSent: 3, NotKnown: 4, Again: 5, Waiting: 6, Unconfirmed: 7,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/everhop/everhop/broker"
 )
@@ -16,6 +17,8 @@ type Confirmation struct {
 	number  uint64
 	size    int64
 	target  *target
+
+	accepted time.Time
 
 	// Guarded by ledger.mu.
 	way      way

@@ -68,7 +68,7 @@ func newLedger(window int, windowBytes int64) *ledger {
 // accept takes a message. Nothing else may change it from here on.
 func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
 	most := l.windowBytes / 2 // of which a larger one takes no more, or it would keep all others out
-	c := &Confirmation{ledger: l, message: *m, size: min(sizeOf(m), most), done: make(chan struct{})}
+	c := &Confirmation{ledger: l, message: *m, size: min(sizeOf(m), most), accepted: time.Now(), done: make(chan struct{})}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed != nil {
@@ -81,7 +81,7 @@ func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
 		c.message.Identify(c.id)
 	}
 	if c.message.Timestamp.IsZero() && !m.NoTimestamp {
-		c.message.Timestamp = time.Now() // the same when it is sent again
+		c.message.Timestamp = c.accepted // the same when it is sent again
 	}
 	name := targetName{m.Exchange, m.RoutingKey}
 	t := l.targets[name]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer/internal/inside"
@@ -21,6 +22,9 @@ type Publisher struct {
 	watch   *report.Observers
 	ledger  *ledger
 	current current
+
+	shown   atomic.Pointer[facts]
+	entered atomic.Pointer[entered]
 
 	declarations declarations
 	inside       inside.Marks
@@ -60,6 +64,8 @@ func New(config Config) (*Publisher, error) {
 		gone:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	p.shown.Store(&facts{})
+	p.entered.Store(&entered{since: time.Now()})
 	log := report.NewLines(config.Logger, &p.inside)
 	p.watch = report.Observe(machine, log, append(projections(config), config.Observers...))
 	if machine.State() != Disconnected {

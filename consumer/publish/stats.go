@@ -46,6 +46,11 @@ func (l *ledger) count(err error) {
 func (l *ledger) stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.summed()
+}
+
+// summed is called with mu held.
+func (l *ledger) summed() Stats {
 	s := l.counts
 	s.Unconfirmed, s.BlockedSince = l.used, l.blockedSince
 	for _, t := range l.targets {

@@ -19,19 +19,23 @@ type supervisor struct {
 	*Publisher
 	background sync.WaitGroup
 
-	session    *broker.Session // nil: to be opened
-	dropped    chan struct{}   // closed when the session is not in use any more
-	epoch      uint64          // of the ledger
-	lane       *lane           // nil: to be opened
-	generation uint64
-	first      int // the endpoint that is tried first
-	opening    context.CancelFunc
-	schedule   revival.Schedule
-	timer      *time.Timer
-	since      time.Time // the session is there
-	entered    time.Time // the state began
-	published  bool      // it has worked in this run
-	failing    time.Time // since when it fails by what waiting does not heal as a rule
+	session        *broker.Session // nil: to be opened
+	dropped        chan struct{}   // closed when the session is not in use any more
+	epoch          uint64          // of the ledger
+	lane           *lane           // nil: to be opened
+	generation     uint64
+	first          int // the endpoint that is tried first
+	opening        context.CancelFunc
+	schedule       revival.Schedule
+	timer          *time.Timer
+	since          time.Time // the session is there
+	began          time.Time // the state
+	published      bool      // it has worked in this run
+	address        string    // of the session
+	blockedReason  string    // the broker does not read from it
+	trouble, class string    // how it was lost, or an attempt failed
+
+	failing time.Time // since when it fails by what waiting does not heal as a rule
 
 	stopping bool
 	deadline <-chan time.Time // of the soft stop
@@ -44,7 +48,7 @@ var errDone = errors.New("done")
 
 func newSupervisor(p *Publisher) *supervisor {
 	return &supervisor{
-		Publisher: p, entered: time.Now(), timer: time.NewTimer(time.Hour),
+		Publisher: p, began: time.Now(), timer: time.NewTimer(time.Hour),
 		schedule: revival.Schedule{Backoff: revival.Backoff(p.config.ReviveBackoff)},
 	}
 }
@@ -58,9 +62,12 @@ func (s *supervisor) run() error {
 			break
 		}
 		s.proceed()
+		s.show()
 		err = s.next()
 	}
 	s.end()
+	s.session = nil
+	s.show()
 	return s.result
 }
 
@@ -109,8 +116,10 @@ func (s *supervisor) post(act func() error) bool {
 // fire commits a transition.
 func (s *supervisor) fire(t fsm.Trigger, e evidence) error {
 	s.complete(&e)
-	s.entered = time.Now()
-	_, err := s.machine.Fire(t, e.event())
+	s.began = time.Now()
+	s.show() // whoever sees the new state is to see what has led to it
+	event, err := s.machine.Fire(t, e.event())
+	s.entered.Store(s.entered.Load().follow(&event))
 	return err
 }
 
@@ -184,7 +193,7 @@ func (s *supervisor) opened(session *broker.Session, fresh bool, opened *lane, e
 	}
 	s.lane = opened
 	s.published, s.failing = true, time.Time{}
-	trigger, e := Revived, evidence{attempt: s.schedule.Attempt, note: "revived within " + roughly(time.Since(s.entered))}
+	trigger, e := Revived, evidence{attempt: s.schedule.Attempt, note: "revived within " + roughly(time.Since(s.began))}
 	if s.machine.State() == Connecting {
 		trigger, e = Connected, evidence{}
 	}
@@ -201,6 +210,7 @@ func (s *supervisor) opened(session *broker.Session, fresh bool, opened *lane, e
 // take puts a session into its place, and has the supervisor hear of what happens to it.
 func (s *supervisor) take(session *broker.Session) {
 	s.session, s.since, s.dropped = session, time.Now(), make(chan struct{})
+	s.address, s.blockedReason = session.Endpoint().String(), ""
 	s.first = slices.Index(s.plan.Endpoints, session.Endpoint())
 	s.epoch = s.ledger.connected()
 	s.current.set(session, nil)
@@ -263,6 +273,7 @@ func (s *supervisor) lost(session *broker.Session, why *broker.Error) error {
 	}
 	worked, up := time.Since(s.since), s.lane != nil
 	e := evidenceOf(why)
+	s.trouble, s.class = e.err, string(e.class)
 	e.again = s.drop(why)
 	s.first++
 	away := why.Class == broker.BrokerShutdown
@@ -271,7 +282,7 @@ func (s *supervisor) lost(session *broker.Session, why *broker.Error) error {
 		return nil
 	}
 	e.backoffMS = s.schedule.Start(worked, away).Milliseconds()
-	e.note = "after publishing for " + roughly(time.Since(s.entered))
+	e.note = "after publishing for " + roughly(time.Since(s.began))
 	if why.Class == broker.Heartbeat {
 		return s.fire(HeartbeatFailed, e)
 	}
@@ -286,6 +297,7 @@ func (s *supervisor) laneLost(session *broker.Session, l *lane) error {
 	s.lane = nil
 	why := l.channel.Err()
 	e := evidenceOf(why)
+	s.trouble, s.class = e.err, string(e.class)
 	e.again = s.ledger.castDoubt(l, why)
 	e.backoffMS = s.schedule.Start(time.Since(s.since), false).Milliseconds()
 	e.note = "because of one of the messages that are not confirmed: they are sent again one by one"
@@ -297,6 +309,9 @@ func (s *supervisor) blocked(session *broker.Session, active bool, reason string
 	if s.session != session {
 		return nil
 	}
+	if s.blockedReason = ""; active {
+		s.blockedReason = reason
+	}
 	s.ledger.block(active)
 	s.current.block(active)
 	state := s.machine.State()
@@ -304,7 +319,7 @@ func (s *supervisor) blocked(session *broker.Session, active bool, reason string
 	case active && state == Publishing:
 		return s.fire(ConnectionBlocked, evidence{note: reason})
 	case !active && state == Blocked:
-		return s.fire(ConnectionUnblocked, evidence{note: "after " + roughly(time.Since(s.entered))})
+		return s.fire(ConnectionUnblocked, evidence{note: "after " + roughly(time.Since(s.began))})
 	}
 	return nil
 }
@@ -326,6 +341,7 @@ func (s *supervisor) drop(why error) (again int) {
 
 // failed commits that an attempt failed, and schedules the next one or gives up.
 func (s *supervisor) failed(f *broker.Error) error {
+	s.trouble, s.class = f.Op+": "+f.Reason(), string(f.Class)
 	if !s.heals(f) {
 		return s.giveUp(FatalError, f, f)
 	}
@@ -340,11 +356,11 @@ func (s *supervisor) failed(f *broker.Error) error {
 	if spent {
 		e.backoffMS = 0
 	}
-	entered := s.entered
+	began := s.began
 	if err := s.fire(ReviveFailed, e); err != nil {
 		return err
 	}
-	s.entered = entered // of the outage
+	s.began = began // of the outage
 	if spent {
 		return s.giveUp(RetriesExhausted, f, fmt.Errorf("%w: %w", ErrRetriesExhausted, f))
 	}

@@ -1,0 +1,183 @@
+package consumer
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Each duration is counted where it belongs, and a fifth away at most from what is told of it.
+func TestBuckets(t *testing.T) {
+	if last := time.Duration(ends[len(ends)-1]); last < time.Hour {
+		t.Fatalf("the buckets end at %v", last)
+	}
+	check := func(took int64) {
+		i := bucketOf(took)
+		if i > 0 && ends[i-1] >= took || i < len(ends) && ends[i] < took {
+			t.Fatalf("%d ns is counted in bucket %d", took, i)
+		}
+		if off := float64(middle(i)) / float64(took); took > ends[0] && took <= ends[len(ends)-1] && (off < 0.875 || off > 1.126) {
+			t.Fatalf("of %v is told %v", time.Duration(took), middle(i))
+		}
+	}
+	for _, end := range ends {
+		for d := int64(-1); d <= 1; d++ {
+			check(end + d)
+		}
+	}
+	for range 100_000 {
+		check(rand.Int64N(1 << (1 + rand.IntN(61))))
+	}
+	check(0)
+	for i, end := range ends[1:] {
+		if r := float64(end) / float64(ends[i]); r > 1.2501 {
+			t.Errorf("%v to %v is a wide bucket", ends[i], end)
+		}
+	}
+	for _, b := range HandlingBuckets() {
+		if !slices.Contains(ends[:], int64(b)) {
+			t.Errorf("no bucket ends at %v", b)
+		}
+	}
+}
+
+// Percentiles are those of the last minutes, and the histogram of all.
+func TestMeasures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeasures()
+		handled := func(worker, n int, took time.Duration) {
+			for range n {
+				m.shardOf(worker).count(int64(took))
+			}
+		}
+		check := func(calls uint64, p50, p95, p99 time.Duration) {
+			t.Helper()
+			h := m.handling()
+			near := func(got, want time.Duration) bool { return got >= want*88/100 && got <= want*112/100 }
+			if h.Calls != calls || !near(h.P50, p50) || !near(h.P95, p95) || !near(h.P99, p99) {
+				t.Errorf("after %v: %d calls, %v, %v, %v; want %d, %v, %v, %v", time.Since(m.epoch), h.Calls, h.P50, h.P95, h.P99, calls, p50, p95, p99)
+			}
+		}
+		pass := func(minutes int) {
+			for range minutes {
+				time.Sleep(time.Minute)
+				m.remember()
+			}
+		}
+		check(0, 0, 0, 0)
+		pass(10)
+		if m.past.Load() != nil {
+			t.Error("who has handled nothing takes memory for that")
+		}
+		handled(0, 90, 10*time.Millisecond)
+		handled(1, 8, time.Second)
+		handled(7, 2, 100*time.Second)
+		check(100, 10*time.Millisecond, time.Second, 100*time.Second)
+		pass(4)
+		check(100, 10*time.Millisecond, time.Second, 100*time.Second)
+		handled(0, 100, time.Microsecond)
+		pass(1)
+		check(100, time.Microsecond, time.Microsecond, time.Microsecond)
+		pass(4)
+		check(0, 0, 0, 0)
+		quiet := m.past.Load()[lately-1].calls
+		pass(3)
+		if m.past.Load()[lately-1].calls != quiet {
+			t.Error("a quiet minute takes memory")
+		}
+		time.Sleep(time.Hour) // the process stood still
+		handled(0, 1, time.Second)
+		check(1, time.Second, time.Second, time.Second)
+
+		h := m.handling()
+		want := make([]uint64, len(handlingBuckets)+1)
+		for i, b := range handlingBuckets {
+			want[i] = 100 // a microsecond
+			if b >= 10*time.Millisecond {
+				want[i] += 90
+			}
+			if b >= time.Second {
+				want[i] += 9
+			}
+			if b >= 100*time.Second {
+				want[i] += 2
+			}
+		}
+		want[len(handlingBuckets)] = 201
+		if sum := 900*time.Millisecond + 209*time.Second + 100*time.Microsecond; !slices.Equal(h.Histogram, want) || h.Sum != sum {
+			t.Errorf("all: %v, %v; want %v, %v", h.Histogram, h.Sum, want, sum)
+		}
+	})
+}
+
+// The clock is not read where a worker goes straight on; where it has waited, it is.
+func TestTiming(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeasures()
+		var w timing
+		handles := func(received time.Time, took time.Duration) {
+			t.Helper()
+			w.begin(m, received)
+			if !w.isBusy() {
+				t.Fatal("it has begun, and is not busy")
+			}
+			time.Sleep(took)
+			w.end(m, 0)
+			if w.isBusy() {
+				t.Fatal("it has ended, and is busy")
+			}
+		}
+		took := func() time.Duration { return time.Duration(w.ended.Load() - w.began.Load()) }
+		handles(time.Now(), time.Second)
+		first := time.Now()
+		time.Sleep(time.Millisecond) // to acknowledge, and to receive
+		handles(first.Add(-time.Hour), time.Second)
+		if got := took(); got < 1001*time.Millisecond-time.Microsecond || got > 1001*time.Millisecond {
+			t.Errorf("the second one took %v", got)
+		}
+		time.Sleep(time.Hour)
+		handles(time.Now(), 0)
+		if got := took(); got > time.Microsecond {
+			t.Errorf("what came later took %v", got)
+		}
+		waiting := time.Now().Add(-time.Hour)
+		w.wait(waitsForTurn)
+		time.Sleep(time.Hour)
+		w.wait(waitsForNothing)
+		handles(waiting, 0)
+		if got := took(); got > time.Microsecond {
+			t.Errorf("what waited took %v", got)
+		}
+		if n := m.handling().Calls; n != 4 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+// A process that stood still is not taken for a supervisor that hangs.
+func TestPulse(t *testing.T) {
+	p := pulse{epoch: time.Now().Add(-time.Hour)}
+	p.turn()
+	stands := func(d time.Duration) { p.epoch = p.epoch.Add(-d) } // as seen by the clock
+	if age := p.since(&p.turned, StuckAfter); age != 0 {
+		t.Errorf("stuck for %v", age)
+	}
+	stands(time.Hour)
+	p.beats.Add(1) // the timer was due
+	if age := p.since(&p.turned, StuckAfter); age != 0 {
+		t.Errorf("it stood still, and is told to be stuck for %v", age)
+	}
+	p.turn()
+	for range StuckAfter / lookEvery {
+		if age := p.since(&p.turned, StuckAfter); age != 0 {
+			t.Errorf("stuck for %v", age)
+		}
+		stands(lookEvery)
+		p.beats.Add(1)
+	}
+	if age := p.since(&p.turned, StuckAfter); age < StuckAfter {
+		t.Errorf("stuck for %v", age)
+	}
+}
