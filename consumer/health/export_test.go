@@ -16,9 +16,9 @@ func Troubles(d *Document, before []consumer.Stats) []Trouble { return troubles(
 
 const (
 	KeptEvents  = keptEvents
-	NewestOnes  = newEvents
 	MostReaders = mostReaders
-	MostAtOnce  = mostAtOnce
 	Patience    = patience
 	KeepAlive   = keepAlive
+	KeptSpans   = keptSpans
+	KeptOutages = keptOutages
 )

@@ -1,6 +1,7 @@
 package health_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -63,7 +64,7 @@ func (n *night) revive(failed int, why consumer.Evidence) {
 // nightOf tells of some hours before now, in which the broker was away three times. It ends in Consuming.
 func nightOf(t *testing.T, now time.Time) (*health.Events, *night) {
 	n := &night{t: t, clock: now.Add(-5 * time.Hour), to: health.NewEvents()}
-	m, err := fsm.New(consumer.Lifecycle(), fsm.Options{Name: "shop", Journal: n, Run: "5f3a", Now: func() time.Time { return n.clock }})
+	m, err := fsm.New(consumer.Lifecycle(), fsm.Options{Name: "shop", Journal: n, Run: fmt.Sprint(now.UnixNano()), Now: func() time.Time { return n.clock }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func TestStatus(t *testing.T) {
-	inRig(t, func(c *publish.Config) { c.Window = 4 }, func(r *rig) {
+	inRig(t, nil, func(r *rig) {
 		want := func(state fsm.State, what string, ok func(publish.Status) bool) publish.Status {
 			r.Helper()
 			synctest.Wait()
