@@ -14,6 +14,7 @@ import (
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/systemd"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -33,6 +34,7 @@ type consumption struct {
 	declare               bool
 	offset                any // in a stream; nil: it is not said to be one
 	outcomes              outcomes
+	listen                string // empty: nowhere
 	journal               journalFlags
 	log                   logFlags
 }
@@ -118,6 +120,11 @@ killed when everhop is killed; as the first process of a container, it waits for
 --journal keeps what happens to the connection from which it consumes in DIR. What happens to the other one, over which
 messages are parked or saved, is in DIR/publisher: 'everhop replay DIR/publisher' tells of that.
 
+--listen answers over HTTP: /livez and /readyz for probes, /status for 'everhop status', /metrics for Prometheus,
+/events, and a page for a browser. Nobody is asked for a password, and whoever gets there sees the names of queues and
+errors, but no message and no password. Readiness ends first when it stops, and the answers last. As a service of systemd (Type=notify) it
+tells when it is ready, what it does, and with WatchdogSec that it is alive. See contrib for systemd and Kubernetes.
+
 EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
 better place for a password. Commands have it in their environment, too.
 
@@ -132,6 +139,7 @@ Exit status, of everhop itself:
   everhop consume --queue orders --exec 'curl -fsS -d @- http://localhost:8080/ || exit 75'
   everhop consume --queue orders --exec ./handle.sh --timeout 30s --attempts 10 --poison dead-letter
   everhop consume --queue orders --exec ./handle.sh --journal /var/lib/orders/journal
+  everhop consume --queue orders --exec ./handle.sh --listen 9090 & everhop status :9090 --watch
   everhop consume --queue orders --count 10 --output jsonl | jq .body
   everhop consume --queue events --stream-offset 2h --output jsonl
   everhop consume --url amqp://node1/ --url amqp://node2/ --queue orders --declare --log-format json`,
@@ -158,9 +166,10 @@ Exit status, of everhop itself:
 	flags.Var(period(&f.probe, time.Hour), "probe-timeout", "how long it may take to answer before it counts as dead")
 	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat interval, the second line of defence (default that of the URL, or 10s)")
 	flags.Var(name(&f.name, "NAME"), "name", "name in events and of the connection, to tell consumers apart")
+	flags.Var(listenAddress(&f.listen), "listen", "answer there over HTTP: /livez, /readyz, /status, /events, /metrics, and a page; a port alone is one of 127.0.0.1 (default nowhere)")
 	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"queue", "exec", "timeout", "grace", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name"} {
+	for _, flag := range []string{"queue", "exec", "timeout", "grace", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name", "listen"} {
 		complete(cmd, flag)
 	}
 	complete(cmd, "stream-offset", "first", "last", "next")
@@ -222,6 +231,16 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 		sub.Handler = limit(f.count, sub.Handler, stop, ctx.Done())
 	}
 	config := f.config(urls, sub, logger, stop)
+	show := func(*consumer.Consumer) (end func()) { return func() {} }
+	if f.listen != "" {
+		window, err := openWindow(f.listen, logger)
+		if err != nil {
+			return err
+		}
+		defer window.listener.Close() // again, unless something fails before it is shown
+		config.Observers = append(config.Observers, window.observers()...)
+		show = window.show
+	}
 	finish, err := f.journal.forConsumer(&config, logger)
 	if err != nil {
 		return err
@@ -237,6 +256,12 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	if f.writes() || f.exec != "" {
 		defer watchReader(term.Behind(stdout), stop)()
 	}
+	defer show(c)() // until all is finished: it can be seen how it stops
+	untold, err := systemd.Start(c)
+	if err != nil {
+		logger.Warn().Err(err).Msg("systemd is not told how it goes")
+	}
+	defer untold()
 	return consume(ctx, hard, c, to, f.grace, logger)
 }
 

@@ -4,6 +4,8 @@
 //	everhop consume ── messages ──► standard output, or the standard input of a command
 //	                ── events ────► standard error, one line for each transition, and --journal
 //	everhop publish ◄── messages ── standard input, or files
+//	everhop status  ◄── HTTP ────── consumers: what they do now, and what is the matter
+//	everhop health  ◄── HTTP ────── a consumer: alive or not, ready or not, for probes
 //	everhop demo                    a consumer that survives, to watch
 //	everhop replay  ◄── events ──── a journal or a log: what happened, when and why
 //	everhop verify  ◄── events ──── a journal: whether it is whole, and obeys the table of states
@@ -15,7 +17,8 @@
 //
 // Exit status: 0 when all is done, also after SIGINT, SIGTERM or SIGHUP to consume, and when the reader of standard
 // output has had enough; 1 when it failed, or did not let what was at hand finish; 2 when the command line
-// is wrong, the command is not there, or standard output is closed; 3 when a journal is damaged; 130 when a signal came before there was a result.
+// is wrong, the command is not there, or standard output is closed; 3 when a journal is damaged, or a consumer cannot be
+// reached or is not alive; 130 when a signal came before there was a result.
 //
 // # Files
 //
@@ -56,6 +59,10 @@
 //	  pace.go             --rate
 //	  hints.go            what to do about a message that cannot be published
 //	  progress.go         how far it is
+//	now
+//	  status.go           everhop status
+//	  health.go           everhop health
+//	  listen.go           --listen, and what systemd is told
 //	demo
 //	  demo.go             everhop demo
 //	the past
@@ -66,6 +73,7 @@
 // # Rooms
 //
 //	internal/past         reads journals and logs, and tells of them: for replay, verify and graph
+//	internal/glass        shows what consumers do now: for status
 //	internal/term         terminals, and how text from outside is kept from commanding them
 //	internal/demo         what everhop demo shows
 package main

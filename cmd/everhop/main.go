@@ -35,12 +35,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func conclude(err error, stderr io.Writer) int {
 	err = withoutReader(err)
 	var usage *usageError
+	var said statusError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &usage):
 		complain(stderr, fmt.Sprintf("%s; see '%s --help'", inWords(err), usage.command))
 		return 2
+	case errors.As(err, &said):
+		return int(said)
 	}
 	complain(stderr, inWords(err))
 	var damaged *past.DamagedError

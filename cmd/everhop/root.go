@@ -14,13 +14,15 @@ func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "everhop",
 		Short: "Consume from RabbitMQ, and keep consuming",
-		Long: `everhop consumes from RabbitMQ and keeps consuming when connections break. It publishes with confirms, and
-tells from a journal of its events what happened.
+		Long: `everhop consumes from RabbitMQ and keeps consuming when connections break. It publishes with confirms, tells what
+consumers do now, and from a journal of events what happened.
 
-Exit status: 0 done, 1 failed, 2 wrong command line, 3 the journal is damaged, 130 given up after a signal.`,
+Exit status: 0 done, 1 failed, 2 wrong command line, 3 the journal is damaged or a consumer does not live, 130 given up
+after a signal.`,
 		Example: `  everhop demo
   everhop consume --url amqp://guest:guest@localhost/ --queue orders
   seq 1000 | everhop publish --queue orders
+  everhop status :9090
   everhop graph | dot -Tsvg > lifecycle.svg`,
 		Version:                    version(),
 		Args:                       unknownCommand,
@@ -36,7 +38,7 @@ Exit status: 0 done, 1 failed, 2 wrong command line, 3 the journal is damaged, 1
 	// Cobra's usage has a line "everhop" before "everhop [command]", which is not true.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUsage(cmd, flagError(cmd, err)) })
-	root.AddCommand(newConsumption().command(), newPublication().command(), newDemo(), newGraph(), newReplay(), newVerify(), newVersion())
+	root.AddCommand(newConsumption().command(), newPublication().command(), newStatus(), newHealth(), newDemo(), newGraph(), newReplay(), newVerify(), newVersion())
 	addCobras(root)
 	return root
 }
@@ -120,7 +122,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	var missing *pflag.ValueRequiredError
 	switch {
 	case errors.As(err, &unknown):
-		typed := unknown.GetSpecifiedShortnames() // of -queue, all of it: there are no short flags
+		typed := unknown.GetSpecifiedShortnames() // of -queue, all of it
 		if typed == "" {
 			typed = unknown.GetSpecifiedName()
 		}

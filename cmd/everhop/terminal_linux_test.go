@@ -17,6 +17,7 @@ import (
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/health"
 	"github.com/everhop/everhop/consumer/publish"
 	"github.com/everhop/everhop/fsm"
 )
@@ -24,6 +25,13 @@ import (
 // openTerminal opens a pseudo-terminal: what is written to tty appears on screen, with "\r\n" for
 // each newline. read waits for the rest, once every writer has closed it.
 func openTerminal(t *testing.T) (tty *os.File, screen *transcript, read func()) {
+	t.Helper()
+	tty, _, screen, read = openKeyboard(t)
+	return tty, screen, read
+}
+
+// openKeyboard opens one on which a test can type, too.
+func openKeyboard(t *testing.T) (tty, keys *os.File, screen *transcript, read func()) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -49,7 +57,7 @@ func openTerminal(t *testing.T) (tty *os.File, screen *transcript, read func()) 
 		reader.Wait()
 		master.Close()
 	})
-	return tty, screen, reader.Wait
+	return tty, master, screen, reader.Wait
 }
 
 // run runs it to its end, with the terminal in place of those of its outputs that are tty.
@@ -142,6 +150,10 @@ func TestTerminalHostile(t *testing.T) {
 	})
 	path := pasttest.NewFile(t, "or"+evil+".log", log.Lines())
 	other := pasttest.New(t, "mails").Connect()
+	hostile := answers(t, 200, string(madeDocument(t, "away", func(doc *health.Document) {
+		doc.Name, doc.Troubles[0].Text, doc.Subscriptions[0].Queue = evil, evil, evil
+	})))
+	ill := answers(t, 503, "[-]apart failed: "+evil)
 	several := pasttest.NewFile(t, "several.log", log.Lines()+other.Lines())
 	for _, args := range [][]string{
 		{"replay", path}, {"replay", path, "--json"}, {"replay", path, "--at", "0s"}, {"replay", path, "--machine", "x" + evil},
@@ -150,7 +162,7 @@ func TestTerminalHostile(t *testing.T) {
 		{"graph", "--journal", several}, {"graph", "--journal", path, "--machine", evil},
 		{"consume", "--log-level", evil}, {"consume", "--queue", "q", "--count", evil},
 		{"consume", "--url", "amqp://127.0.0.1:1", "--queue", "q", "--journal", path + "/x"}, {evil}, {"--" + evil}, {"help", evil},
-		{"demo", "--dot", path + "/x"},
+		{"demo", "--dot", path + "/x"}, {"status", hostile}, {"status", "--json", hostile}, {"health", ill},
 	} {
 		t.Run(fmt.Sprintf("%.40q", args), func(t *testing.T) {
 			tty, screen, read := openTerminal(t)

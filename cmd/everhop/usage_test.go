@@ -120,6 +120,15 @@ func TestUsageErrors(t *testing.T) {
 		{"journal empty", "consume --queue q --url amqp://h --journal= --journal-retain 1GB", `--journal: empty; see 'everhop consume --help'`},
 		{"demo journal empty", "demo --journal=", `--journal: empty; see 'everhop demo --help'`},
 		{"journal strict alone", "consume --queue q --url amqp://h --journal-strict", `--journal-strict: only with --journal DIR; see 'everhop consume --help'`},
+		{"status of nobody", "status", `URL is missing; see 'everhop status --help'`},
+		{"status of another scheme", "status :9090 amqp://u:pw@h/", `URL 2: expected an address such as http://host:9090, host:9090 or :9090; see 'everhop status --help'`},
+		{"status with a password", "status http://u:pw@h/", `URL 1: expected an address such as http://host:9090, host:9090 or :9090; see 'everhop status --help'`},
+		{"status watched as JSON", "status :9090 --json --watch", `--json: not with --watch; see 'everhop status --help'`},
+		{"status interval alone", "status :9090 --interval 1s", `--interval: only with --watch; see 'everhop status --help'`},
+		{"health of nobody", "health", `URL is missing; see 'everhop health --help'`},
+		{"health of two", "health :1 :2", `unexpected argument ":2"; see 'everhop health --help'`},
+		{"health without a host", "health http://:9090", `URL 1: expected an address such as http://host:9090, host:9090 or :9090; see 'everhop health --help'`},
+		{"listen without port", "consume --listen h", `--listen: "h": expected an address such as 127.0.0.1:9090 or 0.0.0.0:9090, or a port of 127.0.0.1 such as 9090; see 'everhop consume --help'`},
 		{"version argument", "version 2", `unexpected argument "2"; see 'everhop version --help'`},
 	}
 	for _, tt := range tests {
@@ -166,6 +175,7 @@ func TestExitStatuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	nowhere := filepath.Join(t.TempDir(), "missing", "file")
+	ready, away, nobody := answers(t, 200, string(madeDocument(t, "poison"))), answers(t, 200, string(madeDocument(t, "away"))), nobodyThere(t)
 	tests := []struct {
 		command  string
 		statuses []string // the arguments that lead to status 0, 1, 2, ...
@@ -174,6 +184,8 @@ func TestExitStatuses(t *testing.T) {
 			"--count 1 --queue q --url " + server.URL(), "--queue q --url amqps://h?cacertfile=" + nowhere, "",
 			"--queue q --url amqp://h --journal " + damaged,
 		}},
+		{"status", []string{ready, away, "", nobody}},
+		{"health", []string{ready, nobody, ""}},
 		{"publish", []string{
 			"--queue q --url " + server.URL(), "--queue q --url amqps://h?cacertfile=" + nowhere, "",
 			"--queue q --url amqp://h --journal " + damaged,

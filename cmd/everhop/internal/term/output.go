@@ -6,7 +6,7 @@ import (
 	"os"
 	"regexp"
 
-	"github.com/mattn/go-isatty"
+	xterm "golang.org/x/term"
 )
 
 // Output is standard output or standard error. What is not a terminal gets the bytes that are written, as they
@@ -89,24 +89,38 @@ func (o *Output) Redraws() bool {
 // Ink paints where it is to be seen, and wanted: NO_COLOR is honoured.
 func (o *Output) Ink() Ink { return Ink(o.Redraws() && os.Getenv("NO_COLOR") == "") }
 
-// usualWidth is that of a terminal that does not say.
-const usualWidth = 80
+// usualWidth and usualHeight are those of a terminal that does not say.
+const (
+	usualWidth  = 80
+	usualHeight = 24
+)
 
 // Width is how many columns a terminal has; 0 if it is none.
 func (o *Output) Width() int {
-	if !o.terminal {
-		return 0
+	width, _ := o.Size()
+	return width
+}
+
+// Size is how many columns and lines a terminal has; 0 if it is none.
+func (o *Output) Size() (width, height int) {
+	file, ok := o.behind.(*os.File)
+	if !o.terminal || !ok {
+		return 0, 0
 	}
-	if width := columns(o.behind); width > 0 {
-		return width
+	width, height, err := xterm.GetSize(int(file.Fd()))
+	if err != nil || width <= 0 {
+		width = usualWidth
 	}
-	return usualWidth
+	if err != nil || height <= 0 {
+		height = usualHeight
+	}
+	return width, height
 }
 
 // IsTerminal tells whether w is a terminal in the end.
 func IsTerminal(w io.Writer) bool {
 	file, ok := Behind(w).(*os.File)
-	return ok && isatty.IsTerminal(file.Fd())
+	return ok && xterm.IsTerminal(int(file.Fd()))
 }
 
 // Behind is what is written to in the end: below w, there is what its method Unwrap returns. It cleans nothing,

@@ -21,6 +21,10 @@ const (
 	ShowCursor Text = "\x1b[?25h"
 	CutLines   Text = "\x1b[?7l" // what does not fit into the window is not shown
 	WrapLines  Text = "\x1b[?7h"
+
+	home        Text = "\x1b[H"
+	otherScreen Text = "\x1b[?1049h" // an empty one, beside that with the lines so far
+	firstScreen Text = "\x1b[?1049l"
 )
 
 // Up moves the cursor up by so many lines, to the begin of one.

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/health"
+	"github.com/everhop/everhop/consumer/prom"
+	"github.com/everhop/everhop/fsm"
+)
+
+var portAlone = regexp.MustCompile(`^:?[0-9]+$`)
+
+// listenAddress accepts host:port, and a port of this machine.
+func listenAddress(target *string) value[string] {
+	return value[string]{target, "ADDRESS", "an address such as 127.0.0.1:9090 or 0.0.0.0:9090, or a port of 127.0.0.1 such as 9090",
+		func(text string) (string, bool) {
+			if portAlone.MatchString(text) { // others are to see it only if that is said
+				text = "127.0.0.1:" + strings.TrimPrefix(text, ":")
+			}
+			host, port, err := net.SplitHostPort(text)
+			n, bad := strconv.ParseUint(port, 10, 16)
+			return net.JoinHostPort(host, strconv.FormatUint(n, 10)), err == nil && bad == nil && host != ""
+		}}
+}
+
+// window shows a consumer to those who ask over HTTP.
+type window struct {
+	listener net.Listener
+	events   *health.Events
+	metrics  *prom.Collector
+	logger   zerolog.Logger
+}
+
+// openWindow takes the address before anything is consumed.
+func openWindow(address string, logger zerolog.Logger) (*window, error) {
+	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("--listen %s: another process listens there; end it, or choose another port", address)
+	}
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return nil, fmt.Errorf("--listen %s: %w; choose an address of this machine and a port above 1023", address, err)
+	}
+	return &window{listener, health.NewEvents(), prom.New(prom.Config{}), logger}, nil
+}
+
+// farewell is how long the last answers may take.
+const farewell = time.Second
+
+// observers are to be among the consumer's.
+func (w *window) observers() []func(fsm.Event) {
+	return []func(fsm.Event){w.events.Observe, w.metrics.Observe}
+}
+
+// show answers until the returned function is called.
+func (w *window) show(c *consumer.Consumer) (end func()) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(w.metrics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	_ = w.metrics.Add(c) // there is no other one of its name
+	pages, mux := health.New(c, w.events, health.Options{}), http.NewServeMux()
+	mux.Handle("/", pages)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          log.New(w.logger, "", 0),
+	}
+	server.RegisterOnShutdown(pages.Close)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(w.listener) }()
+	w.logger.Info().Str("address", w.listener.Addr().String()).Msg("status and health can be asked for, and a page: http://" + w.listener.Addr().String() + "/")
+	return func() {
+		ctx, over := context.WithTimeout(context.Background(), farewell)
+		defer over()
+		if server.Shutdown(ctx) != nil {
+			_ = server.Close()
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			w.logger.Error().Err(err).Msg("--listen: nobody was answered any more")
+		}
+	}
+}
