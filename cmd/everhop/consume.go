@@ -238,7 +238,7 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 			return err
 		}
 		defer window.listener.Close() // again, unless something fails before it is shown
-		config.Observers = append(config.Observers, window.observers()...)
+		window.observe(&config)
 		show = window.show
 	}
 	finish, err := f.journal.forConsumer(&config, logger)

@@ -21,7 +21,6 @@ import (
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/health"
 	"github.com/everhop/everhop/consumer/prom"
-	"github.com/everhop/everhop/fsm"
 )
 
 var portAlone = regexp.MustCompile(`^:?[0-9]+$`)
@@ -66,9 +65,10 @@ func openWindow(address string, logger zerolog.Logger) (*window, error) {
 // farewell is how long the last answers may take.
 const farewell = time.Second
 
-// observers are to be among the consumer's.
-func (w *window) observers() []func(fsm.Event) {
-	return []func(fsm.Event){w.events.Observe, w.metrics.Observe}
+// observe has it told of what happens to the consumer, and to its publisher.
+func (w *window) observe(c *consumer.Config) {
+	c.Observers = append(c.Observers, w.events.Observe, w.metrics.Observe)
+	c.PublisherObservers = append(c.PublisherObservers, w.metrics.ObservePublisher)
 }
 
 // show answers until the returned function is called.

@@ -30,6 +30,7 @@ func newEvents(table *fsm.Table) *events {
 // notes are the names of a consumer's events that are worth an alert. Others are shown once there was one.
 var notes = [...]string{
 	consumer.NoteApart, consumer.NoteBlocked, consumer.NoteBreakerOpen, consumer.NoteGivenUp, consumer.NoteOverdue,
+	consumer.NoteParked, consumer.NoteDeadLettered, consumer.NotePermanent, consumer.NoteTimedOut, consumer.NotePanicked,
 	consumer.NoteReleased, consumer.NoteSaved, consumer.NoteStalled, consumer.StaleOutcome,
 }
 

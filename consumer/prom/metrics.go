@@ -113,7 +113,7 @@ var (
 		"Transitions of the publisher's lifecycle.", "publisher", "from", "trigger", "to")
 	published = metric("published_total",
 		"Messages by what became of them; each counts once.", "publisher", "outcome")
-	publishedAgain = metric("published_again_total",
+	publishResent = metric("publish_resent_total",
 		"Messages that were sent once more, after a connection or a channel was lost.", "publisher")
 	publishWaiting = metric("publish_waiting",
 		"Messages that wait for room in the window.", "publisher")

@@ -32,7 +32,7 @@ func showPublisher(to *sink, s publish.Status) {
 	} {
 		to.counter(published, o.n, l.with("outcome", o.outcome))
 	}
-	to.counter(publishedAgain, s.Stats.Resent, l)
+	to.counter(publishResent, s.Stats.Resent, l)
 	to.gauge(publishWaiting, float64(s.Stats.Waiting), l)
 	to.gauge(publishUnconfirmed, float64(s.Stats.Unconfirmed), l)
 	to.age(oldestUnconfirmed, s.OldestUnconfirmed, s.Time, l)

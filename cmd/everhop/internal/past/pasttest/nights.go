@@ -113,7 +113,7 @@ func Troubled(t testing.TB) *Log {
 	p.Clock = p.Clock.Add(50 * time.Second)
 	p.Record(fsm.KindNote, consumer.NoteStalled, consumer.Evidence{StalledMS: 50_000, Note: "the process stood still for 50s"})
 	p.Clock = p.Clock.Add(10 * time.Second)
-	p.Record(fsm.KindNote, consumer.NoteDeadLettered, consumer.Evidence{Queue: "mails", Attempt: 1, Error: "rejected\x1b[31m", Note: "dead-lettered"})
+	p.Record(fsm.KindNote, consumer.NoteDeadLettered, consumer.Evidence{Queue: "mails", Attempt: 1, Error: "rejected\a[31m", Note: "dead-lettered"})
 	p.Record(fsm.KindNote, consumer.NoteOutcomes, consumer.Evidence{Queue: "mails", PeriodMS: 61_000, Rejected: 1, Calls: 1, HandlingUS: 400, LongestUS: 400, Stale: 2})
 	return p.Fire(time.Second, consumer.Stop, consumer.Evidence{})
 }
