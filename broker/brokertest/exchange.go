@@ -69,6 +69,7 @@ func (x *exchange) delete() {
 var errNotOnDefault = refuse(accessRefused, "operation not permitted on the default exchange")
 
 func (ch *channel) declareExchange(m *wire.ExchangeDeclare) error {
+	m.Exchange = withoutBreaks(m.Exchange)
 	host := ch.host()
 	var err error
 	switch {
@@ -144,6 +145,7 @@ func (x *exchange) equivalent(there *exchange) error {
 }
 
 func (ch *channel) deleteExchange(m *wire.ExchangeDelete) error {
+	m.Exchange = withoutBreaks(m.Exchange)
 	host := ch.host()
 	x := host.exchanges[m.Exchange]
 	switch {
