@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -23,7 +24,7 @@ func (b *binding) equal(other *binding) bool {
 // bind adds a binding, unless it is there already.
 func (x *exchange) bind(b *binding) error {
 	if x.kind == "headers" {
-		if err := checkMatch(b.arguments); err != nil {
+		if err := checkMatch(b.arguments, x.host.server.has(versions.PrintsUnicode)); err != nil {
 			return err
 		}
 	}

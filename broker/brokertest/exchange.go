@@ -16,6 +16,9 @@ type virtualHost struct {
 	queues    map[string]*queue
 }
 
+// traces is the exchange at which RabbitMQ shows all messages, once an operator has it do so. Nobody does here.
+const traces = "amq.rabbitmq.trace"
+
 func newVirtualHost(s *Server, name string) *virtualHost {
 	h := &virtualHost{server: s, name: name, exchanges: make(map[string]*exchange), queues: make(map[string]*queue)}
 	for name, kind := range map[string]string{
@@ -24,6 +27,7 @@ func newVirtualHost(s *Server, name string) *virtualHost {
 	} {
 		h.exchanges[name] = &exchange{host: h, name: name, kind: kind, durable: true}
 	}
+	h.exchanges[traces] = &exchange{host: h, name: traces, kind: "topic", durable: true, internal: true}
 	return h
 }
 

@@ -88,18 +88,16 @@ func matchTopic(pattern, words []string) bool {
 	return p == len(pattern)
 }
 
-// checkMatch refuses what x-match cannot be.
-func checkMatch(arguments wire.Table) error {
-	switch mode := arguments["x-match"].(type) {
-	case nil:
-	case string:
-		switch mode {
-		case "all", "any", "all-with-x", "any-with-x":
-		default:
-			return refuse(preconditionFailed, "Invalid x-match field value %q; expected all, any, all-with-x, or any-with-x", mode)
-		}
-	default:
-		return refuse(preconditionFailed, "Invalid x-match field type %s (value %v); expected longstr", typeName(mode), mode)
+// checkMatch refuses what x-match cannot be. Some versions print it in Unicode.
+func checkMatch(arguments wire.Table, unicode bool) error {
+	value, given := arguments["x-match"]
+	mode, text := value.(string)
+	switch {
+	case !given:
+	case !text:
+		return refuse(preconditionFailed, "Invalid x-match field type %s (value %s); expected longstr", typeName(value), erlang(value, unicode))
+	case !slices.Contains([]string{"all", "any", "all-with-x", "any-with-x"}, mode):
+		return refuse(preconditionFailed, "Invalid x-match field value %s; expected all, any, all-with-x, or any-with-x", erlang(mode, unicode))
 	}
 	return nil
 }
@@ -186,6 +184,8 @@ func typeName(v any) string {
 		return "array"
 	case wire.Table:
 		return "table"
+	case wire.Decimal:
+		return "decimal"
 	case nil:
 		return "void"
 	}

@@ -22,6 +22,9 @@ const (
 	// that are long and not ASCII make some refusals end the connection with 541.
 	CutsTexts Feature = "a reply text is cut to 255 octets, whatever its characters"
 
+	// PrintsUnicode: a value that a reply text shows in Erlang's words is in Unicode, and not in Latin-1.
+	PrintsUnicode Feature = "values in reply texts are printed in Unicode"
+
 	// NamesAccess: who lacks a permission is told which.
 	NamesAccess Feature = "a refusal says which access is refused"
 	// NamesTypes: what is declared without a type is compared, and called, classic.
@@ -72,6 +75,7 @@ var spans = map[Feature]struct{ since, until release }{
 	SmallMessages:    {since: four},
 	RefusesHuge:      {since: fourThree},
 	CutsTexts:        {until: four},
+	PrintsUnicode:    {since: four},
 	NamesAccess:      {since: four},
 	NamesTypes:       {since: four},
 	ForgivesTypes:    {since: four},
