@@ -18,6 +18,7 @@ type channel struct {
 
 	consumers    map[string]*consumer
 	lastConsumer uint64
+	served       uint64 // the number of the consumer that got the last delivery
 	unacked      deliveries
 	prefetch     int // of consumers to come
 	shared       int // prefetch of all consumers together (basic.qos global); 0 is no limit
@@ -168,9 +169,15 @@ func (ch *channel) consumersInOrder() []*consumer {
 	return consumers
 }
 
-// feed continues deliveries to the channel's consumers.
+// feed continues deliveries to the channel's consumers. Where they share a prefetch, the one behind the last that was
+// served comes first: no queue starves. RabbitMQ draws lots.
 func (ch *channel) feed() {
-	for _, c := range ch.consumersInOrder() {
+	consumers := ch.consumersInOrder()
+	if ch.shared > 0 {
+		at, _ := slices.BinarySearchFunc(consumers, ch.served+1, func(c *consumer, n uint64) int { return cmp.Compare(c.number, n) })
+		consumers = slices.Concat(consumers[at:], consumers[:at])
+	}
+	for _, c := range consumers {
 		c.queue.touch()
 	}
 }

@@ -23,7 +23,10 @@ func (c *consumer) hasRoom() bool {
 	if ch.closing {
 		return false
 	}
-	if !c.noAck && (c.prefetch > 0 && c.unacked >= c.prefetch || ch.shared > 0 && ch.unacked.consumed >= ch.shared) {
+	if !c.noAck && c.prefetch > 0 && c.unacked >= c.prefetch {
+		return false
+	}
+	if ch.shared > 0 && ch.unacked.consumed >= ch.shared { // one without acknowledgements does not add to it, but waits, too
 		return false
 	}
 	if !ch.connection.out.roomForDeliveries() {
@@ -36,6 +39,7 @@ func (c *consumer) hasRoom() bool {
 // deliver sends an entry.
 func (c *consumer) deliver(e *entry) {
 	d := c.channel.hold(e, c.queue, c, c.noAck)
+	c.channel.served = c.number
 	if c.queue.isFatal(e) {
 		c.channel.connection.undeliverable()
 		return
