@@ -20,6 +20,7 @@ type limits struct {
 	ttl           time.Duration // noTTL for none
 	maxLength     int           // or unlimited
 	rejectPublish bool          // when full, instead of dropping from the head
+	deadRejects   bool          // and what was rejected is a dead letter
 	deliveryLimit int           // or unlimited
 	deadLetters   bool          // there is an exchange for them; its name may be empty
 	deadExchange  string
@@ -70,8 +71,9 @@ var arguments = []argument{
 	}},
 	{name: "x-overflow", read: func(l *limits, v any) string {
 		mode, ok := v.(string)
-		l.rejectPublish = mode == "reject-publish"
-		if ok && mode != "drop-head" && mode != "reject-publish" {
+		l.deadRejects = mode == "reject-publish-dlx" && !l.quorum // which drops the head then
+		l.rejectPublish = mode == "reject-publish" || l.deadRejects
+		if ok && mode != "drop-head" && mode != "reject-publish" && mode != "reject-publish-dlx" {
 			return "invalid_overflow"
 		}
 		return unlessOK(ok, v)

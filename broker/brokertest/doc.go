@@ -39,7 +39,7 @@
 //   - It refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not
 //     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Known are
 //     x-queue-type (classic, quorum), x-expires, x-message-ttl, x-dead-letter-exchange, x-dead-letter-routing-key,
-//     x-max-length, x-overflow (drop-head, reject-publish), x-single-active-consumer, x-delivery-limit;
+//     x-max-length, x-overflow, x-single-active-consumer, x-delivery-limit;
 //     alternate-exchange for exchanges; and x-priority for consumers.
 //   - It speaks AMQP 0-9-1 only, and hangs up on a client of AMQP 1.0.
 //   - It refuses with 540 transactions, streams and direct reply-to. There are no permissions, no policies and

@@ -56,6 +56,9 @@ const (
 
 	// LastDeath: a dead letter tells of its last death in x-last-death-reason and its siblings.
 	LastDeath Feature = "a dead letter has x-last-death headers"
+	// KnowsDeaths: a message's deaths are those that the broker has seen itself. Before, they are those that its x-death
+	// tells of, whoever has published it.
+	KnowsDeaths Feature = "an x-death that was published counts for nothing"
 	// DeadRedelivered: a dead letter is redelivered if it ever came back in a way that the delivery limit counts, or
 	// died by basic.reject. Before, none is.
 	DeadRedelivered Feature = "a dead letter may be redelivered"
@@ -89,5 +92,6 @@ var spans = map[Feature]struct{ since, until release }{
 	TimesOutChannels: {until: fourThree},
 	StreamsAreDeaf:   {since: four},
 	LastDeath:        {since: four},
+	KnowsDeaths:      {since: four},
 	DeadRedelivered:  {since: fourThree},
 }
