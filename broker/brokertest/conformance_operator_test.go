@@ -14,6 +14,7 @@ var operatorScenarios = []scenario{
 	{"alarm blocks who publishes", alarmBlocks},
 	{"alarm holds all that follows", alarmHolds},
 	{"alarm spares who consumes", alarmSparesConsumers},
+	{"two alarms at once", twoAlarms},
 	{"shutdown", shutdown},
 	{"a queue does not answer", suspendedQueue},
 	{"confirms are withheld", withheld},
@@ -50,13 +51,13 @@ func (b blocking) wantUntold() {
 }
 
 // alarm raises the alarm until it is cleared, by the test or after it.
-func (c *client) alarm() (end func()) {
-	c.server.Alarm(c)
+func (c *client) alarm(resource string) (end func()) {
+	c.server.Alarm(c, resource)
 	on := true
 	end = func() {
 		if on {
 			on = false
-			c.server.ClearAlarm(c)
+			c.server.ClearAlarm(c, resource)
 		}
 	}
 	c.Cleanup(end)
@@ -68,7 +69,7 @@ func alarmBlocks(c *client) {
 	published.queue()
 	published.publish(c.name, "1")
 	published.sync()
-	end := c.alarm()
+	end := c.alarm("memory")
 	published.wantUntold() // only who publishes now is told
 	idle.wantUntold()
 	later := c.blocking() // new connections are welcome
@@ -86,12 +87,36 @@ func alarmBlocks(c *client) {
 	published.awaitReady(c.name, 5)
 }
 
+// twoAlarms are told of together to whom they block, and what changes then is not told.
+func twoAlarms(c *client) {
+	first, both := c.blocking(), c.blocking()
+	first.queue()
+	endMemory := c.alarm("memory")
+	first.cast("", c.name, amqp.Publishing{Body: []byte("1")})
+	first.want(true, "low on memory")
+	endDisk := c.alarm("disk")
+	both.cast("", "nowhere", amqp.Publishing{})
+	both.want(true, "low on disk & memory")
+	endMemory()
+	late := c.blocking()
+	late.cast("", "nowhere", amqp.Publishing{})
+	late.want(true, "low on disk")
+	if len(first.blocked)+len(both.blocked) > 0 {
+		c.Error("told that one of two alarms has ended")
+	}
+	endDisk()
+	for _, b := range []blocking{first, both, late} {
+		b.want(false, "")
+	}
+	first.wantQueue(c.name, "1")
+}
+
 // alarmHolds has two messages and a call on a blocked connection; all are handled after the alarm.
 func alarmHolds(c *client) {
 	observer, b := c.channel(), c.blocking()
 	observer.durable(c.name)
 	c.ok(b.Confirm(false))
-	end := c.alarm()
+	end := c.alarm("memory")
 	confirms := b.NotifyPublish(make(chan amqp.Confirmation, 2))
 	for _, body := range []string{"1", "2"} {
 		b.cast("", c.name, amqp.Publishing{Body: []byte(body)})
@@ -121,7 +146,7 @@ func alarmSparesConsumers(c *client) {
 	b.prefetch(1)
 	consumer := b.consume(c.name, consuming{})
 	first := consumer.want("1")
-	c.alarm()
+	c.alarm("memory")
 	c.ok(first.Ack(false))
 	c.ok(consumer.want("2").Ack(false))
 	c.ok(consumer.want("3").Ack(false))

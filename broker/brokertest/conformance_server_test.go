@@ -14,10 +14,10 @@ import (
 type server interface {
 	URL() string
 	Addr() string
-	Version() string         // such as 4.0.5
-	NeedsControl(*testing.T) // skips the test unless the methods below work
-	Alarm(*client)
-	ClearAlarm(*client)
+	Version() string                  // such as 4.0.5
+	NeedsControl(*testing.T)          // skips the test unless the methods below work
+	Alarm(c *client, resource string) // memory or disk
+	ClearAlarm(c *client, resource string)
 	StopApp(*client)
 	StartApp(*client)
 	Suspend(c *client, queues ...string) // classic ones
@@ -36,10 +36,18 @@ func (r rabbit) Addr() string              { return r.node.Addr() }
 func (r rabbit) Version() string           { return r.node.Version() }
 func (r rabbit) NeedsControl(t *testing.T) { rabbittest.NeedsControl(t) }
 
-func (r rabbit) Alarm(c *client)      { c.ok(r.node.MemoryAlarm(context.Background(), true)) }
-func (r rabbit) ClearAlarm(c *client) { c.ok(r.node.MemoryAlarm(context.Background(), false)) }
-func (r rabbit) StopApp(c *client)    { c.ok(r.node.StopApp(context.Background())) }
-func (r rabbit) StartApp(c *client)   { c.ok(r.node.StartApp(context.Background())) }
+func (r rabbit) StopApp(c *client)  { c.ok(r.node.StopApp(context.Background())) }
+func (r rabbit) StartApp(c *client) { c.ok(r.node.StartApp(context.Background())) }
+
+func (r rabbit) Alarm(c *client, resource string) {
+	_, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf("rabbit_alarm:set_alarm({{resource_limit, %s, node()}, []}).", resource))
+	c.ok(err)
+}
+
+func (r rabbit) ClearAlarm(c *client, resource string) {
+	_, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf("rabbit_alarm:clear_alarm({resource_limit, %s, node()}).", resource))
+	c.ok(err)
+}
 
 func (r rabbit) Suspend(c *client, queues ...string) { r.sys(c, "suspend", queues) }
 func (r rabbit) Resume(c *client, queues ...string)  { r.sys(c, "resume", queues) }
@@ -94,12 +102,12 @@ type double struct {
 	version string
 }
 
-func (d double) Version() string       { return d.version }
-func (double) NeedsControl(*testing.T) {}
-func (d double) Alarm(*client)         { d.Server.Alarm("low on memory") }
-func (d double) ClearAlarm(*client)    { d.Server.ClearAlarm() }
-func (d double) StopApp(*client)       { d.Server.StopApp() }
-func (d double) StartApp(c *client)    { d.Server.StartApp() }
+func (d double) Version() string                       { return d.version }
+func (double) NeedsControl(*testing.T)                 {}
+func (d double) Alarm(_ *client, resource string)      { d.Server.Alarm("low on " + resource) }
+func (d double) ClearAlarm(_ *client, resource string) { d.EndAlarm("low on " + resource) }
+func (d double) StopApp(*client)                       { d.Server.StopApp() }
+func (d double) StartApp(c *client)                    { d.Server.StartApp() }
 
 func (d double) Withhold(_ *client, queue string) { d.WithholdConfirms(queue) }
 func (d double) Release(_ *client, queue string)  { d.ReleaseConfirms(queue) }

@@ -65,9 +65,9 @@ type Server struct {
 	listener    net.Listener // nil in memory, and while connections are refused
 	inMemory    bool
 	closed      bool
-	stopped     bool // StopApp
-	refusing    bool // RefuseConnections
-	alarm       string
+	stopped     bool     // StopApp
+	refusing    bool     // RefuseConnections
+	alarms      []string // their reasons, in order
 	users       map[string]string
 	home        *virtualHost // the first virtual host
 	hosts       map[string]*virtualHost
