@@ -32,6 +32,7 @@ const (
 var unshown = []difference{
 	"when the single active consumer of a classic queue with a backlog is cancelled, the next one gets it; RabbitMQ 3.10 loses track of such a queue",
 	"x-max-length and reject-publish are exact, on quorum queues too; there RabbitMQ enforces them with slack",
+	"it resets the connection of a client that takes nothing of what waits for it for 30 s, up to 40; RabbitMQ also that of one which takes too little of it",
 	"when a channel with several consumers closes, a quorum queue gets its messages back in the order of their delivery tags; from RabbitMQ consumer by consumer",
 }
 

@@ -53,6 +53,8 @@
 //     slack.
 //   - When a channel with several consumers closes, a quorum queue gets its messages back in the order of
 //     their delivery tags; from RabbitMQ consumer by consumer.
+//   - It resets the connection of a client that takes nothing of what waits for it for 30 s, up to 40; RabbitMQ also
+//     that of one which takes too little of it.
 //   - Of frames that no client library sends it speaks in its own words, and closes with 501 where RabbitMQ
 //     hangs up. The reply codes are RabbitMQ's.
 //   - Its server properties say that it is a test broker.
