@@ -20,12 +20,14 @@ type channel struct {
 	lastConsumer uint64
 	served       uint64 // the number of the consumer that got the last delivery
 	unacked      deliveries
-	prefetch     int // of consumers to come
-	shared       int // prefetch of all consumers together (basic.qos global); 0 is no limit
+	replies      *replyConsumer // nil if there is none
+	prefetch     int            // of consumers to come
+	shared       int            // prefetch of all consumers together (basic.qos global); 0 is no limit
 
 	incoming    *incoming // a message on its way in
 	dropping    bool      // the content of a publish that a fault lost is on its way in
 	confirming  bool
+	tx          *transaction   // nil outside of tx mode
 	published   uint64         // in confirm mode
 	unconfirmed []*unconfirmed // ascending by tag
 	lastQueue   string         // the queue declared last, which "" stands for
@@ -55,6 +57,9 @@ func (ch *channel) take(m wire.Method) error {
 	}
 	if ch.incoming != nil {
 		return ch.incoming.unexpected()
+	}
+	if ch.tx != nil && ch.tx.committing != nil {
+		return refuse(channelError, "unexpected command while processing 'tx.commit'")
 	}
 	switch m := m.(type) {
 	case *wire.ChannelOpen:
@@ -107,14 +112,16 @@ func (ch *channel) take(m wire.Method) error {
 	case *wire.BasicRecoverAsync:
 		return ch.recover(m.Requeue, nil)
 	case *wire.ConfirmSelect:
-		ch.confirming = true
-		ch.answer(m.NoWait, &wire.ConfirmSelectOK{})
-		return nil
+		return ch.selectConfirms(m)
 	case *wire.AccessRequest:
 		ch.send(&wire.AccessRequestOK{Ticket: 1})
 		return nil
-	case *wire.TxSelect, *wire.TxCommit, *wire.TxRollback:
-		return refuse(notImplemented, "brokertest has no %s", wire.Name(m))
+	case *wire.TxSelect:
+		return ch.selectTx()
+	case *wire.TxCommit:
+		return ch.commit()
+	case *wire.TxRollback:
+		return ch.rollback()
 	}
 	return refuse(commandInvalid, "unimplemented method")
 }
@@ -151,7 +158,12 @@ func (ch *channel) end() {
 func (ch *channel) release() {
 	ch.closing = true // takes no more deliveries
 	ch.unconfirmed = nil
-	for _, d := range ch.unacked.takeAll() {
+	ch.endReplies()
+	ch.unsettle()
+	ch.tx = nil
+	taken := ch.unacked.takeAll()
+	ch.unacked.closed(taken)
+	for _, d := range taken {
 		d.requeue(lost)
 	}
 	for _, c := range ch.consumersInOrder() {

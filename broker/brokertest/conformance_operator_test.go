@@ -18,6 +18,7 @@ var operatorScenarios = []scenario{
 	{"shutdown", shutdown},
 	{"a queue does not answer", suspendedQueue},
 	{"confirms are withheld", withheld},
+	{"a commit waits for confirms", commitWaits},
 	{"a body above the maximum", tooLarge},
 	{"an exchange that the user may not write to", forbidden},
 }
@@ -206,4 +207,27 @@ func shutdown(c *client) {
 	ch.wantQueue(c.name, "seenR", "keptR", "routed")
 	ch.wantQueue(c.other("quorum"), "seen", "kept", "transient") // all that a quorum queue has is on disk
 	c.ok(ch.ExchangeDelete(c.name, false, false))
+}
+
+func commitWaits(c *client) {
+	ch := c.channel()
+	ch.durable(c.name)
+	c.ok(ch.Tx())
+	ch.cast("", c.name, amqp.Publishing{Body: []byte("1")})
+	ch.sync()
+	c.server.Withhold(c, c.name)
+	committed := make(chan error, 1)
+	go func() { committed <- ch.TxCommit() }()
+	other := c.channel()
+	for range 20 { // round trips
+		other.sync()
+	}
+	early := len(committed) > 0
+	c.server.Release(c, c.name)
+	err, _ := await(c, "commit-ok", committed)
+	c.ok(err)
+	if early {
+		c.Error("committed without the queue's confirm")
+	}
+	other.wantQueue(c.name, "1")
 }

@@ -70,11 +70,9 @@ var routingScenarios = slices.Concat(
 		{"unbind ends it", unbindEndsIt},
 		{"bindings that differ in arguments", bindingArguments},
 		{"predeclared exchanges", predeclared},
-		{"CC and BCC", carbonCopy},
 		{"exchange to exchange", exchangeToExchange},
 		{"an exchange goes with the bindings to it", exchangeBoundGoes},
 		{"exchange with an unknown argument", unknownExchangeArgument},
-		{"direct reply-to", directReplyTo},
 	},
 	refusals(slices.Collect(func(yield func(refusal) bool) {
 		for _, bad := range badMatches {
@@ -233,26 +231,6 @@ func predeclared(c *client) {
 	ch.wantQueue(c.name, "1")
 }
 
-func carbonCopy(c *client) {
-	ch := c.channel()
-	headers := amqp.Table{"CC": []any{c.other("cc")}, "BCC": []any{c.other("bcc")}, "other": "x"}
-	if c.differs(noCarbonCopy) {
-		ch.cast("", c.name, amqp.Publishing{Headers: headers})
-		ch.wantRefused()
-		return
-	}
-	for _, q := range []string{c.name, c.other("cc"), c.other("bcc")} {
-		ch.queueNamed(q)
-	}
-	ch.send("", c.name, amqp.Publishing{Headers: headers})
-	for _, q := range []string{c.name, c.other("cc"), c.other("bcc")} {
-		m := ch.get(q)
-		if _, ok := m.Headers["BCC"]; ok || m.Headers["CC"] == nil || m.Headers["other"] != "x" || m.RoutingKey != c.name {
-			c.Errorf("%s got headers %v, routing key %q", q, m.Headers, m.RoutingKey)
-		}
-	}
-}
-
 func exchangeToExchange(c *client) {
 	ch := c.channel()
 	ch.exchange("topic")
@@ -291,19 +269,4 @@ func unknownExchangeArgument(c *client) {
 	}
 	ch.exchange("direct", "x-unknown", "v")
 	ch.exchange("direct") // it is not compared
-}
-
-func directReplyTo(c *client) {
-	const pseudo = "amq.rabbitmq.reply-to"
-	ch := c.channel()
-	if c.differs(lacksFeatures) {
-		ch.Consume(pseudo, "", true, false, false, false, nil)
-		ch.wantRefused()
-		return
-	}
-	replies := ch.consume(pseudo, consuming{noAck: true})
-	ch.queue()
-	ch.cast("", c.name, amqp.Publishing{ReplyTo: pseudo, Body: []byte("question")})
-	ch.publish(ch.get(c.name).ReplyTo, "answer")
-	replies.want("answer")
 }

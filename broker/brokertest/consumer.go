@@ -63,18 +63,24 @@ func (c *consumer) cancelled() {
 }
 
 func (ch *channel) consume(m *wire.BasicConsume) error {
-	if m.Queue == "amq.rabbitmq.reply-to" {
-		return refuse(notImplemented, "brokertest has no direct reply-to")
-	}
-	q, err := ch.access(m.Queue)
+	name, err := ch.named(m.Queue)
 	if err != nil {
 		return err
+	}
+	var q *queue
+	if name != replyTo {
+		if q, err = ch.queue(name); err != nil {
+			return err
+		}
 	}
 	if m.ConsumerTag == "" {
 		m.ConsumerTag = "amq.ctag-" + random()
 	}
 	if ch.consumers[m.ConsumerTag] != nil {
 		return refuse(notAllowed, "attempt to reuse consumer tag '%s'", m.ConsumerTag)
+	}
+	if q == nil {
+		return ch.consumeReplies(m)
 	}
 	if q.quorum && ch.shared > 0 {
 		return refuse(notImplemented, "queue '%s' in vhost '%s' does not support global qos", q.name, q.host.name)
@@ -110,6 +116,11 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 
 // cancel ends a consumer; what it was sent may still be acknowledged.
 func (ch *channel) cancel(m *wire.BasicCancel) error {
+	if ch.replies != nil && ch.replies.tag == m.ConsumerTag {
+		ch.endReplies()
+		ch.answer(m.NoWait, &wire.BasicCancelOK{ConsumerTag: m.ConsumerTag})
+		return nil
+	}
 	c := ch.consumers[m.ConsumerTag]
 	delete(ch.consumers, m.ConsumerTag)
 	ch.answer(m.NoWait, &wire.BasicCancelOK{ConsumerTag: m.ConsumerTag})

@@ -23,18 +23,23 @@ func (q *queue) deadLetter(e *entry, reason string) {
 	msg := &message{
 		exchange:   q.deadExchange,
 		key:        e.key,
+		cc:         e.cc,
+		bcc:        e.bcc,
 		properties: e.properties,
 		body:       e.body,
 		ttl:        noTTL, // or it would expire there at once, too
 	}
 	if q.deadKey != nil {
-		msg.key = *q.deadKey
+		msg.key, msg.cc, msg.bcc = *q.deadKey, nil, nil
 	}
 	before, first := q.host.server.deathsOf(e.message)
 	msg.deaths = q.die(e, reason, before)
 	headers := maps.Clone(e.properties.Headers)
 	if headers == nil {
 		headers = wire.Table{}
+	}
+	if q.deadKey != nil && !q.host.server.has(versions.KeepsCopies) {
+		delete(headers, "CC")
 	}
 	headers["x-death"] = msg.deaths
 	if first {
@@ -50,6 +55,9 @@ func (q *queue) deadLetter(e *entry, reason string) {
 	msg.properties.Headers = headers
 	msg.properties.Expiration = ""
 	failed := e.failed && q.host.server.has(versions.DeadRedelivered)
+	if x.name == "" {
+		q.host.server.reply(msg)
+	}
 	for _, target := range x.route(msg) {
 		if !cycle(target, msg.deaths) {
 			target.publish(msg, failed)
@@ -100,13 +108,17 @@ func grouped(deaths []any) (groups []any) {
 
 // die is x-death with one death more.
 func (q *queue) die(e *entry, reason string, before []any) []any {
+	keys := []any{e.key}
+	for _, key := range e.cc {
+		keys = append(keys, key)
+	}
 	death := wire.Table{
 		"count":        int64(1),
 		"reason":       reason,
 		"queue":        q.name,
 		"time":         time.Now().UTC().Truncate(time.Second),
 		"exchange":     e.exchange,
-		"routing-keys": []any{e.key},
+		"routing-keys": keys,
 	}
 	if e.properties.Expiration != "" {
 		death["original-expiration"] = e.properties.Expiration

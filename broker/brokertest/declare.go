@@ -66,6 +66,9 @@ func (q *queue) locked() error {
 
 func (ch *channel) declareQueue(m *wire.QueueDeclare) error {
 	m.Queue = withoutBreaks(m.Queue)
+	if strings.HasPrefix(m.Queue, replyTo) {
+		return ch.declareReplies(m)
+	}
 	q, err := ch.declared(m)
 	if err != nil {
 		return err

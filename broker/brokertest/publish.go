@@ -118,34 +118,46 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 	if x.internal {
 		return refuse(accessRefused, "cannot publish to internal exchange '%s' in vhost '%s'", x.name, host.name)
 	}
+	if err := ch.address(msg); err != nil {
+		return err
+	}
 	if isUnreadable(msg.properties.Headers) {
 		return refuse(internalError, "")
 	}
 	if user := msg.properties.UserID; user != "" && user != c.user {
 		return refuse(preconditionFailed, "user_id property set to '%s' but authenticated user was '%s'", user, c.user)
 	}
-	for _, header := range []string{"CC", "BCC"} {
-		if _, given := msg.properties.Headers[header]; given {
-			return refuse(notImplemented, "brokertest does not send copies as the header %s wants", header)
-		}
-	}
 	if msg.ttl, err = expiration(msg.properties.Expiration); err != nil {
 		return err
 	}
-	queues := x.route(msg)
-	if len(queues) == 0 && m.Mandatory {
-		c.sendContent(ch.id, &wire.BasicReturn{
-			ReplyCode: noRoute, ReplyText: "NO_ROUTE", Exchange: m.Exchange, RoutingKey: m.RoutingKey,
-		}, msg, msg.properties)
+	if err := msg.copy(); err != nil {
+		return err
 	}
-	accepted := true
-	for _, q := range queues {
-		accepted = q.publish(msg, false) && accepted
+	r := routed{message: msg, exchange: x, mandatory: m.Mandatory, queues: x.route(msg)}
+	if ch.tx != nil {
+		ch.tx.published = append(ch.tx.published, r)
+		return nil
 	}
+	accepted := ch.enqueue(r)
 	if ch.confirming {
-		ch.confirm(accepted, queues)
+		ch.confirm(accepted, r.queues)
 	}
 	return nil
+}
+
+// enqueue hands a message to where it goes, or back to the client if it goes nowhere and is not to.
+func (ch *channel) enqueue(r routed) (accepted bool) {
+	replied := r.exchange.name == "" && ch.connection.server.reply(r.message)
+	if len(r.queues) == 0 && r.mandatory && !replied {
+		ch.connection.sendContent(ch.id, &wire.BasicReturn{
+			ReplyCode: noRoute, ReplyText: "NO_ROUTE", Exchange: r.exchange.name, RoutingKey: r.key,
+		}, r.message, r.properties)
+	}
+	accepted = true
+	for _, q := range r.queues {
+		accepted = q.publish(r.message, false) && accepted
+	}
+	return accepted
 }
 
 const noTTL = time.Duration(-1)

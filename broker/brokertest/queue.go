@@ -12,6 +12,7 @@ import (
 // message is what was published. It does not change after that.
 type message struct {
 	exchange, key string
+	cc, bcc       []string // further keys that it is routed with
 	properties    wire.Properties
 	body          []byte
 	ttl           time.Duration // its own; noTTL if it has none

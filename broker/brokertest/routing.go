@@ -11,9 +11,12 @@ import (
 // route returns the queues that a message goes to, each once, however many ways lead there.
 func (x *exchange) route(msg *message) (queues []*queue) {
 	if x.name == "" { // the default exchange: each queue is bound under its name
-		if q := x.host.queues[msg.key]; q != nil {
-			queues = append(queues, q)
-		}
+		msg.anyKey(func(key string) bool {
+			if q := x.host.queues[key]; q != nil && !slices.Contains(queues, q) {
+				queues = append(queues, q)
+			}
+			return false // there may be more
+		})
 		return queues
 	}
 	exchanges := []*exchange{x}
@@ -48,11 +51,12 @@ func (x *exchange) matches(b *binding, msg *message) bool {
 	case "fanout":
 		return true
 	case "topic":
-		return matchTopic(words(b.key), words(msg.key))
+		pattern := words(b.key)
+		return msg.anyKey(func(key string) bool { return matchTopic(pattern, words(key)) })
 	case "headers":
 		return matchHeaders(b.arguments, msg.properties.Headers)
 	}
-	return b.key == msg.key
+	return msg.anyKey(func(key string) bool { return b.key == key })
 }
 
 func words(key string) []string {

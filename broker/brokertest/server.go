@@ -73,6 +73,8 @@ type Server struct {
 	hosts       map[string]*virtualHost
 	connections map[*connection]struct{}
 	lastID      int
+	replyPrefix string // of the names that consumers of replies get
+	replies     map[string]*channel
 	touched     []*queue // may have something to deliver
 	seen        history
 	changed     chan struct{} // closed with the next change; nil if nobody waits for one
@@ -143,6 +145,8 @@ func Start(config Config) (*Server, error) {
 		users:       maps.Clone(config.Users),
 		hosts:       make(map[string]*virtualHost),
 		connections: make(map[*connection]struct{}),
+		replyPrefix: replyTo + "." + random() + ".",
+		replies:     make(map[string]*channel),
 		seen:        newHistory(),
 	}
 	if s.maxMessage = uint64(config.MaxMessageSize); s.maxMessage == 0 {

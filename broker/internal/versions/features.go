@@ -59,6 +59,16 @@ const (
 	// KnowsDeaths: a message's deaths are those that the broker has seen itself. Before, they are those that its x-death
 	// tells of, whoever has published it.
 	KnowsDeaths Feature = "an x-death that was published counts for nothing"
+	// KeepsCopies: a dead letter that gets another key keeps its header CC.
+	KeepsCopies Feature = "a dead letter with another key keeps its CC"
+	// QueuesReplies: a direct reply is routed to a queue, if the broker has made its name: it does not come back for being
+	// mandatory, and counts among the delivery tags.
+	QueuesReplies Feature = "a direct reply counts as routed"
+	// RoutesAtOnce: a transaction's messages are routed when they are published, and fail it if their queue is gone. Before,
+	// a message for the default exchange looks for its queue when it is committed, and others pass over one that is gone.
+	RoutesAtOnce Feature = "a transaction's messages are routed when they are published"
+	// NamesLostQueues: the connection ends with the name of a queue that was deleted before the commit.
+	NamesLostQueues Feature = "a queue that is gone before the commit costs the connection"
 	// DeadRedelivered: a dead letter is redelivered if it ever came back in a way that the delivery limit counts, or
 	// died by basic.reject. Before, none is.
 	DeadRedelivered Feature = "a dead letter may be redelivered"
@@ -93,5 +103,9 @@ var spans = map[Feature]struct{ since, until release }{
 	StreamsAreDeaf:   {since: four},
 	LastDeath:        {since: four},
 	KnowsDeaths:      {since: four},
+	KeepsCopies:      {since: four},
+	QueuesReplies:    {since: fourThree},
+	RoutesAtOnce:     {since: four},
+	NamesLostQueues:  {since: fourThree},
 	DeadRedelivered:  {since: fourThree},
 }
