@@ -138,7 +138,9 @@ func (h *virtualHost) readArguments(queue string, d declaration) (limits, error)
 	l := limits{ttl: noTTL, maxLength: unlimited, deliveryLimit: unlimited}
 	for name := range d.arguments {
 		if !slices.ContainsFunc(arguments, func(a argument) bool { return a.name == name }) {
-			return l, refuse(notImplemented, "brokertest knows no argument '%s' of queue.declare", name)
+			if err := h.server.unknown("queue.declare", name); err != nil {
+				return l, err
+			}
 		}
 	}
 	if d.arguments["x-queue-type"] == "stream" {

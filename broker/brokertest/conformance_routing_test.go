@@ -265,8 +265,9 @@ func unknownExchangeArgument(c *client) {
 	if c.differs(strictArguments) {
 		ch.redeclareWith("x-unknown", "v")
 		ch.wantRefused()
-		return
 	}
+	ch = c.lenient()
 	ch.exchange("direct", "x-unknown", "v")
 	ch.exchange("direct") // it is not compared
+	c.wantIgnored("exchange.declare x-unknown")
 }

@@ -26,6 +26,7 @@ type server interface {
 	Release(c *client, queue string)
 	Deadly(c *client, queue string)             // publishes a message that cannot be delivered
 	Restrict(c *client, user, exchanges string) // makes a user with that password, who may publish to these only
+	Lenient(c *client) server                   // the same, or one like it, that passes over unknown arguments
 	Limited(c *client, bytes int) server        // the same, or one like it, with a max_message_size while the test runs
 }
 
@@ -71,6 +72,8 @@ func (r rabbit) Restrict(c *client, user, exchanges string) {
 		c.ok(err)
 	})
 }
+
+func (r rabbit) Lenient(*client) server { return r }
 
 // Limited sets what a channel reads when it is opened, or in later versions with each message.
 func (r rabbit) Limited(c *client, bytes int) server {
@@ -118,6 +121,10 @@ func (d double) Deadly(c *client, queue string) {
 }
 
 func (double) Restrict(c *client, _, _ string) { c.Fatal("there are no permissions") }
+
+func (d double) Lenient(c *client) server {
+	return double{brokertest.NewServer(c, brokertest.Version(d.version), brokertest.IgnoreUnknown()), d.version}
+}
 
 func (d double) Limited(c *client, bytes int) server {
 	return double{brokertest.NewServer(c, brokertest.Version(d.version), brokertest.MaxMessageSize(bytes)), d.version}

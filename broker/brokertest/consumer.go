@@ -95,7 +95,10 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	}
 	for name, value := range m.Arguments {
 		if name != "x-priority" {
-			return refuse(notImplemented, "brokertest knows no argument '%s' of basic.consume", name)
+			if err := q.host.server.unknown("basic.consume", name); err != nil {
+				return err
+			}
+			continue
 		}
 		priority, ok := integer(value)
 		if !ok {

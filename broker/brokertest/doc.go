@@ -37,7 +37,8 @@
 // real and played. These differences are meant:
 //
 //   - It refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not
-//     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Known are
+//     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Config.IgnoreUnknown
+//     has it pass them over, and [Server.Ignored] tells which. Known are
 //     x-queue-type (classic, quorum), x-expires, x-message-ttl, x-dead-letter-exchange, x-dead-letter-routing-key,
 //     x-max-length, x-overflow, x-single-active-consumer, x-delivery-limit;
 //     alternate-exchange for exchanges; and x-priority for consumers.

@@ -108,7 +108,9 @@ func (h *virtualHost) declareExchange(x *exchange) error {
 	}
 	for name := range x.arguments {
 		if name != alternateExchange {
-			return refuse(notImplemented, "brokertest knows no argument '%s' of exchange.declare", name)
+			if err := h.server.unknown("exchange.declare", name); err != nil {
+				return err
+			}
 		}
 	}
 	if there := h.exchanges[x.name]; there != nil {

@@ -33,6 +33,9 @@ type Config struct {
 	// that a larger one is published on is closed with 406 when all of the body has come. Defaults to that of the
 	// Version, 128 MiB before 4.0 and 16 MiB from then on.
 	MaxMessageSize int
+	// IgnoreUnknown has the server pass over arguments of queue.declare, exchange.declare and basic.consume that it does
+	// not know, as RabbitMQ passes over those that it does not. Ignored tells which. Without it they are refused with 540.
+	IgnoreUnknown bool
 }
 
 // Option changes the Config of a server that a test starts.
@@ -41,6 +44,11 @@ type Option func(*Config)
 // Version has the server behave like a version of RabbitMQ: see Config.
 func Version(version string) Option {
 	return func(c *Config) { c.Version = version }
+}
+
+// IgnoreUnknown has the server pass over arguments that it does not know: see Config.
+func IgnoreUnknown() Option {
+	return func(c *Config) { c.IgnoreUnknown = true }
 }
 
 // MaxMessageSize has the server refuse bodies of more bytes: see Config.
@@ -58,6 +66,7 @@ type Server struct {
 	url        string
 	heartbeat  time.Duration
 	maxMessage uint64 // bytes of a body
+	lenient    bool   // IgnoreUnknown
 	routines   sync.WaitGroup
 	injections injections
 
@@ -141,6 +150,7 @@ func Start(config Config) (*Server, error) {
 		name:        "brokertest:5672",
 		version:     config.Version,
 		heartbeat:   config.Heartbeat,
+		lenient:     config.IgnoreUnknown,
 		inMemory:    config.InMemory,
 		users:       maps.Clone(config.Users),
 		hosts:       make(map[string]*virtualHost),

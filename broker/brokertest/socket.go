@@ -16,8 +16,8 @@ const (
 	// lingerTimeout is how long a client may go on sending after the broker has hung up. A kernel answers
 	// what comes after the end with RST, and that overtakes what the client has yet to read.
 	lingerTimeout = 3 * time.Second
-	// stallTimeout is how long a client may take nothing of what is sent to it: RabbitMQ's send_timeout. It is looked at
-	// once in stallStep.
+	// stallTimeout is how long a client may take nothing of what is sent to it: RabbitMQ's send_timeout. A write that
+	// comes to nothing is looked at after stallStep, or two of them: its deadline is not set anew each time.
 	stallTimeout = 30 * time.Second
 	stallStep    = 5 * time.Second
 	// memoryRoom is how much may wait for a client in memory before it counts as one that takes nothing: as much as the
@@ -49,10 +49,12 @@ type socket struct {
 	// splitting: each frame is sent in two parts. cuts counts them, for the one goroutine that writes.
 	splitting bool
 	cuts      int
-	closed    bool        // the broker is done with it
-	late      bool        // closed while the client could not see it: what was sent before is still sent
-	giveUp    *time.Timer // on the thaw that late waits for
-	abort     bool        // ends with RST
+	closed    bool // the broker is done with it
+	// writeUntil is when a write ends that comes to nothing.
+	writeUntil time.Time
+	late       bool        // closed while the client could not see it: what was sent before is still sent
+	giveUp     *time.Timer // on the thaw that late waits for
+	abort      bool        // ends with RST
 }
 
 func newSocket(conn net.Conn) *socket {
@@ -153,7 +155,8 @@ func (s *socket) Write(p []byte) (int, error) {
 		if s.isFrozen(ToClient) {
 			continue // since just now
 		}
-		s.expectProgress()
+		now := time.Now()
+		s.expectProgress(now)
 		n, err := s.conn.Write(part)
 		written += n
 		s.onSend(s.sent.Add(uint64(n)))
@@ -163,7 +166,7 @@ func (s *socket) Write(p []byte) (int, error) {
 		case err == nil || n > 0 || s.fits():
 			stalled = 0
 		default:
-			if stalled += stallStep; stalled >= stallTimeout {
+			if stalled += time.Since(now); stalled >= stallTimeout {
 				s.reset() // without a word, as RabbitMQ does
 				return written, net.ErrClosed
 			}
@@ -172,13 +175,14 @@ func (s *socket) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// expectProgress has a write end after stallStep, whatever it has come to, unless the socket is closed and so has little
-// time anyway.
-func (s *socket) expectProgress() {
+// expectProgress has a write end in time, whatever it has come to, unless the socket is closed and so has little time
+// anyway.
+func (s *socket) expectProgress(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed {
-		_ = s.conn.SetWriteDeadline(time.Now().Add(stallStep))
+	if !s.closed && s.writeUntil.Sub(now) < stallStep {
+		s.writeUntil = now.Add(2 * stallStep)
+		_ = s.conn.SetWriteDeadline(s.writeUntil)
 	}
 }
 

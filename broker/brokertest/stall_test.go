@@ -62,7 +62,7 @@ func TestStall(t *testing.T) {
 				if len(s.Connections()) != 1 {
 					t.Error("dropped too early")
 				}
-				time.Sleep(7 * time.Second)
+				time.Sleep(12 * time.Second)
 				synctest.Wait()
 				if dropped := len(s.Connections()) == 0; dropped != test.dropped {
 					t.Errorf("dropped: %t, want %t", dropped, test.dropped)
