@@ -25,6 +25,7 @@ type channel struct {
 	shared       int            // prefetch of all consumers together (basic.qos global); 0 is no limit
 
 	incoming    *incoming // a message on its way in
+	fate        fate      // of the next one
 	dropping    bool      // the content of a publish that a fault lost is on its way in
 	confirming  bool
 	tx          *transaction   // nil outside of tx mode
@@ -97,7 +98,8 @@ func (ch *channel) take(m wire.Method) error {
 	case *wire.BasicCancelOK:
 		return nil
 	case *wire.BasicPublish:
-		ch.incoming = &incoming{publish: m}
+		ch.incoming = &incoming{publish: m, fate: ch.fate}
+		ch.fate = routable
 		return nil
 	case *wire.BasicGet:
 		return ch.get(m)

@@ -9,7 +9,7 @@
 //	                  │                            ├─ SuspendQueue, ResumeQueue, WithholdConfirms, ReleaseConfirms
 //	   Inject(Moment, Fault)                       └─ Queue, Messages, Connections, Settlements, Count, Await
 //
-// A [Fault] is what goes wrong on a connection: [Reset], [Freeze], [CloseChannel] and others; [SplitFrames],
+// A [Fault] is what goes wrong on a connection: [Reset], [Freeze], [CloseChannel], [Nack] and others; [SplitFrames],
 // [LargeHeader], [Garbage] and [StopInBody] go wrong in the frames themselves. A [Moment] is when: [Now], or
 // [OnMethod] and its siblings, so that a fault comes at an exact place of the conversation, with no sleep in
 // the test.

@@ -21,6 +21,7 @@ const hugeBody = 512 << 20
 // incoming is a message of which not all frames have come.
 type incoming struct {
 	publish *wire.BasicPublish
+	fate    fate
 	header  *wire.Header
 	size    uint64 // of what has come of the body
 	body    []byte // not of one that is too large
@@ -82,7 +83,7 @@ func (ch *channel) content(f wire.Frame) error {
 		key:        in.publish.RoutingKey,
 		properties: in.header.Properties,
 		body:       in.body,
-	}, in.publish)
+	}, in.publish, in.fate)
 }
 
 // isUnreadable tells whether there is a number that is none, for which RabbitMQ's language has no form: it fails over it.
@@ -105,7 +106,7 @@ func isUnreadable(header any) bool {
 }
 
 // publish routes a message, and says what became of it.
-func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
+func (ch *channel) publish(msg *message, m *wire.BasicPublish, f fate) error {
 	c := ch.connection
 	if m.Immediate {
 		return refuse(notImplemented, "immediate=true")
@@ -133,7 +134,10 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 	if err := msg.copy(); err != nil {
 		return err
 	}
-	r := routed{message: msg, exchange: x, mandatory: m.Mandatory, queues: x.route(msg)}
+	r := routed{message: msg, exchange: x, mandatory: m.Mandatory, fate: f}
+	if f == routable {
+		r.queues = x.route(msg)
+	}
 	if ch.tx != nil {
 		ch.tx.published = append(ch.tx.published, r)
 		return nil
@@ -147,7 +151,10 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 
 // enqueue hands a message to where it goes, or back to the client if it goes nowhere and is not to.
 func (ch *channel) enqueue(r routed) (accepted bool) {
-	replied := r.exchange.name == "" && ch.connection.server.reply(r.message)
+	if r.fate == refused {
+		return false
+	}
+	replied := r.fate == routable && r.exchange.name == "" && ch.connection.server.reply(r.message)
 	if len(r.queues) == 0 && r.mandatory && !replied {
 		ch.connection.sendContent(ch.id, &wire.BasicReturn{
 			ReplyCode: noRoute, ReplyText: "NO_ROUTE", Exchange: r.exchange.name, RoutingKey: r.key,

@@ -20,6 +20,7 @@ type routed struct {
 	*message
 	exchange  *exchange
 	mandatory bool
+	fate      fate
 	queues    []*queue
 }
 
@@ -84,7 +85,7 @@ func (ch *channel) commit() error {
 // deliver hands a message of a transaction to its queues.
 func (ch *channel) deliver(r *routed) (accepted bool, err error) {
 	s := ch.connection.server
-	if r.exchange.name == "" && !s.has(versions.RoutesAtOnce) {
+	if r.fate == routable && r.exchange.name == "" && !s.has(versions.RoutesAtOnce) {
 		r.queues = r.exchange.route(r.message)
 	}
 	for _, q := range r.queues {
