@@ -54,6 +54,11 @@
 //     their delivery tags; from RabbitMQ consumer by consumer.
 //   - It resets the connection of a client that takes nothing of what waits for it for 30 s, up to 40; RabbitMQ also
 //     that of one which takes too little of it.
+//   - The queues of consumers that share a prefetch are served in turn; RabbitMQ draws lots.
+//   - A direct reply in a transaction is sent with the commit; from RabbitMQ 3.10 and 4.0 at once. Its name is shorter.
+//   - An x-death with a count that is no number, or with an entry that is no table, is read as far as it goes; RabbitMQ
+//     3.10 loses the message.
+//   - Where a reply text shows a value in Erlang's words, it is on one line; RabbitMQ breaks long ones.
 //   - Of frames that no client library sends it speaks in its own words, and closes with 501 where RabbitMQ
 //     hangs up. The reply codes are RabbitMQ's.
 //   - Its server properties say that it is a test broker.
@@ -61,7 +66,7 @@
 // # Memory
 //
 // A client that does not read is sent no more than fits into a buffer: its messages stay in their queues,
-// its questions wait. One that the broker does not listen to can write 64 KiB. Nothing else a client does
+// its questions wait, direct replies to it are lost. One that the broker does not listen to can write 64 KiB. Nothing else a client does
 // takes more room than what it has declared, opened and published, and has not deleted, closed and
 // acknowledged, or what has not been confirmed; of that there may be as much as it likes.
 //
