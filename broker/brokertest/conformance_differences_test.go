@@ -33,7 +33,7 @@ var unshown = []difference{
 	"x-max-length and reject-publish are exact, on quorum queues too; there RabbitMQ enforces them with slack",
 	"it resets the connection of a client that takes nothing of what waits for it for 30 s, up to 40; RabbitMQ also that of one which takes too little of it",
 	"the queues of consumers that share a prefetch are served in turn; RabbitMQ draws lots",
-	"a direct reply in a transaction is sent with the commit; from RabbitMQ 3.10 and 4.0 at once. Its name is shorter",
+	"the names for direct replies are shorter",
 	"an x-death with a count that is no number, or with an entry that is no table, is read as far as it goes; RabbitMQ 3.10 loses the message",
 	"where a reply text shows a value in Erlang's words, it is on one line; RabbitMQ breaks long ones",
 	"when a channel with several consumers closes, a quorum queue gets its messages back in the order of their delivery tags; from RabbitMQ consumer by consumer",

@@ -18,6 +18,7 @@ var replyScenarios = slices.Concat(
 		{"direct reply-to is declared", replyDeclared},
 		{"direct reply-to by a copy", replyCopy},
 		{"direct reply-to shares its tag", replyTag},
+		{"direct reply-to in a transaction", replyInTransaction},
 	},
 	refusals(
 		refused("direct reply-to with acknowledgements", 406, "PRECONDITION_FAILED - reply consumer cannot acknowledge",
@@ -155,4 +156,23 @@ func replyTag(c *client) {
 		w.method(1, 60, 20, uint16(0), queue, "tag", byte(2), uint32(0))
 		w.want(60, 21)
 	}
+}
+
+// replyInTransaction: only where a reply goes to a queue does it wait for the commit, and end with a rollback.
+func replyInTransaction(c *client) {
+	ch := c.channel()
+	replies, address := ch.ask()
+	server := c.channel()
+	c.ok(server.Tx())
+	server.cast("", address, amqp.Publishing{Body: []byte("1")})
+	c.ok(server.TxRollback())
+	server.cast("", address, amqp.Publishing{Body: []byte("2")})
+	c.ok(server.TxCommit())
+	if !c.has(versions.QueuesReplies) {
+		replies.want("1")
+	}
+	replies.want("2")
+	server.cast("", address, amqp.Publishing{Body: []byte("3")})
+	c.ok(server.TxCommit())
+	replies.want("3") // and each of them once
 }

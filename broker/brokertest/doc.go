@@ -55,7 +55,7 @@
 //   - It resets the connection of a client that takes nothing of what waits for it for 30 s, up to 40; RabbitMQ also
 //     that of one which takes too little of it.
 //   - The queues of consumers that share a prefetch are served in turn; RabbitMQ draws lots.
-//   - A direct reply in a transaction is sent with the commit; from RabbitMQ 3.10 and 4.0 at once. Its name is shorter.
+//   - The names for direct replies are shorter.
 //   - An x-death with a count that is no number, or with an entry that is no table, is read as far as it goes; RabbitMQ
 //     3.10 loses the message.
 //   - Where a reply text shows a value in Erlang's words, it is on one line; RabbitMQ breaks long ones.

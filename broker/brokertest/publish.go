@@ -139,6 +139,10 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish, f fate) error {
 		r.queues = x.route(msg)
 	}
 	if ch.tx != nil {
+		if s := c.server; f == routable && x.name == "" && !s.has(versions.QueuesReplies) {
+			s.reply(msg) // of which the transaction knows nothing
+			r.replied = true
+		}
 		ch.tx.published = append(ch.tx.published, r)
 		return nil
 	}
@@ -154,7 +158,7 @@ func (ch *channel) enqueue(r routed) (accepted bool) {
 	if r.fate == refused {
 		return false
 	}
-	replied := r.fate == routable && r.exchange.name == "" && ch.connection.server.reply(r.message)
+	replied := r.fate == routable && !r.replied && r.exchange.name == "" && ch.connection.server.reply(r.message)
 	if len(r.queues) == 0 && r.mandatory && !replied {
 		ch.connection.sendContent(ch.id, &wire.BasicReturn{
 			ReplyCode: noRoute, ReplyText: "NO_ROUTE", Exchange: r.exchange.name, RoutingKey: r.key,

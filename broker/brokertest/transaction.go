@@ -21,6 +21,7 @@ type routed struct {
 	exchange  *exchange
 	mandatory bool
 	fate      fate
+	replied   bool // to those who consume direct replies
 	queues    []*queue
 }
 

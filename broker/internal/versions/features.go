@@ -62,7 +62,7 @@ const (
 	// KeepsCopies: a dead letter that gets another key keeps its header CC.
 	KeepsCopies Feature = "a dead letter with another key keeps its CC"
 	// QueuesReplies: a direct reply is routed to a queue, if the broker has made its name: it does not come back for being
-	// mandatory, and counts among the delivery tags.
+	// mandatory, counts among the delivery tags, and waits for the commit of a transaction.
 	QueuesReplies Feature = "a direct reply counts as routed"
 	// RoutesAtOnce: a transaction's messages are routed when they are published, and fail it if their queue is gone. Before,
 	// a message for the default exchange looks for its queue when it is committed, and others pass over one that is gone.
