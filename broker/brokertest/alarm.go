@@ -2,27 +2,51 @@ package brokertest
 
 import (
 	"cmp"
+	"slices"
+	"strings"
 
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 // Alarm is what a RabbitMQ does that is out of memory or disk: connections that publish from now on are
 // told with connection.blocked and not read until ClearAlarm. Others notice nothing. The reason that
-// RabbitMQ gives is "low on memory", which is the default here, or "low on disk".
+// RabbitMQ gives is "low on memory", which is the default here, or "low on disk"; whom it blocks while there are both
+// hears "low on disk & memory", and is not told what changes later.
 func (s *Server) Alarm(reason string) {
 	s.mu.Lock()
 	defer s.unlock()
-	s.alarm = cmp.Or(reason, "low on memory")
+	reason = cmp.Or(reason, lowOn+"memory")
+	if at, there := slices.BinarySearch(s.alarms, reason); !there {
+		s.alarms = slices.Insert(s.alarms, at, reason)
+	}
 }
 
-// ClearAlarm ends Alarm.
-func (s *Server) ClearAlarm() {
+// ClearAlarm ends all alarms.
+func (s *Server) ClearAlarm() { s.endAlarms(func(string) bool { return true }) }
+
+// EndAlarm ends the alarm with a reason, "" for low on memory. Connections are read again when there is none left.
+func (s *Server) EndAlarm(reason string) {
+	reason = cmp.Or(reason, lowOn+"memory")
+	s.endAlarms(func(other string) bool { return other == reason })
+}
+
+func (s *Server) endAlarms(which func(reason string) bool) {
 	s.mu.Lock()
 	defer s.unlock()
-	s.alarm = ""
+	s.alarms = slices.DeleteFunc(s.alarms, which)
+	if len(s.alarms) > 0 {
+		return
+	}
 	for _, c := range s.connectionsInOrder() {
 		c.unblock()
 	}
+}
+
+const lowOn = "low on "
+
+// alarm is the reason that all alarms come to.
+func (s *Server) alarm() string {
+	return strings.ReplaceAll(strings.Join(s.alarms, " & "), " & "+lowOn, " & ")
 }
 
 // block tells the client, and stops reading from it.
@@ -53,8 +77,8 @@ func (c *connection) unblock() {
 func (c *connection) listen(f wire.Frame) bool {
 	for {
 		c.server.mu.Lock()
-		if c.server.alarm != "" && f.Type == wire.FrameHeader {
-			c.block(c.server.alarm)
+		if len(c.server.alarms) > 0 && f.Type == wire.FrameHeader {
+			c.block(c.server.alarm())
 		}
 		unblocked, frozen := c.unblocked, c.socket.isFrozen(FromClient)
 		switch {

@@ -20,6 +20,7 @@ type limits struct {
 	ttl           time.Duration // noTTL for none
 	maxLength     int           // or unlimited
 	rejectPublish bool          // when full, instead of dropping from the head
+	deadRejects   bool          // and what was rejected is a dead letter
 	deliveryLimit int           // or unlimited
 	deadLetters   bool          // there is an exchange for them; its name may be empty
 	deadExchange  string
@@ -70,8 +71,9 @@ var arguments = []argument{
 	}},
 	{name: "x-overflow", read: func(l *limits, v any) string {
 		mode, ok := v.(string)
-		l.rejectPublish = mode == "reject-publish"
-		if ok && mode != "drop-head" && mode != "reject-publish" {
+		l.deadRejects = mode == "reject-publish-dlx" && !l.quorum // which drops the head then
+		l.rejectPublish = mode == "reject-publish" || l.deadRejects
+		if ok && mode != "drop-head" && mode != "reject-publish" && mode != "reject-publish-dlx" {
 			return "invalid_overflow"
 		}
 		return unlessOK(ok, v)
@@ -136,7 +138,9 @@ func (h *virtualHost) readArguments(queue string, d declaration) (limits, error)
 	l := limits{ttl: noTTL, maxLength: unlimited, deliveryLimit: unlimited}
 	for name := range d.arguments {
 		if !slices.ContainsFunc(arguments, func(a argument) bool { return a.name == name }) {
-			return l, refuse(notImplemented, "brokertest knows no argument '%s' of queue.declare", name)
+			if err := h.server.unknown("queue.declare", name); err != nil {
+				return l, err
+			}
 		}
 	}
 	if d.arguments["x-queue-type"] == "stream" {

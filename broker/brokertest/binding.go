@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -23,7 +24,7 @@ func (b *binding) equal(other *binding) bool {
 // bind adds a binding, unless it is there already.
 func (x *exchange) bind(b *binding) error {
 	if x.kind == "headers" {
-		if err := checkMatch(b.arguments); err != nil {
+		if err := checkMatch(b.arguments, x.host.server.has(versions.PrintsUnicode)); err != nil {
 			return err
 		}
 	}
@@ -51,7 +52,7 @@ func (ch *channel) bindQueue(m *wire.QueueBind) error {
 	if m.Queue == "" && m.RoutingKey == "" {
 		b.key = name
 	}
-	if err := ch.host().bindQueue(m.Exchange, name, b, ch.connection); err != nil {
+	if err := ch.host().bindQueue(withoutBreaks(m.Exchange), withoutBreaks(name), b, ch.connection); err != nil {
 		return err
 	}
 	ch.answer(m.NoWait, &wire.QueueBindOK{})
@@ -78,24 +79,38 @@ func (ch *channel) unbindQueue(m *wire.QueueUnbind) error {
 	if err != nil {
 		return err
 	}
-	if m.Exchange == "" {
+	b := &binding{key: m.RoutingKey, arguments: m.Arguments}
+	if m.Queue == "" && m.RoutingKey == "" {
+		b.key = name
+	}
+	from := withoutBreaks(m.Exchange)
+	if from == "" {
 		return errNotOnDefault
 	}
-	ch.host().unbindQueue(m.Exchange, name, &binding{key: m.RoutingKey, arguments: m.Arguments})
+	if err := ch.host().unbindQueue(from, withoutBreaks(name), b, ch.connection); err != nil {
+		return err
+	}
 	ch.send(&wire.QueueUnbindOK{})
 	return nil
 }
 
-// unbindQueue is content with a queue, an exchange or a binding that is not there.
-func (h *virtualHost) unbindQueue(from, to string, b *binding) {
-	x := h.exchanges[from]
-	b.queue = h.queues[to]
-	if x != nil && b.queue != nil {
-		x.unbind(b.equal)
+// unbindQueue is content with a queue, an exchange or a binding that is not there. A binding that is there has to lead to
+// a queue that the connection may use; nil is nobody's, and may all.
+func (h *virtualHost) unbindQueue(from, to string, b *binding, c *connection) error {
+	x, q := h.exchanges[from], h.queues[to]
+	if x == nil || q == nil {
+		return nil
 	}
+	b.queue = q
+	if c != nil && q.owner != nil && q.owner != c && slices.ContainsFunc(x.bindings, b.equal) {
+		return q.locked()
+	}
+	x.unbind(b.equal)
+	return nil
 }
 
 func (ch *channel) bindExchange(m *wire.ExchangeBind) error {
+	m.Source, m.Destination = withoutBreaks(m.Source), withoutBreaks(m.Destination)
 	if m.Source == "" || m.Destination == "" {
 		return errNotOnDefault
 	}
@@ -116,6 +131,7 @@ func (ch *channel) bindExchange(m *wire.ExchangeBind) error {
 
 // unbindExchange is content with an exchange or a binding that is not there.
 func (ch *channel) unbindExchange(m *wire.ExchangeUnbind) error {
+	m.Source, m.Destination = withoutBreaks(m.Source), withoutBreaks(m.Destination)
 	if m.Source == "" || m.Destination == "" {
 		return errNotOnDefault
 	}

@@ -18,13 +18,17 @@ type channel struct {
 
 	consumers    map[string]*consumer
 	lastConsumer uint64
+	served       uint64 // the number of the consumer that got the last delivery
 	unacked      deliveries
-	prefetch     int // of consumers to come
-	shared       int // prefetch of all consumers together (basic.qos global); 0 is no limit
+	replies      *replyConsumer // nil if there is none
+	prefetch     int            // of consumers to come
+	shared       int            // prefetch of all consumers together (basic.qos global); 0 is no limit
 
 	incoming    *incoming // a message on its way in
+	fate        fate      // of the next one
 	dropping    bool      // the content of a publish that a fault lost is on its way in
 	confirming  bool
+	tx          *transaction   // nil outside of tx mode
 	published   uint64         // in confirm mode
 	unconfirmed []*unconfirmed // ascending by tag
 	lastQueue   string         // the queue declared last, which "" stands for
@@ -54,6 +58,9 @@ func (ch *channel) take(m wire.Method) error {
 	}
 	if ch.incoming != nil {
 		return ch.incoming.unexpected()
+	}
+	if ch.tx != nil && ch.tx.committing != nil {
+		return refuse(channelError, "unexpected command while processing 'tx.commit'")
 	}
 	switch m := m.(type) {
 	case *wire.ChannelOpen:
@@ -91,7 +98,8 @@ func (ch *channel) take(m wire.Method) error {
 	case *wire.BasicCancelOK:
 		return nil
 	case *wire.BasicPublish:
-		ch.incoming = &incoming{publish: m}
+		ch.incoming = &incoming{publish: m, fate: ch.fate}
+		ch.fate = routable
 		return nil
 	case *wire.BasicGet:
 		return ch.get(m)
@@ -106,14 +114,16 @@ func (ch *channel) take(m wire.Method) error {
 	case *wire.BasicRecoverAsync:
 		return ch.recover(m.Requeue, nil)
 	case *wire.ConfirmSelect:
-		ch.confirming = true
-		ch.answer(m.NoWait, &wire.ConfirmSelectOK{})
-		return nil
+		return ch.selectConfirms(m)
 	case *wire.AccessRequest:
 		ch.send(&wire.AccessRequestOK{Ticket: 1})
 		return nil
-	case *wire.TxSelect, *wire.TxCommit, *wire.TxRollback:
-		return refuse(notImplemented, "brokertest has no %s", wire.Name(m))
+	case *wire.TxSelect:
+		return ch.selectTx()
+	case *wire.TxCommit:
+		return ch.commit()
+	case *wire.TxRollback:
+		return ch.rollback()
 	}
 	return refuse(commandInvalid, "unimplemented method")
 }
@@ -150,7 +160,12 @@ func (ch *channel) end() {
 func (ch *channel) release() {
 	ch.closing = true // takes no more deliveries
 	ch.unconfirmed = nil
-	for _, d := range ch.unacked.takeAll() {
+	ch.endReplies()
+	ch.unsettle()
+	ch.tx = nil
+	taken := ch.unacked.takeAll()
+	ch.unacked.closed(taken)
+	for _, d := range taken {
 		d.requeue(lost)
 	}
 	for _, c := range ch.consumersInOrder() {
@@ -168,9 +183,15 @@ func (ch *channel) consumersInOrder() []*consumer {
 	return consumers
 }
 
-// feed continues deliveries to the channel's consumers.
+// feed continues deliveries to the channel's consumers. Where they share a prefetch, the one behind the last that was
+// served comes first: no queue starves. RabbitMQ draws lots.
 func (ch *channel) feed() {
-	for _, c := range ch.consumersInOrder() {
+	consumers := ch.consumersInOrder()
+	if ch.shared > 0 {
+		at, _ := slices.BinarySearchFunc(consumers, ch.served+1, func(c *consumer, n uint64) int { return cmp.Compare(c.number, n) })
+		consumers = slices.Concat(consumers[at:], consumers[:at])
+	}
+	for _, c := range consumers {
 		c.queue.touch()
 	}
 }

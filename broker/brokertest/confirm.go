@@ -71,6 +71,9 @@ func (s *Server) confirmReleased() {
 }
 
 func (ch *channel) confirmReleased() {
+	if ch.tx != nil && ch.tx.committing != nil {
+		ch.completeCommit()
+	}
 	var released []uint64
 	ch.unconfirmed = slices.DeleteFunc(ch.unconfirmed, func(u *unconfirmed) bool {
 		u.queues = slices.DeleteFunc(u.queues, func(q *queue) bool { return !q.withholds() })

@@ -104,10 +104,11 @@ func unknownArguments(c *client) {
 	if c.differs(strictArguments) {
 		ch.QueueDeclare(c.name, false, false, true, false, amqp.Table{"x-other": true})
 		ch.wantRefused()
-		return
 	}
+	ch = c.lenient()
 	ch.queue("x-other", true, "other", "x")
 	ch.queue("x-other", false) // and they are not compared
+	c.wantIgnored("queue.declare other", "queue.declare x-other")
 }
 
 func unknownConsumerArguments(c *client) {
@@ -116,11 +117,28 @@ func unknownConsumerArguments(c *client) {
 	if c.differs(strictArguments) {
 		ch.Consume(c.name, "", false, false, false, false, amqp.Table{"x-other": true})
 		ch.wantRefused()
-		return
 	}
+	ch = c.lenient()
+	ch.queueNamed(c.other("lenient"))
+	c.name = c.other("lenient")
 	consumer := ch.consume(c.name, consuming{arguments: amqp.Table{"x-other": true}})
 	ch.publish(c.name, "1")
 	consumer.want("1")
+	c.wantIgnored("basic.consume x-other")
+}
+
+// lenient opens a channel to a broker that passes over arguments which it does not know.
+func (c *client) lenient() *channel {
+	c.server, c.first = c.server.Lenient(c), nil
+	return c.channel()
+}
+
+// wantIgnored asks a Server what it has passed over.
+func (c *client) wantIgnored(want ...string) {
+	c.Helper()
+	if d, ok := c.server.(double); ok && !slices.Equal(d.Ignored(), want) {
+		c.Errorf("ignored %q, want %q", d.Ignored(), want)
+	}
 }
 
 func stream(c *client) {

@@ -17,7 +17,6 @@ var confirmScenarios = slices.Concat(
 		{"confirm of what is delivered at once", deliveredConfirmed},
 		{"confirm of a message that expires at once", expiredConfirmed},
 		{"confirm of a persistent message", persistentConfirmed},
-		{"transaction", transaction},
 	},
 	refusals(
 		refused("publish to a missing exchange in confirm mode", 404, exchangeMissing, func(ch *channel) {
@@ -131,20 +130,4 @@ func persistentConfirmed(c *client) {
 	c.ok(ch.Confirm(false))
 	ch.wantAck("", c.name, amqp.Publishing{DeliveryMode: 2, Body: []byte("1")})
 	ch.wantQueue(c.name, "1")
-}
-
-func transaction(c *client) {
-	ch := c.channel()
-	ch.queue()
-	if c.differs(lacksFeatures) {
-		ch.Tx()
-		ch.wantRefused()
-		return
-	}
-	c.ok(ch.Tx())
-	ch.cast("", c.name, amqp.Publishing{Body: []byte("1")})
-	c.ok(ch.TxRollback())
-	ch.cast("", c.name, amqp.Publishing{Body: []byte("2")})
-	c.ok(ch.TxCommit())
-	ch.wantQueue(c.name, "2")
 }

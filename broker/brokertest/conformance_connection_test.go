@@ -118,11 +118,6 @@ func capabilities(c *client) {
 		"authentication_failure_close", "basic.nack", "connection.blocked", "consumer_cancel_notify", "consumer_priorities",
 		"direct_reply_to", "exchange_exchange_bindings", "per_consumer_qos", "publisher_confirms",
 	}
-	if c.differs(lacksFeatures) {
-		want = slices.DeleteFunc(want, func(name string) bool {
-			return name == "direct_reply_to"
-		})
-	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		c.Errorf("capabilities (-want +got):\n%s", diff)
 	}

@@ -1,6 +1,7 @@
 package brokertest_test
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -20,7 +21,11 @@ var deadLetterScenarios = []scenario{
 	{"dead letter: keeps its key", deadKeepsKey},
 	{"dead letter: gets another key", deadOtherKey},
 	{"dead letter: headers that were there", deadKeepsHeaders},
+	{"dead letter: x-death that was published", deadPublished},
+	{"dead letter: x-death that was published is a cycle", deadPublishedCycle},
+	{"dead letter: first death that was published", deadPublishedFirst},
 	{"dead letter: dies again in another queue", deadElsewhere},
+	{"dead letter: the order of many deaths", deadOrder},
 	{"dead letter: dies again and again", deadAgain},
 	{"dead letter: cycle without a rejection", deadCycle},
 	{"dead letter: cycle of two queues", deadCycleOfTwo},
@@ -263,4 +268,98 @@ func deadNotPurged(c *client) {
 	_, err = ch.QueueDelete(c.name, false, false, false)
 	c.ok(err)
 	ch.wantQueue(dead)
+}
+
+// deadPublished has clients tell of deaths. They are merged by queue and reason, or count for nothing.
+func deadPublished(c *client) {
+	uncounted := func(d amqp.Table) amqp.Table {
+		delete(d, "count")
+		return d
+	}
+	own := death("expired", c.name, "", 1, c.name)
+	ch := c.channel()
+	dead := ch.dying("x-message-ttl", 1)
+	for _, test := range []struct{ published, want []any }{
+		{[]any{}, []any{own}},
+		{[]any{death("rejected", "a", "e", 3, "k")}, []any{own, death("rejected", "a", "e", 3, "k")}},
+		{[]any{uncounted(death("rejected", "a", "e", 0, "k"))}, []any{own, uncounted(death("rejected", "a", "e", 0, "k"))}},
+		{[]any{death("expired", c.name, "e", 7, "k")}, []any{death("expired", c.name, "e", 8, "k")}},
+		{[]any{uncounted(death("expired", c.name, "e", 0, "k"))}, []any{death("expired", c.name, "e", 1, "k")}},
+		{
+			[]any{
+				death("rejected", "a", "e", 3, "k"), death("expired", c.name, "e", 7, "k"), uncounted(death("expired", "b", "e", 0, "k")),
+				death("rejected", "a", "other", 9), uncounted(death("expired", "b", "other", 0)), death("expired", "a", "e", 2, "k"),
+			},
+			[]any{
+				death("expired", c.name, "e", 8, "k"), death("expired", "a", "e", 2, "k"), death("expired", "b", "e", 2, "k"),
+				death("rejected", "a", "e", 3, "k"),
+			},
+		},
+	} {
+		want := test.want
+		if c.has(versions.KnowsDeaths) {
+			want = []any{own}
+		}
+		ch.send("", c.name, amqp.Publishing{Headers: amqp.Table{"x-death": test.published}})
+		noTime := cmpopts.IgnoreMapEntries(func(name string, _ any) bool { return name == "time" })
+		got, _ := ch.get(dead).Headers["x-death"].([]any)
+		if diff := cmp.Diff(want, got, noTime, cmpopts.EquateEmpty()); diff != "" {
+			c.Errorf("x-death of %v (-want +got):\n%s", test.published, diff)
+		}
+	}
+}
+
+// deadPublishedCycle: who was in the target before, and was not rejected, does not get there, whoever says so.
+func deadPublishedCycle(c *client) {
+	ch := c.channel()
+	dead := ch.dying("x-message-ttl", 1)
+	ch.send("", c.name, amqp.Publishing{
+		Headers: amqp.Table{"x-death": []any{death("expired", dead, "", 1, "k")}}, Body: []byte("1"),
+	})
+	ch.publish(c.name, "2")
+	if c.has(versions.KnowsDeaths) {
+		ch.consume(dead, consuming{}).want("1", "2")
+	} else {
+		ch.consume(dead, consuming{}).want("2")
+	}
+}
+
+func deadPublishedFirst(c *client) {
+	ch := c.channel()
+	dead := ch.dying("x-message-ttl", 1)
+	ch.send("", c.name, amqp.Publishing{Headers: amqp.Table{"x-first-death-reason": "forged"}})
+	if got := ch.get(dead).Headers["x-first-death-reason"]; got != "expired" {
+		c.Errorf("x-first-death-reason %v", got)
+	}
+}
+
+// deadOrder: before the broker knew deaths itself, each death turned the ones before round.
+func deadOrder(c *client) {
+	ch := c.channel()
+	name := func(i int) string { return c.other(fmt.Sprint(i)) }
+	ch.queueNamed(name(4))
+	for i := 3; i >= 0; i-- {
+		ch.queueNamed(name(i), "x-dead-letter-exchange", "", "x-dead-letter-routing-key", name(i+1))
+	}
+	ch.publish(name(0), "1")
+	for i := range 4 {
+		held := ch.get(name(i))
+		for begin := time.Now(); time.Since(begin) < 3*time.Millisecond; { // which tell deaths apart
+			ch.sync()
+		}
+		c.ok(held.Reject(false))
+	}
+	var got []int
+	deaths, _ := ch.get(name(4)).Headers["x-death"].([]any)
+	for _, death := range deaths {
+		queue := death.(amqp.Table)["queue"].(string)
+		got = append(got, int(queue[len(queue)-1]-'0'))
+	}
+	want := []int{3, 1, 0, 2}
+	if c.has(versions.KnowsDeaths) {
+		want = []int{3, 2, 1, 0}
+	}
+	if !slices.Equal(got, want) {
+		c.Errorf("deaths %v, want %v", got, want)
+	}
 }

@@ -57,6 +57,12 @@ var exchangeScenarios = slices.Concat(
 			func(ch *channel) { ch.ExchangeDeclare("amq.direct", "topic", true, false, false, false, nil) }),
 		refused("predeclared exchange is deleted", 403, "ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost '/' not allowed",
 			func(ch *channel) { ch.ExchangeDelete("amq.direct", false, false) }),
+		refused("exchange of traces differs", 406, exchangeDiffers+"internal' for exchange 'amq.rabbitmq.trace' in vhost '/': received 'false' but current is 'true'",
+			func(ch *channel) { ch.ExchangeDeclare("amq.rabbitmq.trace", "topic", true, false, false, false, nil) }),
+		refused("exchange of traces is deleted", 403, "ACCESS_REFUSED - deletion of system exchange 'amq.rabbitmq.trace' in vhost '/' not allowed",
+			func(ch *channel) { ch.ExchangeDelete("amq.rabbitmq.trace", false, false) }),
+		refused("exchange of traces is published to", 403, "ACCESS_REFUSED - cannot publish to internal exchange 'amq.rabbitmq.trace' in vhost '/'",
+			func(ch *channel) { ch.cast("amq.rabbitmq.trace", "", amqp.Publishing{}) }),
 		refused("exchange in use is deleted if unused", 406, "PRECONDITION_FAILED - exchange '{name}' in vhost '/' in use",
 			func(ch *channel) {
 				ch.exchange("fanout")

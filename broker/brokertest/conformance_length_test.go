@@ -15,6 +15,9 @@ var lengthScenarios = []scenario{
 	{"reject-publish nacks", rejectPublish},
 	{"reject-publish without confirms", rejectPublishSilently},
 	{"reject-publish makes no dead letters", rejectPublishNoLetters},
+	{"reject-publish-dlx makes dead letters", rejectPublishLetters},
+	{"reject-publish-dlx without confirms", rejectPublishLettersSilently},
+	{"reject-publish-dlx drops the head, quorum", rejectPublishLettersQuorum},
 	{"reject-publish: room is made by a delivery", rejectPublishRoom},
 	{"reject-publish: one of several queues", rejectPublishOne},
 }
@@ -136,4 +139,42 @@ func rejectPublishOne(c *client) {
 	}
 	ch.wantQueue(roomy, "3")
 	ch.wantQueue(c.name, "1", "2")
+}
+
+func rejectPublishLetters(c *client) {
+	ch := c.channel()
+	dead := ch.dying("x-max-length", 2, "x-overflow", "reject-publish-dlx")
+	c.ok(ch.Confirm(false))
+	ch.wantAck("", c.name, amqp.Publishing{Body: []byte("1")})
+	ch.wantAck("", c.name, amqp.Publishing{Body: []byte("2")})
+	for _, body := range []string{"3", "4"} {
+		if ch.confirmed("", c.name, amqp.Publishing{Body: []byte(body)}) {
+			c.Error("acked, want a nack")
+		}
+	}
+	want := death("maxlen", c.name, "", 1, c.name)
+	consumer := ch.consume(dead, consuming{})
+	c.wantDeaths(consumer.want("3"), want, want)
+	c.wantDeaths(consumer.want("4"), want, want)
+	ch.wantQueue(c.name, "1", "2")
+}
+
+func rejectPublishLettersSilently(c *client) {
+	ch := c.channel()
+	dead := ch.dying("x-max-length", 1, "x-overflow", "reject-publish-dlx")
+	ch.publish(c.name, "1")
+	ch.cast("", c.name, amqp.Publishing{Body: []byte("2")})
+	ch.wantQueue(dead, "2")
+	ch.wantQueue(c.name, "1")
+}
+
+func rejectPublishLettersQuorum(c *client) {
+	ch := c.channel()
+	dead := ch.dying("x-queue-type", "quorum", "x-max-length", 2, "x-overflow", "reject-publish-dlx")
+	c.ok(ch.Confirm(false))
+	for _, body := range []string{"1", "2", "3", "4"} {
+		ch.wantAck("", c.name, amqp.Publishing{Body: []byte(body)})
+	}
+	ch.wantQueue(dead, "1", "2")
+	ch.wantQueue(c.name, "3", "4")
 }

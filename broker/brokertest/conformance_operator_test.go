@@ -14,9 +14,11 @@ var operatorScenarios = []scenario{
 	{"alarm blocks who publishes", alarmBlocks},
 	{"alarm holds all that follows", alarmHolds},
 	{"alarm spares who consumes", alarmSparesConsumers},
+	{"two alarms at once", twoAlarms},
 	{"shutdown", shutdown},
 	{"a queue does not answer", suspendedQueue},
 	{"confirms are withheld", withheld},
+	{"a commit waits for confirms", commitWaits},
 	{"a body above the maximum", tooLarge},
 	{"an exchange that the user may not write to", forbidden},
 }
@@ -50,13 +52,13 @@ func (b blocking) wantUntold() {
 }
 
 // alarm raises the alarm until it is cleared, by the test or after it.
-func (c *client) alarm() (end func()) {
-	c.server.Alarm(c)
+func (c *client) alarm(resource string) (end func()) {
+	c.server.Alarm(c, resource)
 	on := true
 	end = func() {
 		if on {
 			on = false
-			c.server.ClearAlarm(c)
+			c.server.ClearAlarm(c, resource)
 		}
 	}
 	c.Cleanup(end)
@@ -68,7 +70,7 @@ func alarmBlocks(c *client) {
 	published.queue()
 	published.publish(c.name, "1")
 	published.sync()
-	end := c.alarm()
+	end := c.alarm("memory")
 	published.wantUntold() // only who publishes now is told
 	idle.wantUntold()
 	later := c.blocking() // new connections are welcome
@@ -86,12 +88,36 @@ func alarmBlocks(c *client) {
 	published.awaitReady(c.name, 5)
 }
 
+// twoAlarms are told of together to whom they block, and what changes then is not told.
+func twoAlarms(c *client) {
+	first, both := c.blocking(), c.blocking()
+	first.queue()
+	endMemory := c.alarm("memory")
+	first.cast("", c.name, amqp.Publishing{Body: []byte("1")})
+	first.want(true, "low on memory")
+	endDisk := c.alarm("disk")
+	both.cast("", "nowhere", amqp.Publishing{})
+	both.want(true, "low on disk & memory")
+	endMemory()
+	late := c.blocking()
+	late.cast("", "nowhere", amqp.Publishing{})
+	late.want(true, "low on disk")
+	if len(first.blocked)+len(both.blocked) > 0 {
+		c.Error("told that one of two alarms has ended")
+	}
+	endDisk()
+	for _, b := range []blocking{first, both, late} {
+		b.want(false, "")
+	}
+	first.wantQueue(c.name, "1")
+}
+
 // alarmHolds has two messages and a call on a blocked connection; all are handled after the alarm.
 func alarmHolds(c *client) {
 	observer, b := c.channel(), c.blocking()
 	observer.durable(c.name)
 	c.ok(b.Confirm(false))
-	end := c.alarm()
+	end := c.alarm("memory")
 	confirms := b.NotifyPublish(make(chan amqp.Confirmation, 2))
 	for _, body := range []string{"1", "2"} {
 		b.cast("", c.name, amqp.Publishing{Body: []byte(body)})
@@ -121,7 +147,7 @@ func alarmSparesConsumers(c *client) {
 	b.prefetch(1)
 	consumer := b.consume(c.name, consuming{})
 	first := consumer.want("1")
-	c.alarm()
+	c.alarm("memory")
 	c.ok(first.Ack(false))
 	c.ok(consumer.want("2").Ack(false))
 	c.ok(consumer.want("3").Ack(false))
@@ -181,4 +207,27 @@ func shutdown(c *client) {
 	ch.wantQueue(c.name, "seenR", "keptR", "routed")
 	ch.wantQueue(c.other("quorum"), "seen", "kept", "transient") // all that a quorum queue has is on disk
 	c.ok(ch.ExchangeDelete(c.name, false, false))
+}
+
+func commitWaits(c *client) {
+	ch := c.channel()
+	ch.durable(c.name)
+	c.ok(ch.Tx())
+	ch.cast("", c.name, amqp.Publishing{Body: []byte("1")})
+	ch.sync()
+	c.server.Withhold(c, c.name)
+	committed := make(chan error, 1)
+	go func() { committed <- ch.TxCommit() }()
+	other := c.channel()
+	for range 20 { // round trips
+		other.sync()
+	}
+	early := len(committed) > 0
+	c.server.Release(c, c.name)
+	err, _ := await(c, "commit-ok", committed)
+	c.ok(err)
+	if early {
+		c.Error("committed without the queue's confirm")
+	}
+	other.wantQueue(c.name, "1")
 }

@@ -2,6 +2,7 @@ package brokertest_test
 
 import (
 	"slices"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -16,6 +17,8 @@ var prefetchScenarios = slices.Concat(
 		{"prefetch changes for later consumers", prefetchLater},
 		{"prefetch of a channel", prefetchGlobal},
 		{"prefetch of a channel changes at once", prefetchGlobalChanges},
+		{"prefetch of a channel starves no queue", prefetchGlobalTurns},
+		{"prefetch of a channel holds consumers without acknowledgements", prefetchGlobalNoAck},
 		{"prefetch does not count gets", prefetchAndGet},
 		{"prefetch of the cancelled counts no more", prefetchAfterCancel},
 		{"a full consumer leaves it to the other", fullConsumer},
@@ -181,4 +184,51 @@ func priorities(c *client) {
 	c.ok(held.Ack(false))
 	ofHigh.want("5")
 	low.awaitReady(c.name, 1)
+}
+
+// prefetchGlobalTurns has two queues with a backlog and room for one message at a time.
+func prefetchGlobalTurns(c *client) {
+	ch := c.channel()
+	a, b := ch.queueNamed(c.other("a")), ch.queueNamed(c.other("b"))
+	for range 50 {
+		ch.publish(a, "a")
+		ch.publish(b, "b")
+	}
+	c.ok(ch.Qos(1, 0, true))
+	ofA, ofB := ch.consume(a, consuming{}), ch.consume(b, consuming{})
+	seen := make(map[string]int)
+	for range 50 { // RabbitMQ draws lots; it does not draw the same one so often
+		var d amqp.Delivery
+		select {
+		case d = <-ofA.deliveries:
+		case d = <-ofB.deliveries:
+		case <-time.After(moment):
+			c.Fatal("no delivery")
+		}
+		seen[string(d.Body)]++
+		c.ok(d.Ack(false))
+	}
+	if seen["a"] == 0 || seen["b"] == 0 {
+		c.Errorf("a queue starves: %v", seen)
+	}
+}
+
+func prefetchGlobalNoAck(c *client) {
+	ch := c.channel()
+	a, b := ch.queueNamed(c.other("a")), ch.queueNamed(c.other("b"))
+	c.ok(ch.Qos(2, 0, true))
+	ofB := ch.consume(b, consuming{noAck: true})
+	ch.publish(b, "1", "2", "3")
+	ofB.want("1", "2", "3") // they count for nothing
+	ofA := ch.consume(a, consuming{})
+	ch.publish(a, "4", "5")
+	last := ofA.want("4", "5")
+	ch.publish(b, "6", "7")
+	if c.has(versions.QosPerConsumer) {
+		ofB.want("6", "7")
+		return
+	}
+	ch.awaitReady(b, 2)
+	c.ok(last.Ack(false))
+	ofB.want("6", "7")
 }

@@ -36,6 +36,9 @@ var queueScenarios = slices.Concat(
 		{"queue deleted is unbound", deletedQueueIsUnbound},
 		{"queue declare with nowait", queueNoWait},
 		{"longest name of a queue", longestName},
+		{"names lose their line breaks", lineBreaks},
+		{"unbind of the queue declared last", unbindLast},
+		{"unbind of what is not bound to a locked queue", unbindNothingLocked},
 	},
 	refusals(
 		refused("queue now durable", 406, queueDiffers+"durable' for queue '{name}' in vhost '/': received 'true' but current is 'false'",
@@ -82,6 +85,25 @@ var queueScenarios = slices.Concat(
 			func(ch *channel) { ch.elsewhere(); ch.Consume(ch.c.name, "", true, false, false, false, nil) }),
 		refused("exclusive elsewhere, bind", 405, queueIsLocked,
 			func(ch *channel) { ch.elsewhere(); ch.QueueBind(ch.c.name, "k", "amq.direct", false, nil) }),
+		refused("exclusive elsewhere, unbind", 405, queueIsLocked, func(ch *channel) {
+			owner := ch.c.dial(amqp.Config{}).channel()
+			owner.queue()
+			owner.bind(ch.c.name, ch.c.name, "amq.direct")
+			ch.QueueUnbind(ch.c.name, ch.c.name, "amq.direct", nil)
+		}),
+		refused("unbind, none declared and no key", 404, noneDeclared, func(ch *channel) { ch.QueueUnbind("", "", "nope", nil) }),
+		refused("a line break in the name of a queue, get", 404, "NOT_FOUND - no queue 'a\n{name}' in vhost '/'",
+			func(ch *channel) { ch.Get("a\n"+ch.c.name, true) }),
+		refused("a line break in the name of a queue, consume", 404, "NOT_FOUND - no queue 'a\n{name}' in vhost '/'",
+			func(ch *channel) { ch.Consume("a\n"+ch.c.name, "", true, false, false, false, nil) }),
+		refused("a line break in the name of a queue, purge", 404, "NOT_FOUND - no queue 'a\n{name}' in vhost '/'",
+			func(ch *channel) { ch.QueuePurge("a\n"+ch.c.name, false) }),
+		refused("a line break in the name of an exchange, publish", 404, "NOT_FOUND - no exchange 'a\r{name}' in vhost '/'",
+			func(ch *channel) { ch.cast("a\r"+ch.c.name, "", amqp.Publishing{}) }),
+		refused("a line break in a reserved name", 403, "ACCESS_REFUSED - queue name 'amq.{name}' contains reserved prefix 'amq.*'",
+			func(ch *channel) { ch.QueueDeclare("\ramq."+ch.c.name, false, false, true, false, nil) }),
+		refused("a name of line breaks is the default exchange", 403, defaultRefused,
+			func(ch *channel) { ch.ExchangeDeclarePassive("\r\n", "direct", false, false, false, false, nil) }),
 		refused("exclusive elsewhere, purge", 405, queueIsLocked,
 			func(ch *channel) { ch.elsewhere(); ch.QueuePurge(ch.c.name, false) }),
 		refused("exclusive elsewhere, delete", 405, queueIsLocked,
@@ -328,4 +350,60 @@ func longestName(c *client) {
 	ch.queueNamed(name)
 	ch.publish(name, "1")
 	ch.wantQueue(name, "1")
+}
+
+// lineBreaks are left out of the names of what is declared, bound and deleted, and kept in routing keys.
+func lineBreaks(c *client) {
+	ch := c.channel()
+	broken := "\r" + c.name[:3] + "\n\r\n" + c.name[3:] + "\n"
+	q, err := ch.QueueDeclare(broken, false, false, true, false, nil)
+	c.ok(err)
+	if q.Name != c.name {
+		c.Errorf("declared %q, want %q", q.Name, c.name)
+	}
+	_, err = ch.QueueDeclarePassive(broken, false, false, true, false, nil)
+	c.ok(err)
+	ch.exchange("direct")
+	c.ok(ch.ExchangeDeclare(broken, "direct", false, false, false, false, nil))
+	c.ok(ch.ExchangeDeclarePassive(broken, "direct", false, false, false, false, nil))
+	ch.bind(broken, "k\ney", broken)
+	ch.send(c.name, "k\ney", amqp.Publishing{Body: []byte("1")})
+	ch.send(c.name, "key", amqp.Publishing{Body: []byte("other key")})
+	ch.wantQueue(c.name, "1")
+	c.ok(ch.QueueUnbind(broken, "k\ney", broken, nil))
+	ch.send(c.name, "k\ney", amqp.Publishing{Body: []byte("unbound")})
+	ch.wantQueue(c.name)
+	c.ok(ch.ExchangeBind(broken, "", "amq.fan\nout", false, nil))
+	c.ok(ch.ExchangeUnbind(broken, "", "amq.fan\nout", false, nil))
+	c.ok(ch.ExchangeDelete(broken, false, false))
+	if ch.exists(c.name) {
+		c.Error("the exchange is still there")
+	}
+	_, err = ch.QueueDelete(broken, false, false, false)
+	c.ok(err)
+	if ch.there(c.name) {
+		c.Error("the queue is still there")
+	}
+	if q, err = ch.QueueDeclare("\r\n", false, false, true, false, nil); err != nil || !strings.HasPrefix(q.Name, "amq.gen-") {
+		c.Errorf("a name of line breaks: declared %q: %v", q.Name, err)
+	}
+}
+
+func unbindLast(c *client) {
+	ch := c.channel()
+	ch.queueNamed(c.other("first"))
+	ch.queue()
+	ch.bind("", "", "amq.direct")
+	ch.send("amq.direct", c.name, amqp.Publishing{Body: []byte("1")})
+	c.ok(ch.QueueUnbind("", "", "amq.direct", nil)) // the key too is the queue's name
+	ch.send("amq.direct", c.name, amqp.Publishing{Body: []byte("unbound")})
+	ch.wantQueue(c.name, "1")
+}
+
+// unbindNothingLocked: whose a queue is matters only where there is something to unbind.
+func unbindNothingLocked(c *client) {
+	ch := c.channel()
+	ch.elsewhere()
+	c.ok(ch.QueueUnbind(c.name, "k", "amq.direct", nil))
+	c.ok(ch.QueueUnbind(c.name, "k", c.other("missing"), nil))
 }

@@ -14,10 +14,10 @@ import (
 type server interface {
 	URL() string
 	Addr() string
-	Version() string         // such as 4.0.5
-	NeedsControl(*testing.T) // skips the test unless the methods below work
-	Alarm(*client)
-	ClearAlarm(*client)
+	Version() string                  // such as 4.0.5
+	NeedsControl(*testing.T)          // skips the test unless the methods below work
+	Alarm(c *client, resource string) // memory or disk
+	ClearAlarm(c *client, resource string)
 	StopApp(*client)
 	StartApp(*client)
 	Suspend(c *client, queues ...string) // classic ones
@@ -26,6 +26,7 @@ type server interface {
 	Release(c *client, queue string)
 	Deadly(c *client, queue string)             // publishes a message that cannot be delivered
 	Restrict(c *client, user, exchanges string) // makes a user with that password, who may publish to these only
+	Lenient(c *client) server                   // the same, or one like it, that passes over unknown arguments
 	Limited(c *client, bytes int) server        // the same, or one like it, with a max_message_size while the test runs
 }
 
@@ -36,10 +37,18 @@ func (r rabbit) Addr() string              { return r.node.Addr() }
 func (r rabbit) Version() string           { return r.node.Version() }
 func (r rabbit) NeedsControl(t *testing.T) { rabbittest.NeedsControl(t) }
 
-func (r rabbit) Alarm(c *client)      { c.ok(r.node.MemoryAlarm(context.Background(), true)) }
-func (r rabbit) ClearAlarm(c *client) { c.ok(r.node.MemoryAlarm(context.Background(), false)) }
-func (r rabbit) StopApp(c *client)    { c.ok(r.node.StopApp(context.Background())) }
-func (r rabbit) StartApp(c *client)   { c.ok(r.node.StartApp(context.Background())) }
+func (r rabbit) StopApp(c *client)  { c.ok(r.node.StopApp(context.Background())) }
+func (r rabbit) StartApp(c *client) { c.ok(r.node.StartApp(context.Background())) }
+
+func (r rabbit) Alarm(c *client, resource string) {
+	_, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf("rabbit_alarm:set_alarm({{resource_limit, %s, node()}, []}).", resource))
+	c.ok(err)
+}
+
+func (r rabbit) ClearAlarm(c *client, resource string) {
+	_, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf("rabbit_alarm:clear_alarm({resource_limit, %s, node()}).", resource))
+	c.ok(err)
+}
 
 func (r rabbit) Suspend(c *client, queues ...string) { r.sys(c, "suspend", queues) }
 func (r rabbit) Resume(c *client, queues ...string)  { r.sys(c, "resume", queues) }
@@ -63,6 +72,8 @@ func (r rabbit) Restrict(c *client, user, exchanges string) {
 		c.ok(err)
 	})
 }
+
+func (r rabbit) Lenient(*client) server { return r }
 
 // Limited sets what a channel reads when it is opened, or in later versions with each message.
 func (r rabbit) Limited(c *client, bytes int) server {
@@ -94,12 +105,12 @@ type double struct {
 	version string
 }
 
-func (d double) Version() string       { return d.version }
-func (double) NeedsControl(*testing.T) {}
-func (d double) Alarm(*client)         { d.Server.Alarm("low on memory") }
-func (d double) ClearAlarm(*client)    { d.Server.ClearAlarm() }
-func (d double) StopApp(*client)       { d.Server.StopApp() }
-func (d double) StartApp(c *client)    { d.Server.StartApp() }
+func (d double) Version() string                       { return d.version }
+func (double) NeedsControl(*testing.T)                 {}
+func (d double) Alarm(_ *client, resource string)      { d.Server.Alarm("low on " + resource) }
+func (d double) ClearAlarm(_ *client, resource string) { d.EndAlarm("low on " + resource) }
+func (d double) StopApp(*client)                       { d.Server.StopApp() }
+func (d double) StartApp(c *client)                    { d.Server.StartApp() }
 
 func (d double) Withhold(_ *client, queue string) { d.WithholdConfirms(queue) }
 func (d double) Release(_ *client, queue string)  { d.ReleaseConfirms(queue) }
@@ -110,6 +121,10 @@ func (d double) Deadly(c *client, queue string) {
 }
 
 func (double) Restrict(c *client, _, _ string) { c.Fatal("there are no permissions") }
+
+func (d double) Lenient(c *client) server {
+	return double{brokertest.NewServer(c, brokertest.Version(d.version), brokertest.IgnoreUnknown()), d.version}
+}
 
 func (d double) Limited(c *client, bytes int) server {
 	return double{brokertest.NewServer(c, brokertest.Version(d.version), brokertest.MaxMessageSize(bytes)), d.version}

@@ -25,7 +25,7 @@ type scenario struct {
 func TestConformance(t *testing.T) {
 	together := slices.Concat(
 		connectionScenarios, frameScenarios, channelScenarios, routingScenarios, exchangeScenarios,
-		queueScenarios, argumentScenarios, publishScenarios, confirmScenarios, consumeScenarios, prefetchScenarios,
+		queueScenarios, argumentScenarios, publishScenarios, confirmScenarios, consumeScenarios, prefetchScenarios, replyScenarios, copyScenarios, transactionScenarios,
 		publisherScenarios, alternateScenarios, ackScenarios, singleActiveScenarios, expiryScenarios, deadLetterScenarios, lengthScenarios, quorumScenarios,
 	)
 	type target struct {

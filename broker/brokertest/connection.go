@@ -73,6 +73,7 @@ func newConnection(s *Server, conn net.Conn) {
 	c.frames = wire.NewReader(c.socket)
 	c.socket.onReceive = func(total uint64) uint64 { return s.injections.bytes(c, received, total) }
 	c.socket.onSend = func(total uint64) uint64 { return s.injections.bytes(c, sent, total) }
+	c.socket.waiting = c.out.size.Load
 	c.wait(handshakeTimeout)
 	s.connections[c] = struct{}{}
 	s.injections.connected(c)

@@ -23,7 +23,10 @@ func (c *consumer) hasRoom() bool {
 	if ch.closing {
 		return false
 	}
-	if !c.noAck && (c.prefetch > 0 && c.unacked >= c.prefetch || ch.shared > 0 && ch.unacked.consumed >= ch.shared) {
+	if !c.noAck && c.prefetch > 0 && c.unacked >= c.prefetch {
+		return false
+	}
+	if ch.shared > 0 && ch.unacked.consumed >= ch.shared { // one without acknowledgements does not add to it, but waits, too
 		return false
 	}
 	if !ch.connection.out.roomForDeliveries() {
@@ -36,6 +39,7 @@ func (c *consumer) hasRoom() bool {
 // deliver sends an entry.
 func (c *consumer) deliver(e *entry) {
 	d := c.channel.hold(e, c.queue, c, c.noAck)
+	c.channel.served = c.number
 	if c.queue.isFatal(e) {
 		c.channel.connection.undeliverable()
 		return
@@ -59,18 +63,24 @@ func (c *consumer) cancelled() {
 }
 
 func (ch *channel) consume(m *wire.BasicConsume) error {
-	if m.Queue == "amq.rabbitmq.reply-to" {
-		return refuse(notImplemented, "brokertest has no direct reply-to")
-	}
-	q, err := ch.access(m.Queue)
+	name, err := ch.named(m.Queue)
 	if err != nil {
 		return err
+	}
+	var q *queue
+	if name != replyTo {
+		if q, err = ch.queue(name); err != nil {
+			return err
+		}
 	}
 	if m.ConsumerTag == "" {
 		m.ConsumerTag = "amq.ctag-" + random()
 	}
 	if ch.consumers[m.ConsumerTag] != nil {
 		return refuse(notAllowed, "attempt to reuse consumer tag '%s'", m.ConsumerTag)
+	}
+	if q == nil {
+		return ch.consumeReplies(m)
 	}
 	if q.quorum && ch.shared > 0 {
 		return refuse(notImplemented, "queue '%s' in vhost '%s' does not support global qos", q.name, q.host.name)
@@ -85,7 +95,10 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	}
 	for name, value := range m.Arguments {
 		if name != "x-priority" {
-			return refuse(notImplemented, "brokertest knows no argument '%s' of basic.consume", name)
+			if err := q.host.server.unknown("basic.consume", name); err != nil {
+				return err
+			}
+			continue
 		}
 		priority, ok := integer(value)
 		if !ok {
@@ -106,6 +119,11 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 
 // cancel ends a consumer; what it was sent may still be acknowledged.
 func (ch *channel) cancel(m *wire.BasicCancel) error {
+	if ch.replies != nil && ch.replies.tag == m.ConsumerTag {
+		ch.endReplies()
+		ch.answer(m.NoWait, &wire.BasicCancelOK{ConsumerTag: m.ConsumerTag})
+		return nil
+	}
 	c := ch.consumers[m.ConsumerTag]
 	delete(ch.consumers, m.ConsumerTag)
 	ch.answer(m.NoWait, &wire.BasicCancelOK{ConsumerTag: m.ConsumerTag})

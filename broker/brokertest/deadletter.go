@@ -1,6 +1,9 @@
 package brokertest
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/everhop/everhop/broker/internal/versions"
@@ -20,21 +23,26 @@ func (q *queue) deadLetter(e *entry, reason string) {
 	msg := &message{
 		exchange:   q.deadExchange,
 		key:        e.key,
+		cc:         e.cc,
+		bcc:        e.bcc,
 		properties: e.properties,
 		body:       e.body,
 		ttl:        noTTL, // or it would expire there at once, too
 	}
 	if q.deadKey != nil {
-		msg.key = *q.deadKey
+		msg.key, msg.cc, msg.bcc = *q.deadKey, nil, nil
 	}
-	deaths := q.deaths(e, reason)
-	headers := wire.Table{"x-death": deaths}
-	for name, value := range e.properties.Headers {
-		if name != "x-death" {
-			headers[name] = value
-		}
+	before, first := q.host.server.deathsOf(e.message)
+	msg.deaths = q.die(e, reason, before)
+	headers := maps.Clone(e.properties.Headers)
+	if headers == nil {
+		headers = wire.Table{}
 	}
-	if headers["x-first-death-reason"] == nil {
+	if q.deadKey != nil && !q.host.server.has(versions.KeepsCopies) {
+		delete(headers, "CC")
+	}
+	headers["x-death"] = msg.deaths
+	if first {
 		headers["x-first-death-reason"] = reason
 		headers["x-first-death-queue"] = q.name
 		headers["x-first-death-exchange"] = e.exchange
@@ -47,29 +55,75 @@ func (q *queue) deadLetter(e *entry, reason string) {
 	msg.properties.Headers = headers
 	msg.properties.Expiration = ""
 	failed := e.failed && q.host.server.has(versions.DeadRedelivered)
+	if x.name == "" {
+		q.host.server.reply(msg)
+	}
 	for _, target := range x.route(msg) {
-		if !cycle(target, deaths) {
+		if !cycle(target, msg.deaths) {
 			target.publish(msg, failed)
 		}
 	}
 }
 
-// deaths is the message's x-death header with one death more, the last one first. Deaths in the same
-// queue for the same reason are counted in one place.
-func (q *queue) deaths(e *entry, reason string) []any {
+// deathsOf is the message's x-death before its next death, the last one first, and whether that is its first. Some
+// versions take what anybody has published there for true; others go by what they know themselves.
+func (s *Server) deathsOf(m *message) (deaths []any, first bool) {
+	if s.has(versions.KnowsDeaths) {
+		return m.deaths, m.deaths == nil
+	}
+	header, given := m.properties.Headers["x-death"]
+	list, _ := header.([]any)
+	return grouped(list), !given
+}
+
+// grouped counts deaths in the same queue for the same reason in one place. Where there are several, they come out in
+// the opposite order, as they do there.
+func grouped(deaths []any) (groups []any) {
+	type place struct{ queue, reason string }
+	if len(deaths) < 2 {
+		return deaths
+	}
+	at := func(death wire.Table) place { return place{fmt.Sprint(death["queue"]), fmt.Sprint(death["reason"])} }
+	times := make(map[place]int64)
+	for _, value := range deaths {
+		if death, ok := value.(wire.Table); ok {
+			times[at(death)]++
+		}
+	}
+	for _, value := range deaths {
+		death, ok := value.(wire.Table)
+		if !ok || times[at(death)] == 0 {
+			continue // it is no death, or among those that there are
+		}
+		if _, counted := death["count"]; !counted {
+			death = wire.Clone(death)
+			death["count"] = times[at(death)]
+		}
+		times[at(death)] = 0
+		groups = append(groups, death)
+	}
+	slices.Reverse(groups)
+	return groups
+}
+
+// die is x-death with one death more.
+func (q *queue) die(e *entry, reason string, before []any) []any {
+	keys := []any{e.key}
+	for _, key := range e.cc {
+		keys = append(keys, key)
+	}
 	death := wire.Table{
 		"count":        int64(1),
 		"reason":       reason,
 		"queue":        q.name,
 		"time":         time.Now().UTC().Truncate(time.Second),
 		"exchange":     e.exchange,
-		"routing-keys": []any{e.key},
+		"routing-keys": keys,
 	}
 	if e.properties.Expiration != "" {
 		death["original-expiration"] = e.properties.Expiration
 	}
 	deaths := []any{death}
-	before, _ := e.properties.Headers["x-death"].([]any)
 	for _, value := range before {
 		old, ok := value.(wire.Table)
 		if ok && old["queue"] == q.name && old["reason"] == reason {

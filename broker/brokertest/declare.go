@@ -35,6 +35,15 @@ func (ch *channel) named(name string) (string, error) {
 	return ch.lastQueue, nil
 }
 
+// withoutBreaks is a name as RabbitMQ takes it where something is declared, bound or deleted: CR and LF are left out.
+// Elsewhere a name is taken as it is, and so one with a break in it names nothing.
+func withoutBreaks(name string) string {
+	if !strings.ContainsAny(name, "\r\n") {
+		return name
+	}
+	return strings.NewReplacer("\r", "", "\n", "").Replace(name)
+}
+
 func (ch *channel) queue(name string) (*queue, error) { return ch.host().queue(name, ch.connection) }
 
 // queue finds a queue that a connection may use; nil is none in particular.
@@ -56,6 +65,10 @@ func (q *queue) locked() error {
 }
 
 func (ch *channel) declareQueue(m *wire.QueueDeclare) error {
+	m.Queue = withoutBreaks(m.Queue)
+	if strings.HasPrefix(m.Queue, replyTo) {
+		return ch.declareReplies(m)
+	}
 	q, err := ch.declared(m)
 	if err != nil {
 		return err
@@ -170,6 +183,7 @@ func (ch *channel) deleteQueue(m *wire.QueueDelete) error {
 	if err != nil {
 		return err
 	}
+	name = withoutBreaks(name)
 	count := uint32(0)
 	if ch.host().queues[name] != nil {
 		q, err := ch.queue(name)

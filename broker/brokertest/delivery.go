@@ -41,7 +41,8 @@ func (ch *channel) hold(e *entry, q *queue, c *consumer, noAck bool) *delivery {
 	return d
 }
 
-// takeOut removes the delivery with a tag, or all up to it; tag 0 stands for the last one.
+// takeOut removes the delivery with a tag, or all up to it; tag 0 stands for the last one. They count until they are
+// closed.
 func (ds *deliveries) takeOut(tag uint64, multiple bool) ([]*delivery, bool) {
 	if multiple && tag == 0 {
 		return ds.takeAll(), true
@@ -60,14 +61,12 @@ func (ds *deliveries) takeOut(tag uint64, multiple bool) ([]*delivery, bool) {
 	} else {
 		ds.open = slices.Delete(ds.open, from, at+1)
 	}
-	ds.closed(taken)
 	return taken, true
 }
 
 func (ds *deliveries) takeAll() []*delivery {
 	taken := ds.open
 	ds.open = nil
-	ds.closed(taken)
 	return taken
 }
 
@@ -91,13 +90,24 @@ func (ch *channel) settle(m wire.Method, tag uint64, multiple, requeue bool, out
 	if !known {
 		return refuse(preconditionFailed, "unknown delivery tag %d", tag)
 	}
-	taken = slices.DeleteFunc(taken, func(d *delivery) bool { return d.overdue })
-	ch.connection.server.seen.settled(ch, m, multiple, requeue, taken)
-	for _, d := range taken {
-		outcome(d)
+	s := settlement{m, multiple, requeue, taken, outcome}
+	if ch.tx != nil {
+		ch.tx.settled = append(ch.tx.settled, s)
+		return nil
 	}
+	ch.conclude(s)
 	ch.feed()
 	return nil
+}
+
+// conclude has come about what the client has said.
+func (ch *channel) conclude(s settlement) {
+	ch.unacked.closed(s.taken)
+	s.taken = slices.DeleteFunc(s.taken, func(d *delivery) bool { return d.overdue })
+	ch.connection.server.seen.settled(ch, s.method, s.multiple, s.requeue, s.taken)
+	for _, d := range s.taken {
+		s.outcome(d)
+	}
 }
 
 // comeback is why a delivery goes back to its queue.
@@ -153,7 +163,9 @@ func (ch *channel) recover(requeue bool, answer wire.Method) error {
 	if !requeue {
 		return refuse(notImplemented, "requeue=false")
 	}
-	for _, d := range ch.unacked.takeAll() {
+	taken := ch.unacked.takeAll()
+	ch.unacked.closed(taken)
+	for _, d := range taken {
 		d.requeue(nacked)
 	}
 	if answer != nil {

@@ -9,7 +9,7 @@
 //	                  │                            ├─ SuspendQueue, ResumeQueue, WithholdConfirms, ReleaseConfirms
 //	   Inject(Moment, Fault)                       └─ Queue, Messages, Connections, Settlements, Count, Await
 //
-// A [Fault] is what goes wrong on a connection: [Reset], [Freeze], [CloseChannel] and others; [SplitFrames],
+// A [Fault] is what goes wrong on a connection: [Reset], [Freeze], [CloseChannel], [Nack] and others; [SplitFrames],
 // [LargeHeader], [Garbage] and [StopInBody] go wrong in the frames themselves. A [Moment] is when: [Now], or
 // [OnMethod] and its siblings, so that a fault comes at an exact place of the conversation, with no sleep in
 // the test.
@@ -37,14 +37,13 @@
 // real and played. These differences are meant:
 //
 //   - It refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not
-//     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Known are
+//     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Config.IgnoreUnknown
+//     has it pass them over, and [Server.Ignored] tells which. Known are
 //     x-queue-type (classic, quorum), x-expires, x-message-ttl, x-dead-letter-exchange, x-dead-letter-routing-key,
-//     x-max-length, x-overflow (drop-head, reject-publish), x-single-active-consumer, x-delivery-limit;
+//     x-max-length, x-overflow, x-single-active-consumer, x-delivery-limit;
 //     alternate-exchange for exchanges; and x-priority for consumers.
 //   - It speaks AMQP 0-9-1 only, and hangs up on a client of AMQP 1.0.
-//   - It refuses with 540 transactions, streams and direct reply-to. There are no permissions, no policies and
-//     no TLS.
-//   - It refuses with 540 CC and BCC headers.
+//   - It refuses with 540 streams. There are no permissions, no policies and no TLS.
 //   - Everything is in memory. A publisher confirm says that the message was routed, and each message is
 //     confirmed with a frame of its own, but for those that ReleaseConfirms, or ResumeQueue, confirms together.
 //   - When the single active consumer of a classic queue with a backlog is cancelled, the next one gets it;
@@ -53,6 +52,13 @@
 //     slack.
 //   - When a channel with several consumers closes, a quorum queue gets its messages back in the order of
 //     their delivery tags; from RabbitMQ consumer by consumer.
+//   - It resets the connection of a client that takes nothing of what waits for it for 30 s, up to 40; RabbitMQ also
+//     that of one which takes too little of it.
+//   - The queues of consumers that share a prefetch are served in turn; RabbitMQ draws lots.
+//   - The names for direct replies are shorter.
+//   - An x-death with a count that is no number, or with an entry that is no table, is read as far as it goes; RabbitMQ
+//     3.10 loses the message.
+//   - Where a reply text shows a value in Erlang's words, it is on one line; RabbitMQ breaks long ones.
 //   - Of frames that no client library sends it speaks in its own words, and closes with 501 where RabbitMQ
 //     hangs up. The reply codes are RabbitMQ's.
 //   - Its server properties say that it is a test broker.
@@ -60,7 +66,7 @@
 // # Memory
 //
 // A client that does not read is sent no more than fits into a buffer: its messages stay in their queues,
-// its questions wait. One that the broker does not listen to can write 64 KiB. Nothing else a client does
+// its questions wait, direct replies to it are lost. One that the broker does not listen to can write 64 KiB. Nothing else a client does
 // takes more room than what it has declared, opened and published, and has not deleted, closed and
 // acknowledged, or what has not been confirmed; of that there may be as much as it likes.
 //

@@ -21,6 +21,7 @@ func (s *Server) serverProperties() wire.Table {
 			"connection.blocked":           true,
 			"consumer_cancel_notify":       true,
 			"consumer_priorities":          true,
+			"direct_reply_to":              true,
 			"exchange_exchange_bindings":   true,
 			"per_consumer_qos":             true,
 			"publisher_confirms":           true,

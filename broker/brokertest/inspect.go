@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -114,11 +115,31 @@ const remembered = 1 << 14
 // history is what was seen. It is guarded by the server's mu.
 type history struct {
 	counts  map[string]int
+	ignored map[string]struct{}
 	frames  uint64
 	settles recent[Settlement]
 }
 
-func newHistory() history { return history{counts: make(map[string]int)} }
+func newHistory() history {
+	return history{counts: make(map[string]int), ignored: make(map[string]struct{})}
+}
+
+// Ignored are the arguments that a server with IgnoreUnknown has passed over, each once, such as
+// "queue.declare x-max-priority", in alphabetical order.
+func (s *Server) Ignored() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.seen.ignored))
+}
+
+// unknown refuses an argument of a method that the server does not know, or notes it.
+func (s *Server) unknown(method, argument string) error {
+	if !s.lenient {
+		return refuse(notImplemented, "brokertest knows no argument '%s' of %s", argument, method)
+	}
+	s.seen.ignored[method+" "+argument] = struct{}{}
+	return nil
+}
 
 // Count is how often a method was seen since the server was started, either way. An acknowledgement of
 // many messages counts once.

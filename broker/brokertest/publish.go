@@ -21,6 +21,7 @@ const hugeBody = 512 << 20
 // incoming is a message of which not all frames have come.
 type incoming struct {
 	publish *wire.BasicPublish
+	fate    fate
 	header  *wire.Header
 	size    uint64 // of what has come of the body
 	body    []byte // not of one that is too large
@@ -82,7 +83,7 @@ func (ch *channel) content(f wire.Frame) error {
 		key:        in.publish.RoutingKey,
 		properties: in.header.Properties,
 		body:       in.body,
-	}, in.publish)
+	}, in.publish, in.fate)
 }
 
 // isUnreadable tells whether there is a number that is none, for which RabbitMQ's language has no form: it fails over it.
@@ -105,7 +106,7 @@ func isUnreadable(header any) bool {
 }
 
 // publish routes a message, and says what became of it.
-func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
+func (ch *channel) publish(msg *message, m *wire.BasicPublish, f fate) error {
 	c := ch.connection
 	if m.Immediate {
 		return refuse(notImplemented, "immediate=true")
@@ -118,34 +119,56 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish) error {
 	if x.internal {
 		return refuse(accessRefused, "cannot publish to internal exchange '%s' in vhost '%s'", x.name, host.name)
 	}
+	if err := ch.address(msg); err != nil {
+		return err
+	}
 	if isUnreadable(msg.properties.Headers) {
 		return refuse(internalError, "")
 	}
 	if user := msg.properties.UserID; user != "" && user != c.user {
 		return refuse(preconditionFailed, "user_id property set to '%s' but authenticated user was '%s'", user, c.user)
 	}
-	for _, header := range []string{"CC", "BCC"} {
-		if _, given := msg.properties.Headers[header]; given {
-			return refuse(notImplemented, "brokertest does not send copies as the header %s wants", header)
-		}
-	}
 	if msg.ttl, err = expiration(msg.properties.Expiration); err != nil {
 		return err
 	}
-	queues := x.route(msg)
-	if len(queues) == 0 && m.Mandatory {
-		c.sendContent(ch.id, &wire.BasicReturn{
-			ReplyCode: noRoute, ReplyText: "NO_ROUTE", Exchange: m.Exchange, RoutingKey: m.RoutingKey,
-		}, msg, msg.properties)
+	if err := msg.copy(); err != nil {
+		return err
 	}
-	accepted := true
-	for _, q := range queues {
-		accepted = q.publish(msg, false) && accepted
+	r := routed{message: msg, exchange: x, mandatory: m.Mandatory, fate: f}
+	if f == routable {
+		r.queues = x.route(msg)
 	}
+	if ch.tx != nil {
+		if s := c.server; f == routable && x.name == "" && !s.has(versions.QueuesReplies) {
+			s.reply(msg) // of which the transaction knows nothing
+			r.replied = true
+		}
+		ch.tx.published = append(ch.tx.published, r)
+		return nil
+	}
+	accepted := ch.enqueue(r)
 	if ch.confirming {
-		ch.confirm(accepted, queues)
+		ch.confirm(accepted, r.queues)
 	}
 	return nil
+}
+
+// enqueue hands a message to where it goes, or back to the client if it goes nowhere and is not to.
+func (ch *channel) enqueue(r routed) (accepted bool) {
+	if r.fate == refused {
+		return false
+	}
+	replied := r.fate == routable && !r.replied && r.exchange.name == "" && ch.connection.server.reply(r.message)
+	if len(r.queues) == 0 && r.mandatory && !replied {
+		ch.connection.sendContent(ch.id, &wire.BasicReturn{
+			ReplyCode: noRoute, ReplyText: "NO_ROUTE", Exchange: r.exchange.name, RoutingKey: r.key,
+		}, r.message, r.properties)
+	}
+	accepted = true
+	for _, q := range r.queues {
+		accepted = q.publish(r.message, false) && accepted
+	}
+	return accepted
 }
 
 const noTTL = time.Duration(-1)

@@ -12,9 +12,11 @@ import (
 // message is what was published. It does not change after that.
 type message struct {
 	exchange, key string
+	cc, bcc       []string // further keys that it is routed with
 	properties    wire.Properties
 	body          []byte
 	ttl           time.Duration // its own; noTTL if it has none
+	deaths        []any         // the x-death that the broker has made of it; nil as long as it has not died
 }
 
 func (m *message) persistent() bool { return m.properties.DeliveryMode == persistent }
@@ -99,6 +101,9 @@ func (q *queue) touch() {
 // publish takes a message in, unless the queue is full and refuses more. A dead letter may have failed before.
 func (q *queue) publish(m *message, failed bool) (accepted bool) {
 	if q.rejectPublish && q.maxLength != unlimited && q.ready.Len() >= q.maxLength {
+		if q.deadRejects {
+			q.deadLetter(&entry{message: m}, "maxlen")
+		}
 		return false
 	}
 	q.touch()

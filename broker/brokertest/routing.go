@@ -11,9 +11,12 @@ import (
 // route returns the queues that a message goes to, each once, however many ways lead there.
 func (x *exchange) route(msg *message) (queues []*queue) {
 	if x.name == "" { // the default exchange: each queue is bound under its name
-		if q := x.host.queues[msg.key]; q != nil {
-			queues = append(queues, q)
-		}
+		msg.anyKey(func(key string) bool {
+			if q := x.host.queues[key]; q != nil && !slices.Contains(queues, q) {
+				queues = append(queues, q)
+			}
+			return false // there may be more
+		})
 		return queues
 	}
 	exchanges := []*exchange{x}
@@ -48,11 +51,12 @@ func (x *exchange) matches(b *binding, msg *message) bool {
 	case "fanout":
 		return true
 	case "topic":
-		return matchTopic(words(b.key), words(msg.key))
+		pattern := words(b.key)
+		return msg.anyKey(func(key string) bool { return matchTopic(pattern, words(key)) })
 	case "headers":
 		return matchHeaders(b.arguments, msg.properties.Headers)
 	}
-	return b.key == msg.key
+	return msg.anyKey(func(key string) bool { return b.key == key })
 }
 
 func words(key string) []string {
@@ -88,18 +92,16 @@ func matchTopic(pattern, words []string) bool {
 	return p == len(pattern)
 }
 
-// checkMatch refuses what x-match cannot be.
-func checkMatch(arguments wire.Table) error {
-	switch mode := arguments["x-match"].(type) {
-	case nil:
-	case string:
-		switch mode {
-		case "all", "any", "all-with-x", "any-with-x":
-		default:
-			return refuse(preconditionFailed, "Invalid x-match field value %q; expected all, any, all-with-x, or any-with-x", mode)
-		}
-	default:
-		return refuse(preconditionFailed, "Invalid x-match field type %s (value %v); expected longstr", typeName(mode), mode)
+// checkMatch refuses what x-match cannot be. Some versions print it in Unicode.
+func checkMatch(arguments wire.Table, unicode bool) error {
+	value, given := arguments["x-match"]
+	mode, text := value.(string)
+	switch {
+	case !given:
+	case !text:
+		return refuse(preconditionFailed, "Invalid x-match field type %s (value %s); expected longstr", typeName(value), erlang(value, unicode))
+	case !slices.Contains([]string{"all", "any", "all-with-x", "any-with-x"}, mode):
+		return refuse(preconditionFailed, "Invalid x-match field value %s; expected all, any, all-with-x, or any-with-x", erlang(mode, unicode))
 	}
 	return nil
 }
@@ -186,6 +188,8 @@ func typeName(v any) string {
 		return "array"
 	case wire.Table:
 		return "table"
+	case wire.Decimal:
+		return "decimal"
 	case nil:
 		return "void"
 	}

@@ -33,6 +33,9 @@ type Config struct {
 	// that a larger one is published on is closed with 406 when all of the body has come. Defaults to that of the
 	// Version, 128 MiB before 4.0 and 16 MiB from then on.
 	MaxMessageSize int
+	// IgnoreUnknown has the server pass over arguments of queue.declare, exchange.declare and basic.consume that it does
+	// not know, as RabbitMQ passes over those that it does not. Ignored tells which. Without it they are refused with 540.
+	IgnoreUnknown bool
 }
 
 // Option changes the Config of a server that a test starts.
@@ -41,6 +44,11 @@ type Option func(*Config)
 // Version has the server behave like a version of RabbitMQ: see Config.
 func Version(version string) Option {
 	return func(c *Config) { c.Version = version }
+}
+
+// IgnoreUnknown has the server pass over arguments that it does not know: see Config.
+func IgnoreUnknown() Option {
+	return func(c *Config) { c.IgnoreUnknown = true }
 }
 
 // MaxMessageSize has the server refuse bodies of more bytes: see Config.
@@ -58,6 +66,7 @@ type Server struct {
 	url        string
 	heartbeat  time.Duration
 	maxMessage uint64 // bytes of a body
+	lenient    bool   // IgnoreUnknown
 	routines   sync.WaitGroup
 	injections injections
 
@@ -65,14 +74,16 @@ type Server struct {
 	listener    net.Listener // nil in memory, and while connections are refused
 	inMemory    bool
 	closed      bool
-	stopped     bool // StopApp
-	refusing    bool // RefuseConnections
-	alarm       string
+	stopped     bool     // StopApp
+	refusing    bool     // RefuseConnections
+	alarms      []string // their reasons, in order
 	users       map[string]string
 	home        *virtualHost // the first virtual host
 	hosts       map[string]*virtualHost
 	connections map[*connection]struct{}
 	lastID      int
+	replyPrefix string // of the names that consumers of replies get
+	replies     map[string]*channel
 	touched     []*queue // may have something to deliver
 	seen        history
 	changed     chan struct{} // closed with the next change; nil if nobody waits for one
@@ -139,10 +150,13 @@ func Start(config Config) (*Server, error) {
 		name:        "brokertest:5672",
 		version:     config.Version,
 		heartbeat:   config.Heartbeat,
+		lenient:     config.IgnoreUnknown,
 		inMemory:    config.InMemory,
 		users:       maps.Clone(config.Users),
 		hosts:       make(map[string]*virtualHost),
 		connections: make(map[*connection]struct{}),
+		replyPrefix: replyTo + "." + random() + ".",
+		replies:     make(map[string]*channel),
 		seen:        newHistory(),
 	}
 	if s.maxMessage = uint64(config.MaxMessageSize); s.maxMessage == 0 {

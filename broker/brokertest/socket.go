@@ -1,7 +1,9 @@
 package brokertest
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +16,13 @@ const (
 	// lingerTimeout is how long a client may go on sending after the broker has hung up. A kernel answers
 	// what comes after the end with RST, and that overtakes what the client has yet to read.
 	lingerTimeout = 3 * time.Second
+	// stallTimeout is how long a client may take nothing of what is sent to it: RabbitMQ's send_timeout. A write that
+	// comes to nothing is looked at after stallStep, or two of them: its deadline is not set anew each time.
+	stallTimeout = 30 * time.Second
+	stallStep    = 5 * time.Second
+	// memoryRoom is how much may wait for a client in memory before it counts as one that takes nothing: as much as the
+	// kernel would have taken over TCP.
+	memoryRoom = 64 << 10
 	// freezeTimeout is how long the end of a frozen connection is held: about as long as a kernel goes on
 	// sending what nobody acknowledges.
 	freezeTimeout = 15 * time.Minute
@@ -26,6 +35,7 @@ type socket struct {
 	received, sent atomic.Uint64                     // bytes, as the broker sees them
 	onReceive      func(total uint64) (until uint64) // plays what is due after so many bytes; tells when more is
 	onSend         func(total uint64) (until uint64)
+	waiting        func() int64  // bytes that are to be sent
 	done           chan struct{} // closed by Close
 
 	mu      sync.Mutex
@@ -39,10 +49,12 @@ type socket struct {
 	// splitting: each frame is sent in two parts. cuts counts them, for the one goroutine that writes.
 	splitting bool
 	cuts      int
-	closed    bool        // the broker is done with it
-	late      bool        // closed while the client could not see it: what was sent before is still sent
-	giveUp    *time.Timer // on the thaw that late waits for
-	abort     bool        // ends with RST
+	closed    bool // the broker is done with it
+	// writeUntil is when a write ends that comes to nothing.
+	writeUntil time.Time
+	late       bool        // closed while the client could not see it: what was sent before is still sent
+	giveUp     *time.Timer // on the thaw that late waits for
+	abort      bool        // ends with RST
 }
 
 func newSocket(conn net.Conn) *socket {
@@ -132,6 +144,7 @@ func (s *socket) clip(n int, total uint64, ask func(uint64) uint64) int {
 // Write sends to the client: late, little by little, or not before the thaw, as the faults want it.
 func (s *socket) Write(p []byte) (int, error) {
 	written := 0
+	var stalled time.Duration // since the client took something
 	for written < len(p) {
 		most, err := s.waitForTurn(len(p) - written)
 		if err != nil {
@@ -142,14 +155,41 @@ func (s *socket) Write(p []byte) (int, error) {
 		if s.isFrozen(ToClient) {
 			continue // since just now
 		}
+		now := time.Now()
+		s.expectProgress(now)
 		n, err := s.conn.Write(part)
 		written += n
 		s.onSend(s.sent.Add(uint64(n)))
-		if err != nil {
+		switch {
+		case err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || s.isClosed()):
 			return written, err
+		case err == nil || n > 0 || s.fits():
+			stalled = 0
+		default:
+			if stalled += time.Since(now); stalled >= stallTimeout {
+				s.reset() // without a word, as RabbitMQ does
+				return written, net.ErrClosed
+			}
 		}
 	}
 	return written, nil
+}
+
+// expectProgress has a write end in time, whatever it has come to, unless the socket is closed and so has little time
+// anyway.
+func (s *socket) expectProgress(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && s.writeUntil.Sub(now) < stallStep {
+		s.writeUntil = now.Add(2 * stallStep)
+		_ = s.conn.SetWriteDeadline(s.writeUntil)
+	}
+}
+
+// fits tells whether a kernel would have taken all that waits.
+func (s *socket) fits() bool {
+	_, inMemory := s.conn.(*memoryConn)
+	return inMemory && s.waiting() <= memoryRoom
 }
 
 // waitForTurn waits until the way to the client is open, and as long as the faults want, and returns how many of n

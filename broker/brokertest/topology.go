@@ -76,7 +76,7 @@ func (s *Server) Unbind(exchange, key, queue string, arguments map[string]any) {
 func Unbind(exchange, key, queue string, arguments map[string]any) Fault {
 	arguments = wire.Clone(arguments)
 	return Fault{name: "Unbind", broker: func(s *Server) {
-		s.home.unbindQueue(exchange, queue, &binding{key: key, arguments: arguments})
+		_ = s.home.unbindQueue(exchange, queue, &binding{key: key, arguments: arguments}, nil) // refuses connections only
 	}}
 }
 

@@ -186,7 +186,7 @@ func TestTopologyRefuses(t *testing.T) {
 		"the default exchange bound": {func(s *Server) error { return s.Bind("", "k", "q", nil) },
 			"403 ACCESS_REFUSED - operation not permitted on the default exchange"},
 		"a match that there is not": {func(s *Server) error { return s.Bind("amq.headers", "", "q", map[string]any{"x-match": "most"}) },
-			`406 PRECONDITION_FAILED - Invalid x-match field value "most"; expected all, any, all-with-x, or any-with-x`},
+			`406 PRECONDITION_FAILED - Invalid x-match field value <<"most">>; expected all, any, all-with-x, or any-with-x`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, s *Server) {

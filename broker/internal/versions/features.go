@@ -22,6 +22,9 @@ const (
 	// that are long and not ASCII make some refusals end the connection with 541.
 	CutsTexts Feature = "a reply text is cut to 255 octets, whatever its characters"
 
+	// PrintsUnicode: a value that a reply text shows in Erlang's words is in Unicode, and not in Latin-1.
+	PrintsUnicode Feature = "values in reply texts are printed in Unicode"
+
 	// NamesAccess: who lacks a permission is told which.
 	NamesAccess Feature = "a refusal says which access is refused"
 	// NamesTypes: what is declared without a type is compared, and called, classic.
@@ -53,6 +56,19 @@ const (
 
 	// LastDeath: a dead letter tells of its last death in x-last-death-reason and its siblings.
 	LastDeath Feature = "a dead letter has x-last-death headers"
+	// KnowsDeaths: a message's deaths are those that the broker has seen itself. Before, they are those that its x-death
+	// tells of, whoever has published it.
+	KnowsDeaths Feature = "an x-death that was published counts for nothing"
+	// KeepsCopies: a dead letter that gets another key keeps its header CC.
+	KeepsCopies Feature = "a dead letter with another key keeps its CC"
+	// QueuesReplies: a direct reply is routed to a queue, if the broker has made its name: it does not come back for being
+	// mandatory, counts among the delivery tags, and waits for the commit of a transaction.
+	QueuesReplies Feature = "a direct reply counts as routed"
+	// RoutesAtOnce: a transaction's messages are routed when they are published, and fail it if their queue is gone. Before,
+	// a message for the default exchange looks for its queue when it is committed, and others pass over one that is gone.
+	RoutesAtOnce Feature = "a transaction's messages are routed when they are published"
+	// NamesLostQueues: the connection ends with the name of a queue that was deleted before the commit.
+	NamesLostQueues Feature = "a queue that is gone before the commit costs the connection"
 	// DeadRedelivered: a dead letter is redelivered if it ever came back in a way that the delivery limit counts, or
 	// died by basic.reject. Before, none is.
 	DeadRedelivered Feature = "a dead letter may be redelivered"
@@ -72,6 +88,7 @@ var spans = map[Feature]struct{ since, until release }{
 	SmallMessages:    {since: four},
 	RefusesHuge:      {since: fourThree},
 	CutsTexts:        {until: four},
+	PrintsUnicode:    {since: four},
 	NamesAccess:      {since: four},
 	NamesTypes:       {since: four},
 	ForgivesTypes:    {since: four},
@@ -85,5 +102,10 @@ var spans = map[Feature]struct{ since, until release }{
 	TimesOutChannels: {until: fourThree},
 	StreamsAreDeaf:   {since: four},
 	LastDeath:        {since: four},
+	KnowsDeaths:      {since: four},
+	KeepsCopies:      {since: four},
+	QueuesReplies:    {since: fourThree},
+	RoutesAtOnce:     {since: four},
+	NamesLostQueues:  {since: fourThree},
 	DeadRedelivered:  {since: fourThree},
 }
