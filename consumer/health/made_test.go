@@ -87,6 +87,7 @@ type trouble struct {
 	make  func(*health.Document)
 	word  string
 	queue string
+	why   map[string]string // by queue: of its poison
 }
 
 // eight are made of a document with ten queues, which lists nothing else.
@@ -95,7 +96,7 @@ var eight = []trouble{
 	{name: "deleted", word: "queue missing", queue: "payments", make: func(d *health.Document) {
 		unconsumed(d, 2, "not_found", "no queue 'payments' in vhost '/'")
 	}},
-	{name: "hung", word: "handler at work", queue: "orders", make: func(d *health.Document) {
+	{name: "hung", word: "handler hangs", queue: "orders", make: func(d *health.Document) {
 		s := &d.Subscriptions[0]
 		s.OldestInFlight, s.InFlight, s.Waiting, s.LastSettled = d.Time.Add(-4*time.Minute), 4, 60, d.Time.Add(-4*time.Minute)
 	}},
@@ -106,9 +107,12 @@ var eight = []trouble{
 		d.Ready = false
 		d.NotReady = []consumer.Reason{{Code: consumer.ReasonBreaker, Text: s.Why, Queues: 1, Queue: s.Queue, Since: s.Since}}
 	}},
-	{name: "poison", word: "poison", queue: "invoices", make: func(d *health.Document) {
-		d.Subscriptions[1].Stats.Parked, d.Subscriptions[1].Stats.Failed = 5, 41
-	}},
+	{
+		name: "poison", word: "poison", queue: "invoices", make: func(d *health.Document) {
+			d.Subscriptions[1].Stats.Parked, d.Subscriptions[1].Stats.Failed = 5, 41
+		},
+		why: map[string]string{"invoices": `insert into "invoices" violates foreign key constraint "customer"`},
+	},
 	{name: "blocked", word: "broker blocks", make: func(d *health.Document) {
 		d.Connections[0].BlockedSince, d.Connections[0].BlockedReason = d.Time.Add(-90*time.Second), "low on memory"
 	}},
