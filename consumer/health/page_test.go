@@ -90,9 +90,11 @@ func TestPageTellsTrouble(t *testing.T) {
 			case "frozen":
 				past.clock = begin.Add(-time.Minute)
 				past.note(consumer.NoteStalled, consumer.Evidence{StalledMS: 42_000, Note: "the process stood still for 42 s"})
+			case "poison":
+				past.clock = begin.Add(-2 * time.Minute)
+				past.note(consumer.NoteParked, consumer.Evidence{Queue: c.queue, MessageID: "4711", Attempt: 8, Error: c.why[c.queue]})
 			}
 			s := showEvents(t, events, func(now time.Time) health.Document { return made(now, 10) })
-			get(s.server.Config.Handler, "/status") // what is counted from now on is recent
 			s.become(func(now time.Time) health.Document {
 				d := made(now, 10)
 				c.make(&d)
@@ -144,6 +146,9 @@ func TestPageOnScreens(t *testing.T) {
 			p.await("page", isLive)
 			if n := p.eval(`document.querySelectorAll("#rows tr").length`); n != float64(c.queues) {
 				t.Errorf("%v rows of %d queues", n, c.queues)
+			}
+			if cards := p.text(`document.querySelector("#cards").textContent`); !strings.Contains(cards, "4,711 confirmed \u00b7 2 unconfirmed \u00b7 3 sent again") {
+				t.Errorf("the publisher is shown as %q", cards)
 			}
 			if c.queues > 100 {
 				p.eval(`(() => { const f = document.querySelector("#filter"); f.value = "MAILS.1"; f.dispatchEvent(new Event("input")); })()`)
