@@ -82,6 +82,7 @@ func (w *window) show(c *consumer.Consumer) (end func()) {
 	server := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      time.Minute, // streams of events have one for each write
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          log.New(w.logger, "", 0),
