@@ -34,12 +34,15 @@ func made(now time.Time, queues int) health.Document {
 		d.Subscriptions = append(d.Subscriptions, consumer.SubscriptionStatus{
 			Queue: name, Type: "quorum", Doing: consumer.DoingConsume, Since: now.Add(-2 * time.Hour), Generation: 3,
 			Prefetch: 64, MaxPrefetch: 64, Concurrency: 4, InFlight: i % 3, Waiting: i % 5,
-			OldestInFlight: now.Add(-20 * time.Millisecond), LastDelivery: now, LastSettled: now,
+			LastDelivery: now, LastSettled: now,
 			Stats: consumer.Stats{Acknowledged: n, Failed: uint64(i % 2)},
 			Handling: consumer.HandlingTime{
 				Calls: n / 10, P50: 3 * time.Millisecond, P95: 12 * time.Millisecond, P99: 80 * time.Millisecond,
 			},
 		})
+		if s := &d.Subscriptions[i]; s.InFlight > 0 {
+			s.OldestInFlight = now.Add(-20 * time.Millisecond)
+		}
 	}
 	return d
 }
