@@ -79,6 +79,25 @@ func middle(bucket int) time.Duration {
 	return time.Duration((ends[bucket-1] + ends[bucket]) / 2)
 }
 
+// FineBuckets are the durations that HandlingTime.Fine counts by, the shortest first. Each is at most a quarter longer than
+// the one before, from a microsecond to 67 minutes.
+func FineBuckets() []time.Duration {
+	fine := make([]time.Duration, len(ends))
+	for i, end := range ends {
+		fine[i] = time.Duration(end)
+	}
+	return fine
+}
+
+// fineOf is the counts by FineBuckets, as far as there are any.
+func fineOf(calls *[buckets]uint64) []uint64 {
+	n := buckets
+	for n > 0 && calls[n-1] == 0 {
+		n--
+	}
+	return slices.Clone(calls[:n])
+}
+
 // handlingBuckets are ends of buckets.
 var handlingBuckets = []time.Duration{
 	time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,

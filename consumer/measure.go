@@ -193,7 +193,7 @@ func (m *measures) lately(calls *[buckets]uint64) (recent [buckets]uint64) {
 func (m *measures) handling() HandlingTime {
 	calls, sum := m.total()
 	recent := m.lately(&calls)
-	h := HandlingTime{Sum: sum, Histogram: cumulated(&calls)}
+	h := HandlingTime{Sum: sum, Histogram: cumulated(&calls), Fine: fineOf(&calls)}
 	for _, n := range recent {
 		h.Calls += n
 	}

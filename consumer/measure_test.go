@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -108,6 +109,19 @@ func TestMeasures(t *testing.T) {
 		want[len(handlingBuckets)] = 201
 		if sum := 900*time.Millisecond + 209*time.Second + 100*time.Microsecond; !slices.Equal(h.Histogram, want) || h.Sum != sum {
 			t.Errorf("all: %v, %v; want %v, %v", h.Histogram, h.Sum, want, sum)
+		}
+		fine, bounds := map[time.Duration]uint64{}, FineBuckets()
+		for i, n := range h.Fine {
+			if n > 0 {
+				fine[bounds[i]] = n
+			}
+		}
+		if want := map[time.Duration]uint64{time.Microsecond: 100, 10 * time.Millisecond: 90, time.Second: 9, 100 * time.Second: 2}; !maps.Equal(fine, want) {
+			t.Errorf("fine: %v, want %v", fine, want)
+		}
+		handled(0, 1, 2*time.Hour)
+		if fine := m.handling().Fine; len(fine) != len(bounds)+1 || fine[len(bounds)] != 1 {
+			t.Errorf("hours are not in the last one: %v", fine)
 		}
 	})
 }

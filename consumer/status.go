@@ -183,6 +183,9 @@ type HandlingTime struct {
 	P99   time.Duration `json:"p99_ns"`
 	// Histogram is of all calls since New: how many took no longer than each of [HandlingBuckets], and then all.
 	Histogram []uint64 `json:"-"`
+	// Fine is of them, too: how many took no longer than each of [FineBuckets], and longer than the one before; at last,
+	// what took longer than all. It ends with the longest call.
+	Fine []uint64 `json:"-"`
 	// Sum is of all calls since New.
 	Sum time.Duration `json:"-"`
 }

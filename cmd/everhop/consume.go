@@ -232,6 +232,7 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	}
 	config := f.config(urls, sub, logger, stop)
 	show := func(*consumer.Consumer) (end func()) { return func() {} }
+	remember := func(string) {}
 	if f.listen != "" {
 		window, err := openWindow(f.listen, logger)
 		if err != nil {
@@ -239,13 +240,16 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 		}
 		defer window.listener.Close() // again, unless something fails before it is shown
 		window.observe(&config)
-		show = window.show
+		show, remember = window.show, window.remember
 	}
 	finish, err := f.journal.forConsumer(&config, logger)
 	if err != nil {
 		return err
 	}
 	defer func() { result = errors.Join(result, finish()) }()
+	if config.Journal != nil {
+		remember(f.journal.dir)
+	}
 	c, err := consumer.New(config)
 	if errors.Is(err, fsm.ErrVetoed) {
 		return err

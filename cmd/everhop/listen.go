@@ -7,7 +7,10 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,6 +24,7 @@ import (
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/health"
 	"github.com/everhop/everhop/consumer/prom"
+	"github.com/everhop/everhop/fsm/journal"
 )
 
 var portAlone = regexp.MustCompile(`^:?[0-9]+$`)
@@ -71,6 +75,38 @@ func (w *window) observe(c *consumer.Config) {
 	c.PublisherObservers = append(c.PublisherObservers, w.metrics.ObservePublisher)
 }
 
+// mostRemembered is how much of a journal is read before anything is consumed, in bytes: a day of idling, and less than a
+// second's work.
+const mostRemembered = 16 << 20
+
+// remember has it show what was before this process, as far as the newest files of the journal tell.
+func (w *window) remember(dir string) {
+	entries, err := os.ReadDir(dir) // sorted by name: the newest is the last one
+	var files []string
+	size := int64(0)
+	for _, entry := range slices.Backward(entries) {
+		path := filepath.Join(dir, entry.Name())
+		if !journal.IsSegment(path) {
+			continue
+		}
+		if info, err := entry.Info(); err == nil {
+			size += info.Size()
+		}
+		if len(files) > 0 && size > mostRemembered {
+			break
+		}
+		files = append(files, path)
+	}
+	for _, path := range slices.Backward(files) {
+		for e := range journal.Until(journal.Read(path), &err) {
+			w.events.Observe(e)
+		}
+	}
+	if err != nil { // what can be read is shown
+		w.logger.Warn().Err(err).Msg("--listen: not all of the journal's past is shown")
+	}
+}
+
 // show answers until the returned function is called.
 func (w *window) show(c *consumer.Consumer) (end func()) {
 	registry := prometheus.NewRegistry()
@@ -82,6 +118,7 @@ func (w *window) show(c *consumer.Consumer) (end func()) {
 	server := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      time.Minute, // streams of events have one for each write
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          log.New(w.logger, "", 0),

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -77,6 +79,45 @@ func TestConsumeListen(t *testing.T) {
 	p.wait(0)
 	asks(3, "status")
 	asks(1, "health")
+}
+
+// With a journal the page has what was before this process, too.
+func TestConsumeListenRemembers(t *testing.T) {
+	server := oneQueue(t, "1", "2")
+	dir := filepath.Join(t.TempDir(), "journal")
+	args := []string{"consume", "--queue", "q", "--url", server.URL(), "--exec", "true", "--journal", dir}
+	if status, _, stderr := inProcess(t, append(args, "--count", "1")...); status != 0 {
+		t.Fatal(stderr)
+	}
+	p := prepareAlone(t, append(args, "--listen", "0")...).start()
+	p.logs(`"address":"127.0.0.1:`)
+	source, err := glass.ParseSource(shownAt.FindStringSubmatch(p.stderr.String())[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := map[string]int{}
+	rabbittest.Eventually(t, patience, "it consumes", func() bool {
+		var past struct {
+			Edges []struct {
+				Trigger string
+				Count   int
+			}
+		}
+		_, body, err := source.Get(t.Context(), "history", patience)
+		if err != nil || json.Unmarshal(body, &past) != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+		clear(taken)
+		for _, e := range past.Edges {
+			taken[e.Trigger] += e.Count
+		}
+		return taken["Connected"] == 2
+	})
+	if taken["Stop"] != 1 || taken["Connect"] != 2 {
+		t.Errorf("taken: %v", taken)
+	}
+	p.signal(syscall.SIGTERM)
+	p.wait(0)
 }
 
 // A port that is taken is told before anything is consumed.

@@ -2,12 +2,19 @@ package health_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -299,9 +306,32 @@ func (p *tab) picture(name string) {
 		err = os.MkdirAll(directory, 0o755)
 	}
 	if err == nil {
+		data, err = smaller(data)
+	}
+	if err == nil {
 		err = os.WriteFile(filepath.Join(directory, name+".png"), data, 0o644)
 	}
 	if err != nil {
 		p.t.Error(err)
 	}
+}
+
+// smaller has the 256 colours that are seen most. The others are the rims of letters.
+func smaller(data []byte) ([]byte, error) {
+	picture, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	seen, area := map[color.Color]int{}, picture.Bounds()
+	for y := area.Min.Y; y < area.Max.Y; y++ {
+		for x := area.Min.X; x < area.Max.X; x++ {
+			seen[picture.At(x, y)]++
+		}
+	}
+	colours := slices.SortedFunc(maps.Keys(seen), func(a, b color.Color) int { return seen[b] - seen[a] })
+	small := image.NewPaletted(area, colours[:min(len(colours), 256)])
+	draw.Draw(small, area, picture, area.Min, draw.Src)
+	var out bytes.Buffer
+	err = (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, small)
+	return out.Bytes(), err
 }

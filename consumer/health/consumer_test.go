@@ -190,7 +190,7 @@ func TestTroublesOfAConsumer(t *testing.T) {
 			<-r.broker.Inject(brokertest.Now, brokertest.Reset())
 		}},
 		{name: "deleted", word: "queue missing", queue: "payments", text: "payments", fault: func(r *rig) { r.broker.DeleteQueue("payments") }},
-		{name: "hung", word: "handler at work", queue: "payments", text: "1 of 1 busy, 2 messages waiting",
+		{name: "hung", word: "handler hangs", queue: "payments", text: "1 of 1 busy, 2 messages waiting; none has come to its end yet",
 			change: func(s *consumer.Subscription) {
 				s.Handler = func(ctx context.Context, _ *consumer.Delivery) error {
 					<-ctx.Done()
@@ -203,7 +203,7 @@ func TestTroublesOfAConsumer(t *testing.T) {
 					return consumer.Unavailable(errors.New("no database"))
 				}
 			}},
-		{name: "poison", word: "poison", queue: "payments", text: "3 messages parked in the last 10 minutes",
+		{name: "poison", word: "poison", queue: "payments", text: "3 messages parked in the last 10 minutes, after 3 failed calls: no such customer",
 			change: func(s *consumer.Subscription) {
 				s.Retry.Poison = consumer.Park
 				s.Handler = func(context.Context, *consumer.Delivery) error {

@@ -13,9 +13,8 @@ import (
 func TestDocuments(t *testing.T) {
 	for _, c := range eight {
 		d := made(morning, 10)
-		before := statsOf(&d)
 		c.make(&d)
-		d.Troubles = health.Troubles(&d, before)
+		d.Troubles = health.Troubles(&d, made(morning, 10), c.why)
 		text, err := json.MarshalIndent(d, "", "  ")
 		if err != nil {
 			t.Fatal(err)

@@ -34,12 +34,15 @@ func made(now time.Time, queues int) health.Document {
 		d.Subscriptions = append(d.Subscriptions, consumer.SubscriptionStatus{
 			Queue: name, Type: "quorum", Doing: consumer.DoingConsume, Since: now.Add(-2 * time.Hour), Generation: 3,
 			Prefetch: 64, MaxPrefetch: 64, Concurrency: 4, InFlight: i % 3, Waiting: i % 5,
-			OldestInFlight: now.Add(-20 * time.Millisecond), LastDelivery: now, LastSettled: now,
+			LastDelivery: now, LastSettled: now,
 			Stats: consumer.Stats{Acknowledged: n, Failed: uint64(i % 2)},
 			Handling: consumer.HandlingTime{
 				Calls: n / 10, P50: 3 * time.Millisecond, P95: 12 * time.Millisecond, P99: 80 * time.Millisecond,
 			},
 		})
+		if s := &d.Subscriptions[i]; s.InFlight > 0 {
+			s.OldestInFlight = now.Add(-20 * time.Millisecond)
+		}
 	}
 	return d
 }
@@ -87,6 +90,7 @@ type trouble struct {
 	make  func(*health.Document)
 	word  string
 	queue string
+	why   map[string]string // by queue: of its poison
 }
 
 // eight are made of a document with ten queues, which lists nothing else.
@@ -95,7 +99,7 @@ var eight = []trouble{
 	{name: "deleted", word: "queue missing", queue: "payments", make: func(d *health.Document) {
 		unconsumed(d, 2, "not_found", "no queue 'payments' in vhost '/'")
 	}},
-	{name: "hung", word: "handler at work", queue: "orders", make: func(d *health.Document) {
+	{name: "hung", word: "handler hangs", queue: "orders", make: func(d *health.Document) {
 		s := &d.Subscriptions[0]
 		s.OldestInFlight, s.InFlight, s.Waiting, s.LastSettled = d.Time.Add(-4*time.Minute), 4, 60, d.Time.Add(-4*time.Minute)
 	}},
@@ -106,9 +110,12 @@ var eight = []trouble{
 		d.Ready = false
 		d.NotReady = []consumer.Reason{{Code: consumer.ReasonBreaker, Text: s.Why, Queues: 1, Queue: s.Queue, Since: s.Since}}
 	}},
-	{name: "poison", word: "poison", queue: "invoices", make: func(d *health.Document) {
-		d.Subscriptions[1].Stats.Parked, d.Subscriptions[1].Stats.Failed = 5, 41
-	}},
+	{
+		name: "poison", word: "poison", queue: "invoices", make: func(d *health.Document) {
+			d.Subscriptions[1].Stats.Parked, d.Subscriptions[1].Stats.Failed = 5, 41
+		},
+		why: map[string]string{"invoices": `insert into "invoices" violates foreign key constraint "customer"`},
+	},
 	{name: "blocked", word: "broker blocks", make: func(d *health.Document) {
 		d.Connections[0].BlockedSince, d.Connections[0].BlockedReason = d.Time.Add(-90*time.Second), "low on memory"
 	}},

@@ -76,6 +76,11 @@ func nightOf(t *testing.T, now time.Time) (*health.Events, *night) {
 	n.fire(consumer.Connect)
 	n.clock = n.clock.Add(40 * time.Millisecond)
 	n.fire(consumer.Connected, consumer.Evidence{Endpoint: "rabbit-1.example.com:5672", Generation: 1})
+	for _, s := range made(now, 200).Subscriptions { // what a document counts was so long ago
+		if s.Stats.Failed > 0 {
+			n.note(consumer.NoteOutcomes, consumer.Evidence{Queue: s.Queue, Failed: s.Stats.Failed})
+		}
+	}
 	n.idle(70 * time.Minute)
 	n.fire(consumer.ConnectionError, consumer.Evidence{
 		Class: "broker_shutdown", Code: 320, Endpoint: "rabbit-1.example.com:5672", Error: "connection: CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'",

@@ -1,9 +1,11 @@
 package health_test
 
 import (
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -50,7 +52,8 @@ func (s *shown) become(make func(now time.Time) health.Document) {
 func busy(d *health.Document, begin time.Time) {
 	for i := range d.Subscriptions {
 		if s := &d.Subscriptions[i]; s.Doing == consumer.DoingConsume && s.InFlight < s.Concurrency {
-			s.Stats.Acknowledged += uint64(d.Time.Sub(begin).Seconds() * float64(3+i*i%40))
+			seconds, rate := d.Time.Sub(begin).Seconds(), float64(3+i*i%40)
+			s.Stats.Acknowledged += uint64(rate * (seconds + 4*(1-math.Cos(seconds/8+float64(i))) - 4*(1-math.Cos(float64(i)))))
 		}
 	}
 }
@@ -90,9 +93,11 @@ func TestPageTellsTrouble(t *testing.T) {
 			case "frozen":
 				past.clock = begin.Add(-time.Minute)
 				past.note(consumer.NoteStalled, consumer.Evidence{StalledMS: 42_000, Note: "the process stood still for 42 s"})
+			case "poison":
+				past.clock = begin.Add(-2 * time.Minute)
+				past.note(consumer.NoteParked, consumer.Evidence{Queue: c.queue, MessageID: "4711", Attempt: 8, Error: c.why[c.queue]})
 			}
 			s := showEvents(t, events, func(now time.Time) health.Document { return made(now, 10) })
-			get(s.server.Config.Handler, "/status") // what is counted from now on is recent
 			s.become(func(now time.Time) health.Document {
 				d := made(now, 10)
 				c.make(&d)
@@ -126,7 +131,7 @@ func TestPageOnScreens(t *testing.T) {
 		queues int
 	}{
 		"light": {laptop, 10}, "dark": {night1, 10}, "phone": {phone, 10}, "wall": {wall, 10},
-		"one": {laptop, 1}, "many": {laptop, 200}, "many-phone": {phone, 200}, "many-wall": {wall, 200},
+		"readme": {screen{width: 1280, height: 740}, 10}, "one": {laptop, 1}, "many": {laptop, 200}, "many-phone": {phone, 200}, "many-wall": {wall, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			begin := time.Now()
@@ -145,6 +150,9 @@ func TestPageOnScreens(t *testing.T) {
 			if n := p.eval(`document.querySelectorAll("#rows tr").length`); n != float64(c.queues) {
 				t.Errorf("%v rows of %d queues", n, c.queues)
 			}
+			if cards := p.text(`document.querySelector("#cards").textContent`); !strings.Contains(cards, "4,711 confirmed \u00b7 2 unconfirmed \u00b7 3 sent again") {
+				t.Errorf("the publisher is shown as %q", cards)
+			}
 			if c.queues > 100 {
 				p.eval(`(() => { const f = document.querySelector("#filter"); f.value = "MAILS.1"; f.dispatchEvent(new Event("input")); })()`)
 				p.await("filtered rows", `document.querySelector("#shown").textContent.startsWith("11 of 200 queues")`)
@@ -157,6 +165,9 @@ func TestPageOnScreens(t *testing.T) {
 				t.Logf("the page was busy for at most %.0f ms", took)
 			}
 			time.Sleep(4 * time.Second) // for the picture: rates
+			if name == "readme" && os.Getenv("EVERHOP_TEST_SCREENSHOTS") != "" {
+				time.Sleep(2 * time.Minute) // consumer/health/page.png
+			}
 			p.picture("screen-" + name)
 			p.fits()
 			p.eval(`window.scrollTo(0, document.body.scrollHeight)`)

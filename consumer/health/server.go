@@ -22,7 +22,6 @@ type Server struct {
 	events  *Events
 	status  func() consumer.Status
 	look    func() Document
-	recent  recent
 	handler http.Handler
 	once    sync.Once
 	closed  chan struct{}
@@ -64,7 +63,7 @@ func (s *Server) Close() { s.once.Do(func() { close(s.closed) }) }
 // document returns what /status answers.
 func (s *Server) document() Document {
 	d := s.look()
-	d.Troubles = troubles(&d, s.recent.add(&d, s.events.start()))
+	d.Troubles = troubles(&d, s.events.earlier(d.Time))
 	return d
 }
 

@@ -40,12 +40,11 @@ const (
 
 func (l Level) rank() int { return slices.Index([]Level{Bad, Warn, Note}, l) }
 
-// hungAfter is how long a handler may be at work until that is a trouble, unless most take nearly as long.
+// hungAfter is for how long a handler may be at work until it hangs, unless it is one of those that often take nearly as long.
 const hungAfter = time.Minute
 
-// troubles returns what is the matter with a consumer: by its status, and by what its counts were a while ago, if that is
-// known.
-func troubles(d *Document, before []consumer.Stats) []Trouble {
+// troubles returns what is the matter with a consumer: by its status, and by what its counts were a while ago.
+func troubles(d *Document, before map[string]earlier) []Trouble {
 	list := ofAll(d)
 	list = append(list, ofConnections(d)...)
 	if stood := d.Stalls; stood.Count > 0 && d.Time.Sub(stood.Last) < recently {
@@ -55,12 +54,9 @@ func troubles(d *Document, before []consumer.Stats) []Trouble {
 		})
 	}
 	for i := range d.Subscriptions {
-		sub := &d.Subscriptions[i]
-		list = append(list, ofSubscription(d, sub)...)
-		if i < len(before) {
-			list = append(list, ofMessages(sub, before[i])...)
-		}
+		list = append(list, ofSubscription(d, &d.Subscriptions[i])...)
 	}
+	list = append(list, ofMessages(d, before)...)
 	list = append(list, ofPublisher(d.Publisher)...)
 	slices.SortStableFunc(list, func(a, b Trouble) int { return cmp.Compare(a.Level.rank(), b.Level.rank()) })
 	return append([]Trouble{}, list...)
@@ -142,7 +138,7 @@ func ofSubscription(d *Document, s *consumer.SubscriptionStatus) (list []Trouble
 			list = append(list, Trouble{Level: Note, Word: "apart", Queue: t.Queue, Text: s.Apart})
 		}
 	}
-	if !s.OldestInFlight.IsZero() && d.Time.Sub(s.OldestInFlight) > max(hungAfter, 5*s.Handling.P99) {
+	if !s.OldestInFlight.IsZero() && d.Time.Sub(s.OldestInFlight) > max(hungAfter, 5*usual(&s.Handling)) {
 		list = append(list, hung(s))
 	}
 	return list
@@ -158,12 +154,33 @@ func attempt(d *Document, s *consumer.SubscriptionStatus) (n int, next time.Time
 	return 0, time.Time{}
 }
 
+// usual is what nearly all calls take no longer than: the last ones, or all of them if there were none lately.
+func usual(h *consumer.HandlingTime) time.Duration {
+	if h.Calls > 0 || len(h.Histogram) == 0 {
+		return h.P99
+	}
+	bounds := consumer.HandlingBuckets()
+	all := h.Histogram[len(bounds)]
+	if all == 0 {
+		return 0
+	}
+	for i, n := range h.Histogram[:len(bounds)] {
+		if n*100 >= all*99 {
+			return bounds[i]
+		}
+	}
+	return bounds[len(bounds)-1]
+}
+
 func hung(s *consumer.SubscriptionStatus) Trouble {
-	t := Trouble{Level: Warn, Word: "handler at work", Queue: nameOf(s), Since: s.OldestInFlight}
+	t := Trouble{Level: Warn, Word: "handler hangs", Queue: nameOf(s), Since: s.OldestInFlight}
 	if s.InFlight >= s.Concurrency {
 		t.Level = Bad
 	}
 	t.Text = fmt.Sprintf("%d of %d busy, %s waiting", s.InFlight, s.Concurrency, messages(uint64(s.Waiting)))
+	if s.LastSettled.IsZero() {
+		t.Text += "; none has come to its end yet"
+	}
 	return t
 }
 
@@ -190,16 +207,39 @@ func wordOf(class broker.Class) string {
 	return "not consumed"
 }
 
-// ofMessages is what became of messages lately.
-func ofMessages(s *consumer.SubscriptionStatus, before consumer.Stats) (list []Trouble) {
-	parked, rejected := s.Stats.Parked-before.Parked, s.Stats.Rejected-before.Rejected
-	failed := s.Stats.Failed - before.Failed
+// ofMessages is what became of messages lately: of a queue once, whatever its subscriptions.
+func ofMessages(d *Document, before map[string]earlier) (list []Trouble) {
+	type queue struct {
+		of, name string
+		now      consumer.Stats
+	}
+	var queues []queue
+	places := map[string]int{}
+	for i := range d.Subscriptions {
+		s := &d.Subscriptions[i]
+		at, ok := places[s.Queue]
+		if !ok {
+			at = len(queues)
+			places[s.Queue] = at
+			queues = append(queues, queue{of: s.Queue, name: nameOf(s)})
+		}
+		queues[at].now.Add(s.Stats)
+	}
 	over := fmt.Sprintf("in the last %d minutes", int(recently.Minutes()))
-	if parked+rejected > 0 {
-		fates := counted(parked, "parked", rejected, "rejected")
-		list = append(list, Trouble{Level: Warn, Word: "poison", Queue: nameOf(s), Text: fates + " " + over + "; " + calls(failed)})
-	} else if failed > 0 {
-		list = append(list, Trouble{Level: Note, Word: "failures", Queue: nameOf(s), Text: calls(failed) + " " + over})
+	for _, q := range queues {
+		was := before[q.of]
+		parked, rejected := q.now.Parked-was.stats.Parked, q.now.Rejected-was.stats.Rejected
+		failed := q.now.Failed - was.stats.Failed
+		switch {
+		case parked+rejected > 0:
+			text := counted(parked, "parked", rejected, "rejected") + " " + over
+			if failed > 0 {
+				text += ", after " + calls(failed)
+			}
+			list = append(list, Trouble{Level: Warn, Word: "poison", Queue: q.name, Text: text + because(was.poison)})
+		case failed > 0:
+			list = append(list, Trouble{Level: Note, Word: "failures", Queue: q.name, Text: calls(failed) + " " + over})
+		}
 	}
 	return list
 }
@@ -224,9 +264,9 @@ func messages(n uint64) string {
 
 func calls(n uint64) string {
 	if n == 1 {
-		return "1 call of the handler failed"
+		return "1 failed call"
 	}
-	return fmt.Sprintf("%d calls of the handler failed", n)
+	return fmt.Sprintf("%d failed calls", n)
 }
 
 func ofPublisher(p *publish.Status) (list []Trouble) {

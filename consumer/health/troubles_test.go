@@ -10,26 +10,30 @@ import (
 	"github.com/everhop/everhop/consumer/publish"
 )
 
-func statsOf(d *health.Document) (stats []consumer.Stats) {
-	for _, s := range d.Subscriptions {
-		stats = append(stats, s.Stats)
-	}
-	return stats
-}
-
 // The worst trouble names the queue, and says what it is and why.
 func TestTroublesThatMatter(t *testing.T) {
 	for _, c := range eight {
 		t.Run(c.name, func(t *testing.T) {
 			d := made(morning, 10)
-			before := statsOf(&d)
 			c.make(&d)
-			got := health.Troubles(&d, before)
+			got := health.Troubles(&d, made(morning, 10), c.why)
 			if len(got) != 1 || got[0].Word != c.word || got[0].Queue != c.queue || got[0].Level == health.Note || got[0].Text == "" {
 				t.Errorf("got %+v", got)
 			}
 		})
 	}
+}
+
+// took is the histogram of so many calls.
+func took(each time.Duration, n uint64) (counts []uint64) {
+	for _, bound := range consumer.HandlingBuckets() {
+		if each <= bound {
+			counts = append(counts, n)
+		} else {
+			counts = append(counts, 0)
+		}
+	}
+	return append(counts, n)
 }
 
 func TestTroubles(t *testing.T) {
@@ -43,11 +47,11 @@ func TestTroubles(t *testing.T) {
 			d.Subscriptions[0].Doing, d.Subscriptions[0].Why = consumer.DoingPause, "by the caller"
 			d.Subscriptions[1].Stats.Rejected++
 			d.Subscriptions[2].Doing, d.Subscriptions[2].Why = consumer.DoingBreak, "10 failures"
-		}, "bad payments breaker open 10 failures|warn invoices poison 1 message rejected in the last 10 minutes; 0 calls of the handler failed|note orders paused by the caller"},
+		}, "bad payments breaker open 10 failures|warn invoices poison 1 message rejected in the last 10 minutes|note orders paused by the caller"},
 		{"both ends of poison", func(d *health.Document) { d.Subscriptions[1].Stats.Parked, d.Subscriptions[1].Stats.Rejected = 2, 3 },
-			"warn invoices poison 2 messages parked, 3 rejected in the last 10 minutes; 0 calls of the handler failed"},
+			"warn invoices poison 2 messages parked, 3 rejected in the last 10 minutes"},
 		{"failures that are tried again", func(d *health.Document) { d.Subscriptions[1].Stats.Failed++ },
-			"note invoices failures 1 call of the handler failed in the last 10 minutes"},
+			"note invoices failures 1 failed call in the last 10 minutes"},
 		{"the first connect", func(d *health.Document) {
 			d.State = consumer.Connecting
 			d.Connections[0] = consumer.ConnectionStatus{Home: true, Attempt: 1}
@@ -69,10 +73,22 @@ func TestTroubles(t *testing.T) {
 			s := &d.Subscriptions[0]
 			s.OldestInFlight, s.Handling.P99 = d.Time.Add(-4*time.Minute), 3*time.Minute
 		}, ""},
+		{"long handlers of which none has ended lately", func(d *health.Document) {
+			s := &d.Subscriptions[0]
+			s.OldestInFlight, s.Handling = d.Time.Add(-20*time.Minute), consumer.HandlingTime{Histogram: took(10*time.Minute, 40)}
+		}, ""},
+		{"a handler hangs since long", func(d *health.Document) {
+			s := &d.Subscriptions[0]
+			s.OldestInFlight, s.InFlight, s.Handling = d.Time.Add(-20*time.Minute), 4, consumer.HandlingTime{Histogram: took(time.Second, 40)}
+		}, "bad orders handler hangs 4 of 4 busy, 0 messages waiting"},
+		{"the first handler hangs", func(d *health.Document) {
+			s := &d.Subscriptions[0]
+			s.OldestInFlight, s.InFlight, s.LastSettled, s.Handling = d.Time.Add(-2*time.Minute), 4, time.Time{}, consumer.HandlingTime{Histogram: took(0, 0)}
+		}, "bad orders handler hangs 4 of 4 busy, 0 messages waiting; none has come to its end yet"},
 		{"one of several handlers hangs", func(d *health.Document) {
 			s := &d.Subscriptions[0]
 			s.OldestInFlight, s.InFlight = d.Time.Add(-4*time.Minute), 1
-		}, "warn orders handler at work 1 of 4 busy, 0 messages waiting"},
+		}, "warn orders handler hangs 1 of 4 busy, 0 messages waiting"},
 		{"apart, and consuming", func(d *health.Document) { d.Subscriptions[0].Apart = "its calls are overdue" },
 			"note orders apart its calls are overdue"},
 		{"not alive", func(d *health.Document) {
@@ -90,10 +106,9 @@ func TestTroubles(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d := made(morning, 3)
 			d.Publisher = publisher(morning)
-			before := statsOf(&d)
 			c.make(&d)
 			var got []string
-			for _, trouble := range health.Troubles(&d, before) {
+			for _, trouble := range health.Troubles(&d, made(morning, 3), nil) {
 				got = append(got, strings.Join([]string{string(trouble.Level), trouble.Queue, trouble.Word, trouble.Text}, " "))
 			}
 			if got := strings.Join(got, "|"); got != c.want {

@@ -102,10 +102,13 @@ func (c *Collector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c *Collector) Collect(to chan<- prometheus.Metric) {
+	c.collect(&sink{put: func(m prometheus.Metric) { to <- m }})
+}
+
+func (c *Collector) collect(out *sink) {
 	c.mu.Lock()
 	consumers, publishers := slices.Clone(c.consumers), slices.Clone(c.publishers)
 	c.mu.Unlock()
-	out := &sink{to: to}
 	out.buildInfo()
 	var publishing []publish.Status
 	for _, w := range consumers {

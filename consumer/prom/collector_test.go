@@ -3,12 +3,14 @@ package prom
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"gotest.tools/v3/golden"
 
@@ -27,6 +29,41 @@ func TestExposition(t *testing.T) {
 		}
 	}
 	golden.Assert(t, versions.ReplaceAllString(text.String(), `everhop_build_info{go_version="go1",version="v1"} 1`), "metrics.txt")
+}
+
+// Gather tells what a registry tells, with native histograms and all.
+func TestGather(t *testing.T) {
+	c := collectorOf(t, busy(3), 0)
+	own, err := c.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := gather(t, c)
+	if len(own) != len(registry) {
+		t.Fatalf("%d families, and a registry has %d", len(own), len(registry))
+	}
+	for i, want := range registry {
+		got := own[i]
+		if got.GetName() != want.GetName() || got.GetHelp() != want.GetHelp() || got.GetType() != want.GetType() {
+			t.Errorf("%s is %v, want %v", want.GetName(), got, want)
+		}
+		lines := func(f *dto.MetricFamily) (lines []string) {
+			for _, m := range f.Metric {
+				lines = append(lines, m.String())
+			}
+			slices.Sort(lines)
+			return lines
+		}
+		if !slices.Equal(lines(got), lines(want)) {
+			t.Errorf("%s is %v, want %v", want.GetName(), got, want)
+		}
+		for _, m := range got.Metric {
+			isNative := want.GetName() == "everhop_handler_duration_seconds"
+			if h := m.Histogram; isNative && (h.Schema == nil || len(h.PositiveSpan) == 0 || len(h.Bucket) == 0) {
+				t.Errorf("it is not both native and classic: %v", h)
+			}
+		}
+	}
 }
 
 func TestConventions(t *testing.T) {

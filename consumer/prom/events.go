@@ -60,7 +60,7 @@ func (e *events) collect(to *sink, name string) {
 	for class, n := range byCause {
 		to.counter(consumerRecoveries, uint64(n), l.with("class", class))
 	}
-	to.to <- outages(took, l)
+	to.put(outages(took, l))
 }
 
 // collectPublisher shows those of a publisher.

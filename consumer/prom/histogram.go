@@ -15,6 +15,7 @@ type histogram struct {
 	counts []uint64
 	count  uint64
 	sum    time.Duration
+	fine   []uint64 // by consumer.FineBuckets; nil: not known
 }
 
 var handlingBounds = inSeconds(consumer.HandlingBuckets())
@@ -30,7 +31,7 @@ func inSeconds(durations []time.Duration) []float64 {
 // add adds what a subscription has.
 func (h *histogram) add(t consumer.HandlingTime) {
 	if h.counts == nil {
-		h.bounds, h.counts = handlingBounds, make([]uint64, len(handlingBounds))
+		h.bounds, h.counts, h.fine = handlingBounds, make([]uint64, len(handlingBounds)), []uint64{}
 	}
 	for i, n := range t.Histogram {
 		if i < len(h.counts) {
@@ -39,10 +40,16 @@ func (h *histogram) add(t consumer.HandlingTime) {
 			h.count += n
 		}
 	}
+	if missing := len(t.Fine) - len(h.fine); missing > 0 {
+		h.fine = append(h.fine, make([]uint64, missing)...)
+	}
+	for i, n := range t.Fine {
+		h.fine[i] += n
+	}
 	h.sum += t.Sum
 }
 
-// histogramMetric is a classic histogram.
+// histogramMetric is a classic histogram, and with fine counts a native one, too: a scrape in protobuf has both.
 type histogramMetric struct {
 	desc   *prometheus.Desc
 	labels labels
@@ -59,5 +66,8 @@ func (m *histogramMetric) Write(out *dto.Metric) error {
 		pointers[i] = &buckets[i]
 	}
 	out.Label, out.Histogram = m.labels, &dto.Histogram{SampleCount: &m.count, SampleSum: &sum, Bucket: pointers}
+	if m.fine != nil {
+		native(m.fine, out.Histogram)
+	}
 	return nil
 }

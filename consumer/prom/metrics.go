@@ -2,12 +2,16 @@ package prom
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// all are the metrics that there can be.
-var all []*prometheus.Desc
+// all are the metrics that there can be, and said is what is said of each.
+var (
+	all  []*prometheus.Desc
+	said []struct{ name, help string }
+)
 
 func metric(name, help string, labels ...string) *prometheus.Desc {
-	d := prometheus.NewDesc("everhop_"+name, help, labels, nil)
-	all = append(all, d)
+	name = "everhop_" + name
+	d := prometheus.NewDesc(name, help, labels, nil)
+	all, said = append(all, d), append(said, struct{ name, help string }{name, help})
 	return d
 }
 

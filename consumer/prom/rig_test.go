@@ -62,6 +62,7 @@ func busy(queues int) *fake {
 			sub.Handling.Histogram = append(sub.Handling.Histogram, uint64(10*i))
 		}
 		sub.Handling.Histogram = append(sub.Handling.Histogram, 1012)
+		sub.Handling.Fine = slices.Repeat([]uint64{1, 0, 30, 0, 0, 0, 5}, 10)
 		f.subs = append(f.subs, sub)
 	}
 	if queues > 1 {

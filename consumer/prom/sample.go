@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,10 +18,25 @@ import (
 // of 1,000 queues is 20,000 metrics and more.
 type labels []*dto.LabelPair
 
-// pair is one label.
+// names of labels are shared, too: whoever compares labels reads few places in memory.
+var names sync.Map // of *string by string
+
+func pairName(name string) *string {
+	shared, ok := names.Load(name)
+	if !ok {
+		shared, _ = names.LoadOrStore(name, &name)
+	}
+	return shared.(*string)
+}
+
+// pair is one label, in one place.
 func pair(name, value string) *dto.LabelPair {
-	value = valid(value)
-	return &dto.LabelPair{Name: &name, Value: &value}
+	p := &struct {
+		dto.LabelPair
+		value string
+	}{value: valid(value)}
+	p.Name, p.Value = pairName(name), &p.value
+	return &p.LabelPair
 }
 
 // and adds some.
@@ -38,25 +54,31 @@ func valid(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }
 
 // sink takes what a scrape shows.
 type sink struct {
-	to   chan<- prometheus.Metric
-	free []sample // many at a time are cheaper
+	put      func(prometheus.Metric)
+	gauges   []gaugeMetric // not in use yet; many at a time are cheaper
+	counters []counterMetric
 }
 
-func (s *sink) show(d *prometheus.Desc, value float64, isCounter bool, l labels) {
-	const many = 256
-	if len(s.free) == 0 {
-		s.free = make([]sample, many)
+const many = 256
+
+func (s *sink) gauge(d *prometheus.Desc, value float64, l labels) {
+	if len(s.gauges) == 0 {
+		s.gauges = make([]gaugeMetric, many)
 	}
-	m := &s.free[0]
-	s.free = s.free[1:]
-	m.desc, m.labels, m.value, m.isCounter = d, l, value, isCounter
-	s.to <- m
+	m := &s.gauges[0]
+	s.gauges = s.gauges[1:]
+	m.desc, m.labels, m.value = d, l, value
+	s.put(m)
 }
-
-func (s *sink) gauge(d *prometheus.Desc, value float64, l labels) { s.show(d, value, false, l) }
 
 func (s *sink) counter(d *prometheus.Desc, value uint64, l labels) {
-	s.show(d, float64(value), true, l)
+	if len(s.counters) == 0 {
+		s.counters = make([]counterMetric, many)
+	}
+	m := &s.counters[0]
+	s.counters = s.counters[1:]
+	m.desc, m.labels, m.value = d, l, float64(value)
+	s.put(m)
 }
 
 // flag is 1 or 0.
@@ -90,23 +112,31 @@ func (s *sink) buildInfo() {
 
 // sample is a metric with a number.
 type sample struct {
-	desc      *prometheus.Desc
-	labels    labels
-	value     float64
-	isCounter bool
-
-	gauge   dto.Gauge
-	counter dto.Counter
+	desc   *prometheus.Desc
+	labels labels
+	value  float64
 }
 
 func (s *sample) Desc() *prometheus.Desc { return s.desc }
 
-func (s *sample) Write(out *dto.Metric) error {
-	out.Label = s.labels
-	if s.isCounter {
-		s.counter.Value, out.Counter = &s.value, &s.counter
-	} else {
-		s.gauge.Value, out.Gauge = &s.value, &s.gauge
-	}
+type gaugeMetric struct {
+	sample
+	gauge dto.Gauge
+}
+
+func (m *gaugeMetric) Write(out *dto.Metric) error {
+	m.gauge.Value = &m.value
+	out.Label, out.Gauge = m.labels, &m.gauge
+	return nil
+}
+
+type counterMetric struct {
+	sample
+	counter dto.Counter
+}
+
+func (m *counterMetric) Write(out *dto.Metric) error {
+	m.counter.Value = &m.value
+	out.Label, out.Counter = m.labels, &m.counter
 	return nil
 }

@@ -93,7 +93,7 @@ func (r *rows) collect(to *sink, now time.Time) {
 		to.age(oldestInFlight, row.sum.oldest, now, row.plain)
 		to.moment(lastDelivery, row.sum.delivered, row.plain)
 		to.moment(lastSettled, row.sum.settled, row.plain)
-		to.to <- &histogramMetric{handling, row.plain, row.sum.handling}
+		to.put(&histogramMetric{handling, row.plain, row.sum.handling})
 	}
 }
 

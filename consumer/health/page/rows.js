@@ -2,7 +2,7 @@
 
 const kept = 120; // seconds of rates
 const rates = []; // by subscription: {at, done, list}
-const done = (s) => s.acknowledged + s.rejected + s.delayed + s.parked + s.saved + s.requeued;
+const done = (s) => s.acknowledged + s.rejected + s.delayed + s.parked + s.saved;
 
 function measure(doc) {
   const now = Date.parse(doc.time);
@@ -78,7 +78,7 @@ function updateRow(row, { s, i, queue, trouble, level, word, isAway }, now) {
   text(flight, `${number(s.in_flight)} of ${number(s.concurrency)}`);
   text(waiting, number(s.waiting) + (s.aside ? ` + ${number(s.aside)} aside` : ""));
   text(oldest, s.oldest_in_flight ? ms(Math.max(0, now - Date.parse(s.oldest_in_flight))) : "\u2013");
-  row.classList.toggle("hung", Boolean(trouble && trouble.word === "handler at work"));
+  row.classList.toggle("hung", Boolean(trouble && trouble.word === "handler hangs"));
   text(counts, outcomes(s.stats));
   for (const [cell, value] of [[p50, s.handling.p50_ns], [p95, s.handling.p95_ns], [p99, s.handling.p99_ns]]) text(cell, s.handling.calls ? ns(value) : "\u2013");
   mark(row.path, "d", spark(rates[i].list));
@@ -112,7 +112,7 @@ function drawConnections(doc, now) {
   if (p) {
     cards.push(card(p.state === "Publishing" ? "ok" : p.state === "Disconnected" ? "note" : "bad", `Publisher: ${p.endpoint || "no connection"}`, [
       ["state", `${p.state}, ${since(p.since, now)}`], ["blocked", p.blocked_reason], ["attempt", p.attempt ? ageOf({ attempt: p.attempt, next_attempt: p.next_attempt }, now).replace("attempt ", "") : ""], ["error", p.error],
-      ["messages", ["confirmed", "unconfirmed", "waiting", "refused", "unroutable", "not_sent", "not_known", "again"].filter((n) => p.stats[n]).map((n) => `${number(p.stats[n])} ${n.replace("_", " ").replace("again", "sent again")}`).join(" \u00B7 ") || "none yet"],
+      ["messages", ["confirmed", "unconfirmed", "waiting", "refused", "unroutable", "not_sent", "not_known", "resent"].filter((n) => p.stats[n]).map((n) => `${number(p.stats[n])} ${n.replace("_", " ").replace("resent", "sent again")}`).join(" \u00B7 ") || "none yet"],
       ["oldest unconfirmed", p.oldest_unconfirmed ? ms(Math.max(0, now - Date.parse(p.oldest_unconfirmed))) : ""],
     ]));
   }

@@ -69,7 +69,6 @@ function what(e) {
   const why = [];
   if (e.queue) why.push(e.queue);
   if (e.message_id) why.push(`message ${e.message_id}`);
-  if (e.name === "outcomes") why.push(outcomes(e));
   if (e.endpoint) why.push(e.endpoint);
   if (e.class) why.push(e.class + (e.code ? ` ${e.code}` : ""));
   if (e.attempt) why.push(`attempt ${e.attempt}`);
