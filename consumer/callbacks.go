@@ -8,7 +8,7 @@ import (
 	"github.com/everhop/everhop/consumer/internal/inside"
 )
 
-// callbacks are the calls of Commit and OnStale, of one subscription. None begins once they are ended.
+// callbacks are the calls of Commit, OnStale and OnSettled, of one subscription. None begins once they are ended.
 //
 // Each is on a goroutine of its own: so its error, its panic and the end of its goroutine (runtime.Goexit) all
 // come back, whoever called: a worker, a timer or the supervisor.

@@ -264,7 +264,7 @@ func (d *dispatcher) stop() {
 // wait returns when the workers have ended.
 func (d *dispatcher) wait() { d.workers.Wait() }
 
-// end has Commit and OnStale called no more; rest waits for those that are under way.
+// end has the caller's functions but handlers called no more; rest waits for those that are under way.
 func (d *dispatcher) end() (rest func()) { return d.calls.end() }
 
 // change replaces the view, and starts the workers that it asks for.
