@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/everhop/everhop/consumer/internal/inside"
 )
@@ -55,8 +56,13 @@ func (c *callbacks) end() (wait func()) {
 	return c.calls.Wait
 }
 
-func (c *callbacks) hasEnded() bool {
+// unlessEnded counts, unless they are ended: what nobody can be told of any more is not counted, either. It returns
+// whether it has.
+func (c *callbacks) unlessEnded(counter *atomic.Uint64, n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ended
+	if !c.ended {
+		counter.Add(uint64(n))
+	}
+	return !c.ended
 }
