@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/everhop/everhop/consumer/internal/inside"
 )
 
-// callbacks are the calls of Commit and OnStale, of one subscription. None begins once they are ended.
+// callbacks are the calls of Commit, OnStale and OnSettled, of one subscription. None begins once they are ended.
 //
 // Each is on a goroutine of its own: so its error, its panic and the end of its goroutine (runtime.Goexit) all
 // come back, whoever called: a worker, a timer or the supervisor.
@@ -55,8 +56,13 @@ func (c *callbacks) end() (wait func()) {
 	return c.calls.Wait
 }
 
-func (c *callbacks) hasEnded() bool {
+// unlessEnded counts, unless they are ended: what nobody can be told of any more is not counted, either. It returns
+// whether it has.
+func (c *callbacks) unlessEnded(counter *atomic.Uint64, n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ended
+	if !c.ended {
+		counter.Add(uint64(n))
+	}
+	return !c.ended
 }

@@ -199,10 +199,10 @@ type Subscription struct {
 	// when the consumer stops; an error is logged (the first time, the second, the fourth, and so on), unless it wraps
 	// CommitLater. Its ctx is the handlers'.
 	Commit func(ctx context.Context) error
-	// OnSettled, if set, is told what was sent for deliveries whose handler was called, or that it could not be sent: for
-	// those that one frame stands for together. It is called on goroutines of the consumer's, perhaps several at once,
-	// and should not take long: whoever had the outcome waits. A panic is logged. None comes after Run. What goes back
-	// with its channel, because that is lost or the consumer stops, is not told of.
+	// OnSettled, if set, is told what was sent for deliveries, or that it could not be sent: for those that one frame
+	// stands for together. It is called on goroutines of the consumer's, perhaps several at once, and should not take
+	// long: whoever had the outcome waits. A panic is logged. None comes after Run. What goes back before a handler had
+	// it, or with its channel, because that is lost or the consumer stops, is not told of.
 	OnSettled func([]Settlement)
 
 	// Declare creates the queue where it is missing; nil expects it to exist, and waits for it. One that exists is

@@ -126,8 +126,8 @@ func (c *Consumer) Run(ctx context.Context) (result error) {
 // the connection is cut, and Stop returns ctx's error once Run has returned. Before Run it makes
 // Run return at once; after it, it does nothing.
 //
-// A handler may call it, and any other function that Run waits for (Commit, OnStale, observers): then it only
-// tells Run to stop and returns nil at once, since Run cannot return before the function that called. A
+// A handler may call it, and any other function that Run waits for (Commit, OnStale, OnSettled, observers): then it
+// only tells Run to stop and returns nil at once, since Run cannot return before the function that called. A
 // goroutine that such a function begins, and waits for, must give it the function's context.
 func (c *Consumer) Stop(ctx context.Context) error {
 	c.stopSoft()

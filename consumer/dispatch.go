@@ -81,10 +81,9 @@ type environment struct {
 	outbox  outbox
 	onStale func(Stale)
 	keepFor time.Duration // how long a delivery may wait in memory for its next turn
-	// tell has an event committed about something rare. tripped, saved and resize tell the supervisor.
+	// tell has an event committed about something rare. tripped and resize tell the supervisor.
 	tell    func(fsm.Kind, string, Evidence)
 	tripped func()
-	saved   func()
 	resize  chan<- struct{}
 }
 
@@ -264,7 +263,7 @@ func (d *dispatcher) stop() {
 // wait returns when the workers have ended.
 func (d *dispatcher) wait() { d.workers.Wait() }
 
-// end has Commit and OnStale called no more; rest waits for those that are under way.
+// end has the caller's functions but handlers called no more; rest waits for those that are under way.
 func (d *dispatcher) end() (rest func()) { return d.calls.end() }
 
 // change replaces the view, and starts the workers that it asks for.

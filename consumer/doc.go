@@ -146,7 +146,7 @@ package consumer
 //	  stale.go         what could not be sent
 //	  settled.go       and what was, for those who ask
 //	  internal/inside  where Stop must not wait for Run
-//	  callbacks.go     how the caller's Commit and OnStale are called
+//	  callbacks.go     how the caller's Commit, OnStale and OnSettled are called
 //	  panics.go        what they panic with is told, but not each stack
 //	  repeats.go       what goes wrong again and again is told ever more seldom
 //	  internal/ack     acknowledgements are gathered and sent; which deliveries one frame can settle

@@ -248,7 +248,7 @@ func (w *worker) report(o outcome) {
 	if !o.failed {
 		return
 	}
-	d.env.counts.failed.Add(1)
+	d.calls.unlessEnded(&d.env.counts.failed, 1)
 	w.tellCause(o)
 	what := "handler failed; "
 	if w.came.Unreadable != nil {

@@ -8,8 +8,11 @@ import (
 // Status never blocks, and costs little: what the supervisor has shown is read, and nobody is asked. It tells of the state
 // and of a stop at once, and of all else once the supervisor has answered what has happened.
 func (c *Consumer) Status() Status {
-	b, now, last := c.board, time.Now(), c.machine.Last()
-	entered, is := b.entered.Load().follow(&last), b.shown.Load()
+	b := c.board
+	entered := b.entered.Load() // before the state, which it is not to be ahead of
+	last := c.machine.Last()
+	entered = entered.follow(&last)
+	now, is := time.Now(), b.shown.Load()
 	s := Status{
 		Name: c.config.Name, Time: now, State: last.To, Since: entered.since,
 		NotReady:      b.notReady(last.To, entered, is),

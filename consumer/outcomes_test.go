@@ -151,6 +151,50 @@ func TestOutcomesAddUp(t *testing.T) {
 	})
 }
 
+// So they do when a handler that was left behind fails before Run has returned, or later.
+func TestOutcomesOfWhoIsLeftBehind(t *testing.T) {
+	for name, late := range map[string]time.Duration{"before Run has returned": 500 * time.Millisecond, "later": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := brokertest.NewInMemoryServer(t)
+				if err := errors.Join(server.DeclareQueue("work", nil), server.Publish("work", "message")); err != nil {
+					t.Fatal(err)
+				}
+				ring, stops := fsm.NewRing(1000), make(chan struct{})
+				c, err := consumer.New(consumer.Config{
+					URLs: []string{server.URL()}, Dial: server.Dial, Journal: ring, GracePeriod: time.Second,
+					Observers: []func(fsm.Event){func(e fsm.Event) { // Run waits for it, for a second
+						if e.Trigger == consumer.Stop {
+							close(stops)
+							time.Sleep(time.Hour)
+						}
+					}},
+					Subscriptions: []consumer.Subscription{{Queue: "work", Handler: func(context.Context, *consumer.Delivery) error {
+						<-stops
+						time.Sleep(late)
+						return errors.New("too late")
+					}}},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ended := make(chan error, 1)
+				go func() { ended <- c.Run(context.Background()) }()
+				synctest.Wait()
+				_ = c.Stop(context.Background())
+				if err := <-ended; !errors.Is(err, consumer.ErrUnfinished) {
+					t.Errorf("Run: %v", err)
+				}
+				time.Sleep(2 * time.Hour)
+				sum, _ := outcomesOf(ring, "work")
+				if diff := cmp.Diff(c.Stats(), sum); diff != "" {
+					t.Errorf("Stats (-), the journal (+):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
 // A minute's outcomes are told within seconds of its end, with how long handlers took; of a minute in which nothing
 // happened, nothing is.
 func TestOutcomesOfAMinute(t *testing.T) {

@@ -22,10 +22,9 @@ type Stale struct {
 
 // staleOutcomes counts what could not be sent, and tells the supervisor and the caller.
 func (d *dispatcher) staleOutcomes(items []ack.Item, why error) {
-	if d.calls.hasEnded() {
+	if !d.calls.unlessEnded(&d.env.counts.stale, len(items)) {
 		return
 	}
-	d.env.counts.stale.Add(uint64(len(items)))
 	first, last := items[0], items[len(items)-1]
 	note := fmt.Sprintf("outcome of delivery tag %d dropped", first.Tag)
 	if len(items) > 1 {

@@ -174,8 +174,7 @@ const (
 	DoingNothing Doing = "stopped"
 )
 
-// HandlingTime is how long handlers took, over the last four to five minutes; percentiles are exact to an eighth, and to
-// a few microseconds, since the time between two messages that wait is the second one's.
+// HandlingTime is how long handlers took, over the last four to five minutes; percentiles are exact to an eighth.
 type HandlingTime struct {
 	Calls uint64        `json:"calls"`
 	P50   time.Duration `json:"p50_ns"`

@@ -182,7 +182,7 @@ func (s *supervisor) end() {
 	over := make(chan struct{})
 	go func() {
 		s.background.Wait()
-		for _, wait := range rest { // for Commit and OnStale
+		for _, wait := range rest { // for Commit, OnStale and OnSettled
 			wait()
 		}
 		if !s.abandoned {

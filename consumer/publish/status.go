@@ -36,7 +36,8 @@ type Status struct {
 
 // Status never blocks for long: nobody who waits for the broker, or for a journal, holds what it needs.
 func (p *Publisher) Status() Status {
-	last, entered, is := p.machine.Last(), p.entered.Load(), p.shown.Load()
+	entered := p.entered.Load() // before the state, which it is not to be ahead of
+	last, is := p.machine.Last(), p.shown.Load()
 	s := Status{
 		Name: p.config.Name, Time: time.Now(), State: last.To, Since: entered.follow(&last).since,
 		Endpoint: is.endpoint, Generation: is.generation, BlockedReason: is.blockedReason,
