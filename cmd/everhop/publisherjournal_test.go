@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
@@ -221,8 +222,12 @@ func TestPublishJournalRefuses(t *testing.T) {
 	}{
 		{publish.Stop, 1, "all of the input is confirmed, but "},
 		{publish.Connected, 0, "; 0 messages confirmed, line 1 is the first that is not"},
+		{publish.ConnectionError, 0, "; 0 messages confirmed, line 1 is the first that is not"},
 	} {
 		server, f := oneQueue(t), newPublication()
+		if tt.trigger == publish.ConnectionError { // amid a message
+			server.Inject(brokertest.OnMethod("basic.publish", 1), brokertest.Reset())
+		}
 		if err := f.command().ParseFlags([]string{"--queue", "q"}); err != nil {
 			t.Fatal(err)
 		}

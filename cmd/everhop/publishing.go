@@ -97,6 +97,8 @@ func (p *publishing) publish(in *input, pace *pace) (tally, error) {
 	case !errors.Is(err, errStopped):
 	case errors.As(ended, &gaveUp):
 		err = withHint(ended, "", "")
+	case errors.Is(ended, fsm.ErrVetoed): // the messages that failed by that have ended the intake before
+		err = ended
 	default:
 		err = context.Cause(p.intake)
 	}

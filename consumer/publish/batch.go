@@ -55,14 +55,19 @@ func (b *Batch) Commit(ctx context.Context) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.sent = slices.DeleteFunc(b.sent, func(c *Confirmation) bool { return c.isSettled() && c.err == nil })
-	for i, c := range b.sent {
-		if !c.isSettled() {
-			continue
+	kept := b.sent[:0]
+	for _, c := range b.sent {
+		if c.isSettled() { // looked at once: it may be confirmed at any moment
+			if c.err == nil {
+				continue
+			}
+			if again, err := c.ledger.accept(&c.message); err == nil { // else the publisher has stopped
+				c = again
+			}
 		}
-		if again, err := c.ledger.accept(&c.message); err == nil { // else the publisher has stopped
-			b.sent[i] = again
-		}
+		kept = append(kept, c)
 	}
+	clear(b.sent[len(kept):])
+	b.sent = kept
 	return first
 }

@@ -191,6 +191,9 @@ func TestBlockedWhileOpeningChannel(t *testing.T) {
 				r.send(to("q", fmt.Sprint(i+1)))
 			}
 			time.Sleep(20 * time.Second)
+			if s := r.p.Status(); s.State == publish.Blocked && s.BlockedReason != "low on memory" {
+				t.Errorf("blocked because of %q", s.BlockedReason)
+			}
 			r.server.Inject(brokertest.Now, brokertest.Unblock())
 			r.flush(time.Minute)
 			r.wantOrder("q", 21)

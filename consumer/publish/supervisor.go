@@ -202,7 +202,7 @@ func (s *supervisor) opened(session *broker.Session, fresh bool, opened *lane, e
 	}
 	s.watchLane(opened)
 	if session.Blocked() {
-		return s.blocked(session, true, "")
+		return s.blocked(session, true, s.blockedReason) // which may have been told before
 	}
 	return nil
 }
