@@ -76,7 +76,7 @@ func playHistory(p plan) *history {
 	defer h.cutWork()
 	h.d = newDispatcher(h.subscription(), environment{
 		counts: &h.counts, logger: zerolog.Nop(), inside: &inside.Marks{}, work: h.work, outbox: modelOutbox{h}, onStale: h.stale,
-		keepFor: keptFor, tell: func(fsm.Kind, string, Evidence) {}, tripped: h.trip, saved: func() {},
+		keepFor: keptFor, tell: func(fsm.Kind, string, Evidence) {}, tripped: h.trip,
 	})
 	h.play()
 	h.audit()

@@ -81,10 +81,9 @@ type environment struct {
 	outbox  outbox
 	onStale func(Stale)
 	keepFor time.Duration // how long a delivery may wait in memory for its next turn
-	// tell has an event committed about something rare. tripped, saved and resize tell the supervisor.
+	// tell has an event committed about something rare. tripped and resize tell the supervisor.
 	tell    func(fsm.Kind, string, Evidence)
 	tripped func()
-	saved   func()
 	resize  chan<- struct{}
 }
 

@@ -78,7 +78,7 @@ func dispatching(t *testing.T, s Subscription, test func(*testing.T, *dispatcher
 		config := Config{Subscriptions: []Subscription{s}}.withDefaults()
 		d := newDispatcher(config.Subscriptions[0], environment{
 			counts: &counts{}, logger: zerolog.Nop(), inside: &inside.Marks{}, work: t.Context(),
-			keepFor: time.Hour, tell: func(fsm.Kind, string, Evidence) {}, tripped: func() {}, saved: func() {},
+			keepFor: time.Hour, tell: func(fsm.Kind, string, Evidence) {}, tripped: func() {},
 		})
 		d.expect(DefaultDeliveryLimit)
 		d.start()

@@ -75,9 +75,8 @@ type Evidence struct {
 	// no handler had begun with, and the others.
 	ReturnedUnstarted uint64 `json:"returned_unstarted,omitempty"`
 	Unfinished        uint64 `json:"unfinished,omitempty"`
-	// Saved counts the messages that were saved from their queue's delivery limit; see [NoteSaved].
-	Saved uint64 `json:"saved,omitempty"`
-	// These, ReturnedUnstarted and Saved are what [Stats] count, of one queue and since the last [NoteOutcomes].
+	// These and ReturnedUnstarted are what [Stats] count, of one queue and since the last [NoteOutcomes].
+	Saved        uint64 `json:"saved,omitempty"`
 	Acknowledged uint64 `json:"acknowledged,omitempty"`
 	Failed       uint64 `json:"failed,omitempty"`
 	Kept         uint64 `json:"kept,omitempty"`

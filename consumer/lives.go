@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"math"
 	"reflect"
@@ -212,7 +211,7 @@ func (d *dispatcher) saved(c *channel, came *Delivery) {
 		_ = c.acks.Ack(came.DeliveryTag)
 	}
 	d.env.counts.saved.Add(1)
-	d.env.saved()
+	d.tellMessage(NoteSaved, came, failure{attempts: Attempts(came)}, "it had come back nearly as often as the queue allows (x-delivery-limit), and was published again, to its end")
 	if n := timesSaved(came) + 1; n >= oftenSaved {
 		d.about(d.env.logger.Error(), came).Int(FieldSaved, n).
 			Msg("the message is saved from its queue's delivery limit again and again, and nothing becomes of it: its handler puts it back, or something takes its connection away each time, perhaps the message itself")
@@ -389,17 +388,4 @@ func restore(d *Delivery) {
 	if key, ok := d.Headers[HeaderRoutingKey].(string); ok {
 		d.RoutingKey = key
 	}
-}
-
-// saved says that messages were saved.
-type saved struct{ sub *subscription }
-
-func (o saved) apply(s *supervisor) error {
-	now := s.counts[o.sub.index].saved.Load()
-	if n := now - o.sub.saved; n > 0 { // else the observation before told of it, too
-		o.sub.saved = now
-		s.noteOf(o.sub, NoteSaved, Evidence{Saved: n, Note: fmt.Sprintf(
-			"%d messages had come back nearly as often as the queue allows (x-delivery-limit) and were published again, to its end", n)})
-	}
-	return nil
 }

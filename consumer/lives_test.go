@@ -123,6 +123,31 @@ func (w *worn) wear(returns int) {
 	synctest.Wait()
 }
 
+// wearAll has all messages of a queue come back so often.
+func (w *worn) wearAll(queue string, messages, returns int) {
+	endpoints, err := broker.ParseEndpoints(w.server.URL())
+	if err != nil {
+		w.Fatal(err)
+	}
+	for range returns {
+		s, err := broker.Open(w.Context(), broker.Plan{
+			Endpoints: endpoints, Dial: w.server.Dial, Subscriptions: []broker.Subscription{{Queue: queue, Prefetch: messages}},
+		}, 1, 0)
+		if err != nil {
+			w.Fatal(err)
+		}
+		c, err := s.Consume(w.Context(), 0, broker.Intake{Prefetch: messages})
+		if err != nil {
+			w.Fatal(err)
+		}
+		for range messages {
+			c.Receive(nil)
+		}
+		s.Abort()
+		synctest.Wait()
+	}
+}
+
 func (w *worn) handle(ctx context.Context, d *Delivery) error {
 	if string(d.Body) == "busy" {
 		select {
@@ -153,7 +178,7 @@ func (w *worn) wantSaved(n uint64) {
 	var told uint64
 	for _, e := range w.events.Events() {
 		if e.Name == NoteSaved {
-			told += EvidenceOf(e).Saved
+			told++
 		}
 	}
 	if told != n {
@@ -188,6 +213,45 @@ func TestSaved(t *testing.T) {
 		}
 		if n := timesSaved(&d); n != 2 {
 			t.Errorf("saved %d times, want 2", n)
+		}
+	})
+}
+
+// If very many are saved at once, an event tells of each of the first ones only, and the minute's outcomes of all.
+func TestManySaved(t *testing.T) {
+	const messages = 100
+	m := brokertest.Message{Body: []byte("worn"), MessageID: "id"}
+	playWorn(t, 2, m, func(w *worn, s *Subscription) {
+		declareIn(t, w.server, "many", map[string]any{"x-queue-type": "quorum", "x-delivery-limit": 3})
+		for range messages {
+			if err := w.server.PublishMessage("many", m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.wearAll("many", messages, 2)
+		s.Queue, s.DeliveryLimit, s.Declare = "many", 3, nil
+	}, func(w *worn) {
+		var told []Evidence
+		for _, e := range w.events.Events() {
+			if e.Name == NoteSaved {
+				told = append(told, EvidenceOf(e))
+			}
+		}
+		if len(told) != mostRarities || told[0].MessageID != "id" || told[0].Queue != "many" {
+			t.Errorf("%d events tell of one that was saved, want %d: %+v", len(told), mostRarities, told)
+		}
+		for range messages {
+			w.next()
+		}
+		time.Sleep(time.Minute + 10*time.Second)
+		var saved, leftOut uint64
+		for _, e := range w.events.Events() {
+			if e.Name == NoteOutcomes {
+				saved, leftOut = saved+EvidenceOf(e).Saved, leftOut+EvidenceOf(e).LeftOut
+			}
+		}
+		if n := w.c.Stats().Saved; n != messages || saved != n || leftOut != messages-mostRarities {
+			t.Errorf("%d were saved; outcomes tell of %d, and that %d are left out", n, saved, leftOut)
 		}
 	})
 }
@@ -348,7 +412,7 @@ func TestSavingEndsWithTheHandlers(t *testing.T) {
 		work, cut := context.WithCancel(t.Context())
 		d := newDispatcher(Config{Subscriptions: []Subscription{{}}}.withDefaults().Subscriptions[0], environment{
 			counts: &counts{}, logger: zerolog.Nop(), inside: &inside.Marks{}, work: work, outbox: hangingOutbox{},
-			keepFor: time.Hour, tell: func(fsm.Kind, string, Evidence) {}, tripped: func() {}, saved: func() {},
+			keepFor: time.Hour, tell: func(fsm.Kind, string, Evidence) {}, tripped: func() {},
 		})
 		d.expect(DefaultDeliveryLimit)
 		d.start()

@@ -22,19 +22,19 @@ const (
 	// NoteReleased: what waited in memory, in a pause or not, has gone back to the queue, since the broker does not
 	// wait for ever.
 	NoteReleased = "released"
-	// NoteSaved: messages had come back nearly as often as their quorum queue allows, and were published again, to the
-	// end of it, before they could be dropped.
-	NoteSaved = "saved"
 	// NoteOutcomes: what became of the messages of a queue since the last one, a minute or less: the counts of Stats,
 	// the handler's calls, and how long those took. There is one for each minute in which anything has become of any,
 	// and one before a loss and before the end. All of a run together say what Stats say when Run has returned.
 	NoteOutcomes = "outcomes"
 	// NoteParked and NoteDeadLettered: what became of one message that could not be handled, or that its handler has
-	// rejected. Evidence.Error is the first line of its last error; Evidence.Cause is one of the three below, if
-	// that was it. On a stream NoteDeadLettered is about one that is passed over. Of these, the three below and
+	// rejected. Evidence.Error is the first line of its last error; Evidence.Cause is one of the last three, if
+	// that was it. On a stream NoteDeadLettered is about one that is passed over. Of these, the four below and
 	// StaleOutcome no more than 20 a minute and queue are told of; the next NoteOutcomes says how many were left out.
 	NoteParked       = "parked"
 	NoteDeadLettered = "dead_lettered"
+	// NoteSaved: one message had come back nearly as often as its quorum queue allows, and was published again, to the
+	// end of it, before it could be dropped.
+	NoteSaved = "saved"
 	// NotePermanent, NoteTimedOut and NotePanicked are about one message that was neither parked nor rejected for it:
 	// its handler returned a Permanent error, or it could not be read; HandlerTimeout was over, or the broker did not
 	// wait any longer (consumer_timeout); its handler panicked. A message that fails on in the same way in place is told

@@ -95,7 +95,6 @@ type subscription struct {
 	window   *window // what of the prefetch is asked for
 	applied  broker.Intake
 	losses   int    // in a row
-	saved    uint64 // messages, as events have told
 	asked    bool   // the caller wants another prefetch
 	steered  bool   // live is being changed
 	compared bool   // what exists with what is declared
@@ -170,7 +169,6 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			keepFor: keepFor(spec.consumerTimeout(c.config.ConsumerTimeout)),
 			tell:    func(kind fsm.Kind, name string, e Evidence) { s.rarities.add(rarity{sub, kind, name, e}) },
 			tripped: func() { s.post(tripped{sub}) },
-			saved:   func() { s.post(saved{sub}) },
 			resize:  s.resize,
 		})
 		sub.window = sub.dispatch.window

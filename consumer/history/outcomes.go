@@ -32,10 +32,10 @@ func (o *Outcomes) Troubled() bool {
 	return o.Stats.Parked+o.Stats.Rejected+o.Stats.Saved+o.Stats.Stale+o.Permanent+o.TimedOut+o.Panicked+o.LeftOut > 0
 }
 
-// IsMessage tells whether an event is about one message that is rare in some way: it was parked, or the like.
+// IsMessage tells whether an event is about one message that is rare in some way: it was parked, saved, or the like.
 func IsMessage(e fsm.Event) bool {
 	switch e.Name {
-	case consumer.NoteParked, consumer.NoteDeadLettered, consumer.NotePermanent, consumer.NoteTimedOut, consumer.NotePanicked:
+	case consumer.NoteParked, consumer.NoteDeadLettered, consumer.NoteSaved, consumer.NotePermanent, consumer.NoteTimedOut, consumer.NotePanicked:
 		return e.Kind == fsm.KindNote
 	}
 	return false

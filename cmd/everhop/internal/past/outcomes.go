@@ -67,7 +67,7 @@ func exactly(d time.Duration) string {
 // isRare tells whether an event is one that --messages lists.
 func isRare(e fsm.Event) bool {
 	switch {
-	case history.IsMessage(e), e.Name == consumer.NoteSaved && e.Kind == fsm.KindNote, e.Name == consumer.StaleOutcome && e.Kind == fsm.KindStale:
+	case history.IsMessage(e), e.Name == consumer.StaleOutcome && e.Kind == fsm.KindStale:
 		return true
 	case e.Name == consumer.NoteOutcomes && e.Kind == fsm.KindNote:
 		return consumer.EvidenceOf(e).LeftOut > 0
