@@ -4,6 +4,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/everhop/everhop/consumer/internal/measure"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -185,3 +186,6 @@ type HandlingTime struct {
 	// Sum is of all calls since New.
 	Sum time.Duration `json:"-"`
 }
+
+// HandlingBuckets are the durations that HandlingTime.Histogram counts by, the shortest first.
+func HandlingBuckets() []time.Duration { return measure.Bounds() }

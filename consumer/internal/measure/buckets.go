@@ -1,4 +1,4 @@
-package consumer
+package measure
 
 import (
 	"math/bits"
@@ -79,24 +79,24 @@ func middle(bucket int) time.Duration {
 	return time.Duration((ends[bucket-1] + ends[bucket]) / 2)
 }
 
-// handlingBuckets are ends of buckets.
-var handlingBuckets = []time.Duration{
+// bounds are ends of buckets.
+var bounds = []time.Duration{
 	time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
 	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond,
 	5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute,
 }
 
-// HandlingBuckets are the durations that HandlingTime.Histogram counts by, the shortest first.
-func HandlingBuckets() []time.Duration { return slices.Clone(handlingBuckets) }
+// Bounds are the durations that Summary.Histogram counts by, the shortest first.
+func Bounds() []time.Duration { return slices.Clone(bounds) }
 
-// cumulated is the counts by HandlingBuckets.
+// cumulated is the counts by bounds.
 func cumulated(calls *[buckets]uint64) []uint64 {
-	counts := make([]uint64, 0, len(handlingBuckets)+1)
+	counts := make([]uint64, 0, len(bounds)+1)
 	var sum uint64
 	next := 0
 	for i, n := range calls {
 		sum += n
-		if next < len(handlingBuckets) && i < len(ends) && ends[i] == int64(handlingBuckets[next]) {
+		if next < len(bounds) && i < len(ends) && ends[i] == int64(bounds[next]) {
 			counts = append(counts, sum)
 			next++
 		}
