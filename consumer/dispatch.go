@@ -12,6 +12,7 @@ import (
 	"github.com/everhop/everhop/consumer/internal/dedup"
 	"github.com/everhop/everhop/consumer/internal/inside"
 	"github.com/everhop/everhop/consumer/internal/lanes"
+	"github.com/everhop/everhop/consumer/internal/measure"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -59,7 +60,7 @@ type dispatcher struct {
 	rescues   *rescues
 	overruns  overruns
 	window    *window // nil without PrefetchBytes
-	measures  *measures
+	measures  *measure.Calls
 
 	committing chan struct{} // held by the one Commit at a time
 	calls      callbacks
@@ -70,6 +71,7 @@ type dispatcher struct {
 	running int        // workers
 	crew    []*worker  // all of them
 	hired   int        // so many there were
+	retired retired
 }
 
 // environment is what all subscriptions of a consumer have in common.
@@ -112,7 +114,7 @@ type view struct {
 
 func newDispatcher(spec Subscription, env environment) *dispatcher {
 	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), committing: make(chan struct{}, 1)}
-	d.measures = newMeasures()
+	d.measures = measure.New()
 	d.calls.inside, d.calls.panics = env.inside, &d.panics
 	d.window = newWindow(spec, &d.kind, env.resize)
 	d.kind.v.Store(spec.kind())

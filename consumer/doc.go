@@ -103,8 +103,7 @@ package consumer
 //	  look.go          whoever looks there asks nobody, and waits for nobody
 //	  reasons.go       why it is not ready, or not alive
 //	  pulse.go         whether the supervisor turns
-//	  measure.go       when handlers begin and end, and how long they take
-//	  buckets.go       how that is counted
+//	  internal/measure when handlers begin and end, and how long they take
 //	the lifecycle
 //	  lifecycle.go     the table
 //	  evidence.go      what an event says of its cause

@@ -43,12 +43,12 @@ func (w *worker) awaitTurn(c *channel) bool {
 		case !v.paused:
 			return true
 		}
-		w.timing.wait(waitsForTurn)
+		w.waits.Store(waitsForTurn)
 		select {
 		case <-v.changed:
 		case <-c.source.Lost():
 		}
-		w.timing.wait(waitsForNothing)
+		w.waits.Store(waitsForNothing)
 	}
 }
 
@@ -88,15 +88,15 @@ func (w *worker) conclude(o outcome) {
 	if o.verdict == acknowledged {
 		w.job.channel.acks.Finish(w.tag)
 	} else {
-		w.timing.touch(w.dispatcher.measures)
+		w.timing.Touch(w.dispatcher.measures)
 		w.settle(o)
 	}
 }
 
 // interrupted goes on when a function of the caller's has ended the goroutine: that is a failure.
 func (w *worker) interrupted() {
-	if w.timing.isBusy() {
-		w.timing.end(w.dispatcher.measures, w.number)
+	if w.timing.IsBusy() {
+		w.timing.End(w.dispatcher.measures, w.number)
 	}
 	if w.came == nil { // its handler has not begun
 		w.keep(*w.job.delivery)
@@ -147,9 +147,9 @@ func (w *worker) attemptAgain(a answer) outcome {
 		if o.verdict != again {
 			return o
 		}
-		w.timing.wait(waitsForRetry)
+		w.waits.Store(waitsForRetry)
 		waited := d.linger(w.job.channel, w.came, o.pause)
-		w.timing.wait(waitsForNothing)
+		w.waits.Store(waitsForNothing)
 		if !waited {
 			return outcome{verdict: requeued, failure: *f}
 		}
@@ -194,15 +194,15 @@ func (w *worker) call(delivery *Delivery) (a answer) {
 		defer cancel()
 		ctx = limited
 	}
-	w.timing.begin(d.measures)
+	w.timing.Begin(d.measures)
 	defer func() {
 		if r := recover(); r != nil {
-			w.timing.end(d.measures, w.number)
+			w.timing.End(d.measures, w.number)
 			a = answer{meaning: fails, text: "consumer: " + d.panics.tell("the handler", r), cause: NotePanicked}
 		}
 	}()
 	err := d.spec.Handler(ctx, delivery)
-	w.timing.end(d.measures, w.number)
+	w.timing.End(d.measures, w.number)
 	if err != nil {
 		return answerOf(err).in(ctx)
 	}

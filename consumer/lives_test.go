@@ -243,7 +243,7 @@ func TestManySaved(t *testing.T) {
 		for range messages {
 			w.next()
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute + 10*time.Second)
 		var saved, leftOut uint64
 		for _, e := range w.events.Events() {
 			if e.Name == NoteOutcomes {

@@ -3,6 +3,8 @@ package consumer
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/everhop/everhop/consumer/internal/measure"
 )
 
 // Status never blocks, and costs little: what the supervisor has shown is read, and nobody is asked. It tells of the state
@@ -71,10 +73,10 @@ func (s *subscriptionStatus) now() SubscriptionStatus {
 	s.override(&status)
 	if d := s.dispatch.Load(); d != nil {
 		status.Type, status.Concurrency = d.queueType(), d.view.Load().concurrency
-		status.Handling = d.measures.handling()
+		status.Handling = HandlingTime(d.measures.Summary())
 		d.tell(&status)
 	} else {
-		status.Handling = new(measures).handling()
+		status.Handling = HandlingTime(new(measure.Calls).Summary())
 	}
 	return status
 }
@@ -100,15 +102,13 @@ func (s *subscriptionStatus) override(status *SubscriptionStatus) {
 
 // tell adds what workers have in hand, and what waits for them.
 func (d *dispatcher) tell(s *SubscriptionStatus) {
-	m := d.measures
 	began, ended, oldest := d.look(s)
 	now := time.Now()
-	age := now.Sub(m.epoch)
 	timeOf := func(stamp int64) time.Time {
 		if stamp == 0 {
 			return time.Time{}
 		}
-		return now.Add(time.Duration(stamp) - age)
+		return now.Add(-d.measures.Since(stamp))
 	}
 	s.OldestInFlight, s.LastDelivery, s.LastSettled = timeOf(oldest), timeOf(began), timeOf(ended)
 	kept, behind := d.putAside()
@@ -120,10 +120,9 @@ func (d *dispatcher) tell(s *SubscriptionStatus) {
 func (d *dispatcher) look(s *SubscriptionStatus) (began, ended, oldest int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	began, ended = d.measures.began, d.measures.ended
+	began, ended = d.retired.began, d.retired.ended
 	for _, w := range d.crew {
-		t := &w.timing
-		b, e := t.began.Load(), t.ended.Load()
+		b, e := w.timing.Last()
 		began, ended = max(began, b), max(ended, e)
 		switch {
 		case b > e:
@@ -131,9 +130,9 @@ func (d *dispatcher) look(s *SubscriptionStatus) (began, ended, oldest int64) {
 			if oldest == 0 || b < oldest {
 				oldest = b
 			}
-		case t.waits.Load() == waitsForTurn:
+		case w.waits.Load() == waitsForTurn:
 			s.Waiting++
-		case t.waits.Load() == waitsForRetry:
+		case w.waits.Load() == waitsForRetry:
 			s.Aside++
 		}
 	}

@@ -19,26 +19,31 @@ type handling struct {
 
 // handling asks the workers, with those that have ended.
 func (d *dispatcher) handling() (h handling) {
-	m := d.measures
-	h.calls, h.total = m.sum()
+	h.calls, h.total = d.measures.Sum()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	h.longest, m.longest = time.Duration(m.longest), 0
-	now := m.now()
+	h.longest, d.retired.longest = d.retired.longest, 0
 	for _, w := range d.crew {
-		h.longest = max(h.longest, time.Duration(w.timing.longest.Swap(0)))
-		if began := w.timing.began.Load(); w.timing.isBusy() {
-			h.oldest = max(h.oldest, time.Duration(now-began))
+		h.longest = max(h.longest, w.timing.TakeLongest())
+		if began, ended := w.timing.Last(); began > ended {
+			h.oldest = max(h.oldest, d.measures.Since(began))
 		}
 	}
 	return h
 }
 
+// retired is what the workers have measured that have ended: stamps, and a duration.
+type retired struct {
+	began, ended int64
+	longest      time.Duration // since it was asked for last
+}
+
 // retire keeps what a worker that ends has measured. It is called with mu held.
-func (d *dispatcher) retire(t *timing) {
-	m := d.measures
-	m.began, m.ended = max(m.began, t.began.Load()), max(m.ended, t.ended.Load())
-	m.longest = max(m.longest, t.longest.Load())
+func (d *dispatcher) retire(w *worker) {
+	r := &d.retired
+	began, ended := w.timing.Last()
+	r.began, r.ended = max(r.began, began), max(r.ended, ended)
+	r.longest = max(r.longest, w.timing.TakeLongest())
 }
 
 // minus are the deliveries that were counted since.

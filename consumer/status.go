@@ -4,6 +4,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/everhop/everhop/consumer/internal/measure"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -188,3 +189,10 @@ type HandlingTime struct {
 	// Sum is of all calls since New.
 	Sum time.Duration `json:"-"`
 }
+
+// HandlingBuckets are the durations that HandlingTime.Histogram counts by, the shortest first.
+func HandlingBuckets() []time.Duration { return measure.Bounds() }
+
+// FineBuckets are the durations that HandlingTime.Fine counts by, the shortest first. Each is at most a quarter longer than
+// the one before, from a microsecond to 67 minutes.
+func FineBuckets() []time.Duration { return measure.Ends() }

@@ -215,7 +215,7 @@ func (s *supervisor) remember() {
 	}
 	s.remembered = time.Now()
 	for _, sub := range s.subscriptions {
-		sub.dispatch.measures.remember()
+		sub.dispatch.measures.Remember()
 	}
 }
 

@@ -87,12 +87,12 @@ func (w *worker) enter() (trial, ok bool) {
 		case !v.paused && d.absence.onTrial.CompareAndSwap(false, true):
 			return true, true
 		}
-		w.timing.wait(waitsForTurn)
+		w.waits.Store(waitsForTurn)
 		select {
 		case <-v.changed:
 		case <-c.source.Lost():
 		}
-		w.timing.wait(waitsForNothing)
+		w.waits.Store(waitsForNothing)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/consumer/internal/ack"
+	"github.com/everhop/everhop/consumer/internal/measure"
 )
 
 // worker handles deliveries one after another, as one of Concurrency.
@@ -26,7 +27,8 @@ type worker struct {
 	deduped bool      // there is one
 	hand    hand      // what its handler has
 	number  int
-	timing  timing
+	timing  measure.Timing
+	waits   atomic.Int32 // for what it waits with the job: a wait
 }
 
 // job is a delivery that is to be handled. Once its handler has begun, delivery is the handler's.
@@ -36,6 +38,15 @@ type job struct {
 	key      string   // with OrderingKey
 	again    bool     // it was handled before, and kept
 }
+
+// wait is what a worker waits for with a job that is not with its handler.
+type wait = int32
+
+const (
+	waitsForNothing wait = iota
+	waitsForTurn         // as what no worker has received does
+	waitsForRetry
+)
 
 // run is the worker's goroutine.
 func (w *worker) run() {
@@ -115,7 +126,7 @@ func (d *dispatcher) stay(w *worker) *view {
 	if v.over || d.running > v.concurrency {
 		d.running--
 		d.crew = slices.DeleteFunc(d.crew, func(other *worker) bool { return other == w })
-		d.retire(&w.timing)
+		d.retire(w)
 		return nil
 	}
 	return v

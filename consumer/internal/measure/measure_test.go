@@ -1,4 +1,4 @@
-package consumer
+package measure
 
 import (
 	"maps"
@@ -37,7 +37,7 @@ func TestBuckets(t *testing.T) {
 			t.Errorf("%v to %v is a wide bucket", ends[i], end)
 		}
 	}
-	for _, b := range HandlingBuckets() {
+	for _, b := range Bounds() {
 		if !slices.Contains(ends[:], int64(b)) {
 			t.Errorf("no bucket ends at %v", b)
 		}
@@ -47,7 +47,7 @@ func TestBuckets(t *testing.T) {
 // Percentiles are those of the last minutes, and the histogram of all.
 func TestMeasures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMeasures()
+		m := New()
 		handled := func(worker, n int, took time.Duration) {
 			for range n {
 				m.shardOf(worker).count(int64(took))
@@ -55,7 +55,7 @@ func TestMeasures(t *testing.T) {
 		}
 		check := func(calls uint64, p50, p95, p99 time.Duration) {
 			t.Helper()
-			h := m.handling()
+			h := m.Summary()
 			near := func(got, want time.Duration) bool { return got >= want*88/100 && got <= want*112/100 }
 			if h.Calls != calls || !near(h.P50, p50) || !near(h.P95, p95) || !near(h.P99, p99) {
 				t.Errorf("after %v: %d calls, %v, %v, %v; want %d, %v, %v, %v", time.Since(m.epoch), h.Calls, h.P50, h.P95, h.P99, calls, p50, p95, p99)
@@ -64,7 +64,7 @@ func TestMeasures(t *testing.T) {
 		pass := func(minutes int) {
 			for range minutes {
 				time.Sleep(time.Minute)
-				m.remember()
+				m.Remember()
 			}
 		}
 		check(0, 0, 0, 0)
@@ -92,9 +92,9 @@ func TestMeasures(t *testing.T) {
 		handled(0, 1, time.Second)
 		check(1, time.Second, time.Second, time.Second)
 
-		h := m.handling()
-		want := make([]uint64, len(handlingBuckets)+1)
-		for i, b := range handlingBuckets {
+		h := m.Summary()
+		want := make([]uint64, len(bounds)+1)
+		for i, b := range bounds {
 			want[i] = 100 // a microsecond
 			if b >= 10*time.Millisecond {
 				want[i] += 90
@@ -106,7 +106,7 @@ func TestMeasures(t *testing.T) {
 				want[i] += 2
 			}
 		}
-		want[len(handlingBuckets)] = 201
+		want[len(bounds)] = 201
 		if sum := 900*time.Millisecond + 209*time.Second + 100*time.Microsecond; !slices.Equal(h.Histogram, want) || h.Sum != sum {
 			t.Errorf("all: %v, %v; want %v, %v", h.Histogram, h.Sum, want, sum)
 		}
@@ -128,69 +128,43 @@ func TestMeasures(t *testing.T) {
 
 func TestTiming(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMeasures()
-		var w timing
+		m := New()
+		var w Timing
 		for n, took := range []time.Duration{time.Second, time.Minute, 0} {
-			w.begin(m)
-			if !w.isBusy() {
+			w.Begin(m)
+			if !w.IsBusy() {
 				t.Fatal("it has begun, and is not busy")
 			}
 			time.Sleep(took)
-			w.end(m, 0)
-			if w.isBusy() {
+			w.End(m, 0)
+			if w.IsBusy() {
 				t.Fatal("it has ended, and is busy")
 			}
 			if got := time.Duration(w.ended.Load() - w.began.Load()); (got - took).Abs() > time.Microsecond {
 				t.Errorf("call %d took %v, want %v", n, got, took)
 			}
 		}
-		if calls, sum := m.sum(); calls != 3 || sum.Round(time.Second) != 61*time.Second || time.Duration(w.longest.Load()).Round(time.Microsecond) != time.Minute {
+		if calls, sum := m.Sum(); calls != 3 || sum.Round(time.Second) != 61*time.Second || time.Duration(w.longest.Load()).Round(time.Microsecond) != time.Minute {
 			t.Errorf("%d calls, %v, the longest %v", calls, sum, time.Duration(w.longest.Load()))
 		}
 	})
 }
 
-// A process that stood still is not taken for a supervisor that hangs.
-func TestPulse(t *testing.T) {
-	p := pulse{epoch: time.Now().Add(-time.Hour)}
-	p.turn()
-	stands := func(d time.Duration) { p.epoch = p.epoch.Add(-d) } // as seen by the clock
-	if age := p.since(&p.turned, StuckAfter); age != 0 {
-		t.Errorf("stuck for %v", age)
-	}
-	stands(time.Hour)
-	p.beats.Add(1) // the timer was due
-	if age := p.since(&p.turned, StuckAfter); age != 0 {
-		t.Errorf("it stood still, and is told to be stuck for %v", age)
-	}
-	p.turn()
-	for range StuckAfter / lookEvery {
-		if age := p.since(&p.turned, StuckAfter); age != 0 {
-			t.Errorf("stuck for %v", age)
-		}
-		stands(lookEvery)
-		p.beats.Add(1)
-	}
-	if age := p.since(&p.turned, StuckAfter); age < StuckAfter {
-		t.Errorf("stuck for %v", age)
-	}
-}
-
 // Nothing is allocated for a message.
 func TestTimingAllocatesNothing(t *testing.T) {
-	m, w := newMeasures(), timing{}
-	w.begin(m)
-	w.end(m, 0)
-	if n := testing.AllocsPerRun(1000, func() { w.begin(m); w.end(m, 0) }); n > 0 {
+	m, w := New(), Timing{}
+	w.Begin(m)
+	w.End(m, 0)
+	if n := testing.AllocsPerRun(1000, func() { w.Begin(m); w.End(m, 0) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-// BenchmarkStatusTiming measures what is added to each message so that its handler can be looked at.
-func BenchmarkStatusTiming(b *testing.B) {
-	m, w := newMeasures(), timing{}
+// BenchmarkTiming measures what is added to each message so that its handler can be looked at.
+func BenchmarkTiming(b *testing.B) {
+	m, w := New(), Timing{}
 	for b.Loop() {
-		w.begin(m)
-		w.end(m, 0)
+		w.Begin(m)
+		w.End(m, 0)
 	}
 }

@@ -1,4 +1,4 @@
-package consumer
+package measure
 
 import (
 	"math/bits"
@@ -79,18 +79,18 @@ func middle(bucket int) time.Duration {
 	return time.Duration((ends[bucket-1] + ends[bucket]) / 2)
 }
 
-// FineBuckets are the durations that HandlingTime.Fine counts by, the shortest first. Each is at most a quarter longer than
-// the one before, from a microsecond to 67 minutes.
-func FineBuckets() []time.Duration {
-	fine := make([]time.Duration, len(ends))
+// Ends are the durations that Summary.Fine counts by, the shortest first. Each is at most a quarter longer than the one
+// before, from a microsecond to 67 minutes.
+func Ends() []time.Duration {
+	list := make([]time.Duration, len(ends))
 	for i, end := range ends {
-		fine[i] = time.Duration(end)
+		list[i] = time.Duration(end)
 	}
-	return fine
+	return list
 }
 
-// fineOf is the counts by FineBuckets, as far as there are any.
-func fineOf(calls *[buckets]uint64) []uint64 {
+// fine is the counts by Ends, as far as there are any.
+func fine(calls *[buckets]uint64) []uint64 {
 	n := buckets
 	for n > 0 && calls[n-1] == 0 {
 		n--
@@ -98,24 +98,24 @@ func fineOf(calls *[buckets]uint64) []uint64 {
 	return slices.Clone(calls[:n])
 }
 
-// handlingBuckets are ends of buckets.
-var handlingBuckets = []time.Duration{
+// bounds are ends of buckets.
+var bounds = []time.Duration{
 	time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
 	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond,
 	5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute,
 }
 
-// HandlingBuckets are the durations that HandlingTime.Histogram counts by, the shortest first.
-func HandlingBuckets() []time.Duration { return slices.Clone(handlingBuckets) }
+// Bounds are the durations that Summary.Histogram counts by, the shortest first.
+func Bounds() []time.Duration { return slices.Clone(bounds) }
 
-// cumulated is the counts by HandlingBuckets.
+// cumulated is the counts by bounds.
 func cumulated(calls *[buckets]uint64) []uint64 {
-	counts := make([]uint64, 0, len(handlingBuckets)+1)
+	counts := make([]uint64, 0, len(bounds)+1)
 	var sum uint64
 	next := 0
 	for i, n := range calls {
 		sum += n
-		if next < len(handlingBuckets) && i < len(ends) && ends[i] == int64(handlingBuckets[next]) {
+		if next < len(bounds) && i < len(ends) && ends[i] == int64(bounds[next]) {
 			counts = append(counts, sum)
 			next++
 		}
