@@ -3,6 +3,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,8 @@ func TestReadmeCommands(t *testing.T) {
 		t.Fatalf("%d blocks of commands, want three: consume, publish, what happened", len(blocks))
 	}
 	server, dir := brokertest.NewServer(t), t.TempDir()
-	consume := shell(t, dir, strings.ReplaceAll(blocks[0][1], "amqp://guest:guest@localhost:5672/", server.URL()))
+	port := freePort(t)
+	consume := shell(t, dir, strings.NewReplacer("amqp://guest:guest@localhost:5672/", server.URL(), "9090", port).Replace(blocks[0][1]))
 	consume.start()
 	rabbittest.Eventually(t, patience, "it consumes", func() bool {
 		q, _ := server.Queue("orders")
@@ -40,6 +42,12 @@ func TestReadmeCommands(t *testing.T) {
 	publish.cmd.Env = append(publish.cmd.Env, urlVariable+"="+server.URL())
 	publish.start().wait(0)
 	rabbittest.Eventually(t, patience, "all are handled", func() bool { return len(server.Settlements()) == 3 })
+	_, section, _ = strings.Cut(string(readme), "\n## See it\n")
+	look := shell(t, dir, strings.ReplaceAll(regexp.MustCompile("(?s)```sh\n(.*?)```").FindStringSubmatch(section)[1], "9090", port))
+	look.start().wait(0)
+	if got := look.stdout.String(); !strings.Contains(got, " is ready: 1 queue consumed") {
+		t.Errorf("everhop status prints\n%s", got)
+	}
 	if err := syscall.Kill(-consume.cmd.Process.Pid, syscall.SIGINT); err != nil { // Ctrl-C
 		t.Fatal(err)
 	}
@@ -58,6 +66,21 @@ func TestReadmeCommands(t *testing.T) {
 	if drawing, err := os.ReadFile(filepath.Join(dir, "past.dot")); !strings.HasPrefix(string(drawing), "digraph") {
 		t.Errorf("%v, %s", err, drawing)
 	}
+}
+
+// freePort is one that nobody listens at.
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // shell prepares a script for which everhop is this program.
