@@ -110,7 +110,7 @@ func TestMeasures(t *testing.T) {
 		if sum := 900*time.Millisecond + 209*time.Second + 100*time.Microsecond; !slices.Equal(h.Histogram, want) || h.Sum != sum {
 			t.Errorf("all: %v, %v; want %v, %v", h.Histogram, h.Sum, want, sum)
 		}
-		fine, bounds := map[time.Duration]uint64{}, FineBuckets()
+		fine, bounds := map[time.Duration]uint64{}, Ends()
 		for i, n := range h.Fine {
 			if n > 0 {
 				fine[bounds[i]] = n
