@@ -120,7 +120,7 @@ func TestMeasures(t *testing.T) {
 			t.Errorf("fine: %v, want %v", fine, want)
 		}
 		handled(0, 1, 2*time.Hour)
-		if fine := m.handling().Fine; len(fine) != len(bounds)+1 || fine[len(bounds)] != 1 {
+		if fine := m.Summary().Fine; len(fine) != len(bounds)+1 || fine[len(bounds)] != 1 {
 			t.Errorf("hours are not in the last one: %v", fine)
 		}
 	})
