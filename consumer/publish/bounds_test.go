@@ -3,7 +3,10 @@ package publish_test
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/everhop/everhop/broker"
@@ -56,4 +59,30 @@ func TestWindowBytesOfManyTargets(t *testing.T) {
 		r.server.ReleaseConfirms("q")
 		r.flush(time.Minute)
 	})
+}
+
+// What headers hold counts, too.
+func TestWindowBytesOfHeaders(t *testing.T) {
+	text := strings.Repeat("x", 10_000)
+	for name, value := range map[string]any{
+		"text": text, "bytes": []byte(text), "a list": []any{text}, "a table": map[string]any{"text": text},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, func(c *publish.Config) { c.WindowBytes = 100_000 }, func(r *rig) {
+				r.declare("q")
+				r.server.WithholdConfirms("q")
+				var senders sync.WaitGroup
+				for range 20 {
+					senders.Go(func() { r.send(&broker.Message{RoutingKey: "q", Headers: map[string]any{"value": value}}) })
+				}
+				synctest.Wait()
+				if s := r.p.Stats(); s.Unconfirmed < 3 || s.Unconfirmed > 5 { // half of it
+					t.Errorf("%+v", s)
+				}
+				r.server.ReleaseConfirms("q")
+				senders.Wait()
+				r.flush(time.Minute)
+			})
+		})
+	}
 }

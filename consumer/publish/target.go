@@ -132,10 +132,29 @@ func (q *queue) remove(c *Confirmation) {
 // sizeOf is about what a message takes in memory.
 func sizeOf(m *broker.Message) int64 {
 	const around = 256 // what else there is of it
-	size := around + len(m.Body) + len(m.Exchange) + len(m.RoutingKey)
-	for name := range m.Headers {
-		const value = 32 // more or less
-		size += len(name) + value
+	return int64(around + len(m.Body) + len(m.Exchange) + len(m.RoutingKey) + sizeOfTable(m.Headers))
+}
+
+func sizeOfTable(table map[string]any) (size int) {
+	for name, v := range table {
+		size += len(name) + sizeOfValue(v)
 	}
-	return int64(size)
+	return size
+}
+
+func sizeOfValue(v any) int {
+	size := 32 // more or less
+	switch v := v.(type) {
+	case string:
+		size += len(v)
+	case []byte:
+		size += len(v)
+	case []any:
+		for _, v := range v {
+			size += sizeOfValue(v)
+		}
+	case map[string]any:
+		size += sizeOfTable(v)
+	}
+	return size
 }

@@ -42,6 +42,21 @@ func TestReplayPublisher(t *testing.T) {
 	golden.Assert(t, then, "publisher-at.txt")
 }
 
+// Where a message was to go is told by what it had: a fanout exchange needs no routing key.
+func TestReasonTellsWhere(t *testing.T) {
+	for _, tt := range []struct{ exchange, key, want string }{
+		{"events", "user.created", "not_found (exchange events, routing key user.created)"},
+		{"events", "", "not_found (exchange events)"},
+		{"", "orders", "not_found (queue orders)"},
+		{"", "", "not_found"},
+	} {
+		e := publish.Evidence{Exchange: tt.exchange, RoutingKey: tt.key, Class: string(broker.NotFound)}
+		if got := reason(fsm.Event{Evidence: e.Event()}); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}
+
 // In JSON, too, the words are those of what it does.
 func TestReplayPublisherJSON(t *testing.T) {
 	published, consumed := pasttest.Published(t).Journal(), pasttest.Outage(t).Journal()

@@ -94,8 +94,10 @@ func reason(e fsm.Event) string {
 	evidence, sent := consumer.EvidenceOf(e), publish.EvidenceOf(e)
 	var to string
 	switch {
-	case sent.Exchange != "":
+	case sent.Exchange != "" && sent.RoutingKey != "":
 		to = "exchange " + sent.Exchange + ", routing key " + sent.RoutingKey
+	case sent.Exchange != "":
+		to = "exchange " + sent.Exchange
 	case sent.RoutingKey != "": // by the default exchange
 		to = "queue " + sent.RoutingKey
 	}
