@@ -16,7 +16,7 @@ import (
 
 const (
 	moment   = 20 * time.Second // for what a healthy broker does at once
-	patience = 30 * time.Second // for a scenario
+	patience = time.Minute      // for a scenario
 )
 
 // client is a scenario's side of the broker. What fails here fails the test.

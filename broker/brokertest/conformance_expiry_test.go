@@ -154,13 +154,13 @@ func consumedLives(c *client) {
 
 func redeclaredLives(c *client) {
 	ch := c.channel()
-	ch.queue("x-expires", 2000)
+	ch.queue("x-expires", 5000)
 	ch.publish(c.name, "1")
-	clock := ch.timer("600")
+	clock := ch.timer("1000")
 	clock.want("time")
-	for range 4 {
-		ch.queue("x-expires", 2000)
-		ch.again(clock, "600")
+	for range 5 {
+		ch.queue("x-expires", 5000)
+		ch.again(clock, "1000")
 	}
 	ch.wantQueue(c.name, "1")
 }
