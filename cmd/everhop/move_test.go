@@ -97,6 +97,44 @@ func TestMoveQueue(t *testing.T) {
 	same("d")
 }
 
+// The three programs at work at once, as a shell runs them.
+func TestMoveQueueThroughAPipe(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if _, missing := exec.LookPath("jq"); missing != nil {
+		err = missing
+	}
+	if err != nil {
+		missing := t.Skip
+		if os.Getenv("EVERHOP_TEST_REQUIRE") == "1" {
+			missing = t.Fatal
+		}
+		missing("needs sh and jq (Debian: apt-get install jq)")
+	}
+	server := brokertest.NewServer(t)
+	for _, queue := range []string{"a", "b"} {
+		if err := server.DeclareQueue(queue, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range everyKind() {
+		if err := server.PublishMessage("a", m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	line := `"$0" consume --queue a --count 4 --output jsonl | jq -c . | "$0" publish --input jsonl --queue b`
+	cmd := exec.CommandContext(t.Context(), sh, "-c", line, os.Args[0])
+	cmd.Env = append(os.Environ(), programEnv+"=1", urlVariable+"="+server.URL())
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	if diff := cmp.Diff(moved(everyKind()), moved(server.Messages("b")), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("queue b:\n%s", diff)
+	}
+	if left := server.Messages("a"); len(left) > 0 {
+		t.Errorf("%d messages are still in queue a", len(left))
+	}
+}
+
 // RabbitMQ keeps all of it, too.
 func TestMoveQueueRabbitMQ(t *testing.T) {
 	var records []byte
