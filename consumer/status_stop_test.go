@@ -57,7 +57,7 @@ func TestStatusWhileTheJournalHangs(t *testing.T) {
 	journal := &hung{&book{}, func(fsm.Event) bool { return hangs.Load() }, nil}
 	inHall(t, 2, func(h *hall) { h.config.Journal, journal.on = journal, make(chan struct{}); h.sparse.Store(true) }, func(h *hall) {
 		h.awaitState(true)
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Second) // and no idle check is under way
 		h.wantNotAlive()
 		hangs.Store(true)
 		began := time.Now()
