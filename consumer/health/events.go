@@ -33,7 +33,7 @@ type Events struct {
 	told     *[]history.Outage // where happened puts one
 	counts   fsm.Summary
 	spans    []span
-	fates    fates // nil before the first event
+	fates    fates                      // nil before the first event
 	readers  map[chan struct{}]struct{} // each holds a token when there is news
 }
 
