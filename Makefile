@@ -77,8 +77,9 @@ recovery: prepare ## Measure the recovery times in the README (about 10 minutes)
 bench: prepare ## Measure throughput, overhead, latency, publishing, 1000 subscriptions, the engine and its readers (about 20 minutes)
 	go test -run '^$$' -bench 'Throughput|Mixes|Overhead|Latency|ThousandSubscriptions' -benchtime 1x -timeout 60m ./consumer
 	go test -run '^$$' -bench 'Status|Timing' -benchmem ./consumer ./consumer/internal/measure
+	go test -run '^$$' -bench Scrape ./consumer/prom
 	go test -run '^$$' -bench Publish -benchtime 1x -timeout 60m ./consumer/publish
-	go test -run '^$$' -bench ConsumeOutput -benchtime 1x -timeout 30m ./cmd/everhop
+	go test -run '^$$' -bench 'ConsumeOutput|Windows' -benchtime 1x -timeout 30m ./cmd/everhop
 	go test -run '^$$' -bench . -benchmem ./fsm ./fsm/journal ./consumer/history
 	go test -run '^$$' -bench Demux ./broker
 

@@ -18,12 +18,16 @@ func TestConsumeFrozen(t *testing.T) {
 	t.Parallel()
 	const frozen, drainTimeout = 6 * time.Second, 2 * time.Second
 	dir := t.TempDir()
-	p := prepare(t, "consume", "--queue", newQueue(t), "--journal", dir, "--log-format", "json").start()
+	p := prepare(t, "consume", "--queue", newQueue(t), "--journal", dir, "--log-format", "json", "--listen", "0").start()
 	p.logs(`"to":"Consuming"`)
 	p.signal(syscall.SIGSTOP)
 	<-time.After(frozen) // there is nothing to wait for: it stands still
 	p.signal(syscall.SIGCONT)
 	p.logs(`"name":"` + consumer.NoteStalled + `"`)
+	url := shownAt.FindStringSubmatch(p.stderr.String())[1]
+	if _, page, stderr := inProcess(t, "status", url); !strings.Contains(page, " ! PROCESS STOOD STILL: for ") {
+		t.Errorf("everhop status does not say that it stood still: %s\n%s", stderr, page)
+	}
 	p.signal(syscall.SIGTERM)
 	p.wait(0)
 

@@ -190,6 +190,15 @@ func TestTroublesOfAConsumer(t *testing.T) {
 			<-r.broker.Inject(brokertest.Now, brokertest.Reset())
 		}},
 		{name: "deleted", word: "queue missing", queue: "payments", text: "payments", fault: func(r *rig) { r.broker.DeleteQueue("payments") }},
+		{name: "permission", word: "permission missing", queue: "payments", text: "refused for user 'shop'", fault: func(r *rig) {
+			for i := range 100 { // it is tried again and again
+				r.broker.Inject(brokertest.OnMethod("basic.consume", i+1), brokertest.CloseChannel(403, "ACCESS_REFUSED - read access to queue 'payments' in vhost '/' refused for user 'shop'"))
+			}
+			r.broker.DeleteQueue("payments")
+			if err := r.broker.DeclareQueue("payments", nil); err != nil {
+				r.Fatal(err)
+			}
+		}},
 		{name: "hung", word: "handler hangs", queue: "payments", text: "1 of 1 busy, 2 messages waiting; none has come to its end yet",
 			change: func(s *consumer.Subscription) {
 				s.Handler = func(ctx context.Context, _ *consumer.Delivery) error {

@@ -12,6 +12,9 @@
 // errors, but no credential, and nothing that is in a message. So let it listen on loopback, or where only your own can
 // reach it.
 //
+// Troubles are what is the matter, in words, the worst first. A handler hangs if it has been at work for a minute, and for five
+// times as long as nearly all calls take. What was parked or rejected in the last 10 minutes is poison.
+//
 // # Probes
 //
 // /livez fails if the process should be restarted: the supervisor is stuck, a stop hangs, or Run has returned an error. An

@@ -33,13 +33,13 @@ type Events struct {
 	told     *[]history.Outage // where happened puts one
 	counts   fsm.Summary
 	spans    []span
-	fates    fates
+	fates    fates                      // nil before the first event
 	readers  map[chan struct{}]struct{} // each holds a token when there is news
 }
 
 // NewEvents returns an empty memory.
 func NewEvents() *Events {
-	m := &Events{kept: fsm.NewRing(keptEvents), fates: fates{}, readers: map[chan struct{}]struct{}{}}
+	m := &Events{kept: fsm.NewRing(keptEvents), readers: map[chan struct{}]struct{}{}}
 	m.told = &m.outages
 	m.happened.Each = func(o history.Outage) { *m.told = append(*m.told, o) }
 	return m
@@ -59,6 +59,9 @@ func (m *Events) Observe(e fsm.Event) {
 	m.outages = m.outages[max(0, len(m.outages)-keptOutages):]
 	m.counts.Apply(e)
 	m.extend(e)
+	if m.fates == nil {
+		m.fates = fates{}
+	}
 	m.fates.apply(e)
 	for wake := range m.readers {
 		select {
@@ -121,9 +124,12 @@ func gap(seq uint64, first fsm.Event) fsm.Event {
 	return e
 }
 
-// earlier is what had become of messages until a while ago, by queue.
+// earlier is what had become of messages until a while ago, by queue; nil if nobody tells of them.
 func (m *Events) earlier(now time.Time) map[string]earlier {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.fates == nil {
+		return nil
+	}
 	return m.fates.earlier(now)
 }

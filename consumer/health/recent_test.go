@@ -68,6 +68,15 @@ func TestRecentMessages(t *testing.T) {
 	})
 }
 
+// Whoever gives no events gets nothing that may be of last week.
+func TestRecentWithoutEvents(t *testing.T) {
+	d := made(morning, 2)
+	d.Subscriptions[1].Stats.Parked = 4
+	if got := documentOf(t, d, health.NewEvents()).Troubles; len(got) > 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Another run counts anew.
 func TestRecentAfterARestart(t *testing.T) {
 	events, n := nightOf(t, morning)

@@ -43,7 +43,8 @@ func (l Level) rank() int { return slices.Index([]Level{Bad, Warn, Note}, l) }
 // hungAfter is for how long a handler may be at work until it hangs, unless it is one of those that often take nearly as long.
 const hungAfter = time.Minute
 
-// troubles returns what is the matter with a consumer: by its status, and by what its counts were a while ago.
+// troubles returns what is the matter with a consumer: by its status, and by what its counts were a while ago, if that is
+// known.
 func troubles(d *Document, before map[string]earlier) []Trouble {
 	list := ofAll(d)
 	list = append(list, ofConnections(d)...)
@@ -56,7 +57,9 @@ func troubles(d *Document, before map[string]earlier) []Trouble {
 	for i := range d.Subscriptions {
 		list = append(list, ofSubscription(d, &d.Subscriptions[i])...)
 	}
-	list = append(list, ofMessages(d, before)...)
+	if before != nil {
+		list = append(list, ofMessages(d, before)...)
+	}
 	list = append(list, ofPublisher(d.Publisher)...)
 	slices.SortStableFunc(list, func(a, b Trouble) int { return cmp.Compare(a.Level.rank(), b.Level.rank()) })
 	return append([]Trouble{}, list...)
