@@ -86,6 +86,7 @@ func (w *watched) ends() {
 
 // Whatever ends it, the terminal is as it was.
 func TestTerminalWatch(t *testing.T) {
+	heedHangups(t)
 	url := answers(t, 200, string(madeDocument(t, "poison")))
 	for name, end := range map[string]func(*watched){
 		"q":       func(w *watched) { w.types("q") },
