@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/history"
 	"github.com/everhop/everhop/fsm"
 )
@@ -26,8 +27,8 @@ const (
 // NewEvents, and give Observe to the consumer's Config.Observers. What is remembered does not grow.
 type Events struct {
 	mu       sync.Mutex
-	kept     *fsm.Ring   // idle checks are folded
-	newest   []fsm.Event // the last newEvents of them, as they were, and up to as many older ones
+	kept     *fsm.Ring   // idle checks are folded, and outcomes left out: with very many queues they would push out all else
+	newest   []fsm.Event // the last newEvents of all, as they were, and up to as many older ones
 	happened history.Summary
 	outages  []history.Outage  // those that are over
 	told     *[]history.Outage // where happened puts one
@@ -50,7 +51,9 @@ func NewEvents() *Events {
 func (m *Events) Observe(e fsm.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_ = m.kept.Append(e) // never fails
+	if e.Name != consumer.NoteOutcomes {
+		_ = m.kept.Append(e) // never fails
+	}
 	if len(m.newest) == 2*newEvents {
 		m.newest = slices.Delete(m.newest, 0, newEvents)
 	}
@@ -93,26 +96,36 @@ func (m *Events) detach(wake chan struct{}) {
 func (m *Events) after(seq uint64) []fsm.Event {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	last, ok := m.kept.Last()
-	if !ok || last.LastSeq() == seq {
+	if len(m.newest) == 0 {
 		return nil
 	}
-	if last.LastSeq() < seq {
+	last := m.newest[len(m.newest)-1].LastSeq()
+	if last == seq {
+		return nil
+	}
+	if last < seq {
 		seq = 0
 	}
-	events := behind(m.newest, seq)
-	if events[0].Seq > seq+1 { // it is further behind
-		events = behind(m.kept.Events(), seq)
+	if m.newest[0].Seq <= seq+1 {
+		return behind(m.newest, seq)
 	}
-	if first := events[0]; seq > 0 && first.Seq > seq+1 {
+	kept := m.kept.Events()
+	events := slices.DeleteFunc(behind(kept, seq), func(e fsm.Event) bool { return e.Seq >= m.newest[0].Seq })
+	if len(events) == 0 {
+		events = behind(m.newest, seq)
+	}
+	if first := slices.Concat(kept, m.newest)[0]; seq > 0 && first.Seq > seq+1 {
 		events = slices.Insert(events, 0, gap(seq+1, first))
 	}
 	return events
 }
 
-// behind returns a copy of the first ones behind the one numbered seq. There are some.
+// behind returns a copy of the first ones behind the one numbered seq.
 func behind(events []fsm.Event, seq uint64) []fsm.Event {
 	i := slices.IndexFunc(events, func(e fsm.Event) bool { return e.LastSeq() > seq })
+	if i < 0 {
+		return nil
+	}
 	return slices.Clone(events[i:min(len(events), i+mostAtOnce)])
 }
 

@@ -193,6 +193,32 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// What became of messages of very many queues pushes nothing else out.
+func TestStreamOfManyOutcomes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := health.NewEvents()
+		remarks(events, 1, 5)
+		const last = 20_000
+		for seq := uint64(6); seq < last; seq++ {
+			if seq == 10_000 || seq == last-500 {
+				remarks(events, seq, seq)
+				continue
+			}
+			events.Observe(fsm.Event{V: 1, Kind: fsm.KindNote, Name: consumer.NoteOutcomes, Seq: seq, Run: "a", Time: morning})
+		}
+		server := health.NewServer(fixed(made(morning, 1)), events, health.Options{})
+		var all, behind reader
+		defer open(server, &all, "/events", "")()
+		defer open(server, &behind, "/events?since=3", "")()
+		synctest.Wait()
+		got, _ := all.numbers(t)
+		if n := len(got) - 6; fmt.Sprint(got[:6]) != "[1 2 3 4 5 10000]" || n < 1024 || fmt.Sprint(got[6:]) != fmt.Sprint(ids(last-uint64(n), last-1)) {
+			t.Errorf("got %d events: %.200s", len(got), fmt.Sprint(got))
+		}
+		expectIDs(t, &behind, got[3:])
+	})
+}
+
 func TestStreamKeepsAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := health.NewServer(fixed(made(morning, 1)), health.NewEvents(), health.Options{})

@@ -5,7 +5,9 @@ let events = [];
 
 function takeEvent(e) {
   events.push(e);
-  if (events.length > 2 * mostEvents) events = events.slice(-mostEvents);
+  if (events.length <= 2 * mostEvents) return;
+  const older = events.slice(0, -mostEvents).filter((x) => x.name !== "outcomes"); // of many queues they would push out all else
+  events = [...older.slice(-mostEvents / 2), ...events.slice(-mostEvents)];
 }
 
 function drawEvents(now) {
