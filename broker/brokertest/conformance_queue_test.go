@@ -339,6 +339,7 @@ func queueNoWait(c *client) {
 	ch.wantQueue(c.name)
 	_, err = ch.QueueDelete(c.name, false, false, true)
 	c.ok(err)
+	ch.sync() // another channel looks
 	if ch.there(c.name) {
 		c.Error("it is still there")
 	}
