@@ -124,7 +124,7 @@ messages are parked or saved, is in DIR/publisher: 'everhop replay DIR/publisher
 /events, and a page for a browser, which with --journal has what was before this process, too. Nobody is asked for a
 password, and whoever gets there sees the names of queues and errors, but no message and no password. Readiness ends
 first when it stops, and the answers last. As a service of systemd (Type=notify) it tells when it is ready, what it does,
-and with WatchdogSec that it is alive. See contrib for systemd and Kubernetes.
+and with WatchdogSec that it is alive. See cmd/everhop/contrib for systemd and Kubernetes.
 
 EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
 better place for a password. Commands have it in their environment, too.

@@ -25,7 +25,7 @@ import (
 
 // What is in contrib fits the program: its commands, their flags, its paths and its times.
 
-const contrib = "../../contrib/"
+const contrib = "contrib/"
 
 // stopSlack is what a stop may take beyond the grace period, as consumer.ReasonStopHang has it.
 const stopSlack = 15 * time.Second

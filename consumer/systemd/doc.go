@@ -10,7 +10,7 @@
 // outage of the broker, however long, is no reason for that.
 //
 // A unit should have TimeoutStartSec=infinity: a broker that is away when the machine starts is waited for. See
-// contrib/systemd.
+// cmd/everhop/contrib/systemd.
 //
 //	stop, err := systemd.Start(c)
 //	if err != nil {
