@@ -146,7 +146,9 @@ func (s *supervisor) tellOutcomes(subscriptions []*subscription, minuteIsOver bo
 			continue
 		}
 		e.Note = e.sayOutcomes()
-		s.noteOf(sub, NoteOutcomes, e)
+		if !s.noteOf(sub, NoteOutcomes, e) { // the journal refuses: the next one has them
+			sub.told = before
+		}
 	}
 }
 

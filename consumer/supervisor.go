@@ -290,19 +290,21 @@ func (s *supervisor) fire(t fsm.Trigger, e Evidence) error {
 
 // record commits an event that changes no state. If the journal refuses, the consumer goes on: the
 // next transition will tell.
-func (s *supervisor) record(kind fsm.Kind, name string, e Evidence) {
+func (s *supervisor) record(kind fsm.Kind, name string, e Evidence) (recorded bool) {
 	if s.vetoed {
-		return
+		return false
 	}
-	if _, err := s.machine.Record(kind, name, e.Event()); err != nil {
+	_, err := s.machine.Record(kind, name, e.Event())
+	if err != nil {
 		s.config.Logger.Warn().Err(err).Str(fsm.FieldName, name).Str(fsm.FieldNote, e.Note).Msg("the journal refused an event")
 	}
+	return err == nil
 }
 
 // noteOf commits a note about one subscription.
-func (s *supervisor) noteOf(sub *subscription, name string, e Evidence) {
+func (s *supervisor) noteOf(sub *subscription, name string, e Evidence) (recorded bool) {
 	e.Generation, e.Queue, e.Scope = sub.on.generation, sub.spec.Queue, string(broker.ScopeSubscription)
-	s.record(fsm.KindNote, name, e)
+	return s.record(fsm.KindNote, name, e)
 }
 
 // roughly is a duration for people.
