@@ -62,7 +62,7 @@ func Run(ctx context.Context, config Config) *Report {
 	}
 	c.atBroker(ctx, session)
 	c.clock()
-	c.host()
+	c.host(ctx)
 	return c.report
 }
 
@@ -145,7 +145,7 @@ func (c *clinic) broken(check, of, text, advice string) {
 }
 
 func (c *clinic) skip(check, of, because string) {
-	c.add(Finding{Check: check, Of: of, Status: Skipped, Text: "skipped: because " + because})
+	c.add(Finding{Check: check, Of: of, Status: Skipped, Text: "because " + because})
 }
 
 // step bounds one step over the network.

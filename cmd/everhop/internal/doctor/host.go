@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,9 +22,9 @@ const (
 )
 
 // host looks at this machine.
-func (c *clinic) host() {
+func (c *clinic) host(ctx context.Context) {
 	if c.Journal != "" {
-		c.journal()
+		c.journal(ctx)
 	}
 	if c.Command != "" {
 		c.command()
@@ -40,7 +41,7 @@ func (c *clinic) host() {
 }
 
 // journal looks at the directory without changing a journal in it.
-func (c *clinic) journal() {
+func (c *clinic) journal(ctx context.Context) {
 	dir := c.Journal
 	bad := func(text, advice string) { c.broken("journal", dir, text, advice) }
 	info, err := os.Stat(dir)
@@ -71,11 +72,13 @@ func (c *clinic) journal() {
 	if err == nil && free < littleSpace {
 		c.warn("journal", dir, fmt.Sprintf("%d MiB are free there", free>>20), "make room: what cannot be written is missing in the journal")
 	}
-	events, err := readable(dir)
+	events, err := readable(ctx, dir)
 	var corrupt *journal.CorruptError
 	switch {
 	case errors.As(err, &corrupt) && corrupt.Torn:
 		c.warn("journal", dir, "its last line is torn, as a crash leaves it: "+err.Error(), "nothing needs to be done, the next writer sets it aside; or everhop verify --repair")
+	case errors.Is(err, errNotRead):
+		c.warn("journal", dir, fmt.Sprintf("writable; only %d events could be read in time", events), "raise --timeout, or use everhop verify")
 	case err != nil:
 		bad("it is damaged: "+err.Error(), "keep it for later, and name another directory; everhop verify and replay tell what is right in it")
 	default:
@@ -83,8 +86,11 @@ func (c *clinic) journal() {
 	}
 }
 
+// errNotRead ends the reading of a journal.
+var errNotRead = errors.New("there was no time to read all")
+
 // readable reads the whole journal, if there is one.
-func readable(dir string) (events int, err error) {
+func readable(ctx context.Context, dir string) (events int, err error) {
 	segments, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
 	if err != nil || len(segments) == 0 {
 		return 0, err
@@ -92,6 +98,9 @@ func readable(dir string) (events int, err error) {
 	for _, err := range journal.Records(dir) {
 		if err != nil {
 			return events, err
+		}
+		if ctx.Err() != nil {
+			return events, errNotRead
 		}
 		events++
 	}

@@ -61,12 +61,18 @@ func (c *clinic) listen(ctx context.Context, e broker.Endpoint, address string) 
 		return silentPort, err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(c.deadline(ctx))
+	end := c.deadline(ctx)
+	_ = conn.SetDeadline(end.Add(-time.Until(end) / 2))
 	if _, err := conn.Write([]byte("AMQP\x00\x00\x09\x01")); err != nil {
 		return silentPort, err
 	}
 	var head [5]byte
 	n, err := io.ReadFull(conn, head[:])
+	if n == 0 && isTimeout(err) { // who speaks HTTP waits for the end of the line
+		_ = conn.SetDeadline(end)
+		_, _ = conn.Write([]byte("\r\n\r\n"))
+		n, err = io.ReadFull(conn, head[:])
+	}
 	if n == 0 {
 		return silentPort, err
 	}
