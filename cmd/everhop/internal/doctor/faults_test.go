@@ -52,9 +52,9 @@ var faults = []fault{
 		prepare: func(b *bed) { b.url = "amqp://" + listening(b.T, silent) }},
 	{name: "silent TLS port", check: "protocol", status: Broken, text: "handshake does not end", advice: "5671",
 		prepare: func(b *bed) { b.url = "amqps://" + listening(b.T, silent) }},
-	{name: "TLS to a plain port", check: "protocol", status: Broken, text: "AMQP without TLS is spoken", advice: AdvicePlainPort,
+	{name: "TLS to a plain port", check: "protocol", status: Broken, text: "AMQP without TLS is spoken", advice: broker.HintPlainPort,
 		prepare: func(b *bed) { b.url = "amqps://" + b.server.Addr() }},
-	{name: "plain to a TLS port", check: "protocol", status: Broken, text: "TLS is spoken there", advice: AdviceTLSPort,
+	{name: "plain to a TLS port", check: "protocol", status: Broken, text: "TLS is spoken there", advice: broker.HintTLSPort,
 		prepare: func(b *bed) {
 			now := time.Now()
 			b.url = "amqp://" + wrapped(b.T, b.server.Addr(), newAuthority(b.T).issue(b.T, "127.0.0.1", now.Add(-year), now.Add(year)))

@@ -35,11 +35,11 @@ func unresolved(host string, err error) (text, advice string) {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return fmt.Sprintf("no address is known for the name %q", host), AdviceOnName
+		return fmt.Sprintf("no address is known for the name %q", host), broker.HintName
 	case errors.As(err, &dns) && dns.IsTimeout, errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("no name server answered about %q in time", host), "look at /etc/resolv.conf, and whether the name servers there can be reached"
 	}
-	return fmt.Sprintf("the name %q cannot be looked up: %v", host, err), AdviceOnName
+	return fmt.Sprintf("the name %q cannot be looked up: %v", host, err), broker.HintName
 }
 
 // ports are those of the addresses on which somebody listens.

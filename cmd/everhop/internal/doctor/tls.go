@@ -31,9 +31,9 @@ func (c *clinic) protocol(ctx context.Context, e broker.Endpoint, address string
 		c.ok("protocol", e.String(), "AMQP 0-9-1, without TLS")
 		return true
 	case tlsPort:
-		c.broken("protocol", e.String(), "TLS is spoken there, and the URL begins with amqp://", AdviceTLSPort)
+		c.broken("protocol", e.String(), "TLS is spoken there, and the URL begins with amqp://", broker.HintTLSPort)
 	case httpPort:
-		c.broken("protocol", e.String(), "HTTP is spoken there, not AMQP", AdviceHTTPPort)
+		c.broken("protocol", e.String(), "HTTP is spoken there, not AMQP", broker.HintHTTPPort)
 	case otherPort:
 		c.broken("protocol", e.String(), "something else than AMQP 0-9-1 is spoken there", "correct the port: RabbitMQ's usual one is 5672 (rabbitmq-diagnostics listeners)")
 	default:
@@ -153,16 +153,16 @@ func (c *clinic) noTLS(ctx context.Context, e broker.Endpoint, address string, e
 	}
 	switch {
 	case spoken == amqpPort:
-		say("AMQP without TLS is spoken there, and the URL begins with amqps://", AdvicePlainPort)
+		say("AMQP without TLS is spoken there, and the URL begins with amqps://", broker.HintPlainPort)
 	case spoken == httpPort:
-		say("HTTP is spoken there, not TLS", AdviceHTTPPort)
+		say("HTTP is spoken there, not TLS", broker.HintHTTPPort)
 	case strings.Contains(err.Error(), "protocol version"), strings.Contains(err.Error(), "unsupported versions"):
 		say("the broker offers no TLS 1.2 or newer", "let it: ssl_options.versions.1 = tlsv1.3, ssl_options.versions.2 = tlsv1.2 in rabbitmq.conf")
 	case refused, errors.As(err, &alert):
 		say(fmt.Sprintf("the broker refuses the TLS handshake: %v", reason(err)),
 			"if it wants a client's certificate, name one with certfile and keyfile in the URL; its log says more")
 	case errors.As(err, &record):
-		say("no TLS is spoken there: "+record.Msg, AdvicePlainPort)
+		say("no TLS is spoken there: "+record.Msg, broker.HintPlainPort)
 	default:
 		say(fmt.Sprintf("the port is open, but the TLS handshake does not end (%v)", reason(err)),
 			"it may be a proxy without a broker behind it, or another port than that of amqps, usually 5671")
