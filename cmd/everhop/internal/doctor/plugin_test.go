@@ -19,9 +19,9 @@ func TestManagementOfRabbitMQ(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { must(t, node.Stop()) })
 	_, port, _ := net.SplitHostPort(deadPort(t))
-	if _, err := node.Eval(t.Context(), fmt.Sprintf(`application:load(rabbitmq_management),
-		application:set_env(rabbitmq_management, tcp_config, [{port, %s}, {ip, "127.0.0.1"}]),
-		{ok, _} = application:ensure_all_started(rabbitmq_management).`, port)); err != nil {
+	start := fmt.Sprintf("application:load(rabbitmq_management), application:set_env(rabbitmq_management, tcp_config, [{port, %s}, {ip, \"127.0.0.1\"}]), "+
+		"{ok, _} = application:ensure_all_started(rabbitmq_management).", port)
+	if _, err := node.Ctl(t.Context(), "eval", start); err != nil {
 		t.Skip("the management plugin is not available:", err)
 	}
 	ctl := func(args ...string) {
