@@ -111,7 +111,7 @@ func (c *clinic) alarms(ctx context.Context, s *broker.Session) bool {
 	case err = <-result:
 	case blocked := <-p.BlockedChanges():
 		cancel()
-		<-result
+		_ = <-result // it ends with ctx
 		c.broken("alarms", "", "the broker reads nothing that is published: "+blocked.Reason, alarmAdvice(blocked.Reason))
 		return false
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net/http"
@@ -243,6 +244,33 @@ func TestHealthy(t *testing.T) {
 				if n := b.server.Count(method); n > 0 {
 					t.Errorf("%d times %s", n, method)
 				}
+			}
+		})
+	}
+}
+
+// Whatever is silent, all of it ends with its context, and says what was not looked at.
+func TestEndsInTime(t *testing.T) {
+	const most = 2 * time.Second
+	frozen := brokertest.NewServer(t)
+	frozen.Inject(brokertest.OnMethod("queue.declare", 1), brokertest.Freeze(brokertest.Both))
+	hole := listening(t, silent)
+	for name, urls := range map[string][]string{
+		"black holes": {"amqp://" + hole, "amqps://" + hole, "amqp://" + hole + "/x", "amqp://" + hole + "/y"},
+		"frozen":      {frozen.URL()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			endpoints, err := broker.ParseEndpoints(urls...)
+			must(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), most)
+			defer cancel()
+			begin := time.Now()
+			report := Run(ctx, Config{Endpoints: endpoints, Queue: queue, Management: "http://" + hole, Step: time.Minute})
+			if took := time.Since(begin); took > 15*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if report.Worst() != Broken {
+				t.Errorf("%+v", report.Findings)
 			}
 		})
 	}

@@ -117,9 +117,8 @@ func writable(dir string) error {
 		}
 		return err
 	}
-	defer os.Remove(file.Name())
 	_, err = file.WriteString("x")
-	return errors.Join(err, file.Close())
+	return errors.Join(err, file.Close(), os.Remove(file.Name()))
 }
 
 // command looks whether a command can be started.
