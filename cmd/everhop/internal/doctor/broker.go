@@ -99,19 +99,19 @@ func (c *clinic) alarms(ctx context.Context, s *broker.Session) bool {
 	closing, closed := context.WithTimeout(context.Background(), time.Second)
 	defer closed()
 	defer func() { _ = p.Close(closing) }()
-	result := make(chan error, 1)
+	answered := make(chan struct{})
 	go func() {
-		confirm, err := p.Publish(ctx, broker.Message{RoutingKey: "everhop.doctor." + rand.Text()})
-		if err == nil {
+		defer close(answered)
+		var confirm *broker.Confirm
+		if confirm, err = p.Publish(ctx, broker.Message{RoutingKey: "everhop.doctor." + rand.Text()}); err == nil {
 			err = confirm.Wait(ctx)
 		}
-		result <- err
 	}()
 	select {
-	case err = <-result:
+	case <-answered:
 	case blocked := <-p.BlockedChanges():
 		cancel()
-		_ = <-result // it ends with ctx
+		<-answered // it ends with ctx
 		c.broken("alarms", "", "the broker reads nothing that is published: "+blocked.Reason, alarmAdvice(blocked.Reason))
 		return false
 	}
