@@ -108,8 +108,10 @@ func Classify(err error) (Class, int) {
 	case errors.Is(err, amqp.ErrFrame), errors.Is(err, amqp.ErrFrameTooLarge), errors.Is(err, amqp.ErrSyntax),
 		errors.Is(err, amqp.ErrCommandInvalid), errors.Is(err, amqp.ErrUnexpectedFrame), errors.Is(err, amqp.ErrFieldType):
 		return Protocol, 0
-	case errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &authority):
+	case errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &authority), errors.Is(err, errSpeaksTLS):
 		return TLS, 0
+	case errors.Is(err, errSpeaksHTTP):
+		return Protocol, 0
 	case errors.As(err, &op) && op.Op == "remote error":
 		return TLS, 0 // crypto/tls: an alert from the peer, e.g. that it wants a client certificate
 	case errors.Is(err, errSilent), errors.Is(err, errCallTimeout):

@@ -24,6 +24,7 @@ type conn struct {
 	patient      atomic.Bool  // the broker said that it does not read: writes may wait
 	lastTaken    atomic.Int64 // nanoseconds after opened, when the peer was last seen to take what is written
 	written      atomic.Int64 // bytes
+	first        atomic.Int32 // the first byte that came in, and 256; 0: none has
 
 	abortOnce sync.Once
 
@@ -45,6 +46,9 @@ func newConn(raw net.Conn, writeTimeout time.Duration) *conn {
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
+		if c.first.Load() == 0 {
+			c.first.Store(int32(p[0]) + 256)
+		}
 		now := int64(time.Since(c.opened))
 		c.lastRead.Store(now)
 		if within := c.within.Load(); within > 0 && now-c.extended.Load() > within/renewals {

@@ -167,6 +167,9 @@ func (a *attempt) handshake(ctx context.Context) (*link, error) {
 		if fromBroker := errors.As(err, &reply) && reply.Server; broken != nil && !fromBroker {
 			err = broken // what amqp091-go calls "username or password not allowed" was the socket
 		}
+		if other := otherProtocol(byte(socket.first.Load())); other != nil && config == nil && ctx.Err() == nil {
+			err = other
+		}
 		return nil, err
 	}
 	socket.expectBytes(missedBeats * connection.Config.Heartbeat / 2)

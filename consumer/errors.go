@@ -39,7 +39,7 @@ type Error struct {
 // Error says what happened, where, and what to do.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("consumer: gave up while %s (%s at %s): %v", e.State, e.Class, e.Endpoint, e.Err)
-	if a := adviceOn(e.Class, asBrokerError(e.Err).Code); a != "" {
+	if a := adviceFor(e.Class, asBrokerError(e.Err)); a != "" {
 		text += "; " + a
 	}
 	return text
@@ -73,6 +73,14 @@ func adviceOn(class broker.Class, code int) string {
 		return "ask for what the broker permits, such as a durable queue, or permit the feature (deprecated_features.permit)"
 	}
 	return advice[class]
+}
+
+// adviceFor is the advice on a failure of which more is known than its class.
+func adviceFor(class broker.Class, e *broker.Error) string {
+	if hint := broker.Hint(e); hint != "" {
+		return hint
+	}
+	return adviceOn(class, e.Code)
 }
 
 const codeInternalError = 541 // by which RabbitMQ refuses a feature

@@ -340,12 +340,12 @@ func (s *supervisor) failed(c *connection, f *broker.Error) error {
 	if s.doing(c) == Connecting {
 		c.schedule.Attempt = 1
 		c.entered = time.Now()
-		e.Note = joined(adviceOn(f.Class, f.Code), note)
+		e.Note = joined(adviceFor(f.Class, f), note)
 		return s.fire(ConnectionError, e)
 	}
 	e.Attempt = c.schedule.Attempt
 	if e.Attempt == 1 {
-		e.Note = adviceOn(f.Class, f.Code)
+		e.Note = adviceFor(f.Class, f)
 	}
 	e.Note = joined(e.Note, note)
 	spent := s.config.MaxReviveAttempts > 0 && c.schedule.Attempt >= s.config.MaxReviveAttempts && (c == s.home || !c.givenUp())

@@ -133,19 +133,24 @@ func (s *Server) value(a argument, t wire.Table) any {
 	return v
 }
 
-// readArguments makes limits of a declaration.
-func (h *virtualHost) readArguments(queue string, d declaration) (limits, error) {
-	l := limits{ttl: noTTL, maxLength: unlimited, deliveryLimit: unlimited}
+// knowArguments refuses arguments of a declaration that are not known here.
+func (h *virtualHost) knowArguments(d declaration) error {
 	for name := range d.arguments {
 		if !slices.ContainsFunc(arguments, func(a argument) bool { return a.name == name }) {
 			if err := h.server.unknown("queue.declare", name); err != nil {
-				return l, err
+				return err
 			}
 		}
 	}
 	if d.arguments["x-queue-type"] == "stream" {
-		return l, refuse(notImplemented, "brokertest has no streams")
+		return refuse(notImplemented, "brokertest has no streams")
 	}
+	return nil
+}
+
+// readArguments makes limits of a declaration.
+func (h *virtualHost) readArguments(queue string, d declaration) (limits, error) {
+	l := limits{ttl: noTTL, maxLength: unlimited, deliveryLimit: unlimited}
 	invalid := func(a argument, format string, args ...any) error {
 		return refuse(preconditionFailed, "invalid arg '%s' for queue '%s' in vhost '%s'"+format, append([]any{a.name, queue, h.name}, args...)...)
 	}

@@ -65,6 +65,7 @@ var argumentScenarios = slices.Concat(
 			invalidArgument+"x-delivery-limit' for queue '{name}' in vhost '/' of queue type rabbit_classic_queue", "x-delivery-limit", 3),
 
 		differingArguments("expires differs", "x-expires"+ofThisQueue+"received '60001' but current is '60000'", []any{"x-expires", 60000}, []any{"x-expires", 60001}),
+		differingArguments("impossible ttl differs", "x-message-ttl"+ofThisQueue+"received the value 'x' of type 'longstr' but current is none", nil, []any{"x-message-ttl", "x"}),
 		differingArguments("ttl differs", "x-message-ttl"+ofThisQueue+"received '2' but current is '1'", []any{"x-message-ttl", 1}, []any{"x-message-ttl", 2}),
 		differingArguments("ttl added", "x-message-ttl"+ofThisQueue+"received the value '1' of type 'long' but current is none", nil, []any{"x-message-ttl", int64(1)}),
 		differingArguments("ttl removed", "x-message-ttl"+ofThisQueue+"received none but current is the value '1' of type 'signedint'", []any{"x-message-ttl", int32(1)}, nil),

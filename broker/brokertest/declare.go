@@ -112,16 +112,19 @@ func (h *virtualHost) declare(name string, d declaration) (*queue, error) {
 }
 
 func (h *virtualHost) obtain(name string, d declaration) (*queue, error) {
-	l, err := h.readArguments(name, d)
-	if err != nil {
+	if err := h.knowArguments(d); err != nil {
 		return nil, err
 	}
-	if there := h.queues[name]; there != nil {
+	if there := h.queues[name]; there != nil { // what is declared need not be possible: it is only compared
 		err := there.equivalent(d)
 		if err == nil {
 			there.renew()
 		}
 		return there, err
+	}
+	l, err := h.readArguments(name, d)
+	if err != nil {
+		return nil, err
 	}
 	return newQueue(h, name, d, l), nil
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // secrets is generous: a password with a stray blank or slash in it is still a password.
-var secrets = regexp.MustCompile(`(?is)amqps?://(.*)@`)
+var secrets = regexp.MustCompile(`(?is)(?:amqp|http)s?://(.*)@`)
 
 // takeArgs copies the arguments, and then writes asterisks over users and passwords of URLs where
 // they were: ps shows them to every user of the machine. Somebody who looks in the first

@@ -5,6 +5,7 @@
 //	                ── events ────► standard error, one line for each transition, and --journal
 //	everhop publish ◄── messages ── standard input, or files
 //	everhop status  ◄── HTTP ────── consumers: what they do now, and what is the matter
+//	everhop doctor  ◄── AMQP ────── a broker, and this machine: what does not work, or may not, and what to do
 //	everhop health  ◄── HTTP ────── a consumer: alive or not, ready or not, for probes
 //	everhop demo                    a consumer that survives, to watch
 //	everhop replay  ◄── events ──── a journal or a log: what happened, when and why
@@ -17,8 +18,8 @@
 //
 // Exit status: 0 when all is done, also after SIGINT, SIGTERM or SIGHUP to consume, and when the reader of standard
 // output has had enough; 1 when it failed, or did not let what was at hand finish; 2 when the command line
-// is wrong, the command is not there, or standard output is closed; 3 when a journal is damaged, or a consumer cannot be
-// reached or is not alive; 130 when a signal came before there was a result.
+// is wrong, the command is not there, or standard output is closed; 3 when a journal is damaged, a consumer cannot be
+// reached or is not alive, or doctor finds something broken; 130 when a signal came before there was a result.
 //
 // # Files
 //
@@ -62,6 +63,7 @@
 //	now
 //	  status.go           everhop status
 //	  health.go           everhop health
+//	  doctor.go           everhop doctor
 //	  listen.go           --listen, and what systemd is told
 //	demo
 //	  demo.go             everhop demo
@@ -74,6 +76,7 @@
 //
 //	internal/past         reads journals and logs, and tells of them: for replay, verify and graph
 //	internal/glass        shows what consumers do now: for status
+//	internal/doctor       looks for what is wrong, and what to do: for doctor
 //	internal/term         terminals, and how text from outside is kept from commanding them
 //	internal/demo         what everhop demo shows
 package main

@@ -38,6 +38,8 @@ func hintOn(err error) string {
 		return "is the queue full? Look at its length, and at max-length and overflow of its policy (rabbitmqctl list_queues name messages policy)"
 	case errors.Is(err, broker.ErrHeaderTooLarge):
 		return "send fewer or shorter headers, or raise frame_max at the broker"
+	case broker.Hint(err) != "":
+		return broker.Hint(err)
 	case !errors.As(err, &failure):
 		return ""
 	}

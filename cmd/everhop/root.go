@@ -15,14 +15,15 @@ func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 		Use:   "everhop",
 		Short: "Consume from RabbitMQ, and keep consuming",
 		Long: `everhop consumes from RabbitMQ and keeps consuming when connections break. It publishes with confirms, tells what
-consumers do now, and from a journal of events what happened.
+consumers do now, from a journal of events what happened, and what is wrong where nothing works.
 
-Exit status: 0 done, 1 failed, 2 wrong command line, 3 the journal is damaged or a consumer does not live, 130 given up
-after a signal.`,
+Exit status: 0 done, 1 failed, 2 wrong command line, 3 the journal is damaged, a consumer does not live or
+something is broken, 130 given up after a signal.`,
 		Example: `  everhop demo
   everhop consume --url amqp://guest:guest@localhost/ --queue orders
   seq 1000 | everhop publish --queue orders
   everhop status :9090
+  everhop doctor --queue orders
   everhop graph | dot -Tsvg > lifecycle.svg`,
 		Version:                    version(),
 		Args:                       unknownCommand,
@@ -38,7 +39,7 @@ after a signal.`,
 	// Cobra's usage has a line "everhop" before "everhop [command]", which is not true.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUsage(cmd, flagError(cmd, err)) })
-	root.AddCommand(newConsumption().command(), newPublication().command(), newStatus(), newHealth(), newDemo(), newGraph(), newReplay(), newVerify(), newVersion())
+	root.AddCommand(newConsumption().command(), newPublication().command(), newStatus(), newHealth(), newDoctor(), newDemo(), newGraph(), newReplay(), newVerify(), newVersion())
 	addCobras(root)
 	return root
 }

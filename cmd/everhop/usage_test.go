@@ -186,6 +186,9 @@ func TestExitStatuses(t *testing.T) {
 		}},
 		{"status", []string{ready, away, "", nobody}},
 		{"health", []string{ready, nobody, ""}},
+		{"doctor", []string{
+			"--url " + server.URL(), "--url " + server.URL() + "?channel_max=4", "", "--url amqp://" + nobody,
+		}},
 		{"publish", []string{
 			"--queue q --url " + server.URL(), "--queue q --url amqps://h?cacertfile=" + nowhere, "",
 			"--queue q --url amqp://h --journal " + damaged,

@@ -93,6 +93,7 @@ func (s *supervisor) failed(f *broker.Error) error {
 	e.BackoffMS = s.schedule.Failed().Milliseconds()
 	if s.machine.State() == Connecting {
 		s.schedule.Attempt = 1
+		e.Note = broker.Hint(f)
 		return s.fire(ConnectionError, e)
 	}
 	e.Attempt = s.schedule.Attempt
