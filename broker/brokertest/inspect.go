@@ -25,6 +25,7 @@ type QueueState struct {
 type ConnectionState struct {
 	ID               int // counts from 1 over the server's life
 	User             string
+	Peer             string // the client's address; empty in memory
 	VirtualHost      string
 	ClientProperties map[string]any
 	Heartbeat        time.Duration // as negotiated
@@ -33,11 +34,11 @@ type ConnectionState struct {
 	Blocked          bool
 }
 
-// Queue is the state of a queue in the first virtual host; false if there is none of that name.
-func (s *Server) Queue(name string) (QueueState, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if q := s.home.queues[name]; q != nil {
+// Queue is the state of a queue; false if there is none of that name.
+func (v *VirtualHost) Queue(name string) (QueueState, bool) {
+	v.server.mu.Lock()
+	defer v.server.mu.Unlock()
+	if q := v.queue(name); q != nil {
 		return q.state(), true
 	}
 	return QueueState{}, false
@@ -77,7 +78,7 @@ func (s *Server) Connections() []ConnectionState {
 			continue
 		}
 		state := ConnectionState{
-			ID: c.id, User: c.user, ClientProperties: wire.Clone(c.client), Heartbeat: c.heartbeat,
+			ID: c.id, User: c.user, Peer: c.peer(), ClientProperties: wire.Clone(c.client), Heartbeat: c.heartbeat,
 			Channels: len(c.channels), Blocked: c.unblocked != nil,
 		}
 		if c.host != nil {

@@ -34,7 +34,7 @@ func TestStall(t *testing.T) {
 				p.send(1, &wire.BasicConsume{Queue: "q", NoAck: true})
 				want[*wire.BasicConsumeOK](p)
 				if test.frozen {
-					s.Inject(Now, Freeze(ToClient))
+					s.Inject(Now(), Freeze(ToClient))
 				}
 				ok(t, s.Publish("q", string(make([]byte, test.bytes))))
 				var client sync.WaitGroup

@@ -11,10 +11,14 @@ import (
 func (s *Server) has(f versions.Feature) bool { return versions.Has(s.version, f) }
 
 func (s *Server) mechanisms() string {
+	mechanisms := "PLAIN AMQPLAIN"
 	if s.has(versions.Anonymous) {
-		return "PLAIN AMQPLAIN ANONYMOUS"
+		mechanisms += " ANONYMOUS"
 	}
-	return "PLAIN AMQPLAIN"
+	if s.authority != nil {
+		mechanisms = "EXTERNAL " + mechanisms
+	}
+	return mechanisms
 }
 
 // offer is what a client is told that came with another protocol header. One of AMQP 1.0 and what is no AMQP at all are
