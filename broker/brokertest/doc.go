@@ -43,7 +43,7 @@
 //     x-max-length, x-overflow, x-single-active-consumer, x-delivery-limit;
 //     alternate-exchange for exchanges; and x-priority for consumers.
 //   - It speaks AMQP 0-9-1 only, and hangs up on a client of AMQP 1.0.
-//   - It refuses with 540 streams. There are no permissions, no policies and no TLS.
+//   - It refuses with 540 streams. There are no policies.
 //   - Everything is in memory. A publisher confirm says that the message was routed, and each message is
 //     confirmed with a frame of its own, but for those that ReleaseConfirms, or ResumeQueue, confirms together.
 //   - When the single active consumer of a classic queue with a backlog is cancelled, the next one gets it;
@@ -70,5 +70,5 @@
 // takes more room than what it has declared, opened and published, and has not deleted, closed and
 // acknowledged, or what has not been confirmed; of that there may be as much as it likes.
 //
-// It is a broker for tests. It listens on 127.0.0.1 only.
+// It is a broker for tests. It listens on 127.0.0.1, unless Config.Addr is another.
 package brokertest

@@ -46,9 +46,10 @@ func (p Permissions) compile() (g grant, err error) {
 	return g, err
 }
 
-// SetPermissions gives a user permissions in a virtual host. A user who was never given any has every permission in every
-// virtual host; others have none where they were given none. It fails with what is no regular expression. RabbitMQ lets a
-// channel go on for a while with what it was allowed last; here permissions come into effect at once.
+// SetPermissions gives a user other permissions in a virtual host. Users have every permission in every virtual host until
+// they are given some, or some are taken from them; elsewhere they keep what they have, and have none in virtual hosts that
+// come later. It fails with what is no regular expression. RabbitMQ lets a channel go on for a while with what it was
+// allowed last; here permissions come into effect at once.
 func (s *Server) SetPermissions(user, virtualHost string, p Permissions) error {
 	g, err := p.compile()
 	if err != nil {
@@ -56,7 +57,7 @@ func (s *Server) SetPermissions(user, virtualHost string, p Permissions) error {
 	}
 	s.mu.Lock()
 	defer s.unlock()
-	s.grantsOf(user)[virtualHost] = g
+	s.restrict(user)[virtualHost] = g
 	return nil
 }
 
@@ -65,12 +66,19 @@ func (s *Server) SetPermissions(user, virtualHost string, p Permissions) error {
 func (s *Server) ClearPermissions(user, virtualHost string) {
 	s.mu.Lock()
 	defer s.unlock()
-	if s.grants[user] == nil { // who had them all keeps them elsewhere
+	delete(s.restrict(user), virtualHost)
+}
+
+var everything, _ = Permissions{".*", ".*", ".*"}.compile()
+
+// restrict lists what the user may do in each virtual host.
+func (s *Server) restrict(user string) map[string]grant {
+	if s.grants[user] == nil {
 		for name := range s.hosts {
-			s.grantsOf(user)[name], _ = Permissions{".*", ".*", ".*"}.compile()
+			s.grantsOf(user)[name] = everything
 		}
 	}
-	delete(s.grantsOf(user), virtualHost)
+	return s.grantsOf(user)
 }
 
 func (s *Server) grantsOf(user string) map[string]grant {
@@ -168,8 +176,7 @@ func (ch *channel) authorize(m wire.Method) error {
 	case *wire.QueueDeclare:
 		if name := withoutBreaks(m.Queue); !m.Passive && !strings.HasPrefix(name, "amq.") {
 			if name == "" {
-				name = "amq.gen-" + random()
-				m.Queue = name
+				name = "amq.gen-" + random() // or one like it
 			}
 			return ch.mayDeclare("queue", name, m.Arguments, "x-dead-letter-exchange")
 		}

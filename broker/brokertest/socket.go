@@ -168,10 +168,10 @@ func (s *socket) Write(p []byte) (int, error) {
 		switch {
 		case err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || s.isClosed()):
 			return written, err
-		case err == nil || n > 0 || s.fits():
+		case err == nil || !s.secured() && (n > 0 || s.fits()):
 			stalled = 0
 		default:
-			if stalled += time.Since(now); stalled >= stallTimeout {
+			if stalled += time.Since(now); stalled >= stallTimeout || s.secured() { // TLS breaks at a deadline
 				s.reset() // without a word, as RabbitMQ does
 				return written, net.ErrClosed
 			}
@@ -186,14 +186,17 @@ func (s *socket) expectProgress(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	step := stallStep
-	if s.raw != s.conn { // TLS breaks at a deadline: the first one is the last
-		step = stallTimeout
+	if s.secured() {
+		step = stallTimeout // the first deadline is the last
 	}
 	if !s.closed && s.writeUntil.Sub(now) < step {
 		s.writeUntil = now.Add(step + stallStep)
 		_ = s.conn.SetWriteDeadline(s.writeUntil)
 	}
 }
+
+// secured tells whether there is TLS.
+func (s *socket) secured() bool { return s.raw != s.conn }
 
 // fits tells whether a kernel would have taken all that waits.
 func (s *socket) fits() bool {
