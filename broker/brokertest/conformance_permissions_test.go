@@ -2,7 +2,11 @@ package brokertest_test
 
 import (
 	"errors"
+	"github.com/everhop/everhop/broker/rabbittest"
+	"os"
+	"path/filepath"
 	"strings"
+	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -226,4 +230,39 @@ func hostsApart(c *client) {
 	there.publish(c.name, "there")
 	here.wantQueue(c.name, "here")
 	there.wantQueue(c.name, "there")
+}
+
+// TestDefinitionsOfRabbitMQ loads what a RabbitMQ exports.
+func TestDefinitionsOfRabbitMQ(t *testing.T) {
+	rabbittest.NeedsControl(t)
+	node := rabbittest.Shared(t)
+	c := newClient(t, rabbit{node})
+	user, host := c.other("user"), c.other("host")
+	c.server.AddUser(c, user)
+	c.server.AddHost(c, host)
+	all := brokertest.Permissions{Configure: ".*", Write: ".*", Read: ".*"}
+	c.server.Grant(c, user, host, all)
+	ch := c.as(user, host).channel()
+	_, err := ch.QueueDeclare("q", true, false, false, false, amqp.Table{"x-max-length": 5, "x-queue-type": "classic"})
+	c.ok(err)
+	c.ok(ch.ExchangeDeclare("x", "headers", true, false, false, false, nil))
+	c.ok(ch.QueueBind("q", "key", "x", false, amqp.Table{"n": 1, "s": "t", "x-match": "any"}))
+	file := filepath.Join(t.TempDir(), "definitions.json")
+	_, err = node.Ctl(t.Context(), "export_definitions", file)
+	c.ok(err)
+	text, err := os.ReadFile(file)
+	c.ok(err)
+
+	server := brokertest.NewServer(t, brokertest.Config{Version: "3.10", Definitions: text})
+	c = newClient(t, double{server, "3.10"})
+	ch = c.as(user, host).channel()
+	_, err = ch.QueueDeclare("q", true, false, false, false, amqp.Table{"x-max-length": 5, "x-queue-type": "classic"})
+	c.ok(err)
+	c.ok(ch.ExchangeDeclare("x", "headers", true, false, false, false, nil))
+	ch.send("x", "", amqp.Publishing{Headers: amqp.Table{"n": 1}})
+	if q, _ := server.In(host).Queue("q"); q.Ready != 1 {
+		t.Errorf("the queue has %+v", q)
+	}
+	ch = c.as("guest", "/").channel() // whose password is well known
+	ch.sync()
 }

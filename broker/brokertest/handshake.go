@@ -93,23 +93,23 @@ func (c *connection) login(m *wire.ConnectionStartOK) error {
 
 // authenticate tells who the client says to be, whether that could be read, and whether it is true.
 func (c *connection) authenticate(m *wire.ConnectionStartOK) (user string, ok, genuine bool) {
-	if m.Mechanism == "EXTERNAL" && c.server.authority != nil {
+	s := c.server
+	switch {
+	case m.Mechanism == "EXTERNAL" && s.authority != nil:
 		user = c.socket.certified()
-		_, known := c.server.users[user]
-		return user, true, known
+	case m.Mechanism == "ANONYMOUS" && s.has(versions.Anonymous):
+		user = "guest"
+	default:
+		user, password, ok := credentials(m)
+		return user, ok, ok && s.isPassword(user, password)
 	}
-	user, password, ok := c.server.credentials(m)
-	expected, known := c.server.users[user]
-	return user, ok, ok && known && password == expected
+	_, known := s.users[user]
+	return user, true, known
 }
 
 // credentials reads the response of the mechanisms that have a password.
-func (s *Server) credentials(m *wire.ConnectionStartOK) (user, password string, ok bool) {
+func credentials(m *wire.ConnectionStartOK) (user, password string, ok bool) {
 	switch m.Mechanism {
-	case "ANONYMOUS":
-		if s.has(versions.Anonymous) {
-			return "guest", s.users["guest"], true
-		}
 	case "PLAIN":
 		if parts := bytes.Split(m.Response, []byte{0}); len(parts) == 3 {
 			return string(parts[1]), string(parts[2]), true

@@ -110,6 +110,7 @@ func (s *Server) DeleteUser(user string) { s.do(DeleteUser(user)) }
 func DeleteUser(user string) Fault {
 	return Fault{name: "DeleteUser", broker: func(s *Server) {
 		delete(s.users, user)
+		delete(s.hashes, user)
 		delete(s.grants, user)
 		s.closeAll(func(c *connection) bool { return c.user == user }, "user '%s' is deleted", user)
 	}}

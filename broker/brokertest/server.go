@@ -29,6 +29,11 @@ type Config struct {
 	Permissions map[string]map[string]Permissions
 	// VirtualHosts that exist. Defaults to "/".
 	VirtualHosts []string
+	// Definitions are what RabbitMQ exports as JSON, by rabbitmqctl export_definitions or from its management, of all
+	// virtual hosts or of one: users, virtual hosts, permissions, queues, exchanges and bindings come on top of those
+	// above. A user of them has the permissions that they give, and no others. Policies and topic permissions are passed
+	// over, which Ignored tells; the rest is of no consequence here.
+	Definitions []byte
 	// Heartbeat is what the server proposes; the client decides. Most take the shorter one of that and
 	// their own wish, but whatever they answer counts, and 0 is no heartbeats. Whole seconds. Defaults to
 	// 60 s.
@@ -111,7 +116,8 @@ type Server struct {
 	refusing    bool     // RefuseConnections
 	alarms      []string // their reasons, in order
 	users       map[string]string
-	grants      map[string]map[string]grant // by user, and virtual host
+	hashes      map[string]func(password string) bool // of users whose password nobody knows
+	grants      map[string]map[string]grant           // by user, and virtual host
 	hosts       map[string]*virtualHost
 	connections map[*connection]struct{}
 	lastID      int
@@ -164,6 +170,11 @@ func start(t TB, inMemory bool, options []Option) *Server {
 // Start starts a server; the caller calls Close. It fails when no port can be had, and with a field of Config that RabbitMQ
 // could not have, or a Version that it does not know.
 func Start(config Config) (*Server, error) {
+	defined, err := readDefinitions(config.Definitions)
+	if err != nil {
+		return nil, err
+	}
+	defined.complete(&config)
 	if config.Users == nil {
 		config.Users = map[string]string{"guest": "guest"}
 	}
@@ -195,6 +206,7 @@ func Start(config Config) (*Server, error) {
 		product:     cmp.Or(config.Product, "Everhop brokertest"),
 		required:    config.ClientCertificates,
 		grants:      make(map[string]map[string]grant),
+		hashes:      make(map[string]func(string) bool),
 		version:     config.Version,
 		heartbeat:   config.Heartbeat,
 		lenient:     config.IgnoreUnknown,
@@ -219,9 +231,14 @@ func Start(config Config) (*Server, error) {
 		s.hosts[name] = newVirtualHost(s, name)
 	}
 	s.VirtualHost = s.In(config.VirtualHosts[0])
+	if err := s.define(defined); err != nil {
+		for _, host := range s.hosts {
+			host.close()
+		}
+		return nil, err
+	}
 	if config.TLS {
 		host, _, _ := net.SplitHostPort(config.Addr)
-		var err error
 		if s.authority, err = newAuthority(host); err != nil {
 			return nil, err
 		}
@@ -247,7 +264,7 @@ func clientURL(host string, config Config) string {
 	if _, there := config.Users[name]; !there && len(config.Users) > 0 {
 		name = slices.Min(slices.Collect(maps.Keys(config.Users)))
 	}
-	if password, there := config.Users[name]; there {
+	if password, there := config.Users[name]; there { // which may not be known
 		u.User = url.UserPassword(name, password)
 	}
 	if first := config.VirtualHosts[0]; first != "/" { // which is the one of a path without a name
