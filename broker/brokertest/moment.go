@@ -269,3 +269,6 @@ func (is *injections) bytes(c *connection, on occasion, total uint64) (until uin
 	}
 	return until
 }
+
+// Methods are the names that OnMethod takes.
+func Methods() []string { return wire.Names() }

@@ -10,6 +10,9 @@ import (
 // has tells whether the version has a feature.
 func (s *Server) has(f versions.Feature) bool { return versions.Has(s.version, f) }
 
+// Version is the version of RabbitMQ that the server behaves like.
+func (s *Server) Version() string { return s.version }
+
 func (s *Server) mechanisms() string {
 	mechanisms := "PLAIN AMQPLAIN"
 	if s.has(versions.Anonymous) {
