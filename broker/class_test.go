@@ -230,7 +230,7 @@ func TestClassifyReplies(t *testing.T) {
 				server, plan := serve(t, Subscription{Queue: "q", Declare: &QueueOptions{}, Prefetch: 1})
 				s := begin(t, plan)
 				subscribe(t, s, 0)
-				server.Inject(brokertest.Now, closing(uint16(reply.Code), text))
+				server.Inject(brokertest.Now(), closing(uint16(reply.Code), text))
 				l := <-s.Losses()
 				wantError(t, l.Err, test.want, scope)
 				if l.Err.Code != test.code || !strings.Contains(l.Err.Reason(), text) {

@@ -15,7 +15,7 @@ func TestAbortNeedsNobodyToReceiveLosses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, plan := serve(t)
 		s := begin(t, plan)
-		server.Inject(brokertest.Now, brokertest.HangUp())
+		server.Inject(brokertest.Now(), brokertest.HangUp())
 		synctest.Wait() // the loss waits for a receiver
 		s.Abort()
 	})
@@ -122,7 +122,7 @@ func TestPublisherClosesUnderAnAlarm(t *testing.T) {
 			server, plan := serve(t)
 			p := publishing(t, server, plan)
 			server.Inject(brokertest.OnMethod("connection.close", 1), brokertest.Drop())
-			time.AfterFunc(time.Second, func() { server.Inject(brokertest.Now, brokertest.Block("")) })
+			time.AfterFunc(time.Second, func() { server.Inject(brokertest.Now(), brokertest.Block("")) })
 			if d := took(func() { wantError(t, p.Close(t.Context()), Resource, ScopeConnection) }); d != time.Second {
 				t.Errorf("closed after %v", d)
 			}

@@ -146,7 +146,7 @@ func TestAQuietPublisherNoticesASilentBroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, plan := serve(t)
 		p := publishing(t, server, plan)
-		server.Inject(brokertest.Now, brokertest.Freeze(brokertest.Both))
+		server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.Both))
 		time.Sleep(patience)
 		synctest.Wait()
 		if !p.session.Lost() {
@@ -224,7 +224,7 @@ func TestPublishGivenUpAmidAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, plan := serve(t)
 		p := publishing(t, server, plan)
-		server.Inject(brokertest.Now, brokertest.Block("why"))
+		server.Inject(brokertest.Now(), brokertest.Block("why"))
 		if b := <-p.BlockedChanges(); !b.Active {
 			t.Errorf("got %+v", b)
 		}
@@ -307,7 +307,7 @@ func TestDeclareQueueLeavesTheUnconfirmedAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, plan := serve(t)
 		p := publishing(t, server, plan)
-		server.Inject(brokertest.Now, brokertest.Delay(time.Second)) // so that the confirm is under way
+		server.Inject(brokertest.Now(), brokertest.Delay(time.Second)) // so that the confirm is under way
 		confirm := publish(t, p, "q")
 		ttl := QueueOptions{Durable: true, Arguments: map[string]any{"x-message-ttl": int64(1000)}}
 		wantError(t, p.DeclareQueue(t.Context(), "q", ttl), Precondition, ScopeChannel)
@@ -381,12 +381,12 @@ func TestPublisherIsBlocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, plan := serve(t)
 		p := publishing(t, server, plan)
-		server.Inject(brokertest.Now, brokertest.Block("why"))
+		server.Inject(brokertest.Now(), brokertest.Block("why"))
 		synctest.Wait()
 		if !p.Blocked() {
 			t.Error("not blocked")
 		}
-		server.Inject(brokertest.Now, brokertest.Unblock())
+		server.Inject(brokertest.Now(), brokertest.Unblock())
 		synctest.Wait()
 		if p.Blocked() {
 			t.Error("still blocked")

@@ -27,14 +27,14 @@ func TestNothingIsSettledWhileTheChannelCloses(t *testing.T) {
 				c := subscribe(t, s, 0)
 				publishTo(t, server, "q", "one")
 				d := take(t, c)
-				server.Inject(brokertest.Now, brokertest.Freeze(brokertest.FromClient))
+				server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.FromClient))
 				closed := make(chan error, 1)
 				go func() { closed <- c.Close(t.Context()) }()
 				<-c.Lost()
 				if err := settle(c, d.DeliveryTag); !errors.Is(err, ErrStale) {
 					t.Errorf("during Close: %v", err)
 				}
-				server.Inject(brokertest.Now, brokertest.Thaw())
+				server.Inject(brokertest.Now(), brokertest.Thaw())
 				if err := <-closed; err != nil {
 					t.Error(err)
 				}

@@ -222,7 +222,7 @@ func TestAFailedResumeIsOneLoss(t *testing.T) {
 		op    string
 		want  Class
 	}{
-		{"the queue is gone", brokertest.Now, brokertest.DeleteQueue("q"), "consume", NotFound},
+		{"the queue is gone", brokertest.Now(), brokertest.DeleteQueue("q"), "consume", NotFound},
 		{"qos", brokertest.OnMethod("basic.qos", 1), brokertest.CloseChannel(406, "as told"), "qos", Precondition},
 		{"consume", brokertest.OnMethod("basic.consume", 1), brokertest.CloseChannel(403, "as told"), "consume", Auth},
 	}
@@ -266,7 +266,7 @@ func TestACancelFromTheBrokerAfterResume(t *testing.T) {
 		resume(t, c, Intake{})
 		cancel(t, c)
 		resume(t, c, Intake{})
-		server.Inject(brokertest.Now, brokertest.CancelConsumers())
+		server.Inject(brokertest.Now(), brokertest.CancelConsumers())
 		l := <-s.Losses()
 		wantError(t, l.Err, Cancelled, ScopeSubscription)
 		<-c.Lost()
@@ -328,13 +328,13 @@ func TestCloseDuringResume(t *testing.T) {
 		server, plan := serve(t, topology)
 		s := begin(t, plan)
 		c := prepare(t, s, Intake{Paused: true})
-		server.Inject(brokertest.Now, brokertest.Freeze(brokertest.FromClient))
+		server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.FromClient))
 		resumed, closed := make(chan error, 1), make(chan error, 1)
 		go func() { resumed <- c.Resume(t.Context(), Intake{}) }()
 		synctest.Wait()
 		go func() { closed <- c.Close(t.Context()) }()
 		synctest.Wait()
-		server.Inject(brokertest.Now, brokertest.Thaw())
+		server.Inject(brokertest.Now(), brokertest.Thaw())
 		if err := <-resumed; err != nil {
 			t.Errorf("Resume: %v", err)
 		}

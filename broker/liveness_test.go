@@ -158,13 +158,13 @@ func TestBlockedSuspendsTheGuard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, plan := serve(t)
 		s := begin(t, plan)
-		server.Inject(brokertest.Now, brokertest.StopHeartbeats())
-		server.Inject(brokertest.Now, brokertest.Block("why"))
+		server.Inject(brokertest.Now(), brokertest.StopHeartbeats())
+		server.Inject(brokertest.Now(), brokertest.Block("why"))
 		if b := <-s.BlockedChanges(); b != (Blocked{Generation: 7, Active: true, Reason: "why"}) || !s.Blocked() {
 			t.Errorf("got %+v, Blocked() %t", b, s.Blocked())
 		}
 		const alarm = 12 * time.Second // more than patience, less than the heartbeats that may be missed
-		time.AfterFunc(alarm, func() { server.Inject(brokertest.Now, brokertest.Unblock()) })
+		time.AfterFunc(alarm, func() { server.Inject(brokertest.Now(), brokertest.Unblock()) })
 		if d := took(func() {
 			if err := s.Close(t.Context()); err != nil {
 				t.Errorf("a blocked broker was given up: %v", err)
@@ -179,8 +179,8 @@ func TestBlockedChangesKeepsTheLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, plan := serve(t)
 		s := begin(t, plan)
-		server.Inject(brokertest.Now, brokertest.Block("why"))
-		server.Inject(brokertest.Now, brokertest.Unblock())
+		server.Inject(brokertest.Now(), brokertest.Block("why"))
+		server.Inject(brokertest.Now(), brokertest.Unblock())
 		synctest.Wait()
 		if b := <-s.BlockedChanges(); b.Active || s.Blocked() {
 			t.Errorf("got %+v, Blocked() %t", b, s.Blocked())

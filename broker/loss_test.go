@@ -43,7 +43,7 @@ func TestLossOfTheConnection(t *testing.T) {
 				}
 				s := begin(t, plan)
 				consumers := []*Consumer{subscribe(t, s, 0), subscribe(t, s, 1)}
-				server.Inject(brokertest.Now, test.fault)
+				server.Inject(brokertest.Now(), test.fault)
 				var l Loss
 				if d := took(func() { l = <-s.Losses() }); d != test.after {
 					t.Errorf("told after %v, want %v", d, test.after)
@@ -117,7 +117,7 @@ func TestLossOfAConsumer(t *testing.T) {
 				c := subscribe(t, s, 0)
 				publishTo(t, server, "q", "one")
 				d := take(t, c)
-				server.Inject(brokertest.Now, test.fault)
+				server.Inject(brokertest.Now(), test.fault)
 				l := <-s.Losses()
 				if l.Generation != 7 || l.Consumer != c || l.Err.Code != test.code || l.Err.Queue != "q" || s.Lost() {
 					t.Errorf("got %+v, Lost() %t", l, s.Lost())

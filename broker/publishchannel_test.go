@@ -154,7 +154,7 @@ func TestPublishChannelEndsWithItsConnection(t *testing.T) {
 				s.Watch()
 				losses := make(chan Loss, 1)
 				go func() { losses <- <-s.Losses() }()
-				server.Inject(brokertest.Now, fault)
+				server.Inject(brokertest.Now(), fault)
 				if d := took(func() { <-c.Lost() }); d > patience {
 					t.Errorf("it took %v", d)
 				}
@@ -231,7 +231,7 @@ func TestPublishChannelMalformedConfirm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onPublishChannel(t, func(t *testing.T, server *brokertest.Server, s *Session, c *PublishChannel, r *receipts) {
-				server.Inject(brokertest.Now, brokertest.Send(raw))
+				server.Inject(brokertest.Now(), brokertest.Send(raw))
 				if l := <-s.Losses(); l.Err.Class != Protocol {
 					t.Errorf("%v", l.Err)
 				}
@@ -241,7 +241,7 @@ func TestPublishChannelMalformedConfirm(t *testing.T) {
 		})
 	}
 	onPublishChannel(t, func(t *testing.T, server *brokertest.Server, s *Session, _ *PublishChannel, r *receipts) {
-		server.Inject(brokertest.Now, brokertest.Send(confirm(0, 0, 0, 0, 0, 0, 0, 9, 1))) // of what was never sent
+		server.Inject(brokertest.Now(), brokertest.Send(confirm(0, 0, 0, 0, 0, 0, 0, 9, 1))) // of what was never sent
 		r.want(t, "9 true true")
 		if s.Lost() {
 			t.Error("the session is lost")
@@ -252,7 +252,7 @@ func TestPublishChannelMalformedConfirm(t *testing.T) {
 // Confirms that come a byte at a time are the same.
 func TestPublishChannelDrip(t *testing.T) {
 	onPublishChannel(t, func(t *testing.T, server *brokertest.Server, _ *Session, c *PublishChannel, r *receipts) {
-		server.Inject(brokertest.Now, brokertest.Drip(time.Millisecond))
+		server.Inject(brokertest.Now(), brokertest.Drip(time.Millisecond))
 		mustPublish(t, c, &Message{RoutingKey: "q"}, &Message{RoutingKey: "nowhere", MessageID: "x"}, &Message{RoutingKey: "q"})
 		time.Sleep(time.Second)
 		r.want(t, "1 false true", `returned "" "nowhere" "x"`, "2 false true", "3 false true")

@@ -279,7 +279,7 @@ func TestSilenceBesideAnAbandonedChannel(t *testing.T) {
 		if err := s.Probe(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		server.Inject(brokertest.Now, brokertest.Freeze(brokertest.Both))
+		server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.Both))
 		var l Loss
 		if d := took(func() { l = <-s.Losses() }); d > patience {
 			t.Errorf("noticed after %v", d)
@@ -355,11 +355,11 @@ func TestNothingIsOverdueWhileTheBrokerDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, plan := serve(t, topology)
 		s := begin(t, plan)
-		server.Inject(brokertest.Now, brokertest.Block(""))
+		server.Inject(brokertest.Now(), brokertest.Block(""))
 		<-s.BlockedChanges()
-		time.AfterFunc(2*defaultCallTimeout+time.Second, func() { server.Inject(brokertest.Now, brokertest.Unblock()) })
+		time.AfterFunc(2*defaultCallTimeout+time.Second, func() { server.Inject(brokertest.Now(), brokertest.Unblock()) })
 		subscribe(t, s, 0)
-		server.Inject(brokertest.Now, brokertest.Block(""))
+		server.Inject(brokertest.Now(), brokertest.Block(""))
 		synctest.Wait()
 		var err error
 		if d := took(func() { _, err = s.Consume(t.Context(), 0, Intake{}) }); d != alarmFactor*defaultCallTimeout {

@@ -136,7 +136,7 @@ func TestAnAddressOfWhichTheConnectionBrokeIsTheLast(t *testing.T) {
 		d := &directory{names: map[string][]string{"rabbit": {"10.0.0.1", "10.0.0.2"}}}
 		plan := d.plan(n, "rabbit")
 		s := begin(t, plan)
-		first.Inject(brokertest.Now, brokertest.Reset())
+		first.Inject(brokertest.Now(), brokertest.Reset())
 		loss := <-s.Losses()
 		if got := loss.Err.Error(); !strings.Contains(got, "rabbit:1") || !strings.Contains(got, "10.0.0.1") {
 			t.Errorf("%q names not both host and address", got)
@@ -155,7 +155,7 @@ func TestASilentAddressIsTheLast(t *testing.T) {
 		d := &directory{names: map[string][]string{"rabbit": {"10.0.0.1", "10.0.0.2"}}}
 		plan := d.plan(n, "rabbit")
 		s := begin(t, plan)
-		first.Inject(brokertest.Now, brokertest.Freeze(brokertest.Both))
+		first.Inject(brokertest.Now(), brokertest.Freeze(brokertest.Both))
 		if err := s.Probe(t.Context()); err == nil {
 			t.Fatal("a frozen broker was found alive")
 		}

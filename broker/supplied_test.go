@@ -225,7 +225,7 @@ func TestConnectionThatHangsWhenItIsClosed(t *testing.T) {
 	for name, end := range map[string]func(*Session, *brokertest.Server){
 		"aborted": func(s *Session, _ *brokertest.Server) { s.Abort() },
 		"lost": func(s *Session, server *brokertest.Server) {
-			server.Inject(brokertest.Now, brokertest.Reset())
+			server.Inject(brokertest.Now(), brokertest.Reset())
 			<-s.Losses()
 		},
 	} {

@@ -99,7 +99,7 @@ func TestDeclaredByAnotherMeanwhile(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server, plan := serve(t, Subscription{Queue: "q", Declare: limited, Prefetch: 1})
 				s := begin(t, plan)
-				fired := server.Inject(brokertest.OnMethod("channel.open", 2), brokertest.Delay(time.Second))
+				fired := server.Inject(brokertest.OnMethod("channel.open", 2), brokertest.Delay(time.Second)).Played
 				go func() {
 					<-fired
 					if err := server.DeclareQueue("q", test.arguments); err != nil {

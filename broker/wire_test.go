@@ -33,7 +33,7 @@ func number(s *Session, c *Consumer) uint16 {
 func TestFramesInSingleBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, s, c := besideEachOther(t)
-		server.Inject(brokertest.Now, brokertest.Drip(time.Microsecond))
+		server.Inject(brokertest.Now(), brokertest.Drip(time.Microsecond))
 		body := strings.Repeat("x", 1000)
 		for _, queue := range []string{"q", "beside"} {
 			publishTo(t, server, queue, body, "")
@@ -96,7 +96,7 @@ func TestGarbage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server, s, c := besideEachOther(t)
-				server.Inject(brokertest.Now, brokertest.Send([]byte(raw)))
+				server.Inject(brokertest.Now(), brokertest.Send([]byte(raw)))
 				wantError(t, (<-s.Losses()).Err, Protocol, ScopeConnection)
 				for i := range c {
 					wantNothing(t, c[i])
@@ -110,7 +110,7 @@ func TestGarbage(t *testing.T) {
 func TestABodyThatNeverEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, s, c := besideEachOther(t)
-		server.Inject(brokertest.Now, brokertest.StopInBody())
+		server.Inject(brokertest.Now(), brokertest.StopInBody())
 		body := strings.Repeat("x", 100_000)
 		publishTo(t, server, "q", body)
 		publishTo(t, server, "beside", "behind")
@@ -123,7 +123,7 @@ func TestABodyThatNeverEnds(t *testing.T) {
 		if silence := s.Silence(); silence != patience {
 			t.Errorf("found out after %v, want %v", silence, patience)
 		}
-		server.Inject(brokertest.Now, brokertest.Thaw())
+		server.Inject(brokertest.Now(), brokertest.Thaw())
 		wantBodies(t, c[0], body)
 		wantBodies(t, c[1], "behind")
 		wantNoMoreLosses(t, s)
@@ -142,7 +142,7 @@ func TestABodyThatTakesLong(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		server.Inject(brokertest.Now, brokertest.Delay(0))
+		server.Inject(brokertest.Now(), brokertest.Delay(0))
 		wantBodies(t, c[0], body)
 		wantNoMoreLosses(t, s)
 	})
@@ -154,7 +154,7 @@ func TestAFrameShorterThanItSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, s, c := besideEachOther(t)
 		frames := wire.AppendContent(nil, number(s, c[0]), &wire.BasicDeliver{ConsumerTag: "tag", DeliveryTag: 1}, wire.Header{}, make([]byte, 100), 0)
-		server.Inject(brokertest.Now, brokertest.Send(frames[:len(frames)-90]))
+		server.Inject(brokertest.Now(), brokertest.Send(frames[:len(frames)-90]))
 		for {
 			if err := s.Probe(t.Context()); err != nil {
 				break
@@ -178,7 +178,7 @@ func TestAFrameLargerThanAnyMessage(t *testing.T) {
 		server, s, c := besideEachOther(t)
 		frames := method(nil, number(s, c[0]), &wire.BasicDeliver{ConsumerTag: "tag", DeliveryTag: 1})
 		frames = append(frames, wire.FrameHeader, 0, byte(number(s, c[0])), 0xff, 0xff, 0xff, 0xff)
-		server.Inject(brokertest.Now, brokertest.Send(frames))
+		server.Inject(brokertest.Now(), brokertest.Send(frames))
 		began := time.Now()
 		loss := (<-s.Losses()).Err
 		wantError(t, loss, Protocol, ScopeConnection)

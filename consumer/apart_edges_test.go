@@ -94,7 +94,7 @@ func TestApartChannelLimit(t *testing.T) {
 		if n := len(h.server.Connections()); n != 6 {
 			t.Errorf("%d connections, 10 queues on each would do", n)
 		}
-		h.server.Inject(brokertest.Now, brokertest.Reset())
+		h.server.Inject(brokertest.Now(), brokertest.Reset())
 		time.Sleep(10 * time.Second)
 		h.forget()
 		time.Sleep(10 * time.Second)
@@ -274,7 +274,7 @@ func TestHealWithinBesideMissingQueue(t *testing.T) {
 		time.Sleep(time.Minute)
 		for range 3 {
 			h.server.SetPassword("guest", "another")
-			h.server.Inject(brokertest.Now, brokertest.Reset())
+			h.server.Inject(brokertest.Now(), brokertest.Reset())
 			time.Sleep(6 * time.Minute)
 			h.server.SetPassword("guest", "guest")
 			time.Sleep(time.Minute)
@@ -330,7 +330,7 @@ func TestFailFastThenReset(t *testing.T) {
 	}, func(h *hall) {
 		h.awaitState(true)
 		h.await("the end", func() bool { return h.c.State() == consumer.Disconnected })
-		h.server.Inject(brokertest.Now, brokertest.Reset())
+		h.server.Inject(brokertest.Now(), brokertest.Reset())
 		err := <-h.ended
 		h.ended <- err
 		var gaveUp *consumer.Error

@@ -346,7 +346,7 @@ func TestHealWithin(t *testing.T) {
 		h.awaitState(true)
 		change := func(password string) {
 			h.server.SetPassword("guest", password)
-			h.server.Inject(brokertest.Now, brokertest.Reset())
+			h.server.Inject(brokertest.Now(), brokertest.Reset())
 			h.awaitState(false)
 		}
 		change("another")
@@ -375,7 +375,7 @@ func TestApartNetworkFlaps(t *testing.T) {
 		h.awaitState(true)
 		h.sparse.Store(true)
 		for range 100 {
-			h.server.Inject(brokertest.Now, brokertest.Reset())
+			h.server.Inject(brokertest.Now(), brokertest.Reset())
 			time.Sleep(2 * time.Second)
 		}
 		h.sparse.Store(false)

@@ -129,7 +129,7 @@ func TestOnStale(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(t.Context()) }()
 	<-began
-	<-server.Inject(brokertest.Now, brokertest.Reset())
+	<-server.Inject(brokertest.Now(), brokertest.Reset()).Played
 	if err := server.Await(t.Context(), func() bool {
 		q, _ := server.Queue("work")
 		return q.Consumers == 1 && len(server.Connections()) == 1 && server.Connections()[0].ID > 1

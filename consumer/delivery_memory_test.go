@@ -43,7 +43,7 @@ func TestLostDeliveriesAreFreed(t *testing.T) {
 	go func() { ended <- c.Run(context.Background()) }()
 	for nth := range int64(resets) {
 		rabbittest.Eventually(t, patience, "everything to be delivered again", func() bool { return came.Load() >= (nth+1)*prefetch })
-		<-server.Inject(brokertest.Now, brokertest.Reset())
+		<-server.Inject(brokertest.Now(), brokertest.Reset()).Played
 	}
 	rabbittest.Eventually(t, patience, "what is lost to be freed", func() bool {
 		runtime.GC()

@@ -120,7 +120,7 @@ func TestHandlersMayOverwriteTheirDeliveries(t *testing.T) {
 	go func() { ended <- c.Run(context.Background()) }()
 	for nth := range 3 {
 		v.await(server, func() bool { return len(v.done) >= (nth+1)*vandalMessage/5 })
-		<-server.Inject(brokertest.Now, brokertest.Reset())
+		<-server.Inject(brokertest.Now(), brokertest.Reset()).Played
 	}
 	v.await(server, func() bool {
 		q, _ := server.Queue("work")

@@ -167,7 +167,7 @@ func TestFailedCommitOfALostConnection(t *testing.T) {
 	inBubble(t, s, []string{"m"}, func(t *testing.T, server *brokertest.Server, c *consumer.Consumer, _ *book) {
 		for range 5 {
 			time.Sleep(1500 * time.Millisecond)
-			server.Inject(brokertest.Now, brokertest.Reset())
+			server.Inject(brokertest.Now(), brokertest.Reset())
 		}
 		pass(1500 * time.Millisecond)
 		calls.Store(0)

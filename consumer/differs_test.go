@@ -65,7 +65,7 @@ func TestDiffers(t *testing.T) {
 					t.Fatal(err)
 				}
 				<-handled
-				server.Inject(brokertest.Now, brokertest.Reset())
+				server.Inject(brokertest.Now(), brokertest.Reset())
 				<-revived
 			}
 			stop()

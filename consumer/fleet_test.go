@@ -57,7 +57,7 @@ func TestFleetComesBackOneByOne(t *testing.T) {
 					})
 				}
 				time.Sleep(time.Minute)
-				server.Inject(brokertest.Now, test.fault)
+				server.Inject(brokertest.Now(), test.fault)
 				time.Sleep(time.Minute)
 				stop()
 				running.Wait()

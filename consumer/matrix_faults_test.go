@@ -99,7 +99,7 @@ var matrixFaults = []matrixFault{
 		}
 		time.Sleep(5 * time.Second)
 		if q, _ := s.Queue(stageQueue); q.Unacknowledged > 0 && len(s.Connections()) > 1 {
-			s.Inject(brokertest.Now, brokertest.Reset()) // a channel that was never closed: only the connection's end helps
+			s.Inject(brokertest.Now(), brokertest.Reset()) // a channel that was never closed: only the connection's end helps
 		}
 	}},
 }
@@ -107,7 +107,7 @@ var matrixFaults = []matrixFault{
 func list(faults ...brokertest.Fault) []brokertest.Fault { return faults }
 
 func now(f brokertest.Fault) func(*brokertest.Server) {
-	return func(s *brokertest.Server) { s.Inject(brokertest.Now, f) }
+	return func(s *brokertest.Server) { s.Inject(brokertest.Now(), f) }
 }
 
 // matrixPlace is where a fault is played: a state, and a moment in it.
@@ -129,12 +129,12 @@ var steps = []struct {
 	// onChannel is the moment when only the channel is revived; zero if the step is of the connection.
 	onChannel brokertest.Moment
 }{
-	{"dial", brokertest.OnConnect(1), brokertest.Now},
-	{"start", brokertest.OnMethod("connection.start-ok", 1), brokertest.Now},
-	{"tune", brokertest.OnMethod("connection.tune-ok", 1), brokertest.Now},
-	{"open", brokertest.OnMethod("connection.open", 1), brokertest.Now},
-	{"control", brokertest.OnMethod("channel.open", 1), brokertest.Now},
-	{"close", brokertest.Now, onWork("channel.close", 1)},
+	{"dial", brokertest.OnConnect(1), brokertest.Now()},
+	{"start", brokertest.OnMethod("connection.start-ok", 1), brokertest.Now()},
+	{"tune", brokertest.OnMethod("connection.tune-ok", 1), brokertest.Now()},
+	{"open", brokertest.OnMethod("connection.open", 1), brokertest.Now()},
+	{"control", brokertest.OnMethod("channel.open", 1), brokertest.Now()},
+	{"close", brokertest.Now(), onWork("channel.close", 1)},
 	{"channel", brokertest.OnMethod("channel.open", 2), brokertest.OnMethod("channel.open", 1)},
 	{"exchange", brokertest.OnMethod("exchange.declare", 1), brokertest.OnMethod("exchange.declare", 1)},
 	{"queue", onWork("queue.declare", 1), onWork("queue.declare", 1)},
@@ -149,7 +149,7 @@ func onWork(method string, nth int) brokertest.Moment {
 	return brokertest.OnMethod(method, nth).OnQueue(stageQueue)
 }
 
-var nowOnWork = brokertest.Now.OnQueue(stageQueue)
+var nowOnWork = brokertest.Now().OnQueue(stageQueue)
 
 var matrixPlaces = places()
 
@@ -162,9 +162,9 @@ func places() []matrixPlace {
 	shared := func(step string) bool {
 		return slices.Contains([]string{"start", "tune", "open", "control", "channel"}, step)
 	}
-	places := []matrixPlace{{name: "disconnected/before-run", when: brokertest.Now, then: (*stage).start}}
+	places := []matrixPlace{{name: "disconnected/before-run", when: brokertest.Now(), then: (*stage).start}}
 	for _, step := range steps {
-		if step.when != brokertest.Now {
+		if step.when != brokertest.Now() {
 			places = append(places, matrixPlace{name: "connecting/" + step.name, when: step.when, then: (*stage).start, shared: shared(step.name)})
 		}
 	}
@@ -178,14 +178,14 @@ func places() []matrixPlace {
 		matrixPlace{name: "check/answer", reach: idle, when: brokertest.OnMethod("basic.qos-ok", 1)},
 	)
 	for _, step := range steps {
-		if step.when != brokertest.Now {
+		if step.when != brokertest.Now() {
 			places = append(places, matrixPlace{
 				name: "reviving/" + step.name, reach: idle, when: step.when, then: lose(brokertest.Reset()), shared: shared(step.name),
 			})
 		}
 	}
 	for _, step := range steps {
-		if step.onChannel != brokertest.Now {
+		if step.onChannel != brokertest.Now() {
 			places = append(places, matrixPlace{
 				name: "reviving-channel/" + step.name, reach: idle, when: step.onChannel, then: lose(brokertest.CancelConsumers()),
 			})

@@ -57,7 +57,7 @@ func TestJournalInFiles(t *testing.T) {
 	if n := counted.syncs.Load(); n != 0 {
 		t.Errorf("%d syncs before anything was lost", n)
 	}
-	server.Inject(brokertest.Now, brokertest.Reset())
+	server.Inject(brokertest.Now(), brokertest.Reset())
 	await("a sync after the loss", func() bool { return counted.syncs.Load() == 1 })
 	await("consuming again", func() bool { return c.State() == consumer.Consuming })
 	if err := c.Stop(t.Context()); err != nil {

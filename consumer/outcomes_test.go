@@ -125,7 +125,7 @@ func TestOutcomesAddUp(t *testing.T) {
 					}
 				}
 				time.Sleep(17 * time.Second)
-				server.Inject(brokertest.Now, brokertest.Reset())
+				server.Inject(brokertest.Now(), brokertest.Reset())
 			}
 			time.Sleep(300 * time.Millisecond) // and stop in the middle of it
 		})
@@ -287,7 +287,7 @@ func TestOutcomesBeforeALoss(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(50 * time.Millisecond)
-				server.Inject(brokertest.Now, brokertest.Reset())
+				server.Inject(brokertest.Now(), brokertest.Reset())
 				time.Sleep(50 * time.Millisecond)
 			}
 			time.Sleep(10 * time.Second)

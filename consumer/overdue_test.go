@@ -104,7 +104,7 @@ func TestCancelledOrOverdue(t *testing.T) {
 				ended := make(chan error, 1)
 				go func() { ended <- c.Run(ctx) }()
 				time.Sleep(test.after) // in the bubble's time
-				server.Inject(brokertest.Now, brokertest.CancelConsumers())
+				server.Inject(brokertest.Now(), brokertest.CancelConsumers())
 				e := <-lost
 				if EvidenceOf(e).Class != string(test.class) || !strings.Contains(e.Note, test.note) {
 					t.Errorf("class %s: %s", EvidenceOf(e).Class, e.Note)

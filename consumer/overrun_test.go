@@ -27,7 +27,7 @@ func overdue(ctx context.Context, server *brokertest.Server, timeout time.Durati
 			time.Sleep(time.Minute)
 			if since := at(); since != last && time.Since(since) >= timeout {
 				last = since
-				server.Inject(brokertest.Now, brokertest.ConsumerTimeout())
+				server.Inject(brokertest.Now(), brokertest.ConsumerTimeout())
 				time.Sleep(time.Second)
 			}
 		}

@@ -97,9 +97,9 @@ func TestPrefetchBytesOverRevivals(t *testing.T) {
 			n := len(g.journal.Events())
 			switch i {
 			case 0, 3:
-				g.server.Inject(brokertest.Now, brokertest.Reset())
+				g.server.Inject(brokertest.Now(), brokertest.Reset())
 			case 1:
-				g.server.Inject(brokertest.Now, brokertest.CancelConsumers())
+				g.server.Inject(brokertest.Now(), brokertest.CancelConsumers())
 			default:
 				if err := g.c.Subscription("work").Pause(); err != nil {
 					g.Fatal(err)
@@ -172,7 +172,7 @@ func TestPrefetchBytesWhileHeld(t *testing.T) {
 			must(sub.SetPrefetch(20))
 			must(sub.SetConcurrency(2))
 			if lost {
-				g.server.Inject(brokertest.Now, brokertest.Reset())
+				g.server.Inject(brokertest.Now(), brokertest.Reset())
 				g.await("it to be consumed again", func() bool { q, _ := g.server.Queue("work"); return q.Consumers == 1 })
 			}
 			must(sub.Pause())
@@ -224,7 +224,7 @@ func TestPrefetchBytesAndStop(t *testing.T) {
 		for _, method := range []string{"basic.cancel", "basic.qos", "basic.consume"} {
 			gauged(t, nil, func(g *gauge) {
 				g.publish(100, small)
-				reached := g.server.Inject(brokertest.OnMethod(method, nth+2), brokertest.Delay(time.Second))
+				reached := g.server.Inject(brokertest.OnMethod(method, nth+2), brokertest.Delay(time.Second)).Played
 				g.start()
 				<-reached
 			})
@@ -283,9 +283,9 @@ func TestPrefetchBytesHistories(t *testing.T) {
 					case 1:
 						err = sub.SetPrefetch(fits + random.IntN(100))
 					case 2:
-						g.server.Inject(brokertest.Now, brokertest.Reset())
+						g.server.Inject(brokertest.Now(), brokertest.Reset())
 					case 3:
-						g.server.Inject(brokertest.Now, brokertest.CancelConsumers())
+						g.server.Inject(brokertest.Now(), brokertest.CancelConsumers())
 					default:
 						g.publish(random.IntN(100), size)
 					}

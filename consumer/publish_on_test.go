@@ -130,14 +130,14 @@ func TestPublishOn(t *testing.T) {
 		}
 		stop := p.start()
 		defer stop()
-		targets := []brokertest.Moment{brokertest.Now, brokertest.Now.Of(passingName), brokertest.Now.Of(passingName + " (publishing)")}
+		targets := []brokertest.Moment{brokertest.Now(), brokertest.Now().Of(passingName), brokertest.Now().Of(passingName + " (publishing)")}
 		began, kills := time.Now(), 0
 		for cuts := 1; cuts <= most; cuts++ {
 			time.Sleep(100 * time.Millisecond)
 			server.Inject(targets[cuts%len(targets)], brokertest.Reset())
 			switch {
 			case cuts%20 == 10:
-				server.Inject(brokertest.Now, brokertest.Reset()) // without a word
+				server.Inject(brokertest.Now(), brokertest.Reset()) // without a word
 				server.StopApp()
 				time.Sleep(500 * time.Millisecond)
 				if err := server.StartApp(); err != nil {

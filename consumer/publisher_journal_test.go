@@ -70,7 +70,7 @@ func TestPublisherJournal(t *testing.T) {
 		if err := c.Publisher().Publish(context.Background(), &broker.Message{RoutingKey: "q"}); err != nil {
 			t.Error(err)
 		}
-		server.Inject(brokertest.Now, brokertest.Reset())
+		server.Inject(brokertest.Now(), brokertest.Reset())
 		time.Sleep(time.Second)
 		if err := c.Stop(context.Background()); err != nil {
 			t.Error(err)
@@ -133,7 +133,7 @@ func TestPublisherJournalRefuses(t *testing.T) {
 				synctest.Wait()
 				c.Publisher()
 				time.Sleep(time.Second)
-				server.Inject(brokertest.Now, brokertest.Reset())
+				server.Inject(brokertest.Now(), brokertest.Reset())
 				if tt.trigger == publish.Stop {
 					time.Sleep(time.Second)
 					if err := c.Stop(context.Background()); err != nil {

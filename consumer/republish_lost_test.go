@@ -24,7 +24,7 @@ func TestRepublishOverALostConnection(t *testing.T) {
 		connections int
 		stored      int
 	}{
-		{"while idle", func(s *brokertest.Server) { s.Inject(brokertest.Now, brokertest.Reset()) }, "", 2, 1},
+		{"while idle", func(s *brokertest.Server) { s.Inject(brokertest.Now(), brokertest.Reset()) }, "", 2, 1},
 		{"before the message arrived", func(s *brokertest.Server) { once(s, "basic.publish", brokertest.Reset()) }, "", 2, 1},
 		{"before the confirm arrived", func(s *brokertest.Server) { once(s, "basic.ack", brokertest.Reset()) }, "", 2, 2},
 		{"with the channel", func(s *brokertest.Server) { once(s, "basic.publish", brokertest.CloseChannel(406, "")) }, "", 1, 1},
@@ -156,7 +156,7 @@ func TestRepublishAbandonedConfirms(t *testing.T) {
 		}
 		const rounds, each = 3, 200 // the window has 256 places
 		for range rounds {
-			server.Inject(brokertest.Now, brokertest.Delay(2*time.Second))
+			server.Inject(brokertest.Now(), brokertest.Delay(2*time.Second))
 			var work sync.WaitGroup
 			for i := range each {
 				work.Go(func() {
@@ -168,7 +168,7 @@ func TestRepublishAbandonedConfirms(t *testing.T) {
 				})
 			}
 			work.Wait()
-			server.Inject(brokertest.Now, brokertest.Delay(0))
+			server.Inject(brokertest.Now(), brokertest.Delay(0))
 			time.Sleep(10 * time.Second)
 		}
 		if err := r.park(t.Context(), delivered("last"), "parked", itFailed); err != nil {

@@ -59,7 +59,7 @@ func TestPark(t *testing.T) {
 func TestParkWhileTheQueueIsDeclaredOtherwise(t *testing.T) {
 	republishing(t, func(t *testing.T, server *brokertest.Server, r *republisher) {
 		go func() {
-			<-server.Inject(brokertest.OnMethod("basic.return", 1), brokertest.Delay(time.Second))
+			<-server.Inject(brokertest.OnMethod("basic.return", 1), brokertest.Delay(time.Second)).Played
 			declareIn(t, server, "parked", map[string]any{"x-queue-type": "quorum"})
 		}()
 		synctest.Wait()

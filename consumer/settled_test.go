@@ -36,7 +36,7 @@ func TestOnSettled(t *testing.T) {
 					case "stale":
 						if !d.Redelivered {
 							time.Sleep(time.Second) // what others have waits for no longer
-							server.Inject(brokertest.Now, brokertest.Reset())
+							server.Inject(brokertest.Now(), brokertest.Reset())
 							time.Sleep(time.Second)
 						}
 					}

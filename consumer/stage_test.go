@@ -244,7 +244,7 @@ func (s *stage) play(f matrixFault, p matrixPlace) string {
 	}
 	var played <-chan struct{}
 	for _, fault := range faults {
-		played = s.server.Inject(p.when, fault)
+		played = s.server.Inject(p.when, fault).Played
 	}
 	s.lost = s.lost || f.name == "queue-deleted"
 	if p.then != nil {

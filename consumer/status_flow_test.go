@@ -126,7 +126,7 @@ func TestStatusOfDeliveries(t *testing.T) {
 		synctest.Wait()
 		h.send("d", "x")
 		h.wantCounts(1, 2, 3)
-		h.server.Inject(brokertest.Now, brokertest.Reset())
+		h.server.Inject(brokertest.Now(), brokertest.Reset())
 		time.Sleep(time.Minute)
 		h.wantCounts(1, 0, 0) // what waited comes again, later
 		if err := h.c.Subscription("q").SetConcurrency(1); err != nil {

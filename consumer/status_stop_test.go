@@ -61,7 +61,7 @@ func TestStatusWhileTheJournalHangs(t *testing.T) {
 		h.wantNotAlive()
 		hangs.Store(true)
 		began := time.Now()
-		h.server.Inject(brokertest.Now, brokertest.Reset())
+		h.server.Inject(brokertest.Now(), brokertest.Reset())
 		time.Sleep(29 * time.Second)
 		s := h.wantNotAlive()
 		if s.State == consumer.Reviving { // that is not committed
@@ -216,7 +216,7 @@ func TestStatusWhileEverythingChanges(t *testing.T) {
 		case 2:
 			_ = h.SetPrefetch(1 + n)
 		case 3:
-			server.Inject(brokertest.Now, brokertest.Reset())
+			server.Inject(brokertest.Now(), brokertest.Reset())
 		case 4:
 			server.DeleteQueue("e")
 		case 5:

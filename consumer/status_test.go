@@ -154,7 +154,7 @@ func TestStatusOfTheState(t *testing.T) {
 			h.Errorf("all is well: %+v", q)
 		}
 
-		h.server.Inject(brokertest.Now, brokertest.Freeze(brokertest.ToClient))
+		h.server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.ToClient))
 		time.Sleep(3 * time.Second)
 		s = h.wantReady() // it may be well
 		if s.State != consumer.HeartbeatCheck || !s.Since.Equal(since) || s.Connections[0].Silence < 2*time.Second {
@@ -177,14 +177,14 @@ func TestStatusBlocked(t *testing.T) {
 	t.Parallel()
 	inHall(t, 1, nil, func(h *hall) {
 		h.awaitState(true)
-		h.server.Inject(brokertest.Now, brokertest.Block("low on memory"))
+		h.server.Inject(brokertest.Now(), brokertest.Block("low on memory"))
 		synctest.Wait()
 		since := time.Now()
 		time.Sleep(time.Second)
 		if c := h.c.Status().Connections[0]; !c.BlockedSince.Equal(since) || c.BlockedReason != "low on memory" {
 			h.Errorf("blocked: %+v", c)
 		}
-		h.server.Inject(brokertest.Now, brokertest.Unblock())
+		h.server.Inject(brokertest.Now(), brokertest.Unblock())
 		synctest.Wait()
 		if c := h.c.Status().Connections[0]; !c.BlockedSince.IsZero() || c.BlockedReason != "" {
 			h.Errorf("not blocked any more: %+v", c)
@@ -307,7 +307,7 @@ func TestStatusAgreesWithEvents(t *testing.T) {
 	}, func(h *hall) {
 		for range 20 {
 			time.Sleep(7 * time.Second)
-			h.server.Inject(brokertest.Now, brokertest.Reset())
+			h.server.Inject(brokertest.Now(), brokertest.Reset())
 		}
 		h.awaitState(true)
 	})

@@ -53,7 +53,7 @@ func TestStopFromInside(t *testing.T) {
 		},
 		"OnStale": func(c *consumer.Config, server *brokertest.Server, stop stop) {
 			c.Subscriptions[0].Handler = func(context.Context, *consumer.Delivery) error {
-				server.Inject(brokertest.Now, brokertest.Reset())
+				server.Inject(brokertest.Now(), brokertest.Reset())
 				time.Sleep(time.Second / 4)
 				return nil
 			}

@@ -112,7 +112,7 @@ func TestStopIsCutShortInTheFarewell(t *testing.T) {
 		s := newStage(t, shapes[0], matrixBrokers[0], matrixFault{})
 		s.start()
 		s.settled(consumer.Consuming)
-		s.server.Inject(brokertest.Now, brokertest.Freeze(brokertest.Both))
+		s.server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.Both))
 		begin := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()

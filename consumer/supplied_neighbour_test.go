@@ -76,7 +76,7 @@ var supplied = map[string]func(*suppliedWorld, *consumer.Config, *consumer.Subsc
 		var calls atomic.Int64
 		s.Handler = func(context.Context, *consumer.Delivery) error {
 			if calls.Add(1) == 1 {
-				w.server.Inject(brokertest.Now, brokertest.Reset())
+				w.server.Inject(brokertest.Now(), brokertest.Reset())
 				time.Sleep(time.Second / 4)
 			}
 			return nil

@@ -15,8 +15,8 @@ func TestBlock(t *testing.T) {
 		p := join(t, s)
 		p.send(1, &wire.BasicConsume{Queue: "q"})
 		want[*wire.BasicConsumeOK](p)
-		s.Inject(Now, Block("low on disk"))
-		s.Inject(Now, Block("again")) // changes nothing
+		s.Inject(Now(), Block("low on disk"))
+		s.Inject(Now(), Block("again")) // changes nothing
 		if got := want[*wire.ConnectionBlocked](p); got.Reason != "low on disk" {
 			t.Errorf("got %+v", got)
 		}
@@ -30,8 +30,8 @@ func TestBlock(t *testing.T) {
 		if s.Count("basic.qos") != 0 {
 			t.Error("it is listened to")
 		}
-		s.Inject(Now, Unblock())
-		s.Inject(Now, Unblock()) // changes nothing
+		s.Inject(Now(), Unblock())
+		s.Inject(Now(), Unblock()) // changes nothing
 		want[*wire.ConnectionUnblocked](p)
 		want[*wire.BasicQosOK](p)
 	})
@@ -41,9 +41,9 @@ func TestBlockUntold(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := greet(t, s, 0, nil) // without the capability
 		p.channel(1)
-		s.Inject(Now, Block("low on disk"))
+		s.Inject(Now(), Block("low on disk"))
 		p.send(1, &wire.BasicQos{})
-		s.Inject(Now, Unblock())
+		s.Inject(Now(), Unblock())
 		want[*wire.BasicQosOK](p)
 	})
 }
@@ -53,7 +53,7 @@ func TestBlockedClientIsNotDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewInMemoryServer(t)
 		p := greet(t, s, 10*time.Second, able)
-		s.Inject(Now, Block(""))
+		s.Inject(Now(), Block(""))
 		go func() {
 			for {
 				if _, err := p.frames.Next(); err != nil {
@@ -65,7 +65,7 @@ func TestBlockedClientIsNotDropped(t *testing.T) {
 		if len(s.Connections()) != 1 {
 			t.Error("dropped while it was blocked")
 		}
-		s.Inject(Now, Unblock())
+		s.Inject(Now(), Unblock())
 		time.Sleep(time.Minute)
 		if len(s.Connections()) != 0 {
 			t.Error("silent, and not dropped")
@@ -100,10 +100,10 @@ func TestEndWhileBlocked(t *testing.T) {
 		t.Run(end.String(), func(t *testing.T) {
 			onBoth(t, func(t *testing.T, s *Server) {
 				p := join(t, s)
-				s.Inject(Now, Block(""))
+				s.Inject(Now(), Block(""))
 				want[*wire.ConnectionBlocked](p)
 				p.send(1, &wire.BasicQos{})
-				s.Inject(Now, end)
+				s.Inject(Now(), end)
 				await(t, s, "the end", func() bool { return len(s.Connections()) == 0 })
 			})
 		})

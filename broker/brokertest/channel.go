@@ -26,6 +26,8 @@ type channel struct {
 
 	incoming    *incoming // a message on its way in
 	fate        fate      // of the next one
+	assent      assent    // to it
+	together    int       // how many messages to come are confirmed with one frame
 	dropping    bool      // the content of a publish that a fault lost is on its way in
 	confirming  bool
 	tx          *transaction   // nil outside of tx mode
@@ -61,6 +63,9 @@ func (ch *channel) take(m wire.Method) error {
 	}
 	if ch.tx != nil && ch.tx.committing != nil {
 		return refuse(channelError, "unexpected command while processing 'tx.commit'")
+	}
+	if err := ch.authorize(m); err != nil {
+		return err
 	}
 	switch m := m.(type) {
 	case *wire.ChannelOpen:
@@ -159,7 +164,7 @@ func (ch *channel) end() {
 // will be.
 func (ch *channel) release() {
 	ch.closing = true // takes no more deliveries
-	ch.unconfirmed = nil
+	ch.forgetUnconfirmed()
 	ch.endReplies()
 	ch.unsettle()
 	ch.tx = nil

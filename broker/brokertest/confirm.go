@@ -2,23 +2,24 @@ package brokertest
 
 import (
 	"slices"
+	"time"
 
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
-// WithholdConfirms has a queue of the first virtual host take messages and not say so, until ReleaseConfirms: as one
+// WithholdConfirms has a queue of the virtual host take messages and not say so, until ReleaseConfirms: as one
 // does whose disk is slow. The messages are there and are delivered, but who publishes them gets no confirm, even when
 // they have been acknowledged. Those of other queues are confirmed meanwhile, and so out of their order. A
 // message for several queues is confirmed when none of them withholds it. What is withheld when its channel ends is
 // never confirmed. A nack is not withheld.
 //
 // SuspendQueue withholds confirms, too; there the queue does not deliver either, and does not answer.
-func (s *Server) WithholdConfirms(queue string) { s.do(WithholdConfirms(queue)) }
+func (v *VirtualHost) WithholdConfirms(queue string) { v.do(WithholdConfirms(queue)) }
 
-// WithholdConfirms is the fault that Server.WithholdConfirms brings about. A queue that is not there is passed over.
+// WithholdConfirms is the fault that VirtualHost.WithholdConfirms brings about. A queue that is not there is passed over.
 func WithholdConfirms(queue string) Fault {
-	return Fault{name: "WithholdConfirms", broker: func(s *Server) {
-		if q := s.home.queues[queue]; q != nil {
+	return Fault{name: "WithholdConfirms", host: func(h *virtualHost) {
+		if q := h.queues[queue]; q != nil {
 			q.withholding = true
 		}
 	}}
@@ -26,14 +27,14 @@ func WithholdConfirms(queue string) Fault {
 
 // ReleaseConfirms ends WithholdConfirms. What was withheld is confirmed at once: up to the first message of a channel
 // that is still not confirmed with multiple, in one frame, and behind that one by one, as RabbitMQ does.
-func (s *Server) ReleaseConfirms(queue string) { s.do(ReleaseConfirms(queue)) }
+func (v *VirtualHost) ReleaseConfirms(queue string) { v.do(ReleaseConfirms(queue)) }
 
-// ReleaseConfirms is the fault that Server.ReleaseConfirms brings about.
+// ReleaseConfirms is the fault that VirtualHost.ReleaseConfirms brings about.
 func ReleaseConfirms(queue string) Fault {
-	return Fault{name: "ReleaseConfirms", broker: func(s *Server) {
-		if q := s.home.queues[queue]; q != nil {
+	return Fault{name: "ReleaseConfirms", host: func(h *virtualHost) {
+		if q := h.queues[queue]; q != nil {
 			q.withholding = false
-			s.confirmReleased()
+			h.server.confirmReleased()
 		}
 	}}
 }
@@ -41,24 +42,70 @@ func ReleaseConfirms(queue string) Fault {
 // withholds tells whether the queue's messages are not confirmed now.
 func (q *queue) withholds() bool { return !q.deleted && (q.withholding || q.suspended) }
 
-// unconfirmed is a message that waits for queues to confirm it.
+// unconfirmed is a message that waits to be confirmed.
 type unconfirmed struct {
 	tag    uint64
-	queues []*queue
+	queues []*queue    // that withhold it
+	held   bool        // by a fault
+	timer  *time.Timer // on its end; may be nil
+}
+
+// assent is how a fault has a message confirmed.
+type assent struct {
+	withheld bool
+	after    time.Duration
 }
 
 // confirm says what became of the message that was published last, or notes that it is to be said later.
 func (ch *channel) confirm(accepted bool, queues []*queue) {
 	ch.published++
+	how := ch.assent
+	ch.assent = assent{}
 	waits := slices.DeleteFunc(queues, func(q *queue) bool { return !q.withholds() })
 	switch {
 	case !accepted:
 		ch.send(&wire.BasicNack{DeliveryTag: ch.published})
-	case len(waits) > 0:
-		ch.unconfirmed = append(ch.unconfirmed, &unconfirmed{ch.published, waits})
+	case len(waits) > 0, how != assent{}, ch.together > 0:
+		ch.confirmLater(&unconfirmed{tag: ch.published, queues: waits, held: how != assent{}}, how)
 	default:
 		ch.send(&wire.BasicAck{DeliveryTag: ch.published})
 	}
+	ch.completeGroup()
+}
+
+// confirmLater notes a message that waits to be confirmed.
+func (ch *channel) confirmLater(u *unconfirmed, how assent) {
+	ch.unconfirmed = append(ch.unconfirmed, u)
+	if how.withheld || how.after == 0 {
+		return
+	}
+	server := ch.connection.server
+	u.timer = time.AfterFunc(how.after, func() {
+		server.mu.Lock()
+		defer server.unlock()
+		u.held = false
+		ch.confirmReleased()
+	})
+}
+
+// completeGroup counts the messages that are to be confirmed with one frame, and confirms them with the last.
+func (ch *channel) completeGroup() {
+	if ch.together == 0 {
+		return
+	}
+	if ch.together--; ch.together == 0 {
+		ch.confirmReleased()
+	}
+}
+
+// forgetUnconfirmed is for a channel that ends.
+func (ch *channel) forgetUnconfirmed() {
+	for _, u := range ch.unconfirmed {
+		if u.timer != nil {
+			u.timer.Stop()
+		}
+	}
+	ch.unconfirmed, ch.together = nil, 0
 }
 
 // confirmReleased confirms what no queue withholds any more.
@@ -74,13 +121,17 @@ func (ch *channel) confirmReleased() {
 	if ch.tx != nil && ch.tx.committing != nil {
 		ch.completeCommit()
 	}
+	if ch.together > 0 { // the last of them has not come
+		return
+	}
 	var released []uint64
 	ch.unconfirmed = slices.DeleteFunc(ch.unconfirmed, func(u *unconfirmed) bool {
 		u.queues = slices.DeleteFunc(u.queues, func(q *queue) bool { return !q.withholds() })
-		if len(u.queues) == 0 {
+		free := len(u.queues) == 0 && !u.held
+		if free {
 			released = append(released, u.tag)
 		}
-		return len(u.queues) == 0
+		return free
 	})
 	if together := ch.beforeUnconfirmed(released); together > 0 && len(released) > 1 {
 		ch.send(&wire.BasicAck{DeliveryTag: released[together-1], Multiple: true})

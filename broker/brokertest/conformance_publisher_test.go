@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"github.com/everhop/everhop/broker/brokertest"
 	"maps"
 	"math"
 	"slices"
@@ -290,12 +291,9 @@ func returnsFirst(c *client) {
 // forbidden may publish to a queue, and not to an exchange.
 func forbidden(c *client) {
 	x := c.channel().exchange("fanout")
-	if c.differs(lacksPermissions) {
-		c.channel().send(x, "", amqp.Publishing{})
-		return
-	}
 	user := c.other("user")
-	c.server.Restrict(c, user, "^amq[.]default$")
+	c.server.AddUser(c, user)
+	c.server.Grant(c, user, "/", brokertest.Permissions{Write: "^amq[.]default$"})
 	access := "access to"
 	if c.has(versions.NamesAccess) {
 		access = "write access to"

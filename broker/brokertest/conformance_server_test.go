@@ -24,10 +24,14 @@ type server interface {
 	Resume(c *client, queues ...string)
 	Withhold(c *client, queue string) // confirms of a classic one
 	Release(c *client, queue string)
-	Deadly(c *client, queue string)             // publishes a message that cannot be delivered
-	Restrict(c *client, user, exchanges string) // makes a user with that password, who may publish to these only
-	Lenient(c *client) server                   // the same, or one like it, that passes over unknown arguments
-	Limited(c *client, bytes int) server        // the same, or one like it, with a max_message_size while the test runs
+	Deadly(c *client, queue string) // publishes a message that cannot be delivered
+	AddUser(c *client, user string) // with that password; removed with the test
+	DeleteUser(c *client, user string)
+	Grant(c *client, user, host string, p brokertest.Permissions)
+	AddHost(c *client, name string) // removed with the test
+	DeleteHost(c *client, name string)
+	Lenient(c *client) server            // the same, or one like it, that passes over unknown arguments
+	Limited(c *client, bytes int) server // the same, or one like it, with a max_message_size while the test runs
 }
 
 type rabbit struct{ node *rabbittest.Node }
@@ -59,19 +63,29 @@ func (r rabbit) Release(c *client, queue string)  { r.Resume(c, queue) }
 
 func (r rabbit) Deadly(c *client, queue string) { c.wire().publishDeadly(queue, deadlyBody) }
 
-func (r rabbit) Restrict(c *client, user, exchanges string) {
-	for _, arguments := range [][]string{
-		{"add_user", user, user},
-		{"set_permissions", "-p", "/", user, "", exchanges, ""},
-	} {
-		_, err := r.node.Ctl(context.Background(), arguments...)
-		c.ok(err)
-	}
-	c.Cleanup(func() {
-		_, err := r.node.Ctl(context.Background(), "delete_user", user)
-		c.ok(err)
-	})
+func (r rabbit) ctl(c *client, arguments ...string) {
+	c.Helper()
+	_, err := r.node.Ctl(context.Background(), arguments...)
+	c.ok(err)
 }
+
+func (r rabbit) AddUser(c *client, user string) {
+	r.ctl(c, "add_user", user, user)
+	c.Cleanup(func() { _, _ = r.node.Ctl(context.Background(), "delete_user", user) }) // which may be gone
+}
+
+func (r rabbit) DeleteUser(c *client, user string) { r.ctl(c, "delete_user", user) }
+
+func (r rabbit) Grant(c *client, user, host string, p brokertest.Permissions) {
+	r.ctl(c, "set_permissions", "-p", host, user, p.Configure, p.Write, p.Read)
+}
+
+func (r rabbit) AddHost(c *client, name string) {
+	r.ctl(c, "add_vhost", name)
+	c.Cleanup(func() { _, _ = r.node.Ctl(context.Background(), "delete_vhost", name) }) // which may be gone
+}
+
+func (r rabbit) DeleteHost(c *client, name string) { r.ctl(c, "delete_vhost", name) }
 
 func (r rabbit) Lenient(*client) server { return r }
 
@@ -120,7 +134,19 @@ func (d double) Deadly(c *client, queue string) {
 	c.ok(d.Publish(queue, deadlyBody))
 }
 
-func (double) Restrict(c *client, _, _ string) { c.Fatal("there are no permissions") }
+func (d double) AddUser(_ *client, user string) {
+	d.SetPassword(user, user)
+	d.ClearPermissions(user, "/") // nobody but the operator grants any
+}
+
+func (d double) DeleteUser(_ *client, user string) { d.Server.DeleteUser(user) }
+
+func (d double) Grant(c *client, user, host string, p brokertest.Permissions) {
+	c.ok(d.SetPermissions(user, host, p))
+}
+
+func (d double) AddHost(_ *client, name string)    { d.AddVirtualHost(name) }
+func (d double) DeleteHost(_ *client, name string) { d.DeleteVirtualHost(name) }
 
 func (d double) Lenient(c *client) server {
 	return double{brokertest.NewServer(c, brokertest.Version(d.version), brokertest.IgnoreUnknown()), d.version}

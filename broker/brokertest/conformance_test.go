@@ -43,7 +43,7 @@ func TestConformance(t *testing.T) {
 			t.Parallel()
 			server := target.start(t)
 			t.Logf("as RabbitMQ %s", server.Version())
-			for _, s := range operatorScenarios { // they disturb others, which begin after them
+			for _, s := range slices.Concat(operatorScenarios, permissionScenarios) { // they disturb others, which begin after them
 				t.Run(s.name, func(t *testing.T) {
 					server.NeedsControl(t)
 					s.run(newClient(t, server))

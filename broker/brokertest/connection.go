@@ -373,3 +373,11 @@ func unreadable(err error) error {
 
 // errUnknownMethod is answered as RabbitMQ answers it: the socket is closed at once.
 var errUnknownMethod = errors.New("unknown method")
+
+// peer is the client's address, if it has one.
+func (c *connection) peer() string {
+	if address, ok := c.socket.raw.RemoteAddr().(*net.TCPAddr); ok {
+		return address.String()
+	}
+	return ""
+}

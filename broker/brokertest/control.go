@@ -77,7 +77,10 @@ func (s *Server) SetPassword(user, password string) { s.do(SetPassword(user, pas
 // SetPassword is the fault that Server.SetPassword brings about: credentials that were good are refused
 // with the next login.
 func SetPassword(user, password string) Fault {
-	return Fault{name: "SetPassword", broker: func(s *Server) { s.users[user] = password }}
+	return Fault{name: "SetPassword", broker: func(s *Server) {
+		s.users[user] = password
+		delete(s.hashes, user)
+	}}
 }
 
 // forget leaves what outlives a restart.

@@ -164,7 +164,7 @@ func TestStopAppAtTheHandshake(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(moment), func(t *testing.T) {
 			onBoth(t, func(t *testing.T, s *Server) {
-				played := s.Inject(moment, StopApp())
+				played := s.Inject(moment, StopApp()).Played
 				conn, err := s.connectTo()
 				ok(t, err)
 				connected, err := amqp.Open(conn, amqp.Config{Vhost: "/", SASL: []amqp.Authentication{&amqp.PlainAuth{Username: "guest", Password: "guest"}}})
@@ -210,7 +210,7 @@ func TestStopAppInsteadOfAnAnswer(t *testing.T) {
 func TestSetPassword(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
-		played := s.Inject(OnMethod("basic.qos", 1), SetPassword("guest", "another"))
+		played := s.Inject(OnMethod("basic.qos", 1), SetPassword("guest", "another")).Played
 		p.sync(1) // who is in is in
 		happens(t, s, "the fault", played)
 		refused := meet(t, s)

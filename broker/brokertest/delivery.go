@@ -180,7 +180,7 @@ func (ch *channel) recover(requeue bool, answer wire.Method) error {
 func (c *connection) cancelOverdue(at aim) {
 	for _, ch := range c.channelsInOrder() {
 		for _, consumer := range ch.consumersInOrder() {
-			if !consumer.queue.quorum || consumer.unacked == 0 || !consumer.queue.is(at.queue) {
+			if !consumer.queue.quorum || consumer.unacked == 0 || !consumer.queue.is(at) {
 				continue
 			}
 			consumer.cancelled()

@@ -5,7 +5,8 @@
 //	          loopback port, or Dial (in memory)
 //	client ◄────────────────────────────────────► Server
 //	                  ▲                            ├─ Publish, PublishMessage, DeclareQueue, DeclareExchange, Bind
-//	                  │                            ├─ StopApp, StartApp, Alarm, RefuseConnections, SetPassword
+//	                  │                            ├─ StopApp, StartApp, Alarm, RefuseConnections
+//	                  │                            ├─ SetPassword, SetPermissions, DeleteUser, AddVirtualHost
 //	                  │                            ├─ SuspendQueue, ResumeQueue, WithholdConfirms, ReleaseConfirms
 //	   Inject(Moment, Fault)                       └─ Queue, Messages, Connections, Settlements, Count, Await
 //
@@ -13,6 +14,9 @@
 // [LargeHeader], [Garbage] and [StopInBody] go wrong in the frames themselves. A [Moment] is when: [Now], or
 // [OnMethod] and its siblings, so that a fault comes at an exact place of the conversation, with no sleep in
 // the test.
+//
+// A fault that can never happen is an error. What is about a queue is about one of the first virtual
+// host; [Server.In] leads to those of others.
 //
 //	server := brokertest.NewServer(t)
 //	server.Inject(brokertest.OnMethod("basic.ack", 3), brokertest.Reset())
@@ -36,6 +40,10 @@
 // It behaves as RabbitMQ 4.3 does, or as 4.0 or 3.10: see [Version]. One suite of tests runs against each of them,
 // real and played. These differences are meant:
 //
+//   - EXTERNAL is offered wherever there is TLS, and takes the common name of a certificate; RabbitMQ has a plugin for it,
+//     and takes all of the distinguished name unless it is told otherwise.
+//   - Permissions come into effect at once; RabbitMQ lets a channel go on for a while with what it was allowed last. There
+//     are no permissions for topics.
 //   - It refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not
 //     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Config.IgnoreUnknown
 //     has it pass them over, and [Server.Ignored] tells which. Known are
@@ -43,7 +51,7 @@
 //     x-max-length, x-overflow, x-single-active-consumer, x-delivery-limit;
 //     alternate-exchange for exchanges; and x-priority for consumers.
 //   - It speaks AMQP 0-9-1 only, and hangs up on a client of AMQP 1.0.
-//   - It refuses with 540 streams. There are no permissions, no policies and no TLS.
+//   - It refuses with 540 streams. There are no policies.
 //   - Everything is in memory. A publisher confirm says that the message was routed, and each message is
 //     confirmed with a frame of its own, but for those that ReleaseConfirms, or ResumeQueue, confirms together.
 //   - When the single active consumer of a classic queue with a backlog is cancelled, the next one gets it;
@@ -70,5 +78,5 @@
 // takes more room than what it has declared, opened and published, and has not deleted, closed and
 // acknowledged, or what has not been confirmed; of that there may be as much as it likes.
 //
-// It is a broker for tests. It listens on 127.0.0.1 only.
+// It is a broker for tests. It listens on 127.0.0.1, unless Config.Addr is another.
 package brokertest

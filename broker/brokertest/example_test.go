@@ -68,7 +68,7 @@ func ExampleServer_Inject() {
 	defer server.Close()
 	_ = server.DeclareQueue("orders", nil)
 	_ = server.Publish("orders", "tea", "coffee")
-	lost := server.Inject(brokertest.OnMethod("basic.ack", 2), brokertest.Reset())
+	lost := server.Inject(brokertest.OnMethod("basic.ack", 2), brokertest.Reset()).Played
 
 	consume := func() (orders <-chan amqp.Delivery, end func() error) {
 		conn, err := amqp.Dial(server.URL())
@@ -110,7 +110,7 @@ func TestSyntheticTime(t *testing.T) {
 		}
 
 		began := time.Now()
-		server.Inject(brokertest.Now, brokertest.Freeze(brokertest.Both))
+		server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.Both))
 		if err := <-lost; err == nil || errors.Is(err, amqp.ErrClosed) {
 			t.Errorf("lost with %v", err)
 		}

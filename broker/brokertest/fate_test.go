@@ -25,7 +25,7 @@ func TestFate(t *testing.T) {
 				p := join(t, s)
 				p.send(1, &wire.ConfirmSelect{})
 				want[*wire.ConfirmSelectOK](p)
-				played := s.Inject(OnMethod("basic.publish", 2), test.fault)
+				played := s.Inject(OnMethod("basic.publish", 2), test.fault).Played
 				for _, body := range []string{"1", "2", "3"} {
 					p.write(wire.AppendContent(nil, 1, &wire.BasicPublish{RoutingKey: "q", Mandatory: test.mandatory},
 						wire.Header{BodySize: 1}, []byte(body), maxFrame))

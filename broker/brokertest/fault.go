@@ -15,22 +15,36 @@ type Fault struct {
 	// connection is called with the server's mu held. It returns true if what was under way then is not to be
 	// done any more.
 	connection func(c *connection, at aim) (instead bool)
-	// broker is there instead if no one connection is meant.
+	// broker is there instead if no one connection is meant, and host if a virtual host is.
 	broker func(*Server)
+	host   func(*virtualHost)
+	// fits tells what moment it needs, if this one will not do; nil if any will.
+	fits func(Moment) (needs string)
 }
 
 // aim is what of a connection a fault is to hit.
 type aim struct {
 	channel uint16 // whose method or frame was the moment; else 0
 	queue   string // whose consumers are meant; "" for all
+	host    string // the queue's; "" for the first one
 }
 
 func (f Fault) play(c *connection, at aim) (instead bool) {
-	if f.broker != nil {
-		f.broker(c.server)
+	if f.connection == nil {
+		f.befall(c.server, at.host)
 		return false
 	}
-	return f.connection != nil && f.connection(c, at)
+	return f.connection(c, at)
+}
+
+// befall plays what is about no connection. A virtual host that is not there is passed over.
+func (f Fault) befall(s *Server, host string) {
+	switch h := s.host(host); {
+	case f.broker != nil:
+		f.broker(s)
+	case f.host != nil && h != nil:
+		f.host(h)
+	}
 }
 
 // String is the fault's name, for logs and the names of tests.
@@ -101,7 +115,7 @@ func ConsumerTimeout() Fault {
 			return false
 		}
 		for _, ch := range c.channelsInOrder() {
-			if ch.holds(at.queue) {
+			if ch.holds(at) {
 				ch.close(refuse(preconditionFailed, "delivery acknowledgement on channel %d timed out. Timeout value used: 1800000 ms. "+
 					"This timeout value can be configured, see consumers doc guide to learn more", ch.id), 0, 0)
 				instead = instead || ch.id == at.channel
@@ -118,7 +132,7 @@ func CancelConsumers() Fault {
 	return Fault{name: "CancelConsumers", connection: func(c *connection, at aim) bool {
 		for _, ch := range c.channelsInOrder() {
 			for _, consumer := range ch.consumersInOrder() {
-				if consumer.queue.is(at.queue) {
+				if consumer.queue.is(at) {
 					consumer.cancelled()
 				}
 			}
@@ -182,14 +196,22 @@ func Unblock() Fault {
 // Drop loses the frame, or the method with the content that goes with it. It needs OnFrame or OnMethod. The
 // frame of a basic.publish does not take its content along: the broker finds that unexpected.
 func Drop() Fault {
-	return Fault{name: "Drop", connection: func(*connection, aim) bool { return true }}
+	return Fault{
+		name: "Drop", connection: func(*connection, aim) bool { return true },
+		fits: func(m Moment) string {
+			if m.on == frame || m.on == method {
+				return ""
+			}
+			return "OnFrame or OnMethod"
+		},
+	}
 }
 
 // affected are the channels that a fault is about: that of its moment, which may be just about to be opened, or else
 // all that have a consumer of what is meant.
 func (c *connection) affected(at aim) []*channel {
 	if at.channel == 0 {
-		return slices.DeleteFunc(c.channelsInOrder(), func(ch *channel) bool { return !ch.consumes(at.queue) })
+		return slices.DeleteFunc(c.channelsInOrder(), func(ch *channel) bool { return !ch.consumes(at) })
 	}
 	if c.channels[at.channel] == nil {
 		c.channels[at.channel] = newChannel(c, at.channel)

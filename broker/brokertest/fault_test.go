@@ -31,7 +31,7 @@ func TestEndOfConnection(t *testing.T) {
 				want[*wire.BasicConsumeOK](p)
 				want[*wire.BasicDeliver](p)
 				p.body()
-				played := s.Inject(OnMethod("basic.ack", 1), test.fault)
+				played := s.Inject(OnMethod("basic.ack", 1), test.fault).Played
 				p.send(1, &wire.BasicAck{DeliveryTag: 1})
 				happens(t, s, "the fault", played)
 				p.wantEnd(test.want)
@@ -52,14 +52,14 @@ func TestHangUpIsNoResetForAClientThatSends(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
 		c := only(s)
-		s.Inject(Now, Freeze(FromClient))
+		s.Inject(Now(), Freeze(FromClient))
 		go func() { _, _ = p.Write(make([]byte, 1<<20)) }()
 		rabbittest.Eventually(t, s.limit(), "the broker's buffer is full", func() bool {
 			c.socket.mu.Lock()
 			defer c.socket.mu.Unlock()
 			return len(c.socket.inbound) >= receiveBuffer/2
 		})
-		s.Inject(Now, HangUp())
+		s.Inject(Now(), HangUp())
 		p.wantEnd(io.EOF)
 		p.Close()
 	})
@@ -79,7 +79,7 @@ func TestCloseConnection(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, s *Server) {
 				p := join(t, s)
-				s.Inject(Now, CloseConnection(test.code, test.text))
+				s.Inject(Now(), CloseConnection(test.code, test.text))
 				got := want[*wire.ConnectionClose](p)
 				if got.ReplyCode != test.code || got.ReplyText != test.want || got.ClassID != 0 || got.MethodID != 0 {
 					t.Errorf("got %+v", got)
@@ -96,7 +96,7 @@ func TestCloseConnectionUnanswered(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
-		s.Inject(Now, CloseConnection(320, ""))
+		s.Inject(Now(), CloseConnection(320, ""))
 		want[*wire.ConnectionClose](p)
 		p.wantEnd(io.EOF)
 	})
@@ -120,7 +120,7 @@ func TestCloseChannel(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 
-		s.Inject(Now, CloseChannel(406, "now"))
+		s.Inject(Now(), CloseChannel(406, "now"))
 		if got := happens(t, s, "channel.close", consumingCloses); got.Reason != "PRECONDITION_FAILED - now" {
 			t.Errorf("got %v", got)
 		}
@@ -142,7 +142,7 @@ func TestConsumerTimeout(t *testing.T) {
 		want[*wire.BasicConsumeOK](p)
 		want[*wire.BasicDeliver](p)
 		p.body()
-		s.Inject(Now, ConsumerTimeout())
+		s.Inject(Now(), ConsumerTimeout())
 		got := want[*wire.ChannelClose](p)
 		if got.ReplyCode != 406 || got.ReplyText != "PRECONDITION_FAILED - delivery acknowledgement on channel 3 timed out. "+
 			"Timeout value used: 1800000 ms. This timeout value can be configured, see consumers doc guide to learn more" {
@@ -169,7 +169,7 @@ func TestConsumerTimeoutCancels(t *testing.T) {
 			want[*wire.BasicDeliver](p)
 			p.body()
 		}
-		s.Inject(Now, ConsumerTimeout())
+		s.Inject(Now(), ConsumerTimeout())
 		if got := want[*wire.BasicCancel](p); got.ConsumerTag != "quorum" {
 			t.Errorf("cancelled %s", got.ConsumerTag)
 		}
@@ -238,7 +238,7 @@ func TestCancelConsumers(t *testing.T) {
 				p.send(1, &wire.BasicConsume{Queue: "q", ConsumerTag: tag})
 				want[*wire.BasicConsumeOK](p)
 			}
-			s.Inject(Now, CancelConsumers())
+			s.Inject(Now(), CancelConsumers())
 			if test.told {
 				for _, tag := range []string{"b", "a"} { // in their order
 					if got := want[*wire.BasicCancel](p); got.ConsumerTag != tag || !got.NoWait {
@@ -347,7 +347,7 @@ func TestSend(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
 		raw := wire.AppendFrame(nil, wire.Frame{Type: wire.FrameMethod, Channel: 1, Payload: wire.AppendMethod(nil, &wire.BasicCancel{ConsumerTag: "x"})})
-		s.Inject(Now, Send(raw))
+		s.Inject(Now(), Send(raw))
 		if m := want[*wire.BasicCancel](p); m.ConsumerTag != "x" {
 			t.Errorf("got %+v", m)
 		}

@@ -122,7 +122,7 @@ func (c *connection) sendFrames(channel uint16, m wire.Method, encode func([]byt
 // stopAt stops what is sent behind so many bytes since the connection was opened.
 func (c *connection) stopAt(bytes uint64) {
 	c.server.injections.add(&injection{
-		Moment: Moment{on: sent, n: bytes, only: c}, fault: Freeze(ToClient), played: make(chan struct{}),
+		Moment: Moment{on: sent, n: bytes, only: c.id}, fault: Freeze(ToClient), played: make(chan struct{}),
 	})
 }
 

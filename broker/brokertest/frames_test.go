@@ -17,7 +17,7 @@ func TestSplitFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewInMemoryServer(t)
 		p := join(t, s)
-		s.Inject(Now, SplitFrames())
+		s.Inject(Now(), SplitFrames())
 		began, answer := time.Now(), len(methodFrame(1, &wire.BasicQosOK{}))
 		read := func() int {
 			n, err := p.Read(make([]byte, 100))
@@ -31,7 +31,7 @@ func TestSplitFrames(t *testing.T) {
 				t.Errorf("frame %d came in parts of %d and %d bytes, want %d first", n, first, second, want)
 			}
 		}
-		s.Inject(Now, Delay(0))
+		s.Inject(Now(), Delay(0))
 		p.send(1, &wire.BasicQos{})
 		if n := read(); n != answer {
 			t.Errorf("%d bytes came when it was over", n)
@@ -80,7 +80,7 @@ func TestSplitFramesForAClient(t *testing.T) {
 
 // One delivery has a header frame that is larger than any that the client may send; the message stays as it is.
 func TestLargeHeader(t *testing.T) {
-	for name, when := range map[string]Moment{"its moment": OnMethod("basic.deliver", 2), "the next": Now} {
+	for name, when := range map[string]Moment{"its moment": OnMethod("basic.deliver", 2), "the next": Now()} {
 		t.Run(name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, s *Server) {
 				ok(t, s.DeclareQueue("q", nil))
@@ -89,7 +89,7 @@ func TestLargeHeader(t *testing.T) {
 				p.send(1, &wire.BasicConsume{Queue: "q"})
 				want[*wire.BasicConsumeOK](p)
 				large := 1
-				if when == Now {
+				if when == Now() {
 					large = 0
 				}
 				s.Inject(when, LargeHeader())
@@ -149,7 +149,7 @@ func TestGarbage(t *testing.T) {
 		{"behind the answer", OnMethod("basic.qos-ok", 1), []Fault{Garbage()}, whole + qosOK + garbage},
 		{"instead of it", OnMethod("basic.qos-ok", 1), []Fault{Drop(), Garbage()}, whole + garbage},
 		{"instead of a delivery", OnMethod("basic.deliver", 1), []Fault{Garbage(), Drop()}, garbage + qosOK},
-		{"at once", Now, []Fault{Garbage()}, garbage + whole + qosOK},
+		{"at once", Now(), []Fault{Garbage()}, garbage + whole + qosOK},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, s *Server) {
@@ -172,7 +172,7 @@ func TestGarbage(t *testing.T) {
 
 // A body stops in the middle of a frame, and with it all that is behind; the client is still heard.
 func TestStopInBody(t *testing.T) {
-	for name, when := range map[string]Moment{"its moment": OnMethod("basic.deliver", 2), "the next with a body": Now} {
+	for name, when := range map[string]Moment{"its moment": OnMethod("basic.deliver", 2), "the next with a body": Now()} {
 		for _, size := range []int{1, 1000, 3 * maxFrame} {
 			t.Run(name, func(t *testing.T) {
 				onBoth(t, func(t *testing.T, s *Server) {
@@ -234,7 +234,7 @@ func TestStopInBodyThaws(t *testing.T) {
 			for !c.socket.isFrozen(ToClient) && !c.socket.isClosed() { // it is, once half of the frame was read
 				time.Sleep(time.Millisecond)
 			}
-			s.Inject(Now, Thaw())
+			s.Inject(Now(), Thaw())
 		}()
 		for _, body := range []string{"body", "behind"} {
 			want[*wire.BasicDeliver](p)

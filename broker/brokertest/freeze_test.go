@@ -20,7 +20,7 @@ func TestFreezeToClient(t *testing.T) {
 		p := join(t, s)
 		p.send(1, &wire.BasicConsume{Queue: "q"})
 		want[*wire.BasicConsumeOK](p)
-		s.Inject(Now, Freeze(ToClient))
+		s.Inject(Now(), Freeze(ToClient))
 		ok(t, s.Publish("q", "0", "1", "2"))
 		for range 3 { // the other way is open
 			p.send(1, &wire.BasicQos{})
@@ -29,7 +29,7 @@ func TestFreezeToClient(t *testing.T) {
 		if sent := sentTo(s); sent != sentTo(s) || inFlight(s) == 0 {
 			t.Error("nothing is held back")
 		}
-		s.Inject(Now, Thaw())
+		s.Inject(Now(), Thaw())
 		for n := range 3 {
 			want[*wire.BasicDeliver](p)
 			if got := p.body(); got != strconv.Itoa(n) {
@@ -82,7 +82,7 @@ func TestFreezeFromClient(t *testing.T) {
 			}
 		}
 		await(t, s, "the second to be handled", func() bool { return s.Count("basic.publish") == 2 })
-		s.Inject(Now, Thaw())
+		s.Inject(Now(), Thaw())
 		for n := 1; n < 5; n++ {
 			want[*wire.BasicDeliver](p)
 			if got := p.body(); got != strconv.Itoa(n) {
@@ -106,7 +106,7 @@ func TestFreezeNowIsAtOnce(t *testing.T) {
 		}()
 		for range 50 {
 			await(t, s, "publishes", func() bool { return stateOf(t, s, "q").Ready >= 100 })
-			s.Inject(Now, Freeze(FromClient))
+			s.Inject(Now(), Freeze(FromClient))
 			before := stateOf(t, s, "q").Ready
 			for range 100 {
 				if got := stateOf(t, s, "q").Ready; got != before {
@@ -114,9 +114,9 @@ func TestFreezeNowIsAtOnce(t *testing.T) {
 				}
 			}
 			s.mu.Lock()
-			s.home.queues["q"].ready.Init()
+			s.host("").queues["q"].ready.Init()
 			s.mu.Unlock()
-			s.Inject(Now, Thaw())
+			s.Inject(Now(), Thaw())
 		}
 		p.Close()
 	})
@@ -143,18 +143,18 @@ func TestFreezeHoldsTheEnd(t *testing.T) {
 			t.Parallel()
 			onBoth(t, func(t *testing.T, s *Server) {
 				p := join(t, s)
-				s.Inject(Now, Freeze(ToClient))
+				s.Inject(Now(), Freeze(ToClient))
 				p.send(1, &wire.BasicQos{})
 				p.send(1, &wire.BasicQos{})
 				await(t, s, "the calls are handled", func() bool { return s.Count("basic.qos-ok") == 2 })
-				s.Inject(Now, test.end)
+				s.Inject(Now(), test.end)
 				await(t, s, "the broker is done with it", func() bool { return len(s.Connections()) == 0 })
 				ok(t, p.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
 				if _, err := p.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 					t.Fatalf("the client saw %v while it was frozen", err)
 				}
 				ok(t, p.SetReadDeadline(time.Now().Add(s.limit())))
-				s.Inject(Now, Thaw())
+				s.Inject(Now(), Thaw())
 				test.sees(p)
 			})
 		})
@@ -168,14 +168,14 @@ func TestFreezeHoldsTheClientsEnd(t *testing.T) {
 		p := join(t, s)
 		p.send(1, &wire.BasicConsume{Queue: "q"})
 		want[*wire.BasicConsumeOK](p)
-		s.Inject(Now, Freeze(FromClient))
+		s.Inject(Now(), Freeze(FromClient))
 		p.Close()
 		ok(t, s.Publish("q", "1"))
 		await(t, s, "it is delivered to nobody", func() bool { return stateOf(t, s, "q").Unacknowledged == 1 })
 		if len(s.Connections()) != 1 {
 			t.Error("the broker knows")
 		}
-		s.Inject(Now, Thaw())
+		s.Inject(Now(), Thaw())
 		await(t, s, "the message is back", func() bool { return stateOf(t, s, "q").Ready == 1 })
 	})
 }
@@ -208,7 +208,7 @@ func TestFrozenClientIsDropped(t *testing.T) {
 					t.Fatal("dropped while it was alive")
 				}
 				began := time.Now()
-				s.Inject(Now, Freeze(direction))
+				s.Inject(Now(), Freeze(direction))
 				if direction == FromClient {
 					p.wantEnd(syscall.ECONNRESET)
 				}
@@ -216,7 +216,7 @@ func TestFrozenClientIsDropped(t *testing.T) {
 				if took := time.Since(began); took < 20*time.Second || took > 30*time.Second {
 					t.Errorf("dropped after %v", took)
 				}
-				s.Inject(Now, Thaw())
+				s.Inject(Now(), Thaw())
 				if direction == Both {
 					p.wantEnd(syscall.ECONNRESET)
 				}
@@ -237,7 +237,7 @@ func TestReceiveBuffer(t *testing.T) {
 				ok(t, s.DeclareQueue("q", nil))
 				p := join(t, s)
 				go func() { _, _ = io.Copy(io.Discard, p.Conn) }() // a pipe has no room for connection.blocked
-				s.Inject(Now, fault)
+				s.Inject(Now(), fault)
 				written := 0
 				for _, frame := 0, content(1, &wire.BasicPublish{RoutingKey: "q"}, string(make([]byte, 1000))); ; {
 					ok(t, p.SetWriteDeadline(time.Now().Add(time.Hour)))
@@ -262,8 +262,8 @@ func TestReceiveBuffer(t *testing.T) {
 func TestFrozenAndGone(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
-		s.Inject(Now, Freeze(Both))
-		s.Inject(Now, HangUp())
+		s.Inject(Now(), Freeze(Both))
+		s.Inject(Now(), HangUp())
 		p.Close()
 		await(t, s, "nothing is left", func() bool {
 			s.mu.Lock()
@@ -278,11 +278,11 @@ func TestFrozenForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewInMemoryServer(t)
 		p := join(t, s)
-		s.Inject(Now, Freeze(ToClient))
+		s.Inject(Now(), Freeze(ToClient))
 		p.send(1, &wire.BasicQos{})
 		await(t, s, "an answer is held", func() bool { return s.Count("basic.qos-ok") == 1 })
 		began := time.Now()
-		s.Inject(Now, HangUp())
+		s.Inject(Now(), HangUp())
 		p.wantEnd(syscall.ECONNRESET)
 		if took := time.Since(began); took != freezeTimeout {
 			t.Errorf("after %v", took)

@@ -11,7 +11,7 @@ import (
 // serverProperties say what this is, and which of RabbitMQ's extensions it has.
 func (s *Server) serverProperties() wire.Table {
 	return wire.Table{
-		"product":     "Everhop brokertest",
+		"product":     s.product,
 		"information": "A broker for tests. It keeps nothing and guards nothing.",
 		"platform":    "Go",
 		"version":     s.version + ".0", // whose behaviour it shows
@@ -73,10 +73,9 @@ func (c *connection) handle(m wire.Method) error {
 // find the socket closed.
 func (c *connection) login(m *wire.ConnectionStartOK) error {
 	c.client = m.ClientProperties
-	user, password, ok := c.server.credentials(m)
-	expected, known := c.server.users[user]
+	user, ok, genuine := c.authenticate(m)
 	switch {
-	case ok && known && password == expected:
+	case genuine:
 	case ok && c.can("authentication_failure_close"):
 		c.close(refuse(accessRefused, "Login was refused using authentication mechanism %s. For details see the broker logfile.", m.Mechanism), 0, 0)
 		return nil
@@ -87,18 +86,30 @@ func (c *connection) login(m *wire.ConnectionStartOK) error {
 	c.user = user
 	c.stage = waitTuneOK
 	c.send(0, &wire.ConnectionTune{
-		ChannelMax: maxChannels, FrameMax: maxFrame, Heartbeat: uint16(c.server.heartbeat / time.Second),
+		ChannelMax: c.server.channelMax, FrameMax: c.server.frameMax, Heartbeat: uint16(c.server.heartbeat / time.Second),
 	})
 	return nil
 }
 
-// credentials reads the response of the mechanisms that there are.
-func (s *Server) credentials(m *wire.ConnectionStartOK) (user, password string, ok bool) {
+// authenticate tells who the client says to be, whether that could be read, and whether it is true.
+func (c *connection) authenticate(m *wire.ConnectionStartOK) (user string, ok, genuine bool) {
+	s := c.server
+	switch {
+	case m.Mechanism == "EXTERNAL" && s.authority != nil:
+		user = c.socket.certified()
+	case m.Mechanism == "ANONYMOUS" && s.has(versions.Anonymous):
+		user = "guest"
+	default:
+		user, password, ok := credentials(m)
+		return user, ok, ok && s.isPassword(user, password)
+	}
+	_, known := s.users[user]
+	return user, true, known
+}
+
+// credentials reads the response of the mechanisms that have a password.
+func credentials(m *wire.ConnectionStartOK) (user, password string, ok bool) {
 	switch m.Mechanism {
-	case "ANONYMOUS":
-		if s.has(versions.Anonymous) {
-			return "guest", s.users["guest"], true
-		}
 	case "PLAIN":
 		if parts := bytes.Split(m.Response, []byte{0}); len(parts) == 3 {
 			return string(parts[1]), string(parts[2]), true
@@ -121,7 +132,7 @@ func (c *connection) can(capability string) bool {
 }
 
 func (c *connection) tune(m *wire.ConnectionTuneOK) error {
-	if m.FrameMax < c.server.minFrame() || m.FrameMax > maxFrame || m.ChannelMax == 0 || m.ChannelMax > maxChannels {
+	if m.FrameMax < c.server.minFrame() || m.FrameMax > c.server.frameMax || m.ChannelMax == 0 || m.ChannelMax > c.server.channelMax {
 		c.dropSilently()
 		return nil
 	}
@@ -139,6 +150,9 @@ func (c *connection) open(m *wire.ConnectionOpen) error {
 	host := c.server.hosts[m.VirtualHost]
 	if host == nil {
 		return refuse(notAllowed, "vhost %s not found", m.VirtualHost)
+	}
+	if !c.server.admits(c.user, host.name) {
+		return refuse(notAllowed, "access to vhost '%s' refused for user '%s'", host.name, c.user)
 	}
 	c.host = host
 	c.stage = opened

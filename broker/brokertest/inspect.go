@@ -25,6 +25,7 @@ type QueueState struct {
 type ConnectionState struct {
 	ID               int // counts from 1 over the server's life
 	User             string
+	Peer             string // the client's address; empty in memory
 	VirtualHost      string
 	ClientProperties map[string]any
 	Heartbeat        time.Duration // as negotiated
@@ -33,11 +34,11 @@ type ConnectionState struct {
 	Blocked          bool
 }
 
-// Queue is the state of a queue in the first virtual host; false if there is none of that name.
-func (s *Server) Queue(name string) (QueueState, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if q := s.home.queues[name]; q != nil {
+// Queue is the state of a queue; false if there is none of that name.
+func (v *VirtualHost) Queue(name string) (QueueState, bool) {
+	v.server.mu.Lock()
+	defer v.server.mu.Unlock()
+	if q := v.queue(name); q != nil {
 		return q.state(), true
 	}
 	return QueueState{}, false
@@ -77,7 +78,7 @@ func (s *Server) Connections() []ConnectionState {
 			continue
 		}
 		state := ConnectionState{
-			ID: c.id, User: c.user, ClientProperties: wire.Clone(c.client), Heartbeat: c.heartbeat,
+			ID: c.id, User: c.user, Peer: c.peer(), ClientProperties: wire.Clone(c.client), Heartbeat: c.heartbeat,
 			Channels: len(c.channels), Blocked: c.unblocked != nil,
 		}
 		if c.host != nil {
@@ -93,17 +94,18 @@ func (s *Server) Connections() []ConnectionState {
 
 // Settlement is a message that was acknowledged or rejected.
 type Settlement struct {
-	Time       time.Time
-	Connection int // its ID
-	Channel    uint16
-	Method     string // basic.ack, basic.nack, basic.reject
-	Frame      uint64 // settlements of one frame, sent with multiple, share its number
-	Multiple   bool
-	Requeue    bool
-	Queue      string
-	Tag        uint64 // delivery tag
-	MessageID  string
-	Body       []byte // its first 256 bytes
+	Time        time.Time
+	Connection  int // its ID
+	Channel     uint16
+	Method      string // basic.ack, basic.nack, basic.reject
+	Frame       uint64 // settlements of one frame, sent with multiple, share its number
+	Multiple    bool
+	Requeue     bool
+	Queue       string
+	VirtualHost string
+	Tag         uint64 // delivery tag
+	MessageID   string
+	Body        []byte // its first 256 bytes
 }
 
 // shown is how much of a body a settlement has.
@@ -163,7 +165,7 @@ func (h *history) settled(ch *channel, m wire.Method, multiple, requeue bool, ta
 		h.settles.add(Settlement{
 			Time: time.Now(), Connection: ch.connection.id, Channel: ch.id,
 			Method: wire.Name(m), Frame: h.frames, Multiple: multiple, Requeue: requeue,
-			Queue: d.queue.name, Tag: d.tag,
+			Queue: d.queue.name, VirtualHost: d.queue.host.name, Tag: d.tag,
 			MessageID: d.entry.properties.MessageID,
 			Body:      slices.Clone(d.entry.body[:min(len(d.entry.body), shown)]),
 		})

@@ -36,8 +36,8 @@ func TestErrorsInMemory(t *testing.T) {
 		end         func(*Server, net.Conn)
 		read, write error
 	}{
-		{"hung up", func(s *Server, _ net.Conn) { s.Inject(Now, HangUp()) }, io.EOF, syscall.EPIPE},
-		{"reset", func(s *Server, _ net.Conn) { s.Inject(Now, Reset()) }, syscall.ECONNRESET, syscall.ECONNRESET},
+		{"hung up", func(s *Server, _ net.Conn) { s.Inject(Now(), HangUp()) }, io.EOF, syscall.EPIPE},
+		{"reset", func(s *Server, _ net.Conn) { s.Inject(Now(), Reset()) }, syscall.ECONNRESET, syscall.ECONNRESET},
 		{"closed by the client", func(_ *Server, c net.Conn) { c.Close() }, net.ErrClosed, net.ErrClosed},
 		{"timeout", func(_ *Server, c net.Conn) { _ = c.SetDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded, os.ErrDeadlineExceeded},
 	} {

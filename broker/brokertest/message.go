@@ -26,10 +26,10 @@ type Message struct {
 	Redelivered                                   bool   // it was delivered before; only Messages tells
 }
 
-// PublishMessage puts a message into a queue of the first virtual host, as Publish does, through the
+// PublishMessage puts a message into a queue, as Publish does, through the
 // default exchange. It also fails when a header is of a type that AMQP does not have, and when Expiration
 // is not a number of milliseconds.
-func (s *Server) PublishMessage(queue string, m Message) error {
+func (v *VirtualHost) PublishMessage(queue string, m Message) error {
 	headers := wire.Clone(m.Headers)
 	if err := wire.Validate(headers); err != nil {
 		return fmt.Errorf("brokertest: publish: headers: %w", err)
@@ -47,28 +47,29 @@ func (s *Server) PublishMessage(queue string, m Message) error {
 	if m.Transient {
 		properties.DeliveryMode = transient
 	}
-	return s.put(queue, &message{key: queue, properties: properties, body: slices.Clone(m.Body), ttl: ttl})
+	return v.put(queue, &message{key: queue, properties: properties, body: slices.Clone(m.Body), ttl: ttl})
 }
 
-// Publish puts persistent messages into a queue of the first virtual host, without a connection. It fails
+// Publish puts persistent messages into a queue, without a connection. It fails
 // if there is no such queue, at the first message that a full queue refuses, and when the server is closed.
-func (s *Server) Publish(queue string, bodies ...string) error {
+func (v *VirtualHost) Publish(queue string, bodies ...string) error {
 	messages := make([]*message, len(bodies))
 	for i, body := range bodies {
 		messages[i] = &message{key: queue, properties: wire.Properties{DeliveryMode: persistent}, body: []byte(body), ttl: noTTL}
 	}
-	return s.put(queue, messages...)
+	return v.put(queue, messages...)
 }
 
-func (s *Server) put(queue string, messages ...*message) error {
-	s.mu.Lock()
-	defer s.unlock()
-	if s.closed {
-		return ErrClosed
+func (v *VirtualHost) put(queue string, messages ...*message) error {
+	v.server.mu.Lock()
+	defer v.server.unlock()
+	h, err := v.find()
+	if err != nil {
+		return err
 	}
-	q := s.home.queues[queue]
+	q := h.queues[queue]
 	if q == nil {
-		return fmt.Errorf("brokertest: publish: %w", s.home.missing("queue", queue))
+		return fmt.Errorf("brokertest: publish: %w", h.missing("queue", queue))
 	}
 	for _, m := range messages {
 		if !q.publish(m, false) {
@@ -78,12 +79,12 @@ func (s *Server) put(queue string, messages ...*message) error {
 	return nil
 }
 
-// Messages are those in a queue of the first virtual host that wait for a consumer, in their order. They
+// Messages are those in a queue that wait for a consumer, in their order. They
 // stay where they are. There are none in a queue that does not exist.
-func (s *Server) Messages(queue string) []Message {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q := s.home.queues[queue]
+func (v *VirtualHost) Messages(queue string) []Message {
+	v.server.mu.Lock()
+	defer v.server.mu.Unlock()
+	q := v.queue(queue)
 	if q == nil {
 		return nil
 	}

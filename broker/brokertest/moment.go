@@ -14,9 +14,12 @@ type Moment struct {
 	on     occasion
 	method string
 	n      uint64
-	client string      // "" for any
-	queue  string      // "" for any
-	only   *connection // nil for any
+	client string // "" for any
+	queue  string // "" for any
+	host   string // "" for any, and for the first one where a queue is looked for
+	only   int    // the ID of a connection; 0 for any
+	peer   string // the client's address; "" for any
+	again  bool   // each time, and not once
 }
 
 type occasion int
@@ -31,7 +34,7 @@ const (
 )
 
 // Now is at once; a fault of connections is played on every one that is open.
-var Now Moment
+func Now() Moment { return Moment{} }
 
 // OnConnect is when the nth connection from now on is accepted, before anything was read from it. Over TCP
 // the client may still be connecting then, so that Reset makes its dial fail.
@@ -66,7 +69,7 @@ func (m Moment) Of(connectionName string) Moment {
 	return m
 }
 
-// OnQueue narrows a moment, and the fault, to what has to do with a queue of the first virtual host: to methods that
+// OnQueue narrows a moment, and the fault, to what has to do with a queue: to methods that
 // name it, to channels that consume from it, hold messages of it, or declared it last, and to connections with such a
 // channel. CloseChannel, CancelConsumers and ConsumerTimeout then leave the consumers of other queues alone. Nothing
 // of it can be known when a channel is opened.
@@ -75,14 +78,46 @@ func (m Moment) OnQueue(name string) Moment {
 	return m
 }
 
+// In narrows a moment, and the fault, to a virtual host: to connections that are in it, and to queues and exchanges of
+// it. Without it a queue is one of the first virtual host. What a connection is in is known once connection.open was
+// handled: OnConnect never comes in a virtual host.
+func (m Moment) In(virtualHost string) Moment {
+	m.host = virtualHost
+	return m
+}
+
+// On narrows a moment to one connection, by its ID in Connections: they count from 1 over the server's life, and so one
+// that is still to come has an ID, too.
+func (m Moment) On(connection int) Moment {
+	m.only = connection
+	return m
+}
+
+// From narrows a moment to connections from an address, which is the client's own, such as 127.0.0.1:40312. Clients in
+// memory have none.
+func (m Moment) From(peer string) Moment {
+	m.peer = peer
+	return m
+}
+
+// Again has the fault played each time that the moment comes: OnMethod("basic.ack", 3).Again() is at every third
+// acknowledgement. Moments of bytes come once.
+func (m Moment) Again() Moment {
+	m.again = true
+	return m
+}
+
+func (m Moment) aim(channel uint16) aim { return aim{channel, m.queue, m.host} }
+
 // concerns tells whether the moment may come on a connection.
 func (m Moment) concerns(c *connection) bool {
-	return (m.client == "" || c.client["connection_name"] == m.client) && (m.only == nil || m.only == c)
+	return (m.client == "" || c.client["connection_name"] == m.client) && (m.only == 0 || m.only == c.id) && (m.peer == "" || m.peer == c.peer()) &&
+		(m.host == "" || c.host != nil && c.host.name == m.host)
 }
 
 // concernsAny tells whether the moment may come on a connection as a whole.
 func (m Moment) concernsAny(c *connection) bool {
-	return m.concerns(c) && (m.queue == "" || slices.ContainsFunc(c.channelsInOrder(), func(ch *channel) bool { return ch.isAbout(m.queue) }))
+	return m.concerns(c) && (m.queue == "" || slices.ContainsFunc(c.channelsInOrder(), func(ch *channel) bool { return ch.isAbout(m.aim(0)) }))
 }
 
 // injections are the faults that wait for their moments. They are guarded by the server's mu.
@@ -93,32 +128,56 @@ type injections struct {
 
 type injection struct {
 	Moment
-	fault  Fault
-	played chan struct{}
+	fault    Fault
+	played   chan struct{}
+	every    uint64 // what n begins with
+	repeated bool   // and so played already
 }
 
-// Inject plays a fault at a moment, once. The channel it returns is closed when that is done; if the moment
-// does not come before the server is closed, it never is.
-func (s *Server) Inject(when Moment, what Fault) <-chan struct{} {
+// Injection is a fault that was injected.
+type Injection struct {
+	// Played is closed when it was played, the first time if its moment repeats; if the moment does not come before
+	// the server is closed, it never is.
+	Played <-chan struct{}
+	// Err says why this can never happen. Where it could not on any server, such as Drop at once, the test that has
+	// started the server fails, too; where it cannot as things are, such as that there is no such connection now, that is
+	// left to the caller. When the server is closed, it is ErrClosed.
+	Err error
+}
+
+// Inject plays a fault at a moment, once.
+func (s *Server) Inject(when Moment, what Fault) Injection {
 	s.mu.Lock()
 	defer s.unlock()
-	i := &injection{Moment: when, fault: what, played: make(chan struct{})}
+	i := &injection{Moment: when, every: when.n, fault: what, played: make(chan struct{})}
+	if s.closed {
+		return Injection{i.played, ErrClosed}
+	}
+	if err := mistaken(when, what); err != nil {
+		if s.fail != nil {
+			s.fail("%v", err)
+		}
+		return Injection{i.played, err}
+	}
+	if err := s.absent(when, what); err != nil {
+		return Injection{i.played, err}
+	}
 	if when.on != immediately {
 		s.injections.add(i)
 		s.injections.overdue(s.connectionsInOrder(), i)
-		return i.played
+		return Injection{i.played, nil}
 	}
-	if what.broker != nil {
-		what.broker(s)
+	if what.connection == nil {
+		what.befall(s, when.host)
 	} else {
 		for _, c := range s.connectionsInOrder() {
 			if when.concernsAny(c) {
-				what.play(c, aim{queue: when.queue})
+				what.play(c, when.aim(0))
 			}
 		}
 	}
 	close(i.played)
-	return i.played
+	return Injection{i.played, nil}
 }
 
 func (s *Server) connectionsInOrder() []*connection {
@@ -150,12 +209,19 @@ func (is *injections) overdue(connections []*connection, i *injection) {
 
 // play plays i on a connection. It returns true if what the fault met is not to be handled any more.
 func (is *injections) play(i *injection, c *connection, channel uint16) (instead bool) {
+	if i.again {
+		if i.n = i.every; !i.repeated {
+			i.repeated = true
+			defer close(i.played)
+		}
+		return i.fault.play(c, i.aim(channel))
+	}
 	is.waiting = slices.DeleteFunc(is.waiting, func(other *injection) bool { return other == i })
 	if i.on == received || i.on == sent {
 		is.inBytes.Add(-1)
 	}
 	defer close(i.played)
-	return i.fault.play(c, aim{channel, i.queue})
+	return i.fault.play(c, i.aim(channel))
 }
 
 // count plays what waits for the nth of something that has just happened.
@@ -177,7 +243,7 @@ func (is *injections) connected(c *connection) {
 
 func (is *injections) frame(c *connection, channel uint16) (instead bool) {
 	return is.count(c, channel, func(i *injection) bool {
-		return i.on == frame && (i.queue == "" || c.channels[channel].isAbout(i.queue))
+		return i.on == frame && (i.queue == "" || c.channels[channel].isAbout(i.aim(0)))
 	})
 }
 
@@ -187,7 +253,7 @@ func (is *injections) method(c *connection, channel uint16, m wire.Method) (inst
 	}
 	name := wire.Name(m)
 	return is.count(c, channel, func(i *injection) bool {
-		return i.on == method && i.method == name && (i.queue == "" || queueOf(m) == i.queue || c.channels[channel].isAbout(i.queue))
+		return i.on == method && i.method == name && (i.queue == "" || c.names(m, i.aim(0)) || c.channels[channel].isAbout(i.aim(0)))
 	})
 }
 
@@ -210,3 +276,6 @@ func (is *injections) bytes(c *connection, on occasion, total uint64) (until uin
 	}
 	return until
 }
+
+// Methods are the names that OnMethod takes.
+func Methods() []string { return wire.Names() }

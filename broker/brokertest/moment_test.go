@@ -13,11 +13,11 @@ import (
 
 func TestNow(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
-		if played := s.Inject(Now, Reset()); pending(played) {
+		if played := s.Inject(Now(), Reset()).Played; pending(played) {
 			t.Error("not played without a connection")
 		}
 		one, two := join(t, s), join(t, s)
-		if played := s.Inject(Now, CloseConnection(320, "")); pending(played) {
+		if played := s.Inject(Now(), CloseConnection(320, "")).Played; pending(played) {
 			t.Error("not played at once")
 		}
 		want[*wire.ConnectionClose](one)
@@ -29,7 +29,7 @@ func TestNow(t *testing.T) {
 func TestOnConnect(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		join(t, s)
-		played := s.Inject(OnConnect(2), HangUp())
+		played := s.Inject(OnConnect(2), HangUp()).Played
 		join(t, s)
 		if !pending(played) {
 			t.Error("played too early")
@@ -45,16 +45,16 @@ func TestOnConnect(t *testing.T) {
 func TestZeroFault(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
-		if played := s.Inject(Now, Fault{}); pending(played) {
+		if played := s.Inject(Now(), Fault{}).Played; pending(played) {
 			t.Error("not played at once")
 		}
-		in, out := s.Inject(OnMethod("basic.qos", 1), Fault{}), s.Inject(OnMethod("basic.qos-ok", 1), Fault{})
-		frame, received, sent := s.Inject(OnFrame(1), Fault{}), s.Inject(AfterReceived(1), Fault{}), s.Inject(AfterSent(1), Fault{})
+		in, out := s.Inject(OnMethod("basic.qos", 1), Fault{}).Played, s.Inject(OnMethod("basic.qos-ok", 1), Fault{}).Played
+		frame, received, sent := s.Inject(OnFrame(1), Fault{}).Played, s.Inject(AfterReceived(1), Fault{}).Played, s.Inject(AfterSent(1), Fault{}).Played
 		p.sync(1)
 		for _, played := range []<-chan struct{}{in, out, frame, received, sent} {
 			happens(t, s, "the moment", played)
 		}
-		connected := s.Inject(OnConnect(1), Fault{})
+		connected := s.Inject(OnConnect(1), Fault{}).Played
 		join(t, s)
 		happens(t, s, "the moment", connected)
 	})
@@ -93,7 +93,7 @@ func TestOnMethod(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
 		p.sync(1) // what was before does not count
-		in := s.Inject(OnMethod("basic.qos", 2), HangUp())
+		in := s.Inject(OnMethod("basic.qos", 2), HangUp()).Played
 		p.sync(1)
 		if !pending(in) {
 			t.Error("played at the first")
@@ -102,7 +102,7 @@ func TestOnMethod(t *testing.T) {
 		p.wantEnd(io.EOF)
 
 		p = join(t, s)
-		out := s.Inject(OnMethod("basic.qos-ok", 2), HangUp())
+		out := s.Inject(OnMethod("basic.qos-ok", 2), HangUp()).Played
 		p.sync(1)
 		if !pending(out) {
 			t.Error("played at the first")
@@ -136,7 +136,7 @@ func TestOnFrame(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		ok(t, s.DeclareQueue("q", nil))
 		p := join(t, s)
-		played := s.Inject(OnFrame(5), Reset())
+		played := s.Inject(OnFrame(5), Reset()).Played
 		p.publish(1, "q", "1") // 3 frames
 		p.write(wire.AppendFrame(nil, wire.Frame{Type: wire.FrameHeartbeat}))
 		await(t, s, "the message", func() bool { return stateOf(t, s, "q").Ready == 1 })
@@ -156,20 +156,18 @@ func TestOf(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		a, b := dial(t, s, "a"), dial(t, s, "b")
 		cha, chb := openChannel(t, a), openChannel(t, b)
-		now := s.Inject(Now.Of("nobody"), HangUp())
-		later := s.Inject(OnMethod("basic.qos", 2).Of("b"), Drop())
-		connect := s.Inject(OnConnect(1).Of("b"), HangUp())
+		later := s.Inject(OnMethod("basic.qos", 2).Of("b"), Drop()).Played
 		for range 3 { // those of others do not count
 			ok(t, cha.Qos(1, 0, false))
 		}
 		ok(t, chb.Qos(1, 0, false))
 		dial(t, s, "b")
-		if pending(now) || !pending(later) || !pending(connect) {
+		if !pending(later) {
 			t.Error("played on another connection")
 		}
 		go func() { _ = chb.Qos(1, 0, false) }()
 		happens(t, s, "the fault", later)
-		s.Inject(Now.Of("a"), HangUp())
+		s.Inject(Now().Of("a"), HangUp())
 		await(t, s, "a is gone", func() bool {
 			names := []any{}
 			for _, c := range s.Connections() {
@@ -177,7 +175,7 @@ func TestOf(t *testing.T) {
 			}
 			return slices.Equal(names, []any{"b", "b"})
 		})
-		s.Inject(Now, Reset()) // so that the dropped call returns
+		s.Inject(Now(), Reset()) // so that the dropped call returns
 	})
 }
 
@@ -210,7 +208,7 @@ func TestOnQueue(t *testing.T) {
 				hold(p, 1, "well")
 				hold(p, 2, "ill")
 				hold(other, 1, "elsewhere")
-				s.Inject(Now.OnQueue("ill"), test.fault)
+				s.Inject(Now().OnQueue("ill"), test.fault)
 				f, err := p.frame()
 				ok(t, err)
 				m, err := wire.ParseMethod(f.Payload)
@@ -269,7 +267,7 @@ func TestOnMethodOnQueue(t *testing.T) {
 				p := join(t, s)
 				p.channel(2)
 				test.prepare(p)
-				played := s.Inject(OnMethod(test.method, 1).OnQueue("ill"), Fault{})
+				played := s.Inject(OnMethod(test.method, 1).OnQueue("ill"), Fault{}).Played
 				p.send(1, test.m("well"))
 				p.send(1, &wire.ChannelOpen{}) // the second one: it ends the connection once the other is handled
 				for {
@@ -295,13 +293,12 @@ func TestOnMethodOnQueue(t *testing.T) {
 // Where nothing has to do with the queue yet, its moment does not come.
 func TestOnQueueOfNobody(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
-		connect := s.Inject(OnConnect(1).OnQueue("q"), Reset())
-		frame := s.Inject(OnFrame(1).OnQueue("q"), Reset())
-		sent := s.Inject(AfterSent(1).OnQueue("q"), Reset())
+		frame := s.Inject(OnFrame(1).OnQueue("q"), Reset()).Played
+		sent := s.Inject(AfterSent(1).OnQueue("q"), Reset()).Played
 		p := join(t, s)
-		s.Inject(Now.OnQueue("q"), Reset())
+		s.Inject(Now().OnQueue("q"), Reset())
 		p.sync(1)
-		if !pending(connect) || !pending(frame) || !pending(sent) {
+		if !pending(frame) || !pending(sent) {
 			t.Error("played")
 		}
 		ok(t, s.DeclareQueue("q", nil))
@@ -314,9 +311,9 @@ func TestOnQueueOfNobody(t *testing.T) {
 func TestFaultsOfOneMoment(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
-		first := s.Inject(OnMethod("basic.qos", 1), Block("a"))
-		second := s.Inject(OnMethod("basic.qos", 1), Unblock())
-		third := s.Inject(OnMethod("basic.qos", 1), CloseChannel(406, "b"))
+		first := s.Inject(OnMethod("basic.qos", 1), Block("a")).Played
+		second := s.Inject(OnMethod("basic.qos", 1), Unblock()).Played
+		third := s.Inject(OnMethod("basic.qos", 1), CloseChannel(406, "b")).Played
 		p.send(1, &wire.BasicQos{})
 		for _, played := range []<-chan struct{}{first, second, third} {
 			happens(t, s, "the fault", played)
@@ -337,8 +334,8 @@ func TestFaultsOfOneMoment(t *testing.T) {
 func TestFaultWithinFault(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
-		outer := s.Inject(OnMethod("basic.qos", 1), Block(""))
-		inner := s.Inject(OnMethod("connection.blocked", 1), Unblock())
+		outer := s.Inject(OnMethod("basic.qos", 1), Block("")).Played
+		inner := s.Inject(OnMethod("connection.blocked", 1), Unblock()).Played
 		s.Inject(OnMethod("connection.unblocked", 1), StopApp())
 		p.send(1, &wire.BasicQos{})
 		happens(t, s, "the fault", outer)
@@ -367,7 +364,7 @@ func TestFaultOfTheBrokerAtAMoment(t *testing.T) {
 // A fault whose moment never comes costs nothing, and its channel stays open.
 func TestMomentThatNeverComes(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
-		played := s.Inject(OnMethod("tx.rollback-ok", 1), Reset())
+		played := s.Inject(OnMethod("tx.rollback-ok", 1), Reset()).Played
 		p := join(t, s)
 		p.sync(1)
 		s.Close()

@@ -79,11 +79,11 @@ var greedy = []struct {
 		return flood(p, content(1, &wire.BasicPublish{RoutingKey: "nowhere"}, ""))
 	}},
 	{"is frozen", func(p *peer) error {
-		p.server.Inject(Now.Of("able"), Freeze(Both))
+		p.server.Inject(Now().Of("able"), Freeze(Both))
 		return flood(p, content(1, &wire.BasicPublish{RoutingKey: "q"}, strings.Repeat("x", 10000)))
 	}},
 	{"is blocked", func(p *peer) error {
-		p.server.Inject(Now.Of("able"), Block(""))
+		p.server.Inject(Now().Of("able"), Block(""))
 		return flood(p, content(1, &wire.BasicPublish{RoutingKey: "q"}, strings.Repeat("x", 10000)))
 	}},
 	{"opens and closes", func(p *peer) error {
@@ -145,8 +145,8 @@ func TestGreedyClient(t *testing.T) {
 				}
 
 				ok(t, p.Close())
-				s.Inject(Now, Thaw())
-				s.Inject(Now, Unblock())
+				s.Inject(Now(), Thaw())
+				s.Inject(Now(), Unblock())
 				await(t, s, "it is gone", func() bool { return len(s.Connections()) == 1 })
 				if q := stateOf(t, s, "q"); q.Unacknowledged != 0 || q.Ready < messages {
 					t.Errorf("got %+v", q)
@@ -165,7 +165,7 @@ func TestStarvedConsumerIsFed(t *testing.T) {
 		for n := range 100 {
 			ok(t, s.Publish("q", fmt.Sprintf("%0100000d", n)))
 		}
-		await(t, s, "it is starved", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.home.queues["q"].ready.Len() > 0 })
+		await(t, s, "it is starved", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.host("").queues["q"].ready.Len() > 0 })
 		for n := range 100 {
 			want[*wire.BasicDeliver](p)
 			if got := p.body(); got != fmt.Sprintf("%0100000d", n) {

@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"testing"
@@ -67,11 +68,16 @@ func ok(t *testing.T, err error) {
 	}
 }
 
-func (s *Server) connectTo() (net.Conn, error) {
+func (s *Server) connectTo() (conn net.Conn, err error) {
 	if s.inMemory {
-		return s.Dial(context.Background(), "tcp", s.Addr())
+		conn, err = s.Dial(context.Background(), "tcp", s.Addr())
+	} else {
+		conn, err = net.DialTimeout("tcp", s.Addr(), 5*time.Second)
 	}
-	return net.DialTimeout("tcp", s.Addr(), 5*time.Second)
+	if s.authority != nil && err == nil {
+		conn = tls.Client(conn, s.TLSConfig())
+	}
+	return conn, err
 }
 
 // dial opens a connection with a client library; its network connection ends with the test.

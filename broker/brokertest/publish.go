@@ -112,6 +112,9 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish, f fate) error {
 		return refuse(notImplemented, "immediate=true")
 	}
 	host := ch.host()
+	if err := ch.may(write, "exchange", m.Exchange); err != nil {
+		return err
+	}
 	x, err := host.exchange(m.Exchange)
 	if err != nil {
 		return err

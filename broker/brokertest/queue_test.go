@@ -19,7 +19,7 @@ func TestClassicQueueOrder(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			s := NewInMemoryServer(t)
 			ok(t, s.DeclareQueue("q", nil))
-			ch := newChannel(&connection{server: s, out: newOutbox(), host: s.home}, 1)
+			ch := newChannel(&connection{server: s, out: newOutbox(), host: s.host("")}, 1)
 			var ready []int
 			held := map[uint64]int{}
 			next := 0
@@ -88,7 +88,7 @@ func TestTurnsAndExpiry(t *testing.T) {
 			want[*wire.BasicConsumeOK](p)
 		}
 		locked(s, func() {
-			q := s.home.queues["q"]
+			q := s.host("").queues["q"]
 			q.publish(&message{ttl: 0}, false)
 			q.now = q.now.Add(1) // later than the message
 		})

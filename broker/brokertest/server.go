@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,14 +20,37 @@ import (
 type Config struct {
 	// InMemory opens no port: clients connect with Dial only.
 	InMemory bool
-	// Users and their passwords, all with every permission. Defaults to guest with password guest.
+	// Addr is where to listen. Defaults to 127.0.0.1:0, a free port.
+	Addr string
+	// Users and their passwords. Defaults to guest with password guest.
 	Users map[string]string
+	// Permissions of users by virtual host. Who is not among them has every permission in every virtual host; who is has
+	// none in a virtual host that is not named.
+	Permissions map[string]map[string]Permissions
 	// VirtualHosts that exist. Defaults to "/".
 	VirtualHosts []string
+	// Definitions are what RabbitMQ exports as JSON, by rabbitmqctl export_definitions or from its management, of all
+	// virtual hosts or of one: users, virtual hosts, permissions, queues, exchanges and bindings come on top of those
+	// above. A user of them has the permissions that they give, and no others. Policies and topic permissions are passed
+	// over, which Ignored tells; the rest is of no consequence here.
+	Definitions []byte
 	// Heartbeat is what the server proposes; the client decides. Most take the shorter one of that and
 	// their own wish, but whatever they answer counts, and 0 is no heartbeats. Whole seconds. Defaults to
 	// 60 s.
 	Heartbeat time.Duration
+	// ChannelMax is how many channels a connection may have. Defaults to 2047.
+	ChannelMax uint16
+	// FrameMax is how large a frame may be. Defaults to 131072 bytes, and is no less than 4096, or 8192 from RabbitMQ 4.1
+	// on.
+	FrameMax uint32
+	// TLS has clients connect with TLS, and a certificate that is made in memory: see TLSConfig. They may log in with the
+	// mechanism EXTERNAL, if they have a ClientCertificate.
+	TLS bool
+	// ClientCertificates hangs up on clients that show no ClientCertificate: RabbitMQ's fail_if_no_peer_cert. Needs TLS.
+	ClientCertificates bool
+	// Product is what the server calls itself, for clients that take others for RabbitMQ's lesser kin. Defaults to
+	// "Everhop brokertest".
+	Product string
 	// Version of RabbitMQ that the server behaves like: "3.10", "4.0" or "4.3". Defaults to the newest.
 	Version string
 	// MaxMessageSize is how many bytes a body may have, up to 512 MiB: RabbitMQ's max_message_size. The channel
@@ -38,22 +62,29 @@ type Config struct {
 	IgnoreUnknown bool
 }
 
-// Option changes the Config of a server that a test starts.
-type Option func(*Config)
+// Option is what a server differs in that a test starts: a Config, or one of the functions below, which change one field
+// of it.
+type Option interface{ apply(*Config) }
+
+func (c Config) apply(to *Config) { *to = c }
+
+type option func(*Config)
+
+func (o option) apply(to *Config) { o(to) }
 
 // Version has the server behave like a version of RabbitMQ: see Config.
 func Version(version string) Option {
-	return func(c *Config) { c.Version = version }
+	return option(func(c *Config) { c.Version = version })
 }
 
 // IgnoreUnknown has the server pass over arguments that it does not know: see Config.
 func IgnoreUnknown() Option {
-	return func(c *Config) { c.IgnoreUnknown = true }
+	return option(func(c *Config) { c.IgnoreUnknown = true })
 }
 
 // MaxMessageSize has the server refuse bodies of more bytes: see Config.
 func MaxMessageSize(bytes int) Option {
-	return func(c *Config) { c.MaxMessageSize = bytes }
+	return option(func(c *Config) { c.MaxMessageSize = bytes })
 }
 
 // ErrClosed is returned by a closed server for what it cannot do any more.
@@ -61,12 +92,19 @@ var ErrClosed = errors.New("brokertest: the server is closed")
 
 // Server is an AMQP 0-9-1 broker in this process. All methods may be called from any goroutine.
 type Server struct {
+	*VirtualHost // the first one
+
 	name       string // host:port
 	version    string // of RabbitMQ, that it behaves like
 	url        string
 	heartbeat  time.Duration
 	maxMessage uint64 // bytes of a body
-	lenient    bool   // IgnoreUnknown
+	channelMax uint16
+	frameMax   uint32
+	product    string
+	authority  *authority // nil without TLS
+	required   bool       // ClientCertificates
+	lenient    bool       // IgnoreUnknown
 	routines   sync.WaitGroup
 	injections injections
 
@@ -78,11 +116,13 @@ type Server struct {
 	refusing    bool     // RefuseConnections
 	alarms      []string // their reasons, in order
 	users       map[string]string
-	home        *virtualHost // the first virtual host
+	hashes      map[string]func(password string) bool // of users whose password nobody knows
+	grants      map[string]map[string]grant           // by user, and virtual host
 	hosts       map[string]*virtualHost
 	connections map[*connection]struct{}
 	lastID      int
-	replyPrefix string // of the names that consumers of replies get
+	fail        func(format string, args ...any) // of the test that has started it; may be nil
+	replyPrefix string                           // of the names that consumers of replies get
 	replies     map[string]*channel
 	touched     []*queue // may have something to deliver
 	seen        history
@@ -93,38 +133,48 @@ type Server struct {
 type TB interface {
 	Helper()
 	Cleanup(func())
+	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
 
-// NewServer starts a server on a free port of 127.0.0.1, and closes it when the test ends.
+// NewServer starts a server on a free port of 127.0.0.1, unless a Config wants another address, and closes it when the
+// test ends.
 func NewServer(t TB, options ...Option) *Server {
 	t.Helper()
-	return start(t, Config{}, options)
+	return start(t, false, options)
 }
 
 // NewInMemoryServer starts a server without a port, for tests in a testing/synctest bubble: clients get
 // its Dial. It is closed when the test ends; in a bubble, call it there and not outside.
 func NewInMemoryServer(t TB, options ...Option) *Server {
 	t.Helper()
-	return start(t, Config{InMemory: true}, options)
+	return start(t, true, options)
 }
 
-func start(t TB, config Config, options []Option) *Server {
+func start(t TB, inMemory bool, options []Option) *Server {
 	t.Helper()
+	var config Config
 	for _, option := range options {
-		option(&config)
+		option.apply(&config)
 	}
+	config.InMemory = inMemory
 	s, err := Start(config)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	s.fail = t.Errorf
 	t.Cleanup(s.Close)
 	return s
 }
 
-// Start starts a server; the caller calls Close. It fails when no port can be had, with a Heartbeat that
-// the protocol cannot carry, with a Version that it does not know, or with a MaxMessageSize that RabbitMQ could not have.
+// Start starts a server; the caller calls Close. It fails when no port can be had, and with a field of Config that RabbitMQ
+// could not have, or a Version that it does not know.
 func Start(config Config) (*Server, error) {
+	defined, err := readDefinitions(config.Definitions)
+	if err != nil {
+		return nil, err
+	}
+	defined.complete(&config)
 	if config.Users == nil {
 		config.Users = map[string]string{"guest": "guest"}
 	}
@@ -146,8 +196,17 @@ func Start(config Config) (*Server, error) {
 	if n := config.MaxMessageSize; n < 0 || n > hugeBody {
 		return nil, fmt.Errorf("brokertest: Config.MaxMessageSize is %d, want up to %d bytes", n, hugeBody)
 	}
+	if config.ClientCertificates && !config.TLS {
+		return nil, errors.New("brokertest: Config.ClientCertificates needs TLS")
+	}
 	s := &Server{
 		name:        "brokertest:5672",
+		channelMax:  cmp.Or(config.ChannelMax, maxChannels),
+		frameMax:    cmp.Or(config.FrameMax, maxFrame),
+		product:     cmp.Or(config.Product, "Everhop brokertest"),
+		required:    config.ClientCertificates,
+		grants:      make(map[string]map[string]grant),
+		hashes:      make(map[string]func(string) bool),
 		version:     config.Version,
 		heartbeat:   config.Heartbeat,
 		lenient:     config.IgnoreUnknown,
@@ -162,12 +221,30 @@ func Start(config Config) (*Server, error) {
 	if s.maxMessage = uint64(config.MaxMessageSize); s.maxMessage == 0 {
 		s.maxMessage = s.usualMaxMessage()
 	}
+	if s.frameMax < s.minFrame() {
+		return nil, fmt.Errorf("brokertest: Config.FrameMax is %d, want %d or more", s.frameMax, s.minFrame())
+	}
+	if err := s.grantAll(config.Permissions); err != nil {
+		return nil, err
+	}
 	for _, name := range config.VirtualHosts {
 		s.hosts[name] = newVirtualHost(s, name)
 	}
-	s.home = s.hosts[config.VirtualHosts[0]]
+	s.VirtualHost = s.In(config.VirtualHosts[0])
+	if err := s.define(defined); err != nil {
+		for _, host := range s.hosts {
+			host.close()
+		}
+		return nil, err
+	}
+	if config.TLS {
+		host, _, _ := net.SplitHostPort(config.Addr)
+		if s.authority, err = newAuthority(host); err != nil {
+			return nil, err
+		}
+	}
 	if !config.InMemory {
-		s.name = "127.0.0.1:0"
+		s.name = cmp.Or(config.Addr, "127.0.0.1:0")
 		if err := s.listen(); err != nil {
 			return nil, err
 		}
@@ -180,11 +257,14 @@ func Start(config Config) (*Server, error) {
 // clientURL is where a client gets to the first virtual host.
 func clientURL(host string, config Config) string {
 	u := url.URL{Scheme: "amqp", Host: host, Path: "/"}
+	if config.TLS {
+		u.Scheme = "amqps"
+	}
 	name := "guest"
 	if _, there := config.Users[name]; !there && len(config.Users) > 0 {
 		name = slices.Min(slices.Collect(maps.Keys(config.Users)))
 	}
-	if password, there := config.Users[name]; there {
+	if password, there := config.Users[name]; there { // which may not be known
 		u.User = url.UserPassword(name, password)
 	}
 	if first := config.VirtualHosts[0]; first != "/" { // which is the one of a path without a name
@@ -256,6 +336,9 @@ func (s *Server) accept(conn net.Conn) bool {
 		return false
 	}
 	s.lastID++
+	if s.authority != nil {
+		conn = s.authority.serve(conn, s.required)
+	}
 	newConnection(s, conn)
 	return true
 }

@@ -195,24 +195,24 @@ var closings = []struct {
 		want[*wire.ConnectionStart](p)
 		p.send(0, &wire.ConnectionStartOK{Mechanism: "PLAIN", Response: []byte("\x00guest\x00wrong")})
 	}},
-	{"a frozen client", func(t *testing.T, s *Server) { join(t, s); s.Inject(Now, Freeze(Both)) }},
+	{"a frozen client", func(t *testing.T, s *Server) { join(t, s); s.Inject(Now(), Freeze(Both)) }},
 	{"a frozen client that was hung up on", func(t *testing.T, s *Server) {
 		p := join(t, s)
-		s.Inject(Now, Freeze(Both))
+		s.Inject(Now(), Freeze(Both))
 		p.send(1, &wire.BasicQos{})
-		s.Inject(Now, HangUp())
+		s.Inject(Now(), HangUp())
 	}},
 	{"a blocked client", func(t *testing.T, s *Server) {
 		p := join(t, s)
-		s.Inject(Now, Block(""))
+		s.Inject(Now(), Block(""))
 		p.send(1, &wire.BasicQos{})
 	}},
 	{"a slow client", func(t *testing.T, s *Server) {
 		p := join(t, s)
-		s.Inject(Now, Drip(time.Hour))
+		s.Inject(Now(), Drip(time.Hour))
 		p.send(1, &wire.BasicQos{})
 	}},
-	{"a client that was told to close", func(t *testing.T, s *Server) { join(t, s); s.Inject(Now, CloseConnection(320, "")) }},
+	{"a client that was told to close", func(t *testing.T, s *Server) { join(t, s); s.Inject(Now(), CloseConnection(320, "")) }},
 	{"a client that does not read", func(t *testing.T, s *Server) {
 		p := join(t, s)
 		ok(t, s.DeclareQueue("q", nil))
@@ -222,7 +222,7 @@ var closings = []struct {
 		p.send(1, &wire.BasicConsume{Queue: "q"})
 		await(t, s, "deliveries", func() bool { return stateOf(t, s, "q").Unacknowledged > 0 })
 	}},
-	{"a client that was hung up on", func(t *testing.T, s *Server) { join(t, s); s.Inject(Now, HangUp()) }},
+	{"a client that was hung up on", func(t *testing.T, s *Server) { join(t, s); s.Inject(Now(), HangUp()) }},
 	{"messages that expire", func(t *testing.T, s *Server) {
 		ok(t, s.DeclareQueue("q", map[string]any{"x-message-ttl": 3600_000}))
 		ok(t, s.Publish("q", "1"))
@@ -256,7 +256,7 @@ func TestClose(t *testing.T) {
 				if s.AcceptConnections() == nil || s.StartApp() == nil || s.DeclareQueue("late", nil) == nil || s.Publish("q") == nil {
 					t.Error("something works after Close")
 				}
-				s.Inject(Now, Reset())
+				s.Inject(Now(), Reset())
 				s.StopApp()
 				s.Alarm("")
 				s.ClearAlarm()

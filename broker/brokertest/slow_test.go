@@ -14,7 +14,7 @@ func TestDelay(t *testing.T) {
 		s := NewInMemoryServer(t)
 		p := join(t, s)
 		for _, delay := range []time.Duration{time.Second, 3 * time.Second, 0} {
-			s.Inject(Now, Delay(delay))
+			s.Inject(Now(), Delay(delay))
 			began := time.Now()
 			p.sync(1)
 			if took := time.Since(began); took != delay {
@@ -28,7 +28,7 @@ func TestDrip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewInMemoryServer(t)
 		p := join(t, s)
-		s.Inject(Now, Drip(time.Second))
+		s.Inject(Now(), Drip(time.Second))
 		began, answer := time.Now(), len(methodFrame(1, &wire.BasicQosOK{}))
 		p.send(1, &wire.BasicQos{})
 		one := make([]byte, 100)
@@ -39,7 +39,7 @@ func TestDrip(t *testing.T) {
 				t.Errorf("%d bytes came after %v, want byte %d", read, took, n+1)
 			}
 		}
-		s.Inject(Now, Delay(0))
+		s.Inject(Now(), Delay(0))
 		began = time.Now()
 		p.sync(1)
 		if took := time.Since(began); took != 0 {
@@ -64,7 +64,7 @@ func TestLimit(t *testing.T) {
 				s := NewInMemoryServer(t)
 				ok(t, s.DeclareQueue("q", nil))
 				p := join(t, s)
-				s.Inject(Now, Limit(test.direction, rate))
+				s.Inject(Now(), Limit(test.direction, rate))
 				began := time.Now()
 				took := func(want time.Duration, way string) {
 					t.Helper()
@@ -80,7 +80,7 @@ func TestLimit(t *testing.T) {
 				want[*wire.BasicGetOK](p)
 				p.body()
 				took(test.down, "the way to the client")
-				s.Inject(Now, Delay(0))
+				s.Inject(Now(), Delay(0))
 				p.publish(1, "q", strings.Repeat("x", size))
 				await(t, s, "the message", func() bool { return stateOf(t, s, "q").Ready == 1 })
 				took(0, "the way to the broker, afterwards,")
@@ -94,7 +94,7 @@ func TestLimitHoldsWhatIsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewInMemoryServer(t)
 		p := join(t, s)
-		s.Inject(Now, Limit(Both, 1000))
+		s.Inject(Now(), Limit(Both, 1000))
 		began := time.Now()
 		go func() {
 			p.publish(1, "nowhere", strings.Repeat("x", 3000))
@@ -104,7 +104,7 @@ func TestLimitHoldsWhatIsBehind(t *testing.T) {
 		if took := time.Since(began); took < 3*time.Second || took > 4*time.Second {
 			t.Errorf("answered after %v", took)
 		}
-		s.Inject(Now, Limit(Both, 1))
+		s.Inject(Now(), Limit(Both, 1))
 		p.send(1, &wire.BasicQos{})
 		began = time.Now()
 		p.Close()
@@ -119,11 +119,11 @@ func TestLimitHoldsWhatIsBehind(t *testing.T) {
 func TestEndWhileSlow(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
-		s.Inject(Now, Delay(time.Hour))
+		s.Inject(Now(), Delay(time.Hour))
 		p.send(1, &wire.BasicQos{})
 		await(t, s, "qos-ok is on its way", func() bool { return s.Count("basic.qos-ok") == 1 })
 		began := time.Now()
-		s.Inject(Now, HangUp())
+		s.Inject(Now(), HangUp())
 		if _, err := p.frame(); err == nil {
 			t.Error("read something")
 		}
@@ -145,7 +145,7 @@ func TestHeartbeats(t *testing.T) {
 				s := NewInMemoryServer(t)
 				p := greet(t, s, 10*time.Second, able)
 				p.channel(1)
-				s.Inject(Now, test.fault)
+				s.Inject(Now(), test.fault)
 				got := 0
 				ended := time.Now().Add(31 * time.Second)
 				for ok(t, p.SetReadDeadline(ended)); ; got++ {
@@ -168,7 +168,7 @@ func TestHeartbeats(t *testing.T) {
 func TestStopHeartbeatsOnly(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
 		p := join(t, s)
-		s.Inject(Now, StopHeartbeats())
+		s.Inject(Now(), StopHeartbeats())
 		p.sync(1)
 	})
 }

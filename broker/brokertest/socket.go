@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -32,6 +33,7 @@ const (
 // one reads, one writes and leaves; everything else may be called from anywhere.
 type socket struct {
 	conn           net.Conn
+	raw            net.Conn                          // below TLS, or the same
 	received, sent atomic.Uint64                     // bytes, as the broker sees them
 	onReceive      func(total uint64) (until uint64) // plays what is due after so many bytes; tells when more is
 	onSend         func(total uint64) (until uint64)
@@ -58,7 +60,10 @@ type socket struct {
 }
 
 func newSocket(conn net.Conn) *socket {
-	s := &socket{conn: conn, done: make(chan struct{})}
+	s := &socket{conn: conn, raw: conn, done: make(chan struct{})}
+	if secured, ok := conn.(*tls.Conn); ok {
+		s.raw = secured.NetConn()
+	}
 	s.changed.L = &s.mu
 	return s
 }
@@ -163,10 +168,10 @@ func (s *socket) Write(p []byte) (int, error) {
 		switch {
 		case err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || s.isClosed()):
 			return written, err
-		case err == nil || n > 0 || s.fits():
+		case err == nil || !s.secured() && (n > 0 || s.fits()):
 			stalled = 0
 		default:
-			if stalled += time.Since(now); stalled >= stallTimeout {
+			if stalled += time.Since(now); stalled >= stallTimeout || s.secured() { // TLS breaks at a deadline
 				s.reset() // without a word, as RabbitMQ does
 				return written, net.ErrClosed
 			}
@@ -180,15 +185,22 @@ func (s *socket) Write(p []byte) (int, error) {
 func (s *socket) expectProgress(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed && s.writeUntil.Sub(now) < stallStep {
-		s.writeUntil = now.Add(2 * stallStep)
+	step := stallStep
+	if s.secured() {
+		step = stallTimeout // the first deadline is the last
+	}
+	if !s.closed && s.writeUntil.Sub(now) < step {
+		s.writeUntil = now.Add(step + stallStep)
 		_ = s.conn.SetWriteDeadline(s.writeUntil)
 	}
 }
 
+// secured tells whether there is TLS.
+func (s *socket) secured() bool { return s.raw != s.conn }
+
 // fits tells whether a kernel would have taken all that waits.
 func (s *socket) fits() bool {
-	_, inMemory := s.conn.(*memoryConn)
+	_, inMemory := s.raw.(*memoryConn)
 	return inMemory && s.waiting() <= memoryRoom
 }
 
@@ -308,7 +320,10 @@ func (s *socket) leave() {
 	}
 	abort := s.abort
 	s.mu.Unlock()
-	tcp, ok := s.conn.(*net.TCPConn)
+	if secured, ok := s.conn.(*tls.Conn); ok && !abort {
+		_ = secured.CloseWrite() // says that this is the end, and no more than that
+	}
+	tcp, ok := s.raw.(*net.TCPConn)
 	if abort || !ok || tcp.CloseWrite() != nil {
 		s.drop(abort)
 		return
@@ -347,12 +362,12 @@ func (s *socket) cut() {
 
 func (s *socket) drop(reset bool) {
 	if reset {
-		switch conn := s.conn.(type) {
+		switch conn := s.raw.(type) {
 		case *net.TCPConn:
 			_ = conn.SetLinger(0)
 		case *memoryConn:
 			conn.broken.Store(true)
 		}
 	}
-	_ = s.conn.Close()
+	_ = s.raw.Close() // TLS would wait for its last word
 }

@@ -30,7 +30,7 @@ func TestAfterReceived(t *testing.T) {
 			onBoth(t, func(t *testing.T, s *Server) {
 				p := join(t, s)
 				before := int(only(s).socket.received.Load())
-				played := s.Inject(AfterReceived(before+test.bytes), HangUp())
+				played := s.Inject(AfterReceived(before+test.bytes), HangUp()).Played
 				var all []byte
 				for range 4 {
 					all = append(all, methodFrame(1, &wire.BasicQos{})...)
@@ -87,7 +87,7 @@ func TestAfterSent(t *testing.T) {
 				before := int(only(s).socket.sent.Load())
 				frozen := make(map[int]<-chan struct{})
 				for _, n := range test.bytes {
-					frozen[n] = s.Inject(AfterSent(before+n), Freeze(ToClient))
+					frozen[n] = s.Inject(AfterSent(before+n), Freeze(ToClient)).Played
 				}
 				slices.Sort(test.bytes)
 				p.write(slices.Concat(methodFrame(1, &wire.BasicQos{}), methodFrame(1, &wire.BasicQos{})))
@@ -103,14 +103,14 @@ func TestAfterSent(t *testing.T) {
 					}
 					happens(t, s, "the fault", frozen[want])
 					if n+1 < len(test.bytes) && test.bytes[n+1] > want {
-						s.Inject(Now, Thaw())
+						s.Inject(Now(), Thaw())
 					}
 				}
 				await(t, s, "both were handled", func() bool { return s.Count("basic.qos") == 2 })
 				if sent := int(only(s).socket.sent.Load()) - before; sent != got {
 					t.Errorf("%d bytes were sent, want %d", sent, got)
 				}
-				s.Inject(Now, Thaw())
+				s.Inject(Now(), Thaw())
 				rest := make([]byte, 2*answer-got)
 				_, err := io.ReadFull(p.Conn, rest)
 				ok(t, err)
@@ -127,7 +127,7 @@ func TestAfterBytesThatPassed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, s *Server) {
 				p, q := join(t, s), join(t, s)
-				if played := s.Inject(moment, HangUp()); pending(played) {
+				if played := s.Inject(moment, HangUp()).Played; pending(played) {
 					t.Error("not played")
 				}
 				p.wantEnd(io.EOF)
@@ -139,7 +139,7 @@ func TestAfterBytesThatPassed(t *testing.T) {
 
 func TestAfterBytesOf(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *Server) {
-		played := s.Inject(AfterReceived(1).Of("able"), HangUp())
+		played := s.Inject(AfterReceived(1).Of("able"), HangUp()).Played
 		other := greet(t, s, 0, nil)
 		other.channel(1)
 		if !pending(played) {

@@ -17,9 +17,11 @@ func TestStall(t *testing.T) {
 		bytes   int // of a message that waits for the client
 		reads   time.Duration
 		frozen  bool
+		tls     bool
 		dropped bool
 	}{
 		{name: "reads nothing", bytes: 200 << 10, dropped: true},
+		{name: "reads nothing over TLS", bytes: 200 << 10, tls: true, dropped: true},
 		{name: "reads a little", bytes: 200 << 10, reads: 10 * time.Second},
 		{name: "reads too seldom", bytes: 200 << 10, reads: time.Minute, dropped: true},
 		{name: "little waits", bytes: 1 << 10},
@@ -27,14 +29,14 @@ func TestStall(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := NewInMemoryServer(t)
+				s := NewInMemoryServer(t, Config{TLS: test.tls})
 				ok(t, s.DeclareQueue("q", nil))
 				p := greet(t, s, 10*time.Second, able)
 				p.channel(1)
 				p.send(1, &wire.BasicConsume{Queue: "q", NoAck: true})
 				want[*wire.BasicConsumeOK](p)
 				if test.frozen {
-					s.Inject(Now, Freeze(ToClient))
+					s.Inject(Now(), Freeze(ToClient))
 				}
 				ok(t, s.Publish("q", string(make([]byte, test.bytes))))
 				var client sync.WaitGroup

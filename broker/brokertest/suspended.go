@@ -6,35 +6,35 @@ import (
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
-// SuspendQueue has a queue of the first virtual host answer nothing any more, until ResumeQueue: as one does that has
+// SuspendQueue has a queue of the virtual host answer nothing any more, until ResumeQueue: as one does that has
 // lost the majority of its nodes, or whose process hangs. Nothing is delivered from it, and what is published to it is
 // not confirmed; WithholdConfirms does that alone. Whatever a channel asks about it blocks that channel, and all that
 // comes on it behind that, channel.close too; other channels of the connection go on.
-func (s *Server) SuspendQueue(name string) { s.do(SuspendQueue(name)) }
+func (v *VirtualHost) SuspendQueue(name string) { v.do(SuspendQueue(name)) }
 
-// SuspendQueue is the fault that Server.SuspendQueue brings about. A queue that is not there is passed over.
+// SuspendQueue is the fault that VirtualHost.SuspendQueue brings about. A queue that is not there is passed over.
 func SuspendQueue(name string) Fault {
-	return Fault{name: "SuspendQueue", broker: func(s *Server) {
-		if q := s.home.queues[name]; q != nil {
+	return Fault{name: "SuspendQueue", host: func(h *virtualHost) {
+		if q := h.queues[name]; q != nil {
 			q.suspended = true
 		}
 	}}
 }
 
 // ResumeQueue has a suspended queue answer again, also what it was asked meanwhile.
-func (s *Server) ResumeQueue(name string) { s.do(ResumeQueue(name)) }
+func (v *VirtualHost) ResumeQueue(name string) { v.do(ResumeQueue(name)) }
 
-// ResumeQueue is the fault that Server.ResumeQueue brings about.
+// ResumeQueue is the fault that VirtualHost.ResumeQueue brings about.
 func ResumeQueue(name string) Fault {
-	return Fault{name: "ResumeQueue", broker: func(s *Server) {
-		q := s.home.queues[name]
+	return Fault{name: "ResumeQueue", host: func(h *virtualHost) {
+		q := h.queues[name]
 		if q == nil || !q.suspended {
 			return
 		}
 		q.suspended = false
 		q.touch()
-		s.confirmReleased()
-		for c := range s.connections {
+		h.server.confirmReleased()
+		for c := range h.server.connections {
 			for _, ch := range c.channelsInOrder() {
 				ch.unblock()
 			}
@@ -92,12 +92,12 @@ func (ch *channel) unblock() {
 // the first virtual host, with 541 INTERNAL_ERROR: as RabbitMQ does when it fails over a message, such as one that was
 // published over AMQP 1.0 and has what AMQP 0-9-1 cannot carry. The message goes back to its queue, and comes first
 // again, unless it was to be delivered with no-ack.
-func (s *Server) EndConnectionsAt(queue, body string) { s.do(EndConnectionsAt(queue, body)) }
+func (v *VirtualHost) EndConnectionsAt(queue, body string) { v.do(EndConnectionsAt(queue, body)) }
 
-// EndConnectionsAt is the fault that Server.EndConnectionsAt brings about. A queue that is not there is passed over.
+// EndConnectionsAt is the fault that VirtualHost.EndConnectionsAt brings about. A queue that is not there is passed over.
 func EndConnectionsAt(queue, body string) Fault {
-	return Fault{name: "EndConnectionsAt", broker: func(s *Server) {
-		if q := s.home.queues[queue]; q != nil {
+	return Fault{name: "EndConnectionsAt", host: func(h *virtualHost) {
+		if q := h.queues[queue]; q != nil {
 			q.fatal = &body
 		}
 	}}

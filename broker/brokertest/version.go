@@ -10,11 +10,18 @@ import (
 // has tells whether the version has a feature.
 func (s *Server) has(f versions.Feature) bool { return versions.Has(s.version, f) }
 
+// Version is the version of RabbitMQ that the server behaves like.
+func (s *Server) Version() string { return s.version }
+
 func (s *Server) mechanisms() string {
+	mechanisms := "PLAIN AMQPLAIN"
 	if s.has(versions.Anonymous) {
-		return "PLAIN AMQPLAIN ANONYMOUS"
+		mechanisms += " ANONYMOUS"
 	}
-	return "PLAIN AMQPLAIN"
+	if s.authority != nil {
+		mechanisms = "EXTERNAL " + mechanisms
+	}
+	return mechanisms
 }
 
 // offer is what a client is told that came with another protocol header. One of AMQP 1.0 and what is no AMQP at all are

@@ -173,13 +173,13 @@ func (w *walk) trouble(random *rand.Rand) {
 			when = AfterReceived(1 + random.IntN(2000))
 		}
 		select {
-		case <-s.Inject(when, faults[random.IntN(len(faults))]):
+		case <-s.Inject(when, faults[random.IntN(len(faults))]).Played:
 		case <-time.After(30 * time.Millisecond):
 		}
 		w.collect()
 		if random.IntN(3) == 0 {
-			s.Inject(Now, Thaw())
-			s.Inject(Now, Unblock())
+			s.Inject(Now(), Thaw())
+			s.Inject(Now(), Unblock())
 		}
 		if err := s.AcceptConnections(); err != nil {
 			w.Error(err)
@@ -191,8 +191,8 @@ func (w *walk) trouble(random *rand.Rand) {
 	s.mu.Lock()
 	s.injections.waiting = nil
 	s.mu.Unlock()
-	s.Inject(Now, Thaw())
-	s.Inject(Now, Unblock())
+	s.Inject(Now(), Thaw())
+	s.Inject(Now(), Unblock())
 }
 
 // collect counts the acknowledgements since it was called last.
@@ -215,7 +215,7 @@ func (w *walk) account() {
 	copies, acked := w.acked, len(w.acked)
 	w.server.mu.Lock()
 	defer w.server.mu.Unlock()
-	for _, q := range w.server.home.queues {
+	for _, q := range w.server.host("").queues {
 		if q.unacked != 0 || len(q.consumers) != 0 || len(q.returning) != 0 {
 			w.Errorf("queue %s: %d unacknowledged, %d consumers, %d returning", q.name, q.unacked, len(q.consumers), len(q.returning))
 		}

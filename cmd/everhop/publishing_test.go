@@ -130,7 +130,7 @@ func TestPublishThroughCuts(t *testing.T) {
 	publishHere(t, func(h *here) io.Reader {
 		return numbered(lines, func(number int) {
 			if number%every == every/2 {
-				h.server.Inject(brokertest.Now, brokertest.Reset())
+				h.server.Inject(brokertest.Now(), brokertest.Reset())
 				cuts++
 			}
 		})
@@ -317,7 +317,7 @@ func TestPublishRest(t *testing.T) {
 		read, write := io.Pipe()
 		go func() {
 			time.Sleep(time.Second)
-			h.server.Inject(brokertest.Now, brokertest.Block("")) // so that all are accepted before the first one fails
+			h.server.Inject(brokertest.Now(), brokertest.Block("")) // so that all are accepted before the first one fails
 			time.Sleep(time.Second)
 			fmt.Fprintf(write, `{"body":"1","routing_key":"q","headers":{"h":"%s"}}`+"\n"+`{"body":"2","routing_key":"q"}`+"\n", strings.Repeat("x", 140_000))
 		}()
@@ -326,7 +326,7 @@ func TestPublishRest(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		h.server.Inject(brokertest.OnMethod("basic.publish", 1), brokertest.Freeze(brokertest.ToClient))
 		h.server.Inject(brokertest.OnMethod("basic.publish", 1), brokertest.RefuseConnections())
-		h.server.Inject(brokertest.Now, brokertest.Unblock())
+		h.server.Inject(brokertest.Now(), brokertest.Unblock())
 		h.wait(restTime+2*time.Second, "or raise frame_max at the broker; 0 messages confirmed, line 1 is the first that is not; from there on up to 1 may be in the queue")
 	}, "--input", "jsonl", "--grace", "24h")
 }

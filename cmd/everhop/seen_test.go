@@ -81,7 +81,7 @@ func TestWindowsAgree(t *testing.T) {
 	for range queues {
 		<-began
 	}
-	<-server.Inject(brokertest.Now, brokertest.Reset())
+	<-server.Inject(brokertest.Now(), brokertest.Reset()).Played
 	rabbittest.Eventually(t, patience, "it has revived", func() bool {
 		s := c.Status()
 		return s.Ready() && s.Connections[0].Generation > 1

@@ -124,7 +124,7 @@ func TestProbesOfAConsumer(t *testing.T) {
 			t.Errorf("paused: %+v", d.Troubles)
 		}
 		r.broker.RefuseConnections()
-		<-r.broker.Inject(brokertest.Now, brokertest.Reset())
+		<-r.broker.Inject(brokertest.Now(), brokertest.Reset()).Played
 		time.Sleep(time.Second)
 		r.expect("/readyz", 503, "[-]reviving failed: ")
 		time.Sleep(6 * time.Hour)
@@ -187,7 +187,7 @@ func TestTroublesOfAConsumer(t *testing.T) {
 	}{
 		{name: "away", word: "broker away", text: "dial", fault: func(r *rig) {
 			r.broker.RefuseConnections()
-			<-r.broker.Inject(brokertest.Now, brokertest.Reset())
+			<-r.broker.Inject(brokertest.Now(), brokertest.Reset()).Played
 		}},
 		{name: "deleted", word: "queue missing", queue: "payments", text: "payments", fault: func(r *rig) { r.broker.DeleteQueue("payments") }},
 		{name: "permission", word: "permission missing", queue: "payments", text: "refused for user 'shop'", fault: func(r *rig) {

@@ -58,7 +58,7 @@ func TestPageIsLive(t *testing.T) {
 	}; new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true }); })()`)
 	broker.RefuseConnections()
 	began := time.Now()
-	<-broker.Inject(brokertest.Now, brokertest.Reset())
+	<-broker.Inject(brokertest.Now(), brokertest.Reset()).Played
 	p.await("the loss", `window.seen.away && window.seen.state && window.seen.event`)
 	for _, what := range []string{"away", "state", "event"} {
 		took := time.UnixMilli(int64(p.eval("window.seen." + what).(float64))).Sub(began)

@@ -38,7 +38,7 @@ func TestParseLogOfConsumer(t *testing.T) {
 			defer mu.Unlock()
 			seen = append(seen, e)
 			if e.Trigger == consumer.Connected {
-				go server.Inject(brokertest.Now.Of("orders"), brokertest.Reset())
+				go server.Inject(brokertest.Now().Of("orders"), brokertest.Reset())
 			}
 			if e.Trigger == consumer.Revived {
 				close(revived)

@@ -111,7 +111,7 @@ func TestRecordedPublisher(t *testing.T) {
 			r.Fatal(err)
 		}
 		r.publishes(10 * time.Second)
-		r.fails(func() { s.Inject(brokertest.Now, brokertest.Reset()) })
+		r.fails(func() { s.Inject(brokertest.Now(), brokertest.Reset()) })
 		r.publishes(20 * time.Second)
 		r.fails(func() {
 			s.Alarm("low on memory")
@@ -125,7 +125,7 @@ func TestRecordedPublisher(t *testing.T) {
 		r.publishes(30 * time.Second)
 		r.fails(func() {
 			s.RefuseConnections()
-			s.Inject(brokertest.Now, brokertest.Reset())
+			s.Inject(brokertest.Now(), brokertest.Reset())
 			r.is(publish.Reviving)
 			time.Sleep(25 * time.Second)
 			if err := s.AcceptConnections(); err != nil {
@@ -139,7 +139,7 @@ func TestRecordedPublisher(t *testing.T) {
 			}
 		})
 		r.publishes(0) // the last sign of life
-		r.fails(func() { s.Inject(brokertest.Now, brokertest.Freeze(brokertest.Both)) })
+		r.fails(func() { s.Inject(brokertest.Now(), brokertest.Freeze(brokertest.Both)) })
 		r.publishes(50 * time.Second)
 	})
 

@@ -73,7 +73,7 @@ func TestTraceThroughARevival(t *testing.T) {
 		stop := r.consume(consumer.Subscription{Handler: func(context.Context, *consumer.Delivery) error {
 			if calls++; calls == 1 {
 				time.Sleep(time.Second) // until it is confirmed, or it would be published again
-				r.server.Inject(brokertest.Now, brokertest.Reset())
+				r.server.Inject(brokertest.Now(), brokertest.Reset())
 				time.Sleep(time.Second)
 			}
 			return nil

@@ -97,7 +97,7 @@ func TestMetricsAgree(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- c.Run(t.Context()) }()
 		time.Sleep(10 * time.Second)
-		server.Inject(brokertest.Now, brokertest.Reset())
+		server.Inject(brokertest.Now(), brokertest.Reset())
 		time.Sleep(10 * time.Second)
 		if err := server.Publish("orders", "hung"); err != nil {
 			t.Fatal(err)

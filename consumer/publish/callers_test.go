@@ -73,7 +73,7 @@ func TestCallerLeaves(t *testing.T) {
 				if took := time.Since(began); took > 2*time.Second {
 					t.Errorf("it took %v", took)
 				}
-				r.server.Inject(brokertest.Now, brokertest.Reset()) // nobody waits for it: it is not sent again
+				r.server.Inject(brokertest.Now(), brokertest.Reset()) // nobody waits for it: it is not sent again
 				synctest.Wait()
 				_ = r.server.AcceptConnections()
 				r.server.ClearAlarm()
@@ -104,7 +104,7 @@ func count(list []string, what string) (n int) {
 // cutOff takes the connection away, and lets no other come.
 func (r *rig) cutOff() {
 	r.server.RefuseConnections()
-	r.server.Inject(brokertest.Now, brokertest.Reset())
+	r.server.Inject(brokertest.Now(), brokertest.Reset())
 	synctest.Wait()
 }
 
@@ -118,7 +118,7 @@ func TestWaitEnds(t *testing.T) {
 		defer cancel()
 		r.wantErr(c.Wait(ctx), context.DeadlineExceeded)
 		r.wantErr(r.p.Flush(ctx), context.DeadlineExceeded)
-		r.server.Inject(brokertest.Now, brokertest.Reset())
+		r.server.Inject(brokertest.Now(), brokertest.Reset())
 		time.Sleep(time.Second)
 		r.must(c.Err()) // not yet
 		r.server.ReleaseConfirms("q")
@@ -219,7 +219,7 @@ func TestUnroutableNoMore(t *testing.T) {
 			t.Fatalf("it came back %d times", n)
 		}
 		r.declare("q")
-		r.server.Inject(brokertest.Now, brokertest.Reset())
+		r.server.Inject(brokertest.Now(), brokertest.Reset())
 		r.must(c.Wait(context.Background()))
 		r.wantOrder("q", 1)
 	})
@@ -282,7 +282,7 @@ func TestNoMessageID(t *testing.T) {
 		r.server.WithholdConfirms("q")
 		c := r.send(&broker.Message{RoutingKey: "q", NoMessageID: true, NoTimestamp: true, Headers: headers})
 		synctest.Wait()
-		r.server.Inject(brokertest.Now, brokertest.Reset())
+		r.server.Inject(brokertest.Now(), brokertest.Reset())
 		time.Sleep(time.Second)
 		r.server.ReleaseConfirms("q")
 		r.must(c.Wait(context.Background()))
@@ -311,7 +311,7 @@ func TestCopiesAreTheSame(t *testing.T) {
 		c := r.send(to("q", "x"))
 		synctest.Wait()
 		time.Sleep(10 * time.Second)
-		r.server.Inject(brokertest.Now, brokertest.Reset())
+		r.server.Inject(brokertest.Now(), brokertest.Reset())
 		time.Sleep(time.Second)
 		r.server.ReleaseConfirms("q")
 		r.must(c.Wait(context.Background()))

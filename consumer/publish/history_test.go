@@ -243,7 +243,7 @@ func (h *history) fail(f fault) {
 	h.note("%s begins: %+v", f.what, f)
 	s := h.server
 	end := func() {}
-	now := func(f brokertest.Fault) { s.Inject(brokertest.Now, f) }
+	now := func(f brokertest.Fault) { s.Inject(brokertest.Now(), f) }
 	switch f.what {
 	case "reset":
 		now(brokertest.Reset())

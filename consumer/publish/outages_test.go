@@ -23,9 +23,9 @@ func TestResumes(t *testing.T) {
 		within  time.Duration
 		trigger fsm.Trigger
 	}{
-		{"after a reset", func(r *rig) { r.server.Inject(brokertest.Now, brokertest.Reset()) }, 100 * time.Millisecond, publish.ConnectionError},
-		{"after a silent peer", func(r *rig) { r.server.Inject(brokertest.Now, brokertest.Freeze(brokertest.Both)) }, 4500 * time.Millisecond, publish.HeartbeatFailed},
-		{"after a peer that does not answer", func(r *rig) { r.server.Inject(brokertest.Now, brokertest.Freeze(brokertest.ToClient)) }, 4500 * time.Millisecond, publish.HeartbeatFailed},
+		{"after a reset", func(r *rig) { r.server.Inject(brokertest.Now(), brokertest.Reset()) }, 100 * time.Millisecond, publish.ConnectionError},
+		{"after a silent peer", func(r *rig) { r.server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.Both)) }, 4500 * time.Millisecond, publish.HeartbeatFailed},
+		{"after a peer that does not answer", func(r *rig) { r.server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.ToClient)) }, 4500 * time.Millisecond, publish.HeartbeatFailed},
 		{"after an outage", func(r *rig) {
 			r.cutOff()
 			time.Sleep(13 * time.Second)
@@ -194,7 +194,7 @@ func TestBlockedWhileOpeningChannel(t *testing.T) {
 			if s := r.p.Status(); s.State == publish.Blocked && s.BlockedReason != "low on memory" {
 				t.Errorf("blocked because of %q", s.BlockedReason)
 			}
-			r.server.Inject(brokertest.Now, brokertest.Unblock())
+			r.server.Inject(brokertest.Now(), brokertest.Unblock())
 			r.flush(time.Minute)
 			r.wantOrder("q", 21)
 			t.Log(r.triggers(), r.p.Stats())

@@ -41,7 +41,7 @@ func TestPublishThroughCuts(t *testing.T) {
 		const n = 10_000
 		for i := range n {
 			if i%200 == 199 {
-				r.server.Inject(brokertest.Now, brokertest.Reset())
+				r.server.Inject(brokertest.Now(), brokertest.Reset())
 			}
 			r.send(to([]string{"q", "p"}[i%2], fmt.Sprint(i/2)))
 		}

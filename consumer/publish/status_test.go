@@ -47,7 +47,7 @@ func TestStatus(t *testing.T) {
 		})
 
 		r.server.RefuseConnections()
-		r.server.Inject(brokertest.Now, brokertest.Reset())
+		r.server.Inject(brokertest.Now(), brokertest.Reset())
 		lost := time.Now()
 		synctest.Wait()
 		given = time.Now()

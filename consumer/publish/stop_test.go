@@ -79,10 +79,10 @@ func TestStopHard(t *testing.T) {
 	for name, prepare := range map[string]func(r *rig){
 		"publishing":          func(*rig) {},
 		"reviving":            func(r *rig) { r.cutOff(); time.Sleep(10 * time.Second) },
-		"a silent peer":       func(r *rig) { r.server.Inject(brokertest.Now, brokertest.Freeze(brokertest.Both)) },
+		"a silent peer":       func(r *rig) { r.server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.Both)) },
 		"an alarm":            func(r *rig) { r.server.Alarm(""); r.send(to("q", "1")) },
 		"one in doubt":        func(r *rig) { r.send(&broker.Message{Exchange: "missing"}) },
-		"confirms on the way": func(r *rig) { r.server.Inject(brokertest.Now, brokertest.Delay(500*time.Millisecond)) },
+		"confirms on the way": func(r *rig) { r.server.Inject(brokertest.Now(), brokertest.Delay(500*time.Millisecond)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inRig(t, nil, func(r *rig) {
@@ -269,7 +269,7 @@ func TestJournalRefuses(t *testing.T) {
 				synctest.Wait()
 				switch trigger {
 				case publish.ConnectionError, publish.Revived:
-					server.Inject(brokertest.Now, brokertest.Reset())
+					server.Inject(brokertest.Now(), brokertest.Reset())
 				case publish.ConnectionBlocked:
 					server.Alarm("")
 				}
@@ -315,15 +315,15 @@ func TestGivesUp(t *testing.T) {
 			[]fsm.Trigger{publish.Connect, publish.FatalError}, nil},
 		{"the password has changed", nil, func(r *rig) {
 			r.server.SetPassword("guest", "another")
-			r.server.Inject(brokertest.Now, brokertest.Reset())
+			r.server.Inject(brokertest.Now(), brokertest.Reset())
 		}, 10 * time.Minute, broker.Auth, []fsm.Trigger{publish.ReviveFailed, publish.FatalError}, nil},
 		{"the password has changed, HealWithin 1 min", func(c *publish.Config) { c.HealWithin = time.Minute }, func(r *rig) {
 			r.server.SetPassword("guest", "another")
-			r.server.Inject(brokertest.Now, brokertest.Reset())
+			r.server.Inject(brokertest.Now(), brokertest.Reset())
 		}, time.Minute, broker.Auth, []fsm.Trigger{publish.ReviveFailed, publish.FatalError}, nil},
 		{"the password has changed, HealWithin < 0", func(c *publish.Config) { c.HealWithin = -1 }, func(r *rig) {
 			r.server.SetPassword("guest", "another")
-			r.server.Inject(brokertest.Now, brokertest.Reset())
+			r.server.Inject(brokertest.Now(), brokertest.Reset())
 		}, 0, broker.Auth, []fsm.Trigger{publish.ConnectionError, publish.FatalError}, nil},
 		{"3 attempts", func(c *publish.Config) { c.MaxReviveAttempts = 3 }, (*rig).cutOff, 0, broker.Network,
 			[]fsm.Trigger{publish.ConnectionError, publish.ReviveFailed, publish.ReviveFailed, publish.ReviveFailed, publish.RetriesExhausted}, publish.ErrRetriesExhausted},
@@ -367,7 +367,7 @@ func TestHeals(t *testing.T) {
 		r.declare("q")
 		r.must(r.within(time.Second, to("q", "0")))
 		r.server.SetPassword("guest", "another")
-		r.server.Inject(brokertest.Now, brokertest.Reset())
+		r.server.Inject(brokertest.Now(), brokertest.Reset())
 		c := r.send(to("q", "1"))
 		time.Sleep(5 * time.Minute)
 		r.server.SetPassword("guest", "guest")

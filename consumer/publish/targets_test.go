@@ -37,7 +37,7 @@ func TestStuckQueueDelaysNoOther(t *testing.T) {
 				inRig(t, func(c *publish.Config) { c.Window = window }, func(r *rig) {
 					r.declare("stuck", "q", "before")
 					r.must(r.within(time.Second, to("q", "first")))
-					r.server.Inject(brokertest.Now, brokertest.Delay(5*time.Millisecond))
+					r.server.Inject(brokertest.Now(), brokertest.Delay(5*time.Millisecond))
 					before := r.slowest("before", 1000)
 					stick(r.server, "stuck")
 					var senders sync.WaitGroup
@@ -212,7 +212,7 @@ func TestConfirmsWithheldForAnHour(t *testing.T) {
 			time.Sleep(time.Minute)
 			switch i {
 			case 19, 39:
-				r.server.Inject(brokertest.Now, brokertest.Reset())
+				r.server.Inject(brokertest.Now(), brokertest.Reset())
 				synctest.Wait()
 			}
 		}

@@ -174,7 +174,7 @@ func keepAway(s *brokertest.Server) {
 	defer cancel()
 	_ = s.Await(ctx, func() bool { return len(s.Connections()) == 2 })
 	s.RefuseConnections()
-	s.Inject(brokertest.Now.Of(name), brokertest.Reset())
+	s.Inject(brokertest.Now().Of(name), brokertest.Reset())
 }
 
 // What goes wrong beyond what was planned is told, and no success.
@@ -188,7 +188,7 @@ func TestFails(t *testing.T) {
 	forbidden := away
 	forbidden.strike = func(s *brokertest.Server) {
 		s.SetPassword("guest", "another one")
-		s.Inject(brokertest.Now.Of(name), brokertest.Reset())
+		s.Inject(brokertest.Now().Of(name), brokertest.Reset())
 	}
 	broken := away
 	broken.outage, broken.mend = 100*time.Millisecond, func(*brokertest.Server) error { return os.ErrPermission }

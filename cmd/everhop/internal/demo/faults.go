@@ -37,7 +37,7 @@ var networkSilent = fault{
 	},
 	strike: injecting(brokertest.Freeze(brokertest.Both)),
 	mend: func(server *brokertest.Server) error {
-		server.Inject(brokertest.Now, brokertest.Thaw())
+		server.Inject(brokertest.Now(), brokertest.Thaw())
 		return nil
 	},
 	back: "The network passes bytes again, for the ending.",
@@ -63,5 +63,5 @@ var consumerCancel = fault{
 
 // injecting plays a fault on the consumer's connection.
 func injecting(what brokertest.Fault) func(*brokertest.Server) {
-	return func(server *brokertest.Server) { server.Inject(brokertest.Now.Of(name), what) }
+	return func(server *brokertest.Server) { server.Inject(brokertest.Now().Of(name), what) }
 }

@@ -237,7 +237,7 @@ func TestReplayMixedLog(t *testing.T) {
 				t.Error(err)
 			}
 			time.Sleep(10 * time.Second)
-			server.Inject(brokertest.Now, brokertest.Reset()) // both connections
+			server.Inject(brokertest.Now(), brokertest.Reset()) // both connections
 			time.Sleep(10 * time.Second)
 		}
 		server.Alarm("")

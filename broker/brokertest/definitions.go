@@ -1,0 +1,206 @@
+package brokertest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/everhop/everhop/broker/internal/wire"
+)
+
+// definitions are what RabbitMQ exports, of all virtual hosts or of one.
+type definitions struct {
+	Users []struct {
+		Name      string `json:"name"`
+		Password  string `json:"password"` // not in an export, but RabbitMQ would read it
+		Hash      []byte `json:"password_hash"`
+		Algorithm string `json:"hashing_algorithm"`
+	} `json:"users"`
+	VirtualHosts []struct {
+		Name string `json:"name"`
+	} `json:"vhosts"`
+	Permissions []struct {
+		User        string `json:"user"`
+		VirtualHost string `json:"vhost"`
+		Configure   string `json:"configure"`
+		Write       string `json:"write"`
+		Read        string `json:"read"`
+	} `json:"permissions"`
+	Queues []struct {
+		Name        string         `json:"name"`
+		VirtualHost string         `json:"vhost"`
+		Durable     bool           `json:"durable"`
+		AutoDelete  bool           `json:"auto_delete"`
+		Arguments   map[string]any `json:"arguments"`
+	} `json:"queues"`
+	Exchanges []struct {
+		Name        string         `json:"name"`
+		VirtualHost string         `json:"vhost"`
+		Kind        string         `json:"type"`
+		Durable     bool           `json:"durable"`
+		AutoDelete  bool           `json:"auto_delete"`
+		Internal    bool           `json:"internal"`
+		Arguments   map[string]any `json:"arguments"`
+	} `json:"exchanges"`
+	Bindings []struct {
+		Source      string         `json:"source"`
+		VirtualHost string         `json:"vhost"`
+		Destination string         `json:"destination"`
+		Kind        string         `json:"destination_type"`
+		Key         string         `json:"routing_key"`
+		Arguments   map[string]any `json:"arguments"`
+	} `json:"bindings"`
+	// What is passed over.
+	Policies         []json.RawMessage `json:"policies"`
+	TopicPermissions []json.RawMessage `json:"topic_permissions"`
+}
+
+// readDefinitions reads an export; nothing is one of nothing.
+func readDefinitions(text []byte) (d definitions, err error) {
+	if len(text) == 0 {
+		return d, nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber() // a whole number is one
+	if err := decoder.Decode(&d); err != nil {
+		return d, fmt.Errorf("brokertest: Config.Definitions: %w", err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return d, fmt.Errorf("brokertest: Config.Definitions: there is more behind the end")
+	}
+	return d, nil
+}
+
+// complete has a Config name the users and virtual hosts that the definitions have.
+func (d definitions) complete(config *Config) {
+	if config.Users == nil && len(d.Users) > 0 {
+		config.Users = map[string]string{}
+	}
+	config.Users = maps.Clone(config.Users)
+	for _, u := range d.Users {
+		config.Users[u.Name] = u.Password
+		for _, likely := range []string{u.Name, ""} { // a URL has the password where it can be told
+			if len(u.Hash) > 0 && hashed(u.Algorithm, u.Hash)(likely) {
+				config.Users[u.Name] = likely
+				break
+			}
+		}
+	}
+	config.VirtualHosts = slices.Clone(config.VirtualHosts)
+	for _, h := range d.VirtualHosts {
+		if !slices.Contains(config.VirtualHosts, h.Name) {
+			config.VirtualHosts = append(config.VirtualHosts, h.Name)
+		}
+	}
+	if at := slices.Index(config.VirtualHosts, "/"); at > 0 && len(d.VirtualHosts) > 0 {
+		config.VirtualHosts = slices.Insert(slices.Delete(config.VirtualHosts, at, at+1), 0, "/")
+	}
+}
+
+// define makes what is in the definitions, but for virtual hosts. Nobody else knows the server yet.
+func (s *Server) define(d definitions) error {
+	for _, u := range d.Users {
+		if len(u.Hash) > 0 {
+			s.hashes[u.Name] = hashed(u.Algorithm, u.Hash)
+		}
+		s.grantsOf(u.Name)
+	}
+	for _, p := range d.Permissions {
+		g, err := Permissions{p.Configure, p.Write, p.Read}.compile()
+		if err != nil {
+			return fmt.Errorf("brokertest: Config.Definitions: permissions of %s: %w", p.User, err)
+		}
+		s.grantsOf(p.User)[p.VirtualHost] = g
+	}
+	for _, q := range d.Queues {
+		err := s.defined(q.VirtualHost, q.Arguments, []string{q.Name}, func(h *virtualHost, arguments wire.Table) error {
+			_, err := h.obtain(q.Name, declaration{durable: q.Durable, autoDelete: q.AutoDelete, arguments: arguments})
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("brokertest: Config.Definitions: queue %q: %w", q.Name, err)
+		}
+	}
+	for _, x := range d.Exchanges {
+		err := s.defined(x.VirtualHost, x.Arguments, []string{x.Name}, func(h *virtualHost, arguments wire.Table) error {
+			return h.declareExchange(&exchange{
+				host: h, name: x.Name, kind: x.Kind, durable: x.Durable, autoDelete: x.AutoDelete, internal: x.Internal, arguments: arguments,
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("brokertest: Config.Definitions: exchange %q: %w", x.Name, err)
+		}
+	}
+	for _, b := range d.Bindings {
+		err := s.defined(b.VirtualHost, b.Arguments, []string{b.Source, b.Destination, b.Key}, func(h *virtualHost, arguments wire.Table) error {
+			binding := &binding{key: b.Key, arguments: arguments}
+			if b.Kind != "exchange" {
+				return h.bindQueue(b.Source, b.Destination, binding, nil)
+			}
+			source, err := h.exchange(b.Source)
+			if err != nil {
+				return err
+			}
+			if binding.exchange, err = h.exchange(b.Destination); err != nil {
+				return err
+			}
+			return source.bind(binding)
+		})
+		if err != nil {
+			return fmt.Errorf("brokertest: Config.Definitions: binding from %q to %q: %w", b.Source, b.Destination, err)
+		}
+	}
+	if len(d.Policies) > 0 {
+		s.seen.ignored["definitions policies"] = struct{}{}
+	}
+	if len(d.TopicPermissions) > 0 {
+		s.seen.ignored["definitions topic_permissions"] = struct{}{}
+	}
+	return nil
+}
+
+// defined makes one thing of a virtual host, which is the first one if it is not named, as in an export of one.
+func (s *Server) defined(host string, arguments map[string]any, names []string, make func(*virtualHost, wire.Table) error) error {
+	h := s.host(host)
+	if h == nil {
+		return fmt.Errorf("there is no virtual host %q", host)
+	}
+	for _, name := range names {
+		if len(name) > wire.MaxShortString {
+			return fmt.Errorf("a name or a key has up to %d bytes, and this has %d", wire.MaxShortString, len(name))
+		}
+	}
+	table, _ := fromJSON(arguments).(wire.Table)
+	if err := wire.Validate(table); err != nil {
+		return err
+	}
+	return make(h, table)
+}
+
+// fromJSON is a value as AMQP has it.
+func fromJSON(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		table := make(wire.Table, len(v))
+		for name, inner := range v {
+			table[name] = fromJSON(inner)
+		}
+		return table
+	case []any:
+		list := make([]any, len(v))
+		for i, inner := range v {
+			list[i] = fromJSON(inner)
+		}
+		return list
+	case json.Number:
+		if whole, err := v.Int64(); err == nil {
+			return whole
+		}
+		float, _ := v.Float64()
+		return float
+	}
+	return value
+}

@@ -1,0 +1,157 @@
+package operator
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/everhop/everhop/broker/brokertest"
+)
+
+// Fault is what is to go wrong, and when. Which of the other fields a fault has, its entry in faults tells.
+type Fault struct {
+	Name string `json:"fault"`
+	At   At     `json:"at"` // at once, if it is left out
+
+	Code      uint16 `json:"code"` // of close-connection and close-channel
+	Text      string `json:"text"` // of these, of block and alarm
+	Direction string `json:"direction"`
+	After     string `json:"after"` // such as 1.5s
+	Count     int    `json:"count"`
+	Queue     string `json:"queue"`
+	Exchange  string `json:"exchange"`
+	User      string `json:"user"`
+	Password  string `json:"password"`
+	Host      string `json:"vhost"` // of delete-vhost; of other faults it is that of At
+	Bytes     []byte `json:"bytes"` // in base64
+}
+
+// At is a moment. It has one of the first five fields, or none, which is at once.
+type At struct {
+	Connect  bool   `json:"connect"`  // when the nth connection is accepted
+	Frame    bool   `json:"frame"`    // when the nth frame has come
+	Method   string `json:"method"`   // when the nth method of that name has come, or is to be sent
+	Received int    `json:"received"` // when so many bytes have come from a connection
+	Sent     int    `json:"sent"`     // when so many bytes were sent to a connection
+	Nth      int    `json:"nth"`      // defaults to 1
+
+	// These narrow it.
+	Name       string `json:"name"`       // the connection_name of the client
+	Connection int    `json:"connection"` // its ID
+	Peer       string `json:"peer"`       // the client's address
+	Queue      string `json:"queue"`
+	Host       string `json:"vhost"`
+	Again      bool   `json:"again"` // each time
+}
+
+// faults are made of the fields that they have.
+var faults = map[string]func(f Fault) brokertest.Fault{
+	"nothing":            func(Fault) brokertest.Fault { return brokertest.Fault{} },
+	"reset":              func(Fault) brokertest.Fault { return brokertest.Reset() },
+	"hang-up":            func(Fault) brokertest.Fault { return brokertest.HangUp() },
+	"close-connection":   func(f Fault) brokertest.Fault { return brokertest.CloseConnection(f.Code, f.Text) },
+	"close-channel":      func(f Fault) brokertest.Fault { return brokertest.CloseChannel(f.Code, f.Text) },
+	"consumer-timeout":   func(Fault) brokertest.Fault { return brokertest.ConsumerTimeout() },
+	"cancel-consumers":   func(Fault) brokertest.Fault { return brokertest.CancelConsumers() },
+	"freeze":             func(f Fault) brokertest.Fault { return brokertest.Freeze(f.direction()) },
+	"thaw":               func(Fault) brokertest.Fault { return brokertest.Thaw() },
+	"delay":              func(f Fault) brokertest.Fault { return brokertest.Delay(f.after()) },
+	"stop-heartbeats":    func(Fault) brokertest.Fault { return brokertest.StopHeartbeats() },
+	"send":               func(f Fault) brokertest.Fault { return brokertest.Send(f.Bytes) },
+	"garbage":            func(Fault) brokertest.Fault { return brokertest.Garbage() },
+	"split-frames":       func(Fault) brokertest.Fault { return brokertest.SplitFrames() },
+	"large-header":       func(Fault) brokertest.Fault { return brokertest.LargeHeader() },
+	"stop-in-body":       func(Fault) brokertest.Fault { return brokertest.StopInBody() },
+	"block":              func(f Fault) brokertest.Fault { return brokertest.Block(f.Text) },
+	"unblock":            func(Fault) brokertest.Fault { return brokertest.Unblock() },
+	"drop":               func(Fault) brokertest.Fault { return brokertest.Drop() },
+	"nack":               func(Fault) brokertest.Fault { return brokertest.Nack() },
+	"unroute":            func(Fault) brokertest.Fault { return brokertest.Unroute() },
+	"withhold":           func(Fault) brokertest.Fault { return brokertest.Withhold() },
+	"confirm-after":      func(f Fault) brokertest.Fault { return brokertest.ConfirmAfter(f.after()) },
+	"confirm-together":   func(f Fault) brokertest.Fault { return brokertest.ConfirmTogether(f.Count) },
+	"withhold-confirms":  func(f Fault) brokertest.Fault { return brokertest.WithholdConfirms(f.Queue) },
+	"release-confirms":   func(f Fault) brokertest.Fault { return brokertest.ReleaseConfirms(f.Queue) },
+	"suspend-queue":      func(f Fault) brokertest.Fault { return brokertest.SuspendQueue(f.Queue) },
+	"resume-queue":       func(f Fault) brokertest.Fault { return brokertest.ResumeQueue(f.Queue) },
+	"delete-queue":       func(f Fault) brokertest.Fault { return brokertest.DeleteQueue(f.Queue) },
+	"delete-exchange":    func(f Fault) brokertest.Fault { return brokertest.DeleteExchange(f.Exchange) },
+	"set-password":       func(f Fault) brokertest.Fault { return brokertest.SetPassword(f.User, f.Password) },
+	"delete-user":        func(f Fault) brokertest.Fault { return brokertest.DeleteUser(f.User) },
+	"delete-vhost":       func(f Fault) brokertest.Fault { return brokertest.DeleteVirtualHost(f.Host) },
+	"refuse-connections": func(Fault) brokertest.Fault { return brokertest.RefuseConnections() },
+	"alarm":              func(f Fault) brokertest.Fault { return brokertest.Alarm(f.Text) },
+	"stop-app":           func(Fault) brokertest.Fault { return brokertest.StopApp() },
+}
+
+// Names are the faults that there are, in alphabetical order.
+func Names() []string { return slices.Sorted(maps.Keys(faults)) }
+
+var directions = map[string]brokertest.Direction{
+	"": brokertest.Both, "both": brokertest.Both, "to-client": brokertest.ToClient, "from-client": brokertest.FromClient,
+}
+
+func (f Fault) direction() brokertest.Direction { return directions[f.Direction] }
+
+func (f Fault) after() time.Duration {
+	d, _ := time.ParseDuration(f.After) // which was looked at before
+	return d
+}
+
+// parse tells what is to be injected, and when.
+func (f Fault) parse() (brokertest.Moment, brokertest.Fault, error) {
+	var none brokertest.Fault
+	when, err := f.At.moment()
+	if err != nil {
+		return when, none, err
+	}
+	of := faults[f.Name]
+	if of == nil {
+		return when, none, fmt.Errorf("there is no fault %q; there are %s", f.Name, strings.Join(Names(), ", "))
+	}
+	if _, known := directions[f.Direction]; !known {
+		return when, none, fmt.Errorf("direction is %q, want both, to-client or from-client", f.Direction)
+	}
+	if f.After != "" {
+		if d, err := time.ParseDuration(f.After); err != nil || d < 0 {
+			return when, none, fmt.Errorf("after is %q, want a duration such as 1.5s", f.After)
+		}
+	}
+	return when, of(f), nil
+}
+
+func (a At) moment() (m brokertest.Moment, err error) {
+	given := 0
+	for _, is := range []bool{a.Connect, a.Frame, a.Method != "", a.Received > 0, a.Sent > 0} {
+		if is {
+			given++
+		}
+	}
+	if given > 1 {
+		return m, fmt.Errorf("at has one of connect, frame, method, received and sent")
+	}
+	switch {
+	case a.Connect:
+		m = brokertest.OnConnect(a.Nth)
+	case a.Frame:
+		m = brokertest.OnFrame(a.Nth)
+	case a.Method != "":
+		if !slices.Contains(brokertest.Methods(), a.Method) {
+			return m, fmt.Errorf("AMQP 0-9-1 has no method %q", a.Method)
+		}
+		m = brokertest.OnMethod(a.Method, a.Nth)
+	case a.Received > 0:
+		m = brokertest.AfterReceived(a.Received)
+	case a.Sent > 0:
+		m = brokertest.AfterSent(a.Sent)
+	default:
+		m = brokertest.Now()
+	}
+	m = m.Of(a.Name).On(a.Connection).From(a.Peer).OnQueue(a.Queue).In(a.Host)
+	if a.Again {
+		m = m.Again()
+	}
+	return m, nil
+}
