@@ -72,7 +72,7 @@ func userOf(urls []string) (user string) {
 	return user
 }
 
-var userinfo = regexp.MustCompile(`(?i)(amqps?://)\S*@`)
+var userinfo = regexp.MustCompile(`(?i)((?:amqp|http)s?://)\S*@`)
 
 // redact hides user and password of every URL in a text. Errors hold none, but may quote what was
 // typed where no URL belongs.
