@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// secrets is generous: a password with a stray blank or slash in it is still a password.
-var secrets = regexp.MustCompile(`(?is)(?:amqp|http)s?://(.*)@`)
+// secrets is generous: a password with a stray blank or slash in it is still a password. An address of --http or --management
+// is an argument of its own, and others, such as those in a command, are not ours to hide.
+var secrets = regexp.MustCompile(`(?is)amqps?://(.*)@|^(?:--(?:http|management)=)?https?://(.*)@`)
 
 // takeArgs copies the arguments, and then writes asterisks over users and passwords of URLs where
 // they were: ps shows them to every user of the machine. Somebody who looks in the first
@@ -16,7 +17,8 @@ func takeArgs(argv []string) []string {
 	for i, arg := range argv {
 		args[i] = strings.Clone(arg)
 		if found := secrets.FindStringSubmatchIndex(arg); found != nil {
-			overwrite(arg[found[2]:found[3]])
+			begin, end := max(found[2], found[4]), max(found[3], found[5]) // the other one is -1
+			overwrite(arg[begin:end])
 		}
 	}
 	return args

@@ -23,7 +23,7 @@ func (f *consumption) subscription() consumer.Subscription {
 		Breaker:       consumer.Breaker(f.outcomes.breaker),
 		DeliveryLimit: f.deliveryLimit,
 	}
-	if f.exec != "" && s.Prefetch == 0 { // a command takes longer than a round trip: leave the rest to others
+	if f.runs() && s.Prefetch == 0 { // a command takes longer than a round trip: leave the rest to others
 		s.Prefetch = s.Concurrency
 	}
 	if f.declare {

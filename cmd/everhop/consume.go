@@ -21,13 +21,13 @@ import (
 // consumption is what the flags of `everhop consume` say.
 type consumption struct {
 	url                   urlFlag
-	queue, exec, output   string
+	queue, output         string
+	handling              // by a command or a server; without one, messages go to standard output
 	name                  string
 	prefetch, concurrency int
 	deliveryLimit         int
 	prefetchBytes         byteSize      // 0: no limit
 	count                 int           // 0: no limit
-	timeout               time.Duration // of a command; 0: none
 	silence, probe        time.Duration // until the broker is probed, and until it counts as dead
 	heartbeat             time.Duration
 	grace                 time.Duration // for what is at hand when it stops
@@ -144,7 +144,7 @@ Exit status, of everhop itself:
   everhop consume --queue orders --count 10 --output jsonl | jq .body
   everhop consume --queue events --stream-offset 2h --output jsonl
   everhop consume --url amqp://node1/ --url amqp://node2/ --queue orders --declare --log-format json`,
-		Args: noArguments,
+		Args: f.takeWords,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()
@@ -154,9 +154,8 @@ Exit status, of everhop itself:
 	flags.BoolVar(&f.declare, "declare", false, "create the queue, durable, if it is missing (without this, wait for it)")
 	flags.Var(streamOffset(&f.offset), "stream-offset", "the queue is a stream, to be read from there; with --declare, create a stream (default next, if it is one)")
 	flags.Var(number(&f.count, noMost), "count", "stop after N messages; failed ones do not count (default no limit)")
-	choose(cmd, &f.output, "output", "what to write to standard output (default body; with --exec, none)", "body", "jsonl", "none")
-	flags.StringVar(&f.exec, "exec", "", "shell `COMMAND` to run for each message")
-	flags.Var(period(&f.timeout, 24*time.Hour), "timeout", "how long the command may run (default no limit)")
+	choose(cmd, &f.output, "output", "what to write to standard output (default body; with --exec and the like, none)", "body", "jsonl", "none")
+	f.handling.add(cmd)
 	flags.Var(period(&f.grace, 24*time.Hour), "grace", "how long what has begun may take to finish when it stops; then commands are ended")
 	f.outcomes.add(cmd)
 	flags.Var(number(&f.concurrency, math.MaxUint16), "concurrency", "how many messages to handle at once; 1 keeps the order of the queue")
@@ -170,7 +169,7 @@ Exit status, of everhop itself:
 	flags.Var(listenAddress(&f.listen), "listen", "answer there over HTTP: /livez, /readyz, /status, /events, /metrics, and a page; a port alone is one of 127.0.0.1 (default nowhere)")
 	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"queue", "exec", "timeout", "grace", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name", "listen"} {
+	for _, flag := range []string{"queue", "grace", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name", "listen"} {
 		complete(cmd, flag)
 	}
 	complete(cmd, "stream-offset", "first", "last", "next")
@@ -179,15 +178,11 @@ Exit status, of everhop itself:
 
 // check returns what is wrong with the flags together.
 func (f *consumption) check(cmd *cobra.Command) error {
-	switch {
-	case f.queue == "":
+	if f.queue == "" {
 		return errors.New("--queue is missing")
-	case cmd.Flags().Changed("exec") && f.exec == "":
-		return errors.New("--exec: empty")
-	case f.exec != "" && f.output != "" && f.output != "none":
-		return errors.New("--output " + f.output + ": with --exec, standard output is the command's")
-	case f.timeout > 0 && f.exec == "":
-		return errors.New("--timeout: only with --exec")
+	}
+	if err := f.handling.check(cmd, f.output); err != nil {
+		return err
 	}
 	if s := f.subscription(); s.Breaker.Failures > 0 && s.Breaker.Failures <= s.Retry.Attempts*s.Concurrency {
 		return fmt.Errorf("--breaker %v: a few bad messages could stop it for good; N must be more than --attempts times --concurrency, %d",
@@ -211,8 +206,8 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	if f.writes() {
 		err = unusable(term.Behind(stdout))
-	} else if f.exec != "" {
-		err = checkCommand(f.exec)
+	} else {
+		err = f.lookUp()
 	}
 	if err != nil {
 		return wrongUsage(cmd, err)
@@ -258,7 +253,7 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	if err != nil {
 		return wrongUsage(cmd, err) // everything else in it comes from the flags
 	}
-	if f.writes() || f.exec != "" {
+	if f.writes() || f.runs() {
 		defer watchReader(term.Behind(stdout), stop)()
 	}
 	defer show(c)() // until all is finished: it can be seen how it stops
@@ -292,7 +287,7 @@ func consume(ctx, hard context.Context, c *consumer.Consumer, to destination, gr
 var errGraceOver = errors.New("the grace period is over")
 
 // writes tells whether messages go to standard output.
-func (f *consumption) writes() bool { return f.exec == "" && f.output != "none" }
+func (f *consumption) writes() bool { return !f.hands() && f.output != "none" }
 
 // destination is where messages go.
 type destination struct {
@@ -306,8 +301,11 @@ type destination struct {
 func (f *consumption) destination(stdout, stderr io.Writer, broken func()) destination {
 	out := &output{w: stdout, broken: broken}
 	switch {
-	case f.exec != "":
-		cmd := newCommand(f.exec, f.timeout, f.concurrency > 1, standardOutput{term.Behind(stdout)}, patient{term.Behind(stderr)}, broken)
+	case f.posts():
+		p := newPoster(f.handling, f.concurrency)
+		return destination{handle: p.handle, finish: p.finish, end: p.end}
+	case f.runs():
+		cmd := newCommand(f.handling, f.concurrency > 1, standardOutput{term.Behind(stdout)}, patient{term.Behind(stderr)}, broken)
 		return destination{handle: cmd.handle, finish: cmd.finish, end: cmd.children.end}
 	case f.output == "none":
 		return destination{

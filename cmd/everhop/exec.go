@@ -10,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,15 +24,16 @@ const (
 	// unread is how long a message's body stays on offer after the command has ended, to processes
 	// that it left behind.
 	unread = time.Second
-	// tempFail is the exit status that asks for the message to be put back: EX_TEMPFAIL of sysexits.h.
-	tempFail = 75
-	// Of the shell, when there is no such program, or none that can be run.
+	// Of sysexits.h: EX_DATAERR says that trying again cannot help, EX_TEMPFAIL asks for the message to be put back.
+	dataErr, tempFail = 65, 75
+	// Of the shell, and of env, nice and the like, when there is no such program, or none that can be run.
 	notRunnable, notFound = 126, 127
 )
 
-// command hands each message to a shell command.
+// command hands each message to a command.
 type command struct {
-	line           string
+	words          []string      // a program and its arguments
+	reject         []int         // exit statuses
 	timeout        time.Duration // 0: none
 	stdout, stderr *shared
 	children       *children
@@ -42,18 +41,18 @@ type command struct {
 }
 
 // newCommand must be ended (see children). With lines, those of commands that run at once do not mix.
-func newCommand(line string, timeout time.Duration, lines bool, stdout, stderr io.Writer, broken func()) *command {
+func newCommand(h handling, lines bool, stdout, stderr io.Writer, broken func()) *command {
 	return &command{
-		line: line, timeout: timeout,
+		words: h.words(), reject: h.reject, timeout: h.timeout,
 		stdout:   &shared{w: stdout, lines: lines, broken: broken},
-		stderr:   &shared{w: stderr, lines: lines},
+		stderr:   &shared{w: stderr, lines: lines, ends: true},
 		children: newChildren(),
 	}
 }
 
-// handle is a consumer.Handler: exit status 0 acknowledges, tempFail puts back. When ctx ends, the
-// command and its children are ended too. That it cannot be started is not the message's fault: of the message it
-// gets no more than the values of some variables, each of 255 bytes at most.
+// handle is a consumer.Handler; outcome says what an exit status means. When ctx ends, the command and its children are
+// ended too. That it cannot be started is not the message's fault: how much of the message is in its environment is
+// limited (see environment).
 func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
 	stopping := ctx
 	if c.timeout > 0 { // of the command, and not of its waiting for a place among --count, nor for the reader of its output
@@ -61,34 +60,41 @@ func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
 		defer cancel()
 		ctx = limited
 	}
-	cmd := exec.Command(shellName, "-c", c.line)
+	cmd := exec.Command(c.words[0], c.words[1:]...)
 	cmd.Env = environment(os.Environ(), d)
 	cmd.Stdin = bytes.NewReader(d.Body)
 	cmd.WaitDelay = unread
 	ownGroup(cmd) // also, Ctrl-C is for us: the command may finish
 	killedWithUs(cmd)
+	whole, err := offer(cmd)
+	if err != nil {
+		return unavailable(err)
+	}
 	outputs, err := c.start(cmd)
 	if err != nil {
+		whole.withdraw()
 		return err
 	}
+	whole.begin(d)
 	exited, ended := make(chan struct{}), make(chan struct{})
 	survives := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		endGroup(cmd, exited)
 	})
 	err = c.children.wait(cmd)
+	whole.withdraw()
 	close(exited)
 	if !survives() {
 		<-ended
 		last, cancel := context.WithTimeout(context.Background(), lastWords)
 		defer cancel()
 		outputs.finish(last)
-		return c.wasEnded(ctx) // whatever it says: it was not asked to finish
+		return c.wasEnded(ctx, outputs[1].end()) // whatever its status says: it was not asked to finish
 	}
 	if !outputs.finish(stopping) {
-		return c.wasEnded(stopping)
+		return c.wasEnded(stopping, outputs[1].end())
 	}
-	return outcome(cmd.ProcessState.ExitCode(), err, outputs[0].loss())
+	return c.outcome(cmd.ProcessState.ExitCode(), err, outputs[0].loss(), outputs[1].end())
 }
 
 // lastWords is how long to wait for the output of a command that was ended.
@@ -127,37 +133,59 @@ func unavailable(err error) error {
 	case errors.Is(err, syscall.ENOMEM):
 		advice = "give it more memory, or lower --concurrency"
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
-		advice = "is there still a shell, and may it be run?"
+		advice = "is the program still there (with --exec the shell), and its interpreter, and may it be run?"
+	case errors.Is(err, syscall.ENOEXEC):
+		advice = "a script needs a first line that names its interpreter, such as #!/bin/sh"
 	case errors.Is(err, syscall.E2BIG):
-		advice = "the environment and --exec are too long together"
+		advice = "the environment and the command are too long together"
 	}
 	return consumer.Unavailable(fmt.Errorf("command: cannot be started: %w; %s", err, advice))
 }
 
 // outcome is what a command's end means for its message. What is lost of its output has to come again.
-func outcome(status int, err, lost error) error {
+func (c *command) outcome(status int, err, lost error, said string) error {
 	switch {
 	case lost != nil:
 		return as(consumer.Requeue, lost)
-	case status == tempFail:
-		return fmt.Errorf("%w: command: %w", consumer.Requeue, err)
-	case status == notFound:
-		return consumer.Unavailable(fmt.Errorf("command: %w: there is no such program, or the interpreter is missing that its first line names; what the shell says is on standard error", err))
-	case status == notRunnable:
-		return consumer.Unavailable(fmt.Errorf("command: %w: the program cannot be run; is it executable? What the shell says is on standard error", err))
-	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
-		return fmt.Errorf("command: %w", err)
+	case err == nil, errors.Is(err, exec.ErrWaitDelay):
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("command: %w", err)
+	switch status {
+	case notFound:
+		err = fmt.Errorf("%w: there is no such program, or the interpreter is missing that its first line names", err)
+	case notRunnable:
+		err = fmt.Errorf("%w: the program cannot be run; is it executable?", err)
+	}
+	err = saying(err, said)
+	switch {
+	case slices.Contains(c.reject, status):
+		return fmt.Errorf("%w: %w", consumer.Reject, err)
+	case status == dataErr:
+		return consumer.Permanent(err)
+	case status == tempFail:
+		return fmt.Errorf("%w: %w", consumer.Requeue, err)
+	case status == notFound, status == notRunnable:
+		return consumer.Unavailable(err)
+	}
+	return err
+}
+
+// saying adds the end of what a command has written to standard error, or the begin of what a server says.
+func saying(err error, said string) error {
+	if said == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, said)
 }
 
 // wasEnded is the error for a command that was not let finish.
-func (c *command) wasEnded(ctx context.Context) error {
+func (c *command) wasEnded(ctx context.Context, said string) error {
 	why := context.Cause(ctx)
 	if !errors.Is(why, consumer.ErrHandlerTimeout) {
 		c.ended.Add(1)
 	}
-	return fmt.Errorf("command: ended: %w", why)
+	return saying(fmt.Errorf("command: ended: %w", why), said)
 }
 
 // finish tells whether all commands were let finish, and all that they wrote is out.
@@ -187,32 +215,4 @@ func endGroup(cmd *exec.Cmd, exited <-chan struct{}) {
 	case <-over.C:
 	}
 	killGroup(cmd)
-}
-
-// environment is ours, with the message's properties.
-func environment(ours []string, d *consumer.Delivery) []string {
-	env := slices.Clone(ours)
-	timestamp := ""
-	if !d.Timestamp.IsZero() {
-		timestamp = d.Timestamp.UTC().Format(time.RFC3339)
-	}
-	for _, property := range [][2]string{
-		{"QUEUE", d.Queue},
-		{"EXCHANGE", d.Exchange},
-		{"ROUTING_KEY", d.RoutingKey},
-		{"REDELIVERED", strconv.FormatBool(d.Redelivered)},
-		{"MESSAGE_ID", d.MessageID},
-		{"CORRELATION_ID", d.CorrelationID},
-		{"REPLY_TO", d.ReplyTo},
-		{"CONTENT_TYPE", d.ContentType},
-		{"CONTENT_ENCODING", d.ContentEncoding},
-		{"TYPE", d.Type},
-		{"APP_ID", d.AppID},
-		{"TIMESTAMP", timestamp},
-		{"ATTEMPT", strconv.Itoa(consumer.Attempts(d) + 1)},
-	} {
-		// An environment cannot hold NUL; no message may make its command impossible to start.
-		env = append(env, "EVERHOP_"+property[0]+"="+strings.ReplaceAll(property[1], "\x00", ""))
-	}
-	return env
 }

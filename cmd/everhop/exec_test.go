@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -228,22 +227,5 @@ func TestExecFinish(t *testing.T) {
 		if err := c.finish(t.Context()); (err == nil) != (want == "") || err != nil && err.Error() != want {
 			t.Errorf("%d ended: %v", n, err)
 		}
-	}
-}
-
-func TestEnvironment(t *testing.T) {
-	d := &consumer.Delivery{
-		Queue: "q", MessageID: "a\x00b", Redelivered: true, Timestamp: time.Date(2025, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)),
-		Headers: map[string]any{consumer.HeaderAttempts: int64(2)},
-	}
-	got := environment([]string{"PATH=/bin", "EVERHOP_URL=amqp://u:pw@h/"}, d)
-	want := []string{
-		"PATH=/bin", "EVERHOP_URL=amqp://u:pw@h/", "EVERHOP_QUEUE=q", "EVERHOP_EXCHANGE=", "EVERHOP_ROUTING_KEY=", "EVERHOP_REDELIVERED=true",
-		"EVERHOP_MESSAGE_ID=ab", "EVERHOP_CORRELATION_ID=", "EVERHOP_REPLY_TO=", "EVERHOP_CONTENT_TYPE=",
-		"EVERHOP_CONTENT_ENCODING=", "EVERHOP_TYPE=", "EVERHOP_APP_ID=", "EVERHOP_TIMESTAMP=2025-01-02T02:04:05Z",
-		"EVERHOP_ATTEMPT=3",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
 	}
 }

@@ -33,6 +33,18 @@ type record struct {
 }
 
 func formatJSON(line *bytes.Buffer, d *consumer.Delivery) error {
+	r := recordOf(d)
+	if utf8.Valid(d.Body) {
+		body := string(d.Body)
+		r.Body = &body
+	} else {
+		r.BodyBase64 = d.Body
+	}
+	return encode(line, r)
+}
+
+// recordOf is all of it but the body.
+func recordOf(d *consumer.Delivery) record {
 	r := record{
 		Exchange:        writeText(d.Exchange),
 		RoutingKey:      writeText(d.RoutingKey),
@@ -50,17 +62,15 @@ func formatJSON(line *bytes.Buffer, d *consumer.Delivery) error {
 		AppID:           writeText(d.AppID),
 	}
 	r.Headers, r.HeaderTypes = writeTable(d.Headers)
-	if utf8.Valid(d.Body) {
-		body := string(d.Body)
-		r.Body = &body
-	} else {
-		r.BodyBase64 = d.Body
-	}
 	if !d.Timestamp.IsZero() {
 		text := writeTime(d.Timestamp)
 		r.Timestamp = &text
 	}
+	return r
+}
+
+func encode(line *bytes.Buffer, v any) error {
 	encoder := json.NewEncoder(line)
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(r)
+	return encoder.Encode(v)
 }

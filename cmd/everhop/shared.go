@@ -22,6 +22,7 @@ import (
 type shared struct {
 	w      io.Writer
 	lines  bool   // pass on whole lines: several commands run at once
+	ends   bool   // keep the end of what each command writes
 	broken func() // called once, when a write has failed
 
 	mu     sync.Mutex // held while writing, which may take for ever
@@ -40,6 +41,7 @@ type commandOutput struct {
 	read, write *os.File
 	out         chan struct{} // closed when all is out that the command had written before it ended
 	lost        error         // why some of it is not; to be read after out
+	last        *tail         // nil: not kept; to be read after out
 }
 
 // loss is why something is lost of what the command has written.
@@ -52,6 +54,16 @@ func (o *commandOutput) loss() error {
 	}
 }
 
+// end is how what the command has written ends.
+func (o *commandOutput) end() string {
+	select {
+	case <-o.out:
+		return o.last.text()
+	default:
+		return ""
+	}
+}
+
 // open makes a pipe. The command is to inherit its write end.
 func (s *shared) open() (*commandOutput, error) {
 	read, write, err := os.Pipe()
@@ -59,6 +71,9 @@ func (s *shared) open() (*commandOutput, error) {
 		return nil, err
 	}
 	o := &commandOutput{read: read, write: write, out: make(chan struct{})}
+	if s.ends {
+		o.last = new(tail)
+	}
 	go s.copy(o) // until no process has the other end any more, which a command may leave behind
 	return o, nil
 }
@@ -114,6 +129,9 @@ func (s *shared) copy(o *commandOutput) {
 		}
 		n, err := read(held[len(held):cap(held)])
 		held = held[:len(held)+n]
+		if !told && o.last != nil {
+			o.last.add(held[len(held)-n:])
+		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			ended = true // what it has written may still be there

@@ -227,7 +227,7 @@ func TestOutputsNonBlocking(t *testing.T) {
 
 // What is lost of a command's output comes again, however the command has ended.
 func TestOutcomeOfLostOutput(t *testing.T) {
-	err := outcome(1, errors.New("exit status 1"), &outputError{syscall.EPIPE})
+	err := (&command{}).outcome(1, errors.New("exit status 1"), &outputError{syscall.EPIPE}, "")
 	if !errors.Is(err, consumer.Requeue) {
 		t.Errorf("%v", err)
 	}

@@ -35,6 +35,9 @@ func TestTakeArgs(t *testing.T) {
 		{"amqp://u:p@w/ x@host", "amqp://********@host"},
 		{"amqp://u:p@a,amqp://u:p@b", "amqp://****************@b"},
 		{"echo me@example.org", "echo me@example.org"},
+		{"https://u:pw@host/", "https://****@host/"},
+		{"--http=http://u:pw@host/", "--http=http://****@host/"},
+		{"curl http://host/ -d a@b", "curl http://host/ -d a@b"},
 	}
 	for _, tt := range tests {
 		argv := []string{strings.Clone(tt.arg)} // writable, as the process's arguments are

@@ -45,6 +45,9 @@ func (t Text) TrimRight() Text { return Text(strings.TrimRight(string(t), " ")) 
 // What is clean already stays as it is.
 func Clean(text string) string { return clean(text, "") }
 
+// CleanLines is [Clean] for text of several lines: line feeds and tabs stay.
+func CleanLines(text string) string { return clean(text, "\n\t") }
+
 // clean leaves the characters of kept as they are.
 func clean(text, kept string) string {
 	harmless := func(r rune) bool { return unicode.IsPrint(r) || strings.ContainsRune(kept, r) }
