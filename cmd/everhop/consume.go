@@ -21,7 +21,8 @@ import (
 // consumption is what the flags of `everhop consume` say.
 type consumption struct {
 	url                   urlFlag
-	queue, exec, output   string
+	source                source
+	exec, output          string
 	name                  string
 	prefetch, concurrency int
 	deliveryLimit         int
@@ -31,8 +32,6 @@ type consumption struct {
 	silence, probe        time.Duration // until the broker is probed, and until it counts as dead
 	heartbeat             time.Duration
 	grace                 time.Duration // for what is at hand when it stops
-	declare               bool
-	offset                any // in a stream; nil: it is not said to be one
 	outcomes              outcomes
 	listen                string // empty: nowhere
 	journal               journalFlags
@@ -150,9 +149,7 @@ Exit status, of everhop itself:
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	f.url.add(cmd)
-	flags.Var(name(&f.queue, "QUEUE"), "queue", "queue to consume")
-	flags.BoolVar(&f.declare, "declare", false, "create the queue, durable, if it is missing (without this, wait for it)")
-	flags.Var(streamOffset(&f.offset), "stream-offset", "the queue is a stream, to be read from there; with --declare, create a stream (default next, if it is one)")
+	f.source.add(cmd)
 	flags.Var(number(&f.count, noMost), "count", "stop after N messages; failed ones do not count (default no limit)")
 	choose(cmd, &f.output, "output", "what to write to standard output (default body; with --exec, none)", "body", "jsonl", "none")
 	flags.StringVar(&f.exec, "exec", "", "shell `COMMAND` to run for each message")
@@ -170,18 +167,17 @@ Exit status, of everhop itself:
 	flags.Var(listenAddress(&f.listen), "listen", "answer there over HTTP: /livez, /readyz, /status, /events, /metrics, and a page; a port alone is one of 127.0.0.1 (default nowhere)")
 	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"queue", "exec", "timeout", "grace", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name", "listen"} {
+	for _, flag := range []string{"exec", "timeout", "grace", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name", "listen"} {
 		complete(cmd, flag)
 	}
-	complete(cmd, "stream-offset", "first", "last", "next")
 	return cmd
 }
 
 // check returns what is wrong with the flags together.
 func (f *consumption) check(cmd *cobra.Command) error {
-	switch {
-	case f.queue == "":
-		return errors.New("--queue is missing")
+	switch err := f.source.check(); {
+	case err != nil:
+		return err
 	case cmd.Flags().Changed("exec") && f.exec == "":
 		return errors.New("--exec: empty")
 	case f.exec != "" && f.output != "" && f.output != "none":
@@ -193,7 +189,7 @@ func (f *consumption) check(cmd *cobra.Command) error {
 		return fmt.Errorf("--breaker %v: a few bad messages could stop it for good; N must be more than --attempts times --concurrency, %d",
 			f.outcomes.breaker, s.Retry.Attempts*s.Concurrency)
 	}
-	return errors.Join(f.outcomes.check(cmd, f.queue), f.journal.check(cmd))
+	return errors.Join(f.outcomes.check(cmd, f.source.queues), f.journal.check(cmd))
 }
 
 func (f *consumption) run(cmd *cobra.Command) (result error) {
@@ -307,7 +303,7 @@ func (f *consumption) destination(stdout, stderr io.Writer, broken func()) desti
 	out := &output{w: stdout, broken: broken}
 	switch {
 	case f.exec != "":
-		cmd := newCommand(f.exec, f.timeout, f.concurrency > 1, standardOutput{term.Behind(stdout)}, patient{term.Behind(stderr)}, broken)
+		cmd := newCommand(f.exec, f.timeout, f.concurrency > 1 || len(f.source.queues) > 1, standardOutput{term.Behind(stdout)}, patient{term.Behind(stderr)}, broken)
 		return destination{handle: cmd.handle, finish: cmd.finish, end: cmd.children.end}
 	case f.output == "none":
 		return destination{

@@ -34,6 +34,7 @@
 //	  version.go          everhop version
 //	consume
 //	  consume.go          everhop consume
+//	  source.go           --queue, --bind, --declare and the like
 //	  urls.go             --url, and its variable of the environment
 //	  config.go           the flags as a consumer.Config; what becomes of a message that fails
 //	  journal.go          --journal

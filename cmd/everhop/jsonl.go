@@ -13,6 +13,7 @@ import (
 type record struct {
 	Body            *string        `json:"body,omitempty"`
 	BodyBase64      []byte         `json:"body_base64,omitempty"` // for bodies that are not UTF-8
+	Queue           string         `json:"queue"`
 	Exchange        string         `json:"exchange"`
 	RoutingKey      string         `json:"routing_key"`
 	Redelivered     bool           `json:"redelivered"`
@@ -34,6 +35,7 @@ type record struct {
 
 func formatJSON(line *bytes.Buffer, d *consumer.Delivery) error {
 	r := record{
+		Queue:           writeText(d.Queue),
 		Exchange:        writeText(d.Exchange),
 		RoutingKey:      writeText(d.RoutingKey),
 		Redelivered:     d.Redelivered,
