@@ -23,6 +23,8 @@ type consumption struct {
 	url                   urlFlag
 	source                source
 	exec, output          string
+	null                  bool
+	format                formatFlag
 	name                  string
 	prefetch, concurrency int
 	deliveryLimit         int
@@ -152,6 +154,8 @@ Exit status, of everhop itself:
 	f.source.add(cmd)
 	flags.Var(number(&f.count, noMost), "count", "stop after N messages; failed ones do not count (default no limit)")
 	choose(cmd, &f.output, "output", "what to write to standard output (default body; with --exec, none)", "body", "jsonl", "none")
+	flags.BoolVar(&f.null, "null", false, "end bodies with NUL instead of a newline, for xargs -0 or 'everhop publish --null'")
+	flags.Var(&f.format, "format", "write messages as FORMAT instead: %s is the body, %k the routing key; see above")
 	flags.StringVar(&f.exec, "exec", "", "shell `COMMAND` to run for each message")
 	flags.Var(period(&f.timeout, 24*time.Hour), "timeout", "how long the command may run (default no limit)")
 	flags.Var(period(&f.grace, 24*time.Hour), "grace", "how long what has begun may take to finish when it stops; then commands are ended")
@@ -167,7 +171,7 @@ Exit status, of everhop itself:
 	flags.Var(listenAddress(&f.listen), "listen", "answer there over HTTP: /livez, /readyz, /status, /events, /metrics, and a page; a port alone is one of 127.0.0.1 (default nowhere)")
 	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"exec", "timeout", "grace", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name", "listen"} {
+	for _, flag := range []string{"format", "exec", "timeout", "grace", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name", "listen"} {
 		complete(cmd, flag)
 	}
 	return cmd
@@ -184,6 +188,9 @@ func (f *consumption) check(cmd *cobra.Command) error {
 		return errors.New("--output " + f.output + ": with --exec, standard output is the command's")
 	case f.timeout > 0 && f.exec == "":
 		return errors.New("--timeout: only with --exec")
+	}
+	if err := f.checkOutput(); err != nil {
+		return err
 	}
 	if s := f.subscription(); s.Breaker.Failures > 0 && s.Breaker.Failures <= s.Retry.Attempts*s.Concurrency {
 		return fmt.Errorf("--breaker %v: a few bad messages could stop it for good; N must be more than --attempts times --concurrency, %d",
@@ -313,6 +320,10 @@ func (f *consumption) destination(stdout, stderr io.Writer, broken func()) desti
 		}
 	case f.output == "jsonl":
 		out.format = formatJSON
+	case f.null:
+		out.format = formatNull
+	case f.format.parts != nil:
+		out.format = f.format.write
 	default:
 		out.format = formatBody
 	}

@@ -41,6 +41,7 @@
 //	  limit.go            --count
 //	  output.go           messages to standard output, many with one write
 //	  jsonl.go            a message as a line of JSON
+//	  format.go           --format, --null
 //	  typed.go            its headers in JSON, and their types beside them
 //	  exec.go             messages to a command
 //	  pauses.go           --backoff, --breaker
