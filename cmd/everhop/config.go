@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/rs/zerolog"
@@ -22,11 +23,18 @@ func (f *consumption) subscription() consumer.Subscription {
 		Retry:         f.outcomes.retry(f.source.isTemporary()),
 		Breaker:       consumer.Breaker(f.outcomes.breaker),
 		DeliveryLimit: f.deliveryLimit,
+		Dedup:         consumer.Dedup{Window: f.dedup},
 	}
 	if f.exec != "" && s.Prefetch == 0 { // a command takes longer than a round trip: leave the rest to others
 		s.Prefetch = s.Concurrency
 	}
 	f.source.apply(&s)
+	if f.every > 0 && s.Prefetch == 0 {
+		s.Prefetch = max(s.Concurrency, min(consumer.DefaultPrefetch, paceAhead(f.every)))
+	}
+	if f.keyHeader != "" {
+		s.OrderingKey = func(d *consumer.Delivery) string { return headerText(d.Headers[f.keyHeader]) }
+	}
 	if f.count > 0 { // do not take what would only be given back
 		s.Concurrency = min(s.Concurrency, f.count)
 		if s.Prefetch == 0 {
@@ -40,13 +48,17 @@ func (f *consumption) subscription() consumer.Subscription {
 func (f *consumption) config(urls []string, s consumer.Subscription, logger zerolog.Logger, stop func()) consumer.Config {
 	return consumer.Config{
 		URLs:          urls,
+		Credentials:   f.access.credentials(urls),
+		TLS:           f.access.secured(),
 		Subscriptions: f.source.each(s),
 		Name:          f.name,
 		DrainTimeout:  f.silence,
 		ProbeTimeout:  f.probe,
 		Heartbeat:     f.heartbeat,
 		GracePeriod:   f.grace,
-		Logger:        logger,
+
+		MaxReviveAttempts: f.reviveAttempts,
+		Logger:            logger,
 		Observers: []func(fsm.Event){func(e fsm.Event) {
 			// Whoever waits for a place must not keep a consumer that has given up. ProcessRestarted tells of
 			// the run before.
@@ -55,6 +67,19 @@ func (f *consumption) config(urls []string, s consumer.Subscription, logger zero
 			}
 		}},
 	}
+}
+
+// headerText is a header's value as --key-header takes it.
+func headerText(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case []byte:
+		return string(v)
+	}
+	return fmt.Sprint(v)
 }
 
 // outcomes are the flags that say what becomes of a message that fails.

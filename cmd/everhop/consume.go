@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,9 @@ import (
 // consumption is what the flags of `everhop consume` say.
 type consumption struct {
 	url                   urlFlag
+	access                access
 	source                source
+	ending                ending
 	exec, output          string
 	null                  bool
 	format                formatFlag
@@ -30,6 +33,10 @@ type consumption struct {
 	deliveryLimit         int
 	prefetchBytes         byteSize      // 0: no limit
 	count                 int           // 0: no limit
+	every                 time.Duration // between two messages; 0: no limit
+	dedup                 int           // how many ids are remembered
+	keyHeader             string        // of messages whose order is kept; empty: of none
+	reviveAttempts        int           // 0: no limit
 	timeout               time.Duration // of a command; 0: none
 	silence, probe        time.Duration // until the broker is probed, and until it counts as dead
 	heartbeat             time.Duration
@@ -151,8 +158,11 @@ Exit status, of everhop itself:
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	f.url.add(cmd)
+	f.access.add(cmd)
 	f.source.add(cmd)
 	flags.Var(number(&f.count, noMost), "count", "stop after N messages; failed ones do not count (default no limit)")
+	f.ending.add(cmd)
+	flags.Var(maxRate(&f.every), "max-rate", "handle no more messages than that, all queues together (default no limit)")
 	choose(cmd, &f.output, "output", "what to write to standard output (default body; with --exec, none)", "body", "jsonl", "none")
 	flags.BoolVar(&f.null, "null", false, "end bodies with NUL instead of a newline, for xargs -0 or 'everhop publish --null'")
 	flags.Var(&f.format, "format", "write messages as FORMAT instead: %s is the body, %k the routing key; see above")
@@ -161,17 +171,20 @@ Exit status, of everhop itself:
 	flags.Var(period(&f.grace, 24*time.Hour), "grace", "how long what has begun may take to finish when it stops; then commands are ended")
 	f.outcomes.add(cmd)
 	flags.Var(number(&f.concurrency, math.MaxUint16), "concurrency", "how many messages to handle at once; 1 keeps the order of the queue")
+	flags.Var(name(&f.keyHeader, "NAME"), "key-header", "keep the order of messages that have the same value in this header; others are handled meanwhile")
+	flags.Var(number(&f.dedup, noMost), "dedup", "remember the message_id of the last N handled messages, and acknowledge one that comes again without handling it (default none)")
 	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "how many messages to have unacknowledged (default 64, or --concurrency if that is more; with --exec, --concurrency)")
 	flags.Var(size(&f.prefetchBytes, 1), "prefetch-bytes", "how many bytes of messages may wait for a handler; of large ones fewer than --prefetch are asked for (default no limit)")
 	flags.Var(limitOfDeliveries(&f.deliveryLimit), "delivery-limit", "how often a quorum queue lets a message come back before it drops it; 0 if it has no limit (default 20, from RabbitMQ 4.0 on)")
 	flags.Var(period(&f.silence, time.Hour), "silence", "probe the broker when nothing has come in for so long")
 	flags.Var(period(&f.probe, time.Hour), "probe-timeout", "how long it may take to answer before it counts as dead")
 	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat interval, the second line of defence (default that of the URL, or 10s)")
+	flags.Var(number(&f.reviveAttempts, noMost), "max-revive-attempts", "give up when N attempts in a row to connect again have failed (default no limit)")
 	flags.Var(name(&f.name, "NAME"), "name", "name in events and of the connection, to tell consumers apart")
 	flags.Var(listenAddress(&f.listen), "listen", "answer there over HTTP: /livez, /readyz, /status, /events, /metrics, and a page; a port alone is one of 127.0.0.1 (default nowhere)")
 	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"format", "exec", "timeout", "grace", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name", "listen"} {
+	for _, flag := range []string{"format", "exec", "timeout", "grace", "count", "max-rate", "concurrency", "key-header", "dedup", "max-revive-attempts", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name", "listen"} {
 		complete(cmd, flag)
 	}
 	return cmd
@@ -188,8 +201,12 @@ func (f *consumption) check(cmd *cobra.Command) error {
 		return errors.New("--output " + f.output + ": with --exec, standard output is the command's")
 	case f.timeout > 0 && f.exec == "":
 		return errors.New("--timeout: only with --exec")
+	case cmd.Flags().Changed("key-header") && f.keyHeader == "":
+		return errors.New("--key-header: empty")
+	case f.keyHeader != "" && f.concurrency == 1:
+		return errors.New("--key-header: with --concurrency 1, the order of all messages is kept")
 	}
-	if err := f.checkOutput(); err != nil {
+	if err := cmp.Or(f.checkOutput(), f.ending.check(&f.source)); err != nil {
 		return err
 	}
 	if s := f.subscription(); s.Breaker.Failures > 0 && s.Breaker.Failures <= s.Retry.Attempts*s.Concurrency {
@@ -202,12 +219,12 @@ func (f *consumption) check(cmd *cobra.Command) error {
 func (f *consumption) run(cmd *cobra.Command) (result error) {
 	urls, endpoints, err := f.url.endpoints()
 	if err == nil {
-		err = f.check(cmd)
+		err = cmp.Or(f.access.check(cmd, urls), f.check(cmd))
 	}
 	if err != nil {
 		return wrongUsage(cmd, err)
 	}
-	if err := checkFiles(endpoints); err != nil {
+	if err := errors.Join(checkFiles(endpoints), f.access.checkFiles()); err != nil {
 		return err
 	}
 
@@ -231,6 +248,9 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	defer to.end()
 	sub := f.subscription()
 	sub.Handler, sub.Commit = to.handle, to.commit
+	if f.every > 0 {
+		sub.Handler = paced(ctx, f.every, sub.Handler)
+	}
 	if f.count > 0 {
 		sub.Handler = limit(f.count, sub.Handler, stop, ctx.Done())
 	}
@@ -270,6 +290,8 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 		logger.Warn().Err(err).Msg("systemd is not told how it goes")
 	}
 	defer untold()
+	unwatched := f.watchEnding(ctx, c, endpoints, config, logger, stop)
+	defer func() { result = errors.Join(result, unwatched()) }()
 	return consume(ctx, hard, c, to, f.grace, logger)
 }
 

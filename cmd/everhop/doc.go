@@ -36,9 +36,11 @@
 //	  consume.go          everhop consume
 //	  source.go           --queue, --bind, --declare and the like
 //	  urls.go             --url, and its variable of the environment
+//	  access.go           --password-file, --tls-ca and the like
 //	  config.go           the flags as a consumer.Config; what becomes of a message that fails
 //	  journal.go          --journal
 //	  limit.go            --count
+//	  ending.go           --until-empty, --idle-timeout
 //	  output.go           messages to standard output, many with one write
 //	  jsonl.go            a message as a line of JSON
 //	  format.go           --format, --null
@@ -58,7 +60,7 @@
 //	  lines.go            what is read ahead, line by line
 //	  records.go          messages from lines of JSON
 //	  properties.go       --header and the properties that are for every message
-//	  pace.go             --rate
+//	  pace.go             --rate, --max-rate
 //	  hints.go            what to do about a message that cannot be published
 //	  progress.go         how far it is
 //	now

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -16,6 +17,7 @@ import (
 // publication is what the flags of `everhop publish` say.
 type publication struct {
 	url                         urlFlag
+	access                      access
 	queue, exchange, routingKey string
 	input                       string
 	null                        bool
@@ -106,6 +108,7 @@ whole), 2 wrong command line, 3 the journal is damaged.`, maxBody>>20),
 	flags.SortFlags = false
 	f.given = flags.Changed
 	f.url.add(cmd)
+	f.access.add(cmd)
 	flags.Var(name(&f.queue, "QUEUE"), "queue", "queue to publish to, through the default exchange")
 	flags.Var(name(&f.exchange, "EXCHANGE"), "exchange", "exchange to publish to")
 	flags.Var(name(&f.routingKey, "KEY"), "routing-key", "routing key, with --exchange or for records")
@@ -151,12 +154,12 @@ func (f *publication) check(cmd *cobra.Command) error {
 func (f *publication) run(cmd *cobra.Command) (result error) {
 	urls, endpoints, err := f.url.endpoints()
 	if err == nil {
-		err = f.check(cmd)
+		err = cmp.Or(f.access.check(cmd, urls), f.check(cmd))
 	}
 	if err != nil {
 		return wrongUsage(cmd, err)
 	}
-	if err := checkFiles(endpoints); err != nil {
+	if err := errors.Join(checkFiles(endpoints), f.access.checkFiles()); err != nil {
 		return err
 	}
 	in := f.source(userOf(urls), cmd.InOrStdin())
