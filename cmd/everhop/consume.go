@@ -71,7 +71,7 @@ that write come again, although some of them may have been written. On a termina
 messages are shown as \b, \u009b and the like; everywhere else bodies are written byte for byte.
 
 --output jsonl writes each message as a line of JSON, with all that it has: body, or body_base64 if that is not UTF-8;
-exchange, routing_key, redelivered, message_id, headers and timestamp; and where they are set content_type,
+queue, exchange, routing_key, redelivered, message_id, headers and timestamp; and where they are set content_type,
 content_encoding, delivery_mode, priority, correlation_id, reply_to, expiration (milliseconds, as text), type,
 user_id and app_id. Headers are as plain as JSON can write them. header_types says by the same names (in a list by
 0, 1 and so on) which AMQP type each one has, unless that follows from the JSON: true, false, null, text, a table, a
@@ -79,6 +79,27 @@ list, a whole number for int64, one with a fraction for float64. Types are int8,
 float32, decimal, timestamp, bytes, and base64 for bytes that are not UTF-8; float64 for what looks like an int64, NaN,
 Infinity and -Infinity; int64 for one beyond 2^53, which is text. Any other text that is not UTF-8, names among them, is
 "base64:" and its base64; so is text that itself begins with that. 'everhop publish --input jsonl' reads such lines.
+
+--format writes a text for each message, and nothing else: no newline that is not in it. In it stand
+  %s  the body              %q  the queue             %T  the timestamp, 2026-01-31T12:00:00Z
+  %S  its length in bytes   %x  the exchange          %h  headers: NAME=VALUE,NAME=VALUE
+  %i  the message_id        %k  the routing key       %r  whether it is redelivered: true or false
+  %c  the content type      %o  the stream's offset   %%  a percent sign
+What is not set is empty. \n, \t, \r, \0, \\ and \xHH (hexadecimal) are as in C.
+
+Several queues (--queue a --queue b) are consumed over one connection. --concurrency, --prefetch and all other settings
+are for each of them; --count and --max-rate count over all. Poison of each is parked in its own QUEUE.parked.
+
+--bind without --queue consumes from a temporary queue, which ends with the connection: it has what is published from
+now on, and an outage loses what comes meanwhile. Poison is put back there, unless --parking-queue says where to park it.
+
+--until-empty stops when the queues hold nothing more and all that came is handled; that it asks over a second
+connection. What other consumers have may still come back. After a lost connection it waits for two heartbeats: so long
+the broker may keep what was not acknowledged. --idle-timeout counts while it consumes and nothing is being handled,
+and not during an outage.
+
+--password-file and the --tls flags name files that are read at each connect: renew them, and nothing has to be
+restarted. They go before what the URL has. A login that is refused is waited for then, as the file may be renewed.
 
 --exec runs the command with sh -c for each message. It gets the body on standard input, and the
 message's properties in its environment: EVERHOP_QUEUE, EVERHOP_EXCHANGE, EVERHOP_ROUTING_KEY,
@@ -138,7 +159,8 @@ EVERHOP_URL is used when --url is missing; several URLs in it are separated by b
 better place for a password. Commands have it in their environment, too.
 
 Exit status, of everhop itself:
-  0  stopped: by a signal, --count, or because the reader has gone; messages may have failed before
+  0  stopped: by a signal, --count, --until-empty, --idle-timeout, or because the reader has gone; messages may have
+     failed before
   1  gave up on the broker, could not open a file, could not write (to a full disk, say), or stopped before
      all was finished; with --journal-strict also when the journal is not whole
   2  wrong command line, no such command, or standard output closed
@@ -151,6 +173,9 @@ Exit status, of everhop itself:
   everhop consume --queue orders --exec ./handle.sh --listen 9090 & everhop status :9090 --watch
   everhop consume --queue orders --count 10 --output jsonl | jq .body
   everhop consume --queue events --stream-offset 2h --output jsonl
+  everhop consume --queue a --queue b --until-empty --format '%q %k %s\n'
+  everhop consume --bind 'events/user.#' --idle-timeout 1m
+  everhop consume --url amqps://shop@broker/ --password-file /run/secrets/rabbitmq --tls-ca ca.pem --queue orders
   everhop consume --url amqp://node1/ --url amqp://node2/ --queue orders --declare --log-format json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },

@@ -11,6 +11,7 @@
 //	everhop verify  ◄── events ──── a journal: whether it is whole, and obeys the table of states
 //	everhop graph   ◄── events ──── the states of a consumer, to draw, and what happened in them
 //	everhop version
+//	everhop man                     manual pages
 //
 // It only parses, wires and prints: consuming is package consumer's, publishing package publish's, the past
 // that of internal/past, which has it from packages fsm and consumer/history.
@@ -32,6 +33,7 @@
 //	  logging.go          --log-level, --log-format
 //	  argv.go             passwords vanish from the list of processes
 //	  version.go          everhop version
+//	  man.go              everhop man
 //	consume
 //	  consume.go          everhop consume
 //	  source.go           --queue, --bind, --declare and the like

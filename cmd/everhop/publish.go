@@ -50,7 +50,7 @@ broker takes that size (max_message_size).
 --input jsonl reads messages with all that they have, one on each line: what 'everhop consume --output jsonl' writes
 (its help tells the form), or what jq -c makes of it. Each goes where it says, by exchange and routing_key, unless
 --queue, --exchange or --routing-key say otherwise. body or body_base64 must be there; any other property that is not
-there is not set. redelivered and delivery_mode mean nothing, and what consume never writes is an error.
+there is not set. queue, redelivered and delivery_mode mean nothing, and what consume never writes is an error.
 
 These are not sent as they are: x-death, x-delivery-count, x-acquired-count and x-stream-offset, which brokers have
 added and would take for their own, are left out. CC becomes the header x-everhop-cc, or copies would go out again.
@@ -81,7 +81,8 @@ says the same. A second SIGINT or SIGTERM stops it at once. Under nohup, SIGHUP 
 took no messages, and why.
 
 EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
-better place for a password.
+better place for a password, and so is --password-file. That file and those of the --tls flags are read at each connect.
+A login that is refused is waited for then, as the file may be renewed.
 
 Exit status: 0 when all of the input is confirmed, 1 when not (with --journal-strict also when the journal is not
 whole), 2 wrong command line, 3 the journal is damaged.`, maxBody>>20),

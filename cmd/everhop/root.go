@@ -24,9 +24,14 @@ after a signal.`,
   seq 1000 | everhop publish --queue orders
   everhop status :9090
   everhop graph | dot -Tsvg > lifecycle.svg`,
-		Version:                    version(),
-		Args:                       unknownCommand,
-		RunE:                       never,
+		Version: version(),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return unknownCommand(cmd, args)
+		},
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
@@ -38,7 +43,7 @@ after a signal.`,
 	// Cobra's usage has a line "everhop" before "everhop [command]", which is not true.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUsage(cmd, flagError(cmd, err)) })
-	root.AddCommand(newConsumption().command(), newPublication().command(), newStatus(), newHealth(), newDemo(), newGraph(), newReplay(), newVerify(), newVersion())
+	root.AddCommand(newConsumption().command(), newPublication().command(), newStatus(), newHealth(), newDemo(), newGraph(), newReplay(), newVerify(), newVersion(), newMan())
 	addCobras(root)
 	return root
 }
