@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -11,29 +13,27 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
-// subscription is all of it but the handler.
+// subscription is all that is the same for each queue, but the handler.
 func (f *consumption) subscription() consumer.Subscription {
 	s := consumer.Subscription{
-		Queue:         f.queue,
 		Concurrency:   f.concurrency,
 		Prefetch:      f.prefetch,
 		PrefetchBytes: int64(f.prefetchBytes),
 
-		Retry:         f.outcomes.retry(),
+		Retry:         f.outcomes.retry(f.source.isTemporary()),
 		Breaker:       consumer.Breaker(f.outcomes.breaker),
 		DeliveryLimit: f.deliveryLimit,
+		Dedup:         consumer.Dedup{Window: f.dedup},
 	}
 	if f.runs() && s.Prefetch == 0 { // a command takes longer than a round trip: leave the rest to others
 		s.Prefetch = s.Concurrency
 	}
-	if f.declare {
-		s.Declare = &broker.QueueOptions{Durable: true}
+	f.source.apply(&s)
+	if f.every > 0 && s.Prefetch == 0 {
+		s.Prefetch = max(s.Concurrency, min(consumer.DefaultPrefetch, paceAhead(f.every)))
 	}
-	if f.offset != nil {
-		s.Stream = &consumer.Stream{Offset: f.offset}
-		if f.declare {
-			s.Declare.Arguments = map[string]any{"x-queue-type": "stream"}
-		}
+	if f.keyHeader != "" {
+		s.OrderingKey = func(d *consumer.Delivery) string { return headerText(d.Headers[f.keyHeader]) }
 	}
 	if f.count > 0 { // do not take what would only be given back
 		s.Concurrency = min(s.Concurrency, f.count)
@@ -48,13 +48,17 @@ func (f *consumption) subscription() consumer.Subscription {
 func (f *consumption) config(urls []string, s consumer.Subscription, logger zerolog.Logger, stop func()) consumer.Config {
 	return consumer.Config{
 		URLs:          urls,
-		Subscriptions: []consumer.Subscription{s},
+		Credentials:   f.access.credentials(urls),
+		TLS:           f.access.secured(),
+		Subscriptions: f.source.each(s),
 		Name:          f.name,
 		DrainTimeout:  f.silence,
 		ProbeTimeout:  f.probe,
 		Heartbeat:     f.heartbeat,
 		GracePeriod:   f.grace,
-		Logger:        logger,
+
+		MaxReviveAttempts: f.reviveAttempts,
+		Logger:            logger,
 		Observers: []func(fsm.Event){func(e fsm.Event) {
 			// Whoever waits for a place must not keep a consumer that has given up. ProcessRestarted tells of
 			// the run before.
@@ -87,25 +91,34 @@ func (f *outcomes) add(cmd *cobra.Command) {
 	}
 }
 
-// check returns what is wrong with the flags for consuming a queue.
-func (f *outcomes) check(cmd *cobra.Command, queue string) error {
+// check returns what is wrong with the flags for consuming queues.
+func (f *outcomes) check(cmd *cobra.Command, queues []string) error {
 	parks, named := f.poison == string(consumer.Park), cmd.Flags().Changed("parking-queue")
+	nameless := func(queue string) bool { return broker.CheckName(queue+".parked") != nil }
 	switch {
 	case named && !parks:
 		return errors.New("--parking-queue: nothing is parked with --poison " + f.poison)
 	case named && f.parkingQueue == "":
 		return errors.New("--parking-queue: empty")
-	case named && f.parkingQueue == queue:
+	case named && slices.Contains(queues, f.parkingQueue):
 		return errors.New("--parking-queue: it is the queue itself")
-	case parks && !named && broker.CheckName(queue+".parked") != nil:
+	case parks && !named && slices.ContainsFunc(queues, nameless):
 		return errors.New("--parking-queue is missing, and the queue's name is too long to make one of")
+	case parks && !named && len(queues) == 0 && cmd.Flags().Changed("poison"):
+		return errors.New("--parking-queue is missing, and a temporary queue has no name to make one of")
 	}
 	return nil
 }
 
-func (f *outcomes) retry() consumer.Retry {
-	return consumer.Retry{
+// retry is for queues that have names, or for a temporary one: what is poison there is put back, unless it is said where
+// to park it.
+func (f *outcomes) retry(temporary bool) consumer.Retry {
+	r := consumer.Retry{
 		Attempts: f.attempts, Backoff: consumer.Backoff(f.backoff),
 		Poison: consumer.Poison(f.poison), ParkingQueue: f.parkingQueue,
 	}
+	if temporary && r.Poison == consumer.Park && r.ParkingQueue == "" {
+		r.Poison = consumer.PutBack
+	}
+	return r
 }

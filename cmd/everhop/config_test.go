@@ -43,7 +43,7 @@ func TestConsumeConfig(t *testing.T) {
 			s.Declare = &broker.QueueOptions{Durable: true, Arguments: map[string]any{"x-queue-type": "stream"}}
 		}},
 		{"prefetch", "--prefetch 7", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 7 }},
-		{"prefetch-bytes", "--prefetch-bytes 64MB", func(_ *consumer.Config, s *consumer.Subscription) { s.PrefetchBytes = 64 << 20 }},
+		{"prefetch-bytes", "--prefetch-bytes 64MiB", func(_ *consumer.Config, s *consumer.Subscription) { s.PrefetchBytes = 64 << 20 }},
 		{"concurrency", "--concurrency 8", func(_ *consumer.Config, s *consumer.Subscription) { s.Concurrency = 8 }},
 		{"attempts", "--attempts 9", func(_ *consumer.Config, s *consumer.Subscription) { s.Retry.Attempts = 9 }},
 		{"backoff", "--backoff 200ms:5s", func(_ *consumer.Config, s *consumer.Subscription) {
@@ -84,6 +84,16 @@ func TestConsumeConfig(t *testing.T) {
 			s.Concurrency, s.Prefetch = 3, 3
 		}},
 		{"unless they are given one", "--exec cat --prefetch 9", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 9 }},
+		{"dedup", "--dedup 500", func(_ *consumer.Config, s *consumer.Subscription) { s.Dedup.Window = 500 }},
+		{"max-revive-attempts", "--max-revive-attempts 7", func(c *consumer.Config, _ *consumer.Subscription) { c.MaxReviveAttempts = 7 }},
+		{"a low rate takes little ahead", "--max-rate 30/m", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 3 }},
+		{"a high rate takes as much as ever", "--max-rate 1000", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Prefetch = consumer.DefaultPrefetch
+		}},
+		{"a rate and handlers", "--max-rate 1 --concurrency 9", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Concurrency, s.Prefetch = 9, 9
+		}},
+		{"a rate and a prefetch", "--max-rate 1 --prefetch 20", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 20 }},
 		{"delivery-limit", "--delivery-limit 5", func(_ *consumer.Config, s *consumer.Subscription) { s.DeliveryLimit = 5 }},
 		{"no delivery-limit", "--delivery-limit 0", func(_ *consumer.Config, s *consumer.Subscription) {
 			s.DeliveryLimit = consumer.NoDeliveryLimit
@@ -115,5 +125,24 @@ func TestConsumeConfig(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Messages with the same value in the header come one after the other, whatever its type, and so do those without.
+func TestKeyHeader(t *testing.T) {
+	f := newConsumption()
+	if err := f.command().ParseFlags(strings.Fields("--concurrency 2 --key-header order")); err != nil {
+		t.Fatal(err)
+	}
+	key := f.subscription().OrderingKey
+	for want, headers := range map[string]map[string]any{
+		"":   {"other": "7"},
+		"7":  {"order": int32(7)},
+		"a":  {"order": []byte("a")},
+		"b ": {"order": "b "},
+	} {
+		if got := key(&consumer.Delivery{Headers: headers}); got != want {
+			t.Errorf("%v: %q, want %q", headers, got, want)
+		}
 	}
 }

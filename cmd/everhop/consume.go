@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,18 +22,25 @@ import (
 // consumption is what the flags of `everhop consume` say.
 type consumption struct {
 	url                   urlFlag
-	queue, output         string
+	access                access
+	source                source
+	ending                ending
+	output                string
+	null                  bool
+	format                formatFlag
 	handling              // by a command or a server; without one, messages go to standard output
 	name                  string
 	prefetch, concurrency int
 	deliveryLimit         int
 	prefetchBytes         byteSize      // 0: no limit
 	count                 int           // 0: no limit
+	every                 time.Duration // between two messages; 0: no limit
+	dedup                 int           // how many ids are remembered
+	keyHeader             string        // of messages whose order is kept; empty: of none
+	reviveAttempts        int           // 0: no limit
 	silence, probe        time.Duration // until the broker is probed, and until it counts as dead
 	heartbeat             time.Duration
 	grace                 time.Duration // for what is at hand when it stops
-	declare               bool
-	offset                any // in a stream; nil: it is not said to be one
 	outcomes              outcomes
 	listen                string // empty: nowhere
 	journal               journalFlags
@@ -63,7 +71,7 @@ that write come again, although some of them may have been written. On a termina
 messages are shown as \b, \u009b and the like; everywhere else bodies are written byte for byte.
 
 --output jsonl writes each message as a line of JSON, with all that it has: body, or body_base64 if that is not UTF-8;
-exchange, routing_key, redelivered, message_id, headers and timestamp; and where they are set content_type,
+queue, exchange, routing_key, redelivered, message_id, headers and timestamp; and where they are set content_type,
 content_encoding, delivery_mode, priority, correlation_id, reply_to, expiration (milliseconds, as text), type,
 user_id and app_id. Headers are as plain as JSON can write them. header_types says by the same names (in a list by
 0, 1 and so on) which AMQP type each one has, unless that follows from the JSON: true, false, null, text, a table, a
@@ -71,6 +79,27 @@ list, a whole number for int64, one with a fraction for float64. Types are int8,
 float32, decimal, timestamp, bytes, and base64 for bytes that are not UTF-8; float64 for what looks like an int64, NaN,
 Infinity and -Infinity; int64 for one beyond 2^53, which is text. Any other text that is not UTF-8, names among them, is
 "base64:" and its base64; so is text that itself begins with that. 'everhop publish --input jsonl' reads such lines.
+
+--format writes a text for each message, and nothing else: no newline that is not in it. In it stand
+  %s  the body              %q  the queue             %T  the timestamp, 2026-01-31T12:00:00Z
+  %S  its length in bytes   %x  the exchange          %h  headers: NAME=VALUE,NAME=VALUE
+  %i  the message_id        %k  the routing key       %r  whether it is redelivered: true or false
+  %c  the content type      %o  the stream's offset   %%  a percent sign
+What is not set is empty. \n, \t, \r, \0, \\ and \xHH (hexadecimal) are as in C.
+
+Several queues (--queue a --queue b) are consumed over one connection. --concurrency, --prefetch and all other settings
+are for each of them; --count and --max-rate count over all. Poison of each is parked in its own QUEUE.parked.
+
+--bind without --queue consumes from a temporary queue, which ends with the connection: it has what is published from
+now on, and an outage loses what comes meanwhile. Poison is put back there, unless --parking-queue says where to park it.
+
+--until-empty stops when the queues hold nothing more and all that came is handled; that it asks over a second
+connection. What other consumers have may still come back. After a lost connection it waits for two heartbeats: so long
+the broker may keep what was not acknowledged. --idle-timeout counts while it consumes and nothing is being handled,
+and not during an outage.
+
+--password-file and the --tls flags name files that are read at each connect: renew them, and nothing has to be
+restarted. They go before what the URL has. A login that is refused is waited for then, as the file may be renewed.
 
 --exec runs the command with sh -c for each message. It gets the body on standard input, and the
 message's properties in its environment: EVERHOP_QUEUE, EVERHOP_EXCHANGE, EVERHOP_ROUTING_KEY,
@@ -130,7 +159,8 @@ EVERHOP_URL is used when --url is missing; several URLs in it are separated by b
 better place for a password. Commands have it in their environment, too.
 
 Exit status, of everhop itself:
-  0  stopped: by a signal, --count, or because the reader has gone; messages may have failed before
+  0  stopped: by a signal, --count, --until-empty, --idle-timeout, or because the reader has gone; messages may have
+     failed before
   1  gave up on the broker, could not open a file, could not write (to a full disk, say), or stopped before
      all was finished; with --journal-strict also when the journal is not whole
   2  wrong command line, no such command, or standard output closed
@@ -143,6 +173,9 @@ Exit status, of everhop itself:
   everhop consume --queue orders --exec ./handle.sh --listen 9090 & everhop status :9090 --watch
   everhop consume --queue orders --count 10 --output jsonl | jq .body
   everhop consume --queue events --stream-offset 2h --output jsonl
+  everhop consume --queue a --queue b --until-empty --format '%q %k %s\n'
+  everhop consume --bind 'events/user.#' --idle-timeout 1m
+  everhop consume --url amqps://shop@broker/ --password-file /run/secrets/rabbitmq --tls-ca ca.pem --queue orders
   everhop consume --url amqp://node1/ --url amqp://node2/ --queue orders --declare --log-format json`,
 		Args: f.takeWords,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -150,56 +183,66 @@ Exit status, of everhop itself:
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	f.url.add(cmd)
-	flags.Var(name(&f.queue, "QUEUE"), "queue", "queue to consume")
-	flags.BoolVar(&f.declare, "declare", false, "create the queue, durable, if it is missing (without this, wait for it)")
-	flags.Var(streamOffset(&f.offset), "stream-offset", "the queue is a stream, to be read from there; with --declare, create a stream (default next, if it is one)")
+	f.access.add(cmd)
+	f.source.add(cmd)
 	flags.Var(number(&f.count, noMost), "count", "stop after N messages; failed ones do not count (default no limit)")
+	f.ending.add(cmd)
+	flags.Var(maxRate(&f.every), "max-rate", "handle no more messages than that, all queues together (default no limit)")
 	choose(cmd, &f.output, "output", "what to write to standard output (default body; with --exec and the like, none)", "body", "jsonl", "none")
+	flags.BoolVar(&f.null, "null", false, "end bodies with NUL instead of a newline, for xargs -0 or 'everhop publish --null'")
+	flags.Var(&f.format, "format", "write messages as FORMAT instead: %s is the body, %k the routing key; see above")
 	f.handling.add(cmd)
 	flags.Var(period(&f.grace, 24*time.Hour), "grace", "how long what has begun may take to finish when it stops; then commands are ended")
 	f.outcomes.add(cmd)
 	flags.Var(number(&f.concurrency, math.MaxUint16), "concurrency", "how many messages to handle at once; 1 keeps the order of the queue")
+	flags.Var(name(&f.keyHeader, "NAME"), "key-header", "keep the order of messages that have the same value in this header; others are handled meanwhile")
+	flags.Var(number(&f.dedup, noMost), "dedup", "remember the message_id of the last N handled messages, and acknowledge one that comes again without handling it (default none)")
 	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "how many messages to have unacknowledged (default 64, or --concurrency if that is more; with --exec, --concurrency)")
 	flags.Var(size(&f.prefetchBytes, 1), "prefetch-bytes", "how many bytes of messages may wait for a handler; of large ones fewer than --prefetch are asked for (default no limit)")
 	flags.Var(limitOfDeliveries(&f.deliveryLimit), "delivery-limit", "how often a quorum queue lets a message come back before it drops it; 0 if it has no limit (default 20, from RabbitMQ 4.0 on)")
 	flags.Var(period(&f.silence, time.Hour), "silence", "probe the broker when nothing has come in for so long")
 	flags.Var(period(&f.probe, time.Hour), "probe-timeout", "how long it may take to answer before it counts as dead")
 	flags.Var(seconds(&f.heartbeat, time.Second, math.MaxUint16*time.Second), "heartbeat", "AMQP heartbeat interval, the second line of defence (default that of the URL, or 10s)")
+	flags.Var(number(&f.reviveAttempts, noMost), "max-revive-attempts", "give up when N attempts in a row to connect again have failed (default no limit)")
 	flags.Var(name(&f.name, "NAME"), "name", "name in events and of the connection, to tell consumers apart")
 	flags.Var(listenAddress(&f.listen), "listen", "answer there over HTTP: /livez, /readyz, /status, /events, /metrics, and a page; a port alone is one of 127.0.0.1 (default nowhere)")
 	f.journal.add(cmd)
 	f.log.add(cmd)
-	for _, flag := range []string{"queue", "grace", "count", "concurrency", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name", "listen"} {
+	for _, flag := range []string{"format", "grace", "count", "max-rate", "concurrency", "key-header", "dedup", "max-revive-attempts", "prefetch", "prefetch-bytes", "delivery-limit", "silence", "probe-timeout", "heartbeat", "name", "listen"} {
 		complete(cmd, flag)
 	}
-	complete(cmd, "stream-offset", "first", "last", "next")
 	return cmd
 }
 
 // check returns what is wrong with the flags together.
 func (f *consumption) check(cmd *cobra.Command) error {
-	if f.queue == "" {
-		return errors.New("--queue is missing")
+	switch err := f.source.check(); {
+	case err != nil:
+		return err
+	case cmd.Flags().Changed("key-header") && f.keyHeader == "":
+		return errors.New("--key-header: empty")
+	case f.keyHeader != "" && f.concurrency == 1:
+		return errors.New("--key-header: with --concurrency 1, the order of all messages is kept")
 	}
-	if err := f.handling.check(cmd, f.output); err != nil {
+	if err := cmp.Or(f.handling.check(cmd, f.output), f.checkOutput(), f.ending.check(&f.source)); err != nil {
 		return err
 	}
 	if s := f.subscription(); s.Breaker.Failures > 0 && s.Breaker.Failures <= s.Retry.Attempts*s.Concurrency {
 		return fmt.Errorf("--breaker %v: a few bad messages could stop it for good; N must be more than --attempts times --concurrency, %d",
 			f.outcomes.breaker, s.Retry.Attempts*s.Concurrency)
 	}
-	return errors.Join(f.outcomes.check(cmd, f.queue), f.journal.check(cmd))
+	return errors.Join(f.outcomes.check(cmd, f.source.queues), f.journal.check(cmd))
 }
 
 func (f *consumption) run(cmd *cobra.Command) (result error) {
 	urls, endpoints, err := f.url.endpoints()
 	if err == nil {
-		err = f.check(cmd)
+		err = cmp.Or(f.access.check(cmd, urls), f.check(cmd))
 	}
 	if err != nil {
 		return wrongUsage(cmd, err)
 	}
-	if err := checkFiles(endpoints); err != nil {
+	if err := errors.Join(checkFiles(endpoints), f.access.checkFiles()); err != nil {
 		return err
 	}
 
@@ -223,6 +266,9 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 	defer to.end()
 	sub := f.subscription()
 	sub.Handler, sub.Commit = to.handle, to.commit
+	if f.every > 0 {
+		sub.Handler = paced(ctx, f.every, sub.Handler)
+	}
 	if f.count > 0 {
 		sub.Handler = limit(f.count, sub.Handler, stop, ctx.Done())
 	}
@@ -262,6 +308,8 @@ func (f *consumption) run(cmd *cobra.Command) (result error) {
 		logger.Warn().Err(err).Msg("systemd is not told how it goes")
 	}
 	defer untold()
+	unwatched := f.watchEnding(ctx, c, endpoints, config, logger, stop)
+	defer func() { result = errors.Join(result, unwatched()) }()
 	return consume(ctx, hard, c, to, f.grace, logger)
 }
 
@@ -305,7 +353,7 @@ func (f *consumption) destination(stdout, stderr io.Writer, broken func()) desti
 		p := newPoster(f.handling, f.concurrency)
 		return destination{handle: p.handle, finish: p.finish, end: p.end}
 	case f.runs():
-		cmd := newCommand(f.handling, f.concurrency > 1, standardOutput{term.Behind(stdout)}, patient{term.Behind(stderr)}, broken)
+		cmd := newCommand(f.handling, f.concurrency > 1 || len(f.source.queues) > 1, standardOutput{term.Behind(stdout)}, patient{term.Behind(stderr)}, broken)
 		return destination{handle: cmd.handle, finish: cmd.finish, end: cmd.children.end}
 	case f.output == "none":
 		return destination{
@@ -315,6 +363,10 @@ func (f *consumption) destination(stdout, stderr io.Writer, broken func()) desti
 		}
 	case f.output == "jsonl":
 		out.format = formatJSON
+	case f.null:
+		out.format = formatNull
+	case f.format.parts != nil:
+		out.format = f.format.write
 	default:
 		out.format = formatBody
 	}

@@ -27,9 +27,9 @@ func TestConsumeOutput(t *testing.T) {
 	}{
 		{"body", []string{"plain\n", "\n", "\xff\x00\n"}},
 		{"jsonl", []string{
-			`{"body":"plain","exchange":"","routing_key":"QUEUE","redelivered":false,"message_id":"m1","headers":{"list":["a",1],"n":7,"raw":"text","s":"<&>"},"timestamp":"T","header_types":{"list":{"1":"int32"},"raw":"bytes"},"delivery_mode":2}` + "\n",
-			`{"body":"","exchange":"","routing_key":"QUEUE","redelivered":false,"message_id":"m2","headers":{},"timestamp":"T","delivery_mode":2}` + "\n",
-			`{"body_base64":"/wA=","exchange":"","routing_key":"QUEUE","redelivered":false,"message_id":"m3","headers":{},"timestamp":"T","delivery_mode":2}` + "\n",
+			`{"body":"plain","queue":"QUEUE","exchange":"","routing_key":"QUEUE","redelivered":false,"message_id":"m1","headers":{"list":["a",1],"n":7,"raw":"text","s":"<&>"},"timestamp":"T","header_types":{"list":{"1":"int32"},"raw":"bytes"},"delivery_mode":2}` + "\n",
+			`{"body":"","queue":"QUEUE","exchange":"","routing_key":"QUEUE","redelivered":false,"message_id":"m2","headers":{},"timestamp":"T","delivery_mode":2}` + "\n",
+			`{"body_base64":"/wA=","queue":"QUEUE","exchange":"","routing_key":"QUEUE","redelivered":false,"message_id":"m3","headers":{},"timestamp":"T","delivery_mode":2}` + "\n",
 		}},
 		{"none", []string{""}},
 	}

@@ -13,6 +13,7 @@
 //	everhop verify  ◄── events ──── a journal: whether it is whole, and obeys the table of states
 //	everhop graph   ◄── events ──── the states of a consumer, to draw, and what happened in them
 //	everhop version
+//	everhop man                     manual pages
 //
 // It only parses, wires and prints: consuming is package consumer's, publishing package publish's, the past
 // that of internal/past, which has it from packages fsm and consumer/history.
@@ -34,14 +35,19 @@
 //	  logging.go          --log-level, --log-format
 //	  argv.go             passwords vanish from the list of processes
 //	  version.go          everhop version
+//	  man.go              everhop man
 //	consume
 //	  consume.go          everhop consume
+//	  source.go           --queue, --bind, --declare and the like
 //	  urls.go             --url, and its variable of the environment
+//	  access.go           --password-file, --tls-ca and the like
 //	  config.go           the flags as a consumer.Config; what becomes of a message that fails
 //	  journal.go          --journal
 //	  limit.go            --count
+//	  ending.go           --until-empty, --idle-timeout
 //	  output.go           messages to standard output, many with one write
 //	  jsonl.go            a message as a line of JSON
+//	  format.go           --format, --null
 //	  typed.go            its headers in JSON, and their types beside them
 //	  exec.go             messages to a command
 //	  pauses.go           --backoff, --breaker
@@ -58,7 +64,7 @@
 //	  lines.go            what is read ahead, line by line
 //	  records.go          messages from lines of JSON
 //	  properties.go       --header and the properties that are for every message
-//	  pace.go             --rate
+//	  pace.go             --rate, --max-rate
 //	  hints.go            what to do about a message that cannot be published
 //	  progress.go         how far it is
 //	now

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,27 +189,28 @@ const (
 type byteSize int64
 
 func (n byteSize) String() string {
-	for _, unit := range []string{"", "K", "M"} {
+	for _, unit := range []string{"B", "KiB", "MiB"} {
 		if n%1024 != 0 {
-			return fmt.Sprintf("%d%sB", int64(n), unit)
+			return fmt.Sprintf("%d%s", int64(n), unit)
 		}
 		n /= 1024
 	}
-	return fmt.Sprintf("%dGB", int64(n))
+	return fmt.Sprintf("%dGiB", int64(n))
 }
 
-// size accepts a number of bytes, with or without a unit of 1024, 1024² or 1024³.
+var sized = regexp.MustCompile(`^([0-9]+)(?:([KMG])(?:I?B)?|B)?$`)
+
+// size accepts a number of bytes, with or without a unit of 1024, 1024² or 1024³: 64MiB, or 64MB or 64M, as many write it.
 func size(target *byteSize, least byteSize) value[byteSize] {
-	return value[byteSize]{target, "SIZE", fmt.Sprintf("a size of %v or more, such as 64MB or 1GB", least),
+	shifts := map[string]int{"": 0, "K": 10, "M": 20, "G": 30}
+	return value[byteSize]{target, "SIZE", fmt.Sprintf("a size of %v or more, such as 64MiB or 1GiB", least),
 		func(text string) (byteSize, bool) {
-			number, shift := strings.TrimSuffix(strings.ToUpper(text), "B"), 0
-			for unit, bits := range map[string]int{"K": 10, "M": 20, "G": 30} {
-				if digits, ok := strings.CutSuffix(number, unit); ok {
-					number, shift = digits, bits
-					break
-				}
+			found := sized.FindStringSubmatch(strings.ToUpper(text))
+			if found == nil {
+				return 0, false
 			}
-			n, err := strconv.ParseInt(number, 10, 64)
+			n, err := strconv.ParseInt(found[1], 10, 64)
+			shift := shifts[found[2]]
 			return byteSize(n) << shift, err == nil && n > 0 && n <= 1<<40>>shift && byteSize(n)<<shift >= least
 		}}
 }

@@ -327,13 +327,16 @@ func TestOpenJournal(t *testing.T) {
 
 func TestSize(t *testing.T) {
 	for text, want := range map[string]byteSize{
-		"65536": 65536, "64KB": 65536, "64k": 65536, "64MB": 64 << 20, "2g": 2 << 30,
-		"64 MB": 0, "63KB": 0, "-1": 0, "": 0, "MB": 0, "1025GB": 0, "9999999999999GB": 0, "1.5MB": 0,
+		"65536": 65536, "64KB": 65536, "64k": 65536, "64MB": 64 << 20, "2g": 2 << 30, "64KiB": 65536, "64mib": 64 << 20, "65536B": 65536,
+		"64 MB": 0, "63KB": 0, "-1": 0, "": 0, "MB": 0, "1025GB": 0, "9999999999999GB": 0, "1.5MB": 0, "65536iB": 0, "64Mi": 0, "64MBB": 0,
 	} {
 		var got byteSize
 		err := size(&got, leastRetain).Set(text)
 		if got != want || (err == nil) != (want > 0) {
 			t.Errorf("%q: %d, %v", text, got, err)
+		}
+		if want == 64<<20 && got.String() != "64MiB" {
+			t.Errorf("%q is told as %v", text, got)
 		}
 		var again byteSize
 		if err == nil && (size(&again, leastRetain).Set(got.String()) != nil || again != got) {

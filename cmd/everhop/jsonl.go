@@ -13,6 +13,7 @@ import (
 type record struct {
 	Body            *string        `json:"body,omitempty"`
 	BodyBase64      []byte         `json:"body_base64,omitempty"` // for bodies that are not UTF-8
+	Queue           string         `json:"queue"`
 	Exchange        string         `json:"exchange"`
 	RoutingKey      string         `json:"routing_key"`
 	Redelivered     bool           `json:"redelivered"`
@@ -46,6 +47,7 @@ func formatJSON(line *bytes.Buffer, d *consumer.Delivery) error {
 // recordOf is all of it but the body.
 func recordOf(d *consumer.Delivery) record {
 	r := record{
+		Queue:           writeText(d.Queue),
 		Exchange:        writeText(d.Exchange),
 		RoutingKey:      writeText(d.RoutingKey),
 		Redelivered:     d.Redelivered,

@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/everhop/everhop/consumer"
 )
 
 // pace lets one message after the other go, at equal distances.
@@ -61,3 +66,42 @@ func rate(every *time.Duration) value[time.Duration] {
 			return units[found[2]] / time.Duration(n), true
 		}}
 }
+
+// paced lets handle be called no faster than one call after every; it is of --max-rate. What waits for its turn when ctx
+// ends goes back untried.
+func paced(ctx context.Context, every time.Duration, handle consumer.Handler) consumer.Handler {
+	turn := make(chan *pace, 1)
+	turn <- &pace{every: every}
+	return func(handling context.Context, d *consumer.Delivery) error {
+		select {
+		case p := <-turn:
+			err := p.wait(ctx)
+			turn <- p
+			if err != nil {
+				return errNotItsTurn
+			}
+		case <-ctx.Done():
+			return errNotItsTurn
+		}
+		return handle(handling, d)
+	}
+}
+
+var errNotItsTurn = fmt.Errorf("stopped before its turn by --max-rate: %w", consumer.Requeue)
+
+// maxRate accepts what rate does, and a number alone, which is by the second.
+func maxRate(every *time.Duration) value[time.Duration] {
+	v := rate(every)
+	v.kind, v.want = "N[/s|/m|/h]", "a number of messages per second, or per minute or hour, such as 1000, 90/m or 10/h"
+	byUnit := v.parse
+	v.parse = func(text string) (time.Duration, bool) {
+		if !strings.Contains(text, "/") {
+			text += "/s"
+		}
+		return byUnit(text)
+	}
+	return v
+}
+
+// paceAhead is how many messages are taken ahead at a pace: those of two seconds. More would keep others from them.
+func paceAhead(every time.Duration) int { return int(min(math.MaxUint16, 2+2*time.Second/every)) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -16,6 +17,7 @@ import (
 // publication is what the flags of `everhop publish` say.
 type publication struct {
 	url                         urlFlag
+	access                      access
 	queue, exchange, routingKey string
 	input                       string
 	null                        bool
@@ -48,7 +50,7 @@ broker takes that size (max_message_size).
 --input jsonl reads messages with all that they have, one on each line: what 'everhop consume --output jsonl' writes
 (its help tells the form), or what jq -c makes of it. Each goes where it says, by exchange and routing_key, unless
 --queue, --exchange or --routing-key say otherwise. body or body_base64 must be there; any other property that is not
-there is not set. redelivered and delivery_mode mean nothing, and what consume never writes is an error.
+there is not set. queue, redelivered and delivery_mode mean nothing, and what consume never writes is an error.
 
 These are not sent as they are: x-death, x-delivery-count, x-acquired-count and x-stream-offset, which brokers have
 added and would take for their own, are left out. CC becomes the header x-everhop-cc, or copies would go out again.
@@ -79,7 +81,8 @@ says the same. A second SIGINT or SIGTERM stops it at once. Under nohup, SIGHUP 
 took no messages, and why.
 
 EVERHOP_URL is used when --url is missing; several URLs in it are separated by blanks or commas. It is the
-better place for a password.
+better place for a password, and so is --password-file. That file and those of the --tls flags are read at each connect.
+A login that is refused is waited for then, as the file may be renewed.
 
 Exit status: 0 when all of the input is confirmed, 1 when not (with --journal-strict also when the journal is not
 whole), 2 wrong command line, 3 the journal is damaged.`, maxBody>>20),
@@ -106,6 +109,7 @@ whole), 2 wrong command line, 3 the journal is damaged.`, maxBody>>20),
 	flags.SortFlags = false
 	f.given = flags.Changed
 	f.url.add(cmd)
+	f.access.add(cmd)
 	flags.Var(name(&f.queue, "QUEUE"), "queue", "queue to publish to, through the default exchange")
 	flags.Var(name(&f.exchange, "EXCHANGE"), "exchange", "exchange to publish to")
 	flags.Var(name(&f.routingKey, "KEY"), "routing-key", "routing key, with --exchange or for records")
@@ -151,12 +155,12 @@ func (f *publication) check(cmd *cobra.Command) error {
 func (f *publication) run(cmd *cobra.Command) (result error) {
 	urls, endpoints, err := f.url.endpoints()
 	if err == nil {
-		err = f.check(cmd)
+		err = cmp.Or(f.access.check(cmd, urls), f.check(cmd))
 	}
 	if err != nil {
 		return wrongUsage(cmd, err)
 	}
-	if err := checkFiles(endpoints); err != nil {
+	if err := errors.Join(checkFiles(endpoints), f.access.checkFiles()); err != nil {
 		return err
 	}
 	in := f.source(userOf(urls), cmd.InOrStdin())

@@ -54,13 +54,15 @@ func begin(soft, hard context.Context, config publish.Config) (*publishing, erro
 func (f *publication) config(urls []string, logger zerolog.Logger) publish.Config {
 	config := publish.Config{
 		URLs:              urls,
+		Credentials:       f.access.credentials(urls),
+		TLS:               f.access.secured(),
 		Name:              f.name,
 		MaxReviveAttempts: f.attempts,
 		GracePeriod:       f.grace,
 		Logger:            logger,
 	}
 	if f.every > 0 { // what has piled up when the connection is back goes out at once: the messages of a second
-		config.Window = int(min(publish.DefaultWindow, 2+2*time.Second/f.every))
+		config.Window = min(publish.DefaultWindow, paceAhead(f.every))
 	}
 	return config
 }

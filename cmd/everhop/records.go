@@ -48,7 +48,7 @@ func readRecord(line []byte) (broker.Message, error) {
 		AppID:           r.text("app_id"),
 	}
 	m.NoMessageID, m.NoTimestamp = m.MessageID == "", m.Timestamp.IsZero()
-	r.ignore("redelivered", "delivery_mode")
+	r.ignore("queue", "redelivered", "delivery_mode")
 	return m, r.end()
 }
 

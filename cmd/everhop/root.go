@@ -25,9 +25,14 @@ something is broken, 130 given up after a signal.`,
   everhop status :9090
   everhop doctor --queue orders
   everhop graph | dot -Tsvg > lifecycle.svg`,
-		Version:                    version(),
-		Args:                       unknownCommand,
-		RunE:                       never,
+		Version: version(),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return unknownCommand(cmd, args)
+		},
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
@@ -40,7 +45,7 @@ something is broken, 130 given up after a signal.`,
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUsage(cmd, flagError(cmd, err)) })
 	root.AddCommand(newConsumption().command(), newPublication().command(), newStatus(), newHealth(), newDoctor(), newDemo(), newBroker(),
-		newGraph(), newReplay(), newVerify(), newVersion())
+		newGraph(), newReplay(), newVerify(), newMan(), newVersion())
 	addCobras(root)
 	return root
 }

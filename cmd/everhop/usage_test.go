@@ -21,7 +21,6 @@ func TestUsageErrors(t *testing.T) {
 		args string
 		want string
 	}{
-		{"no command", "", "a command is missing; see 'everhop --help'"},
 		{"unknown command", "frobnicate", `unknown command "frobnicate"; see 'everhop --help'`},
 		{"command mistyped", "consumee", `unknown command "consumee"; did you mean consume; see 'everhop --help'`},
 		{"URL for a command", "amqp://u:pw@h/", `unknown command "amqp://***@h/"; see 'everhop --help'`},
@@ -129,7 +128,10 @@ func TestUsageErrors(t *testing.T) {
 		{"demo argument", "demo amqp://u:pw@h/", `unexpected argument "amqp://***@h/"; see 'everhop demo --help'`},
 		{"graph format", "graph --format gif", `--format: "gif": expected dot, mermaid, markdown, svg or png; see 'everhop graph --help'`},
 		{"graph of a journal as a table", "graph --format markdown --journal x", `--format markdown: shows nothing of a journal; see 'everhop graph --help'`},
-		{"no prefetch in bytes", "consume --queue q --url amqp://h --prefetch-bytes 0", `--prefetch-bytes: "0": expected a size of 1B or more, such as 64MB or 1GB; see 'everhop consume --help'`},
+		{"key header empty", "consume --queue q --url amqp://h --key-header=", "--key-header: empty; see 'everhop consume --help'"},
+		{"key header in order", "consume --queue q --url amqp://h --key-header k", "--key-header: with --concurrency 1, the order of all messages is kept; see 'everhop consume --help'"},
+		{"dedup none", "consume --dedup 0", `--dedup: "0": expected a whole number, 1 or more; see 'everhop consume --help'`},
+		{"no prefetch in bytes", "consume --queue q --url amqp://h --prefetch-bytes 0", `--prefetch-bytes: "0": expected a size of 1B or more, such as 64MiB or 1GiB; see 'everhop consume --help'`},
 		{"journal retention alone", "consume --queue q --url amqp://h --journal-retain 1GB", `--journal-retain: only with --journal DIR; see 'everhop consume --help'`},
 		{"journal empty", "consume --queue q --url amqp://h --journal= --journal-retain 1GB", `--journal: empty; see 'everhop consume --help'`},
 		{"demo journal empty", "demo --journal=", `--journal: empty; see 'everhop demo --help'`},
