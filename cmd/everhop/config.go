@@ -95,9 +95,9 @@ func (f *outcomes) check(cmd *cobra.Command, queue string) error {
 		return errors.New("--parking-queue: nothing is parked with --poison " + f.poison)
 	case named && f.parkingQueue == "":
 		return errors.New("--parking-queue: empty")
-	case named && f.parkingQueue == queue:
+	case named && f.parkingQueue == queue && !consumer.IsParkingQueue(queue):
 		return errors.New("--parking-queue: it is the queue itself")
-	case parks && !named && broker.CheckName(queue+".parked") != nil:
+	case parks && !named && broker.CheckName(consumer.DefaultParkingQueue(queue)) != nil:
 		return errors.New("--parking-queue is missing, and the queue's name is too long to make one of")
 	}
 	return nil
