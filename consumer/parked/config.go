@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,7 +93,7 @@ func (c Config) plan() (broker.Plan, error) {
 	}
 	plan := broker.Plan{
 		Endpoints: endpoints, Credentials: c.Credentials, TLS: c.TLS, Dial: c.Dial, Name: c.Name,
-		Subscriptions: []broker.Subscription{subscription},
+		Subscriptions: slices.Repeat([]broker.Subscription{subscription}, maxParts), // of which most are never consumed
 	}
 	return plan, plan.Validate()
 }

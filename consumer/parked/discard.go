@@ -27,16 +27,18 @@ const (
 type discarding struct {
 	sink  func([]*Entry) error
 	batch []*Entry
+	acks  []func() error
 	bytes int64
 	err   error // of the sink, or of an acknowledgement
 }
 
-func (d *discarding) add(b *browser, e *Entry) error {
+func (d *discarding) add(b *browser, e *Entry, ack func() error) error {
 	if e.Message.Unreadable != nil {
 		b.tally.Failed++
 		return nil
 	}
 	d.batch = append(d.batch, e)
+	d.acks = append(d.acks, ack)
 	d.bytes += sizeOf(e.Message)
 	if len(d.batch) < batchMessages && d.bytes < batchBytes {
 		return nil
@@ -52,13 +54,13 @@ func (d *discarding) flush(b *browser) error {
 	if d.err = d.sink(d.batch); d.err != nil {
 		return d.err
 	}
-	for _, e := range d.batch {
-		if err := b.consumer.Ack(e.Message.DeliveryTag); err != nil {
+	for _, ack := range d.acks {
+		if err := ack(); err != nil {
 			d.err = errors.Join(d.err, fmt.Errorf("parked: the connection was lost: the last %d messages are in both places: %w", len(d.batch), err))
 			return d.err
 		}
 		b.tally.Done++
 	}
-	d.batch, d.bytes = nil, 0
+	d.batch, d.acks, d.bytes = nil, nil, 0
 	return nil
 }

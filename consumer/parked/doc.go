@@ -21,15 +21,15 @@
 // is looked at by priority.
 //
 // A look costs a message of a quorum queue one of its lives (x-delivery-count) before RabbitMQ 4.3, and none from then on:
-// see Tally.Lives. From 4.0 on there is a limit of 20 by default, past which the queue drops or dead-letters a message. In
+// see Tally.Lives. With Config.Count it also costs one of all that have come back before, which are in front: a quorum queue
+// would put those that were looked at behind the others. When ctx ends before a call is done, it does so. From 4.0 on there is a limit of 20 by default, past which the queue drops or dead-letters a message. In
 // a classic queue a look sets redelivered, and nothing else.
 //
 // # Limits
 //
-// What waits in memory is at most Config.MaxMemory (64 MiB) and what a connection had in its buffers: then the consumer is
-// cancelled, and subscribes again when that is dealt with. What is held is not in memory. A queue that has more than
-// 65,535 messages, or more than MaxMemory that are not dealt with as fast as they come, is so taken in several parts. Where a quorum queue
-// puts the messages of several parts back, their order is kept up to nine parts.
+// Messages are taken in parts, of up to 65,535 messages and about Config.MaxMemory (64 MiB): that is what waits in memory, if
+// messages are of about the same size. What is held is not in memory. There are up to 256 parts, each with a channel, and
+// then ErrTooMany. When the process is killed amid several parts, a quorum queue may put the parts back in another order.
 //
 // A stream has nothing to repair; [Look] reads one from Config.StreamOffset.
 package parked

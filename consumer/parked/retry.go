@@ -94,11 +94,12 @@ type retrying struct {
 
 type sent struct {
 	entry   *Entry
+	ack     func() error
 	confirm *publish.Confirmation
 	err     error // why it was not sent
 }
 
-func (r *retrying) send(b *browser, e *Entry) error {
+func (r *retrying) send(b *browser, e *Entry, ack func() error) error {
 	if !r.began {
 		r.began = true
 		go r.settle(b)
@@ -115,7 +116,7 @@ func (r *retrying) send(b *browser, e *Entry) error {
 		return err
 	}
 	confirm, err := r.publisher.Send(b.ctx, &m)
-	r.pending <- sent{e, confirm, err}
+	r.pending <- sent{e, ack, confirm, err}
 	if b.ctx.Err() != nil {
 		return context.Cause(b.ctx)
 	}
@@ -156,7 +157,7 @@ func (r *retrying) settle(b *browser) {
 			err = await(late, s.confirm)
 		}
 		if err == nil {
-			if err = b.consumer.Ack(s.entry.Message.DeliveryTag); err != nil {
+			if err = s.ack(); err != nil {
 				err = fmt.Errorf("parked: it was published, and is in this queue, too: %w", err)
 				r.err = err
 			}
