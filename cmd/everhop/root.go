@@ -38,7 +38,7 @@ after a signal.`,
 	// Cobra's usage has a line "everhop" before "everhop [command]", which is not true.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUsage(cmd, flagError(cmd, err)) })
-	root.AddCommand(newConsumption().command(), newPublication().command(), newStatus(), newHealth(), newDemo(), newGraph(), newReplay(), newVerify(), newVersion())
+	root.AddCommand(newConsumption().command(), newPublication().command(), newPeek(), newParked(), newStatus(), newHealth(), newDemo(), newGraph(), newReplay(), newVerify(), newVersion())
 	addCobras(root)
 	return root
 }

@@ -253,7 +253,7 @@ func (b *browser) subscribe(ctx context.Context, messages int) (*part, error) {
 	}
 	p := &part{enough: make(chan struct{}, 1)}
 	in := broker.Intake{Prefetch: messages, Arrived: func(d *broker.Delivery, _ int64) {
-		b.returned.Store(timesReturned(d) > 0)
+		b.returned.Store(timesReturned(d) > 0 || number(d.Headers, "x-acquired-count") > 0) // the latter from 4.3 on
 		waiting := p.waiting.Add(sizeOf(d))
 		if p.arrived.Add(1) >= int64(messages) || waiting >= b.config.MaxMemory {
 			select {
