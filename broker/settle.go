@@ -34,6 +34,12 @@ func (c *Consumer) Nack(deliveryTag uint64) error {
 	return c.settle(func() error { return c.channel.Nack(deliveryTag, false, true) })
 }
 
+// NackAll gives back all that was delivered and not settled, as Nack does with one delivery, also what nobody has
+// received yet, with one frame.
+func (c *Consumer) NackAll() error {
+	return c.settle(func() error { return c.channel.Nack(0, true, true) })
+}
+
 // settle allocates nothing: send does not escape.
 func (c *Consumer) settle(send func() error) error {
 	if c.closed.Load() { // whoever closes it may have to wait at the fence; nobody waits with him

@@ -362,7 +362,7 @@ func (s Subscription) problems() (problems []string) {
 	if _, there := s.Arguments[streamOffset]; there {
 		report("Arguments: %s belongs into Stream.Offset", streamOffset)
 	}
-	if s.Retry.Poison == Park && s.Retry.ParkingQueue == s.Queue && s.Queue != "" {
+	if s.Retry.Poison == Park && s.Retry.ParkingQueue == s.Queue && s.Queue != "" && !IsParkingQueue(s.Queue) {
 		report("Retry.ParkingQueue: %q is the Queue itself", s.Queue)
 	}
 	for _, problem := range s.Retry.problems() {

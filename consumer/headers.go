@@ -23,6 +23,9 @@ const (
 	HeaderLastFailed  = "x-everhop-last-failed"
 	// HeaderQueue is the queue from which the message was consumed.
 	HeaderQueue = "x-everhop-queue"
+	// HeaderOriginQueue is the queue from which a message was consumed before a consumer of the parking queue (see
+	// [IsParkingQueue]) has got it, and parked it again. It is written once.
+	HeaderOriginQueue = "x-everhop-origin-queue"
 	// HeaderHost is the name of the host on which the handler failed last.
 	HeaderHost = "x-everhop-host"
 	// HeaderExchange and HeaderRoutingKey are what the message was published with before any of this.
@@ -46,6 +49,7 @@ var ours = []struct {
 	essential bool // without it the message cannot be brought back to where it was, or is tried for ever
 }{
 	{HeaderAttempts, true}, {HeaderQueue, true}, {HeaderExchange, true}, {HeaderRoutingKey, true}, {HeaderExpiration, true}, {HeaderUserID, true},
+	{HeaderOriginQueue, true},
 	{HeaderError, false}, {HeaderFirstFailed, false}, {HeaderLastFailed, false}, {HeaderHost, false}, {HeaderSaved, false},
 	// HeaderRaw and HeaderCC are not added, but in place of others.
 }
@@ -176,6 +180,9 @@ func (r *republisher) tell(h map[string]any, d *Delivery, why failure) {
 	tellOrigin(h, d)
 	if why.attempts > Attempts(d) { // its handler has had it
 		delete(h, HeaderSaved)
+	}
+	if origin, said := h[HeaderQueue].(string); said && origin != d.Queue && IsParkingQueue(d.Queue) {
+		earlier(h, HeaderOriginQueue, origin)
 	}
 	earlier(h, HeaderFirstFailed, why.first)
 	h[HeaderLastFailed] = why.last

@@ -3,6 +3,7 @@ package consumer
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/everhop/everhop/broker"
@@ -31,7 +32,8 @@ type Retry struct {
 	// be seen from here), and to PutBack if the broker names the queue.
 	Poison Poison
 	// ParkingQueue is where poison messages are parked. It is declared, durable, where it is missing.
-	// Defaults to the queue's name and ".parked". The user must be allowed to write to amq.default,
+	// Defaults to the queue's name and ".parked", and for a queue whose name ends so to itself: what fails again when
+	// it is consumed from there is published to the end of the parking queue, with its history. The user must be allowed to write to amq.default,
 	// the default exchange, and to configure the queue where it is missing. Refused, the message stays
 	// unacknowledged, with an error in the log, for three quarters of the ConsumerTimeout, or until the consumer stops.
 	ParkingQueue string
@@ -69,9 +71,23 @@ func (r Retry) withDefaults(s Subscription) Retry {
 		}
 	}
 	if r.ParkingQueue == "" && s.Queue != "" {
-		r.ParkingQueue = s.Queue + ".parked"
+		r.ParkingQueue = DefaultParkingQueue(s.Queue)
 	}
 	return r
+}
+
+// parkingSuffix is what the names of parking queues end with, unless they are given.
+const parkingSuffix = ".parked"
+
+// IsParkingQueue tells whether a queue has the name of a parking queue, by default.
+func IsParkingQueue(queue string) bool { return strings.HasSuffix(queue, parkingSuffix) }
+
+// DefaultParkingQueue is where messages of a queue are parked, unless Retry.ParkingQueue says otherwise.
+func DefaultParkingQueue(queue string) string {
+	if IsParkingQueue(queue) {
+		return queue
+	}
+	return queue + parkingSuffix
 }
 
 // pause before the next attempt, after so many.

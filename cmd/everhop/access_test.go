@@ -153,7 +153,7 @@ func TestPasswordFile(t *testing.T) {
 	rabbittest.Eventually(t, patience, "two messages", func() bool { return p.stdout.String() == "1\n2\n" })
 	writeFile(t, file, "second")
 	server.SetPassword("shop", "second")
-	<-server.Inject(brokertest.Now(), brokertest.Reset())
+	<-server.Inject(brokertest.Now(), brokertest.Reset()).Played
 	p.logs(`"trigger":"Revived"`)
 	if err := server.Publish("q", "3"); err != nil {
 		t.Fatal(err)

@@ -94,13 +94,13 @@ func (f *outcomes) add(cmd *cobra.Command) {
 // check returns what is wrong with the flags for consuming queues.
 func (f *outcomes) check(cmd *cobra.Command, queues []string) error {
 	parks, named := f.poison == string(consumer.Park), cmd.Flags().Changed("parking-queue")
-	nameless := func(queue string) bool { return broker.CheckName(queue+".parked") != nil }
+	nameless := func(queue string) bool { return broker.CheckName(consumer.DefaultParkingQueue(queue)) != nil }
 	switch {
 	case named && !parks:
 		return errors.New("--parking-queue: nothing is parked with --poison " + f.poison)
 	case named && f.parkingQueue == "":
 		return errors.New("--parking-queue: empty")
-	case named && slices.Contains(queues, f.parkingQueue):
+	case named && slices.Contains(queues, f.parkingQueue) && !consumer.IsParkingQueue(f.parkingQueue):
 		return errors.New("--parking-queue: it is the queue itself")
 	case parks && !named && slices.ContainsFunc(queues, nameless):
 		return errors.New("--parking-queue is missing, and the queue's name is too long to make one of")

@@ -190,7 +190,7 @@ func TestUntilEmptyAfterALoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := rest(t, func(context.Context, *consumer.Delivery) error { time.Sleep(5 * time.Second); return nil }, "--until-empty --heartbeat 7s", "1")
 		time.Sleep(time.Second)
-		<-w.server.Inject(brokertest.Now, brokertest.Reset())
+		<-w.server.Inject(brokertest.Now(), brokertest.Reset()).Played
 		w.runs(t, 14*time.Second)
 		w.stops(t, time.Minute)
 		if q, _ := w.server.Queue("q"); q.Ready+q.Unacknowledged > 0 {

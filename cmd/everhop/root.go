@@ -44,8 +44,8 @@ something is broken, 130 given up after a signal.`,
 	// Cobra's usage has a line "everhop" before "everhop [command]", which is not true.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongUsage(cmd, flagError(cmd, err)) })
-	root.AddCommand(newConsumption().command(), newPublication().command(), newStatus(), newHealth(), newDoctor(), newDemo(), newBroker(),
-		newGraph(), newReplay(), newVerify(), newMan(), newVersion())
+	root.AddCommand(newConsumption().command(), newPublication().command(), newPeek(), newParked(), newStatus(), newHealth(), newDoctor(),
+		newReplay(), newVerify(), newGraph(), newDemo(), newBroker(), newMan(), newVersion())
 	addCobras(root)
 	return root
 }

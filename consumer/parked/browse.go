@@ -1,0 +1,414 @@
+package parked
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/everhop/everhop/broker"
+)
+
+var (
+	// ErrStream means that a message came from a stream, and Config.StreamOffset is not set: nothing can be taken out of it.
+	ErrStream = errors.New("parked: the queue is a stream")
+	// ErrTooMany means that there are more messages than can be held at once: 256 times 65,535, or 256 times
+	// Config.MaxMemory. Those at the front were looked at.
+	ErrTooMany = errors.New("parked: the queue is too long: the rest was not looked at")
+	// ErrElsewhere means that messages wait in the queue and are not delivered: it has a single active consumer, say.
+	ErrElsewhere = errors.New("parked: messages wait in the queue, and it delivers none: it has a single active consumer, or does not work")
+)
+
+// Tally is how far a call has come.
+type Tally struct {
+	// Waiting is how many messages there were when it began.
+	Waiting int
+	// Seen is how many of those it has looked at, Matched how many are meant.
+	Seen, Matched int
+	// Done is how many were retried or discarded, Failed how many could not be.
+	Done, Failed int
+	// Lives tells whether the look has cost what was looked at one of its lives.
+	Lives Lives
+	// Returned is how often one of the messages had come back to its quorum queue before, at most.
+	Returned int
+}
+
+// Lives is what looking costs the messages of a queue.
+type Lives int
+
+const (
+	// LivesUnknown: nothing tells whether it is a quorum queue, since no message has come back before.
+	LivesUnknown Lives = iota
+	// LivesKept: it is no quorum queue, or the broker counts no look (from RabbitMQ 4.3 on).
+	LivesKept
+	// LivesSpent: it is a quorum queue, and each message that was looked at and stays has come back once more.
+	LivesSpent
+)
+
+const (
+	maxParts = 256
+	// maxPart is how many deliveries may be unacknowledged before another basic.consume: what AMQP has 16 bits for.
+	maxPart = math.MaxUint16
+	// firstPart is how many are asked for while their size is not known.
+	firstPart = 256
+	// idle is after how long without a delivery the queue is asked whether there is any left.
+	idle = time.Second
+	// patience is for how long none may come while there are.
+	patience = 10 * time.Second
+	// around is what a message takes in memory beside its body, about.
+	around = 1 << 10
+	// closing is how long the end may take.
+	closing = 15 * time.Second
+	// comesBack is how long a quorum queue may take until it has taken back what was held, and recheck how often it is asked.
+	comesBack = 2 * time.Second
+	recheck   = 20 * time.Millisecond
+)
+
+// browser is one walk through the messages of a queue. They are taken in parts, each on a channel of its own: closing one
+// after the other puts them back in order, also where a queue has no order among the consumers of one channel, as a quorum
+// queue has none.
+type browser struct {
+	ctx     context.Context // ends with the connection, too
+	config  Config
+	session *broker.Session
+	parts   []*part
+	// returned: what came in last had come back to a quorum queue before.
+	returned atomic.Bool
+	tally    Tally
+
+	seen   int64 // bytes of all that was looked at
+	offset int64 // of the next message of a stream
+}
+
+// part is a consumer that has asked for some of the messages.
+type part struct {
+	consumer  *broker.Consumer
+	arrived   atomic.Int64
+	waiting   atomic.Int64 // bytes
+	acked     atomic.Int64
+	enough    chan struct{}
+	cancelled atomic.Bool
+}
+
+// seer is called for each message that is meant. ack takes it out of the queue, at any time before the end.
+type seer func(b *browser, e *Entry, ack func() error) error
+
+// browse calls see for each message that waits and is meant, in the queue's order; none is acknowledged unless see does
+// so. At the end it calls after, gives back what is not acknowledged, and disconnects.
+func browse(ctx context.Context, config Config, see seer, after func(*browser) error) (Tally, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return Tally{}, err
+	}
+	plan, err := config.plan()
+	if err != nil {
+		return Tally{}, err
+	}
+	b := &browser{config: config}
+	if b.session, err = broker.Open(ctx, plan, 1, 0); err != nil {
+		return Tally{}, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	b.ctx = ctx
+	var watch sync.WaitGroup
+	ended := make(chan struct{})
+	watch.Go(func() {
+		for {
+			select {
+			case l := <-b.session.Losses():
+				cancel(l.Err)
+			case <-ended:
+				return
+			}
+		}
+	})
+	err = b.walk(ctx, see)
+	if after != nil {
+		err = errors.Join(err, after(b))
+	}
+	err = errors.Join(err, b.end(ctx))
+	cancel(nil)
+	close(ended)
+	watch.Wait()
+	return b.tally, err
+}
+
+// walk goes through what was there at the start, part by part.
+func (b *browser) walk(ctx context.Context, see seer) error {
+	left, err := b.length(ctx)
+	if err != nil || left == 0 {
+		return err
+	}
+	for left > 0 && err == nil {
+		var n int
+		n, err = b.take(ctx, left, see)
+		left -= n
+	}
+	if err == nil || errors.Is(err, errDone) {
+		err = b.keepOrder(ctx)
+	}
+	return err
+}
+
+// keepOrder takes more, of a quorum queue, which puts what comes back behind what has come back before. So all that has, is
+// taken, and comes back in its order. What was never delivered is behind that.
+func (b *browser) keepOrder(ctx context.Context) error {
+	for b.returned.Load() && b.config.StreamOffset == nil {
+		ready, _, err := b.session.QueueLength(ctx, b.config.Queue)
+		if err != nil || ready == 0 {
+			return err
+		}
+		if _, err = b.take(ctx, ready, nil); errors.Is(err, errDone) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var (
+	errDone    = errors.New("nothing more is wanted")
+	errDrained = errors.New("nothing more is delivered")
+)
+
+// room is how many messages of the size that they have so far there is memory for.
+func (b *browser) room() int {
+	if b.tally.Seen == 0 {
+		return int(min(firstPart, max(1, b.config.MaxMemory/around)))
+	}
+	size := max(around, b.seen/int64(b.tally.Seen))
+	return int(min(maxPart, max(1, b.config.MaxMemory/size)))
+}
+
+// length is how many messages are to be looked at.
+func (b *browser) length(ctx context.Context) (int, error) {
+	if b.config.StreamOffset != nil { // whose messages are not counted
+		if b.config.Count > 0 {
+			return b.config.Count, nil
+		}
+		return math.MaxInt, nil
+	}
+	ready, _, err := b.session.QueueLength(ctx, b.config.Queue)
+	if err != nil {
+		return 0, err
+	}
+	b.tally.Waiting = ready
+	if b.config.Count > 0 && b.config.Filter.matchesAll() { // do not take what would only be given back
+		ready = min(ready, b.config.Count)
+	}
+	return ready, nil
+}
+
+// take subscribes for a part of what is left, and looks at all that comes.
+func (b *browser) take(ctx context.Context, left int, see seer) (n int, err error) {
+	p, err := b.subscribe(ctx, min(left, b.room()))
+	if err != nil {
+		return 0, err
+	}
+	// More than were asked for come when some are acknowledged, and more than fits when they are larger than those before.
+	over := make(chan struct{})
+	var canceller sync.WaitGroup
+	var failure error
+	canceller.Go(func() {
+		select {
+		case <-p.enough:
+		case <-over:
+		}
+		p.cancelled.Store(true)
+		failure = p.consumer.Cancel(ctx)
+	})
+	for err == nil && n < left {
+		var d *broker.Delivery
+		if d, err = b.receive(ctx, p); err != nil {
+			break
+		}
+		n++
+		if see != nil {
+			err = b.look(p, d, see)
+		}
+		p.waiting.Add(-sizeOf(d))
+	}
+	close(over)
+	canceller.Wait()
+	switch {
+	case errors.Is(err, errDrained) && n == 0:
+		err = errDone
+	case errors.Is(err, errDrained), err == nil:
+		err = failure
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return n, err
+}
+
+// subscribe begins a part.
+func (b *browser) subscribe(ctx context.Context, messages int) (*part, error) {
+	if len(b.parts) == maxParts {
+		return nil, ErrTooMany
+	}
+	p := &part{enough: make(chan struct{}, 1)}
+	in := broker.Intake{Prefetch: messages, Arrived: func(d *broker.Delivery, _ int64) {
+		b.returned.Store(timesReturned(d) > 0 || number(d.Headers, "x-acquired-count") > 0) // the latter from 4.3 on
+		waiting := p.waiting.Add(sizeOf(d))
+		if p.arrived.Add(1) >= int64(messages) || waiting >= b.config.MaxMemory {
+			select {
+			case p.enough <- struct{}{}:
+			default:
+			}
+		}
+	}}
+	if b.config.StreamOffset != nil && len(b.parts) > 0 {
+		in.StreamOffset = &b.offset
+	}
+	var err error
+	if p.consumer, err = b.session.Consume(ctx, len(b.parts), in); err != nil {
+		return nil, err
+	}
+	b.parts = append(b.parts, p)
+	return p, nil
+}
+
+func sizeOf(d *broker.Delivery) int64 { return int64(len(d.Body)) + around }
+
+// receive waits for the next message. It returns errDrained when the consumer was cancelled and all is received, and
+// errDone when the queue has none left: others have taken them, or their time was over.
+func (b *browser) receive(ctx context.Context, p *part) (*broker.Delivery, error) {
+	empty := 0
+	for waited := time.Duration(0); ; waited += idle {
+		quiet, stop := context.WithTimeout(ctx, idle)
+		d, ok := p.consumer.Receive(quiet.Done())
+		inTime := quiet.Err() == nil
+		stop()
+		switch {
+		case ok:
+			return d, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case inTime && p.cancelled.Load():
+			return nil, errDrained
+		case inTime: // lost, of which the session is about to tell
+			select {
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			case <-time.After(idle):
+				return nil, fmt.Errorf("parked: the consumer of queue %q is gone", b.config.Queue)
+			}
+		case b.config.StreamOffset != nil:
+			return nil, errDone
+		}
+		ready, _, err := b.session.QueueLength(ctx, b.config.Queue)
+		switch {
+		case err != nil:
+			return nil, err
+		case ready > 0 && waited >= patience:
+			return nil, ErrElsewhere
+		case ready > 0:
+			empty = 0
+		default:
+			if empty++; empty > 1 { // what was on its way has come meanwhile
+				return nil, errDone
+			}
+		}
+	}
+}
+
+func (b *browser) look(p *part, d *broker.Delivery, see seer) error {
+	if _, stream := d.Headers["x-stream-offset"]; stream && b.config.StreamOffset == nil {
+		return ErrStream
+	}
+	b.tally.Returned = max(b.tally.Returned, timesReturned(d))
+	b.tally.Lives = max(b.tally.Lives, b.livesOf(d))
+	b.offset = d.StreamOffset + 1
+	b.tally.Seen++
+	b.seen += sizeOf(d)
+	e := NewEntry(d)
+	if !b.config.Filter.Match(e) {
+		return nil
+	}
+	b.tally.Matched++
+	ack := func() error {
+		err := p.consumer.Ack(d.DeliveryTag)
+		if err == nil {
+			p.acked.Add(1)
+		}
+		return err
+	}
+	if err := see(b, e, ack); err != nil {
+		return err
+	}
+	if b.config.Count > 0 && b.tally.Matched >= b.config.Count {
+		return errDone
+	}
+	return nil
+}
+
+// end gives back what is not acknowledged. It is told to the broker behind all acknowledgements, and answered when
+// they have been dealt with.
+func (b *browser) end(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing+time.Duration(len(b.parts))*time.Second)
+	defer cancel()
+	var err error
+	back, seen := 0, len(b.parts) > 0 && b.config.StreamOffset == nil && !b.session.Lost()
+	if seen {
+		var unseen error
+		back, _, unseen = b.session.QueueLength(ctx, b.config.Queue)
+		seen = unseen == nil
+	}
+	for _, p := range b.parts {
+		if b.session.Lost() {
+			break // and what was lost by that has been told
+		}
+		if b.nackSparesLives() {
+			_ = p.consumer.NackAll()
+		}
+		if closed := p.consumer.Close(ctx); closed != nil {
+			err = errors.Join(err, closed)
+			continue
+		}
+		back += int(p.arrived.Load() - p.acked.Load())
+		seen = seen && b.isBack(ctx, back)
+	}
+	_ = b.session.Close(ctx)
+	return err
+}
+
+// isBack waits until so many messages wait in the queue again. A quorum queue takes back what was held a moment after the
+// channel is closed: the next part must not come before it, and who looks again at once would find the end of it first. It
+// is false if that is not to be seen, since others consume.
+func (b *browser) isBack(ctx context.Context, messages int) bool {
+	for waited := time.Duration(0); waited < comesBack; waited += recheck {
+		ready, _, err := b.session.QueueLength(ctx, b.config.Queue)
+		if err != nil || ready >= messages {
+			return err == nil
+		}
+		time.Sleep(recheck)
+	}
+	return false
+}
+
+// livesOf is what one delivery tells.
+func (b *browser) livesOf(d *broker.Delivery) Lives {
+	switch {
+	case b.config.StreamOffset != nil, b.nackSparesLives():
+		return LivesKept
+	case timesReturned(d) > 0:
+		return LivesSpent
+	case d.Redelivered:
+		return LivesKept
+	}
+	return LivesUnknown
+}
+
+// timesReturned is how often a message has come back to a quorum queue; 0 for any other queue.
+func timesReturned(d *broker.Delivery) int { return number(d.Headers, "x-delivery-count") }
+
+// nackSparesLives tells whether it costs no life of a message of a quorum queue: from RabbitMQ 4.3 on.
+func (b *browser) nackSparesLives() bool {
+	major, minor := b.session.ServerVersion()
+	return b.config.StreamOffset == nil && (major > 4 || major == 4 && minor >= 3)
+}
