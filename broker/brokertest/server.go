@@ -67,6 +67,7 @@ type Server struct {
 	heartbeat  time.Duration
 	maxMessage uint64 // bytes of a body
 	lenient    bool   // IgnoreUnknown
+	known      []argument
 	routines   sync.WaitGroup
 	injections injections
 
@@ -159,6 +160,7 @@ func Start(config Config) (*Server, error) {
 		replies:     make(map[string]*channel),
 		seen:        newHistory(),
 	}
+	s.known = s.knownArguments()
 	if s.maxMessage = uint64(config.MaxMessageSize); s.maxMessage == 0 {
 		s.maxMessage = s.usualMaxMessage()
 	}
