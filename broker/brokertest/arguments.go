@@ -153,6 +153,9 @@ func (h *virtualHost) readArguments(queue string, d declaration) (limits, error)
 	invalid := func(name, format string, args ...any) error {
 		return refuse(preconditionFailed, "invalid arg '%s' for queue '%s' in vhost '%s'"+format, append([]any{name, queue, h.name}, args...)...)
 	}
+	if _, given := d.arguments[masterLocator]; given && h.server.has(versions.RefusesMasters) {
+		return l, errMasterLocator
+	}
 	for _, a := range known {
 		value, given := d.arguments[a.name]
 		if !given || a.kinds&l.kind == 0 || a.read == nil {
@@ -162,8 +165,10 @@ func (h *virtualHost) readArguments(queue string, d declaration) (limits, error)
 			switch {
 			case a.name == "x-dead-letter-exchange": // the one with words of its own
 				return l, refuse(preconditionFailed, "invalid type '%s' for arg '%s' in queue '%s' in vhost '%s'", typeName(value), a.name, queue, h.name)
-			case problem == crash:
+			case problem == crash && !h.server.has(versions.ReadsAges):
 				return l, refuse(internalError, "")
+			case problem == crash:
+				return l, invalid(a.name, ": invalid_max_age")
 			}
 			return l, invalid(a.name, ": %s", problem)
 		}

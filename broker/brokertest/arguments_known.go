@@ -107,7 +107,7 @@ var everyArgument = []argument{
 	{name: "x-initial-cluster-size", kinds: stream, read: aboveZero},
 	{name: leaderLocator, kinds: quorum | stream, read: readLocator},
 	{name: leaderLocator, kinds: classic, where: versions.LocatesClassic, read: readLocator},
-	{name: "x-queue-master-locator", kinds: classic},
+	{name: masterLocator, kinds: classic},
 	{name: deliveryLimit, kinds: quorum, unless: versions.DefaultLimit, read: func(l *limits, v any) string {
 		most, problem := count(v, math.MaxInt32)
 		l.deliveryLimit = int(most)
@@ -128,7 +128,12 @@ const (
 	consumerTimeout = "x-consumer-timeout"
 	deliveryLimit   = "x-delivery-limit"
 	leaderLocator   = "x-queue-leader-locator"
+	masterLocator   = "x-queue-master-locator"
 )
+
+var errMasterLocator = refuse(internalError, "Feature `queue_master_locator` is deprecated.\n"+
+	"By default, this feature is not permitted anymore.\nThe feature will be removed from a future major RabbitMQ version, "+
+	"regardless of the configuration; actual version to be determined.\nTo continue using this feature when it is not permitted by default")
 
 var readLocator = oneOf(always("invalid_queue_locator_arg"), "client-local", "balanced", "random", "least-leaders")
 

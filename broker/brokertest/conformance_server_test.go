@@ -1,7 +1,9 @@
 package brokertest_test
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -26,6 +28,9 @@ type server interface {
 	Release(c *client, queue string)
 	Deadly(c *client, queue string)             // publishes a message that cannot be delivered
 	Restrict(c *client, user, exchanges string) // makes a user with that password, who may publish to these only
+	SetPolicy(c *client, p brokertest.Policy)   // of the scenario's name, until the test ends
+	ClearPolicy(c *client)                      // before that
+	Hurry(c *client)                            // channels look at once for what is overdue
 	Lenient(c *client) server                   // the same, or one like it, that passes over unknown arguments
 	Limited(c *client, bytes int) server        // the same, or one like it, with a max_message_size while the test runs
 }
@@ -71,6 +76,31 @@ func (r rabbit) Restrict(c *client, user, exchanges string) {
 		_, err := r.node.Ctl(context.Background(), "delete_user", user)
 		c.ok(err)
 	})
+}
+
+func (r rabbit) SetPolicy(c *client, p brokertest.Policy) {
+	c.Helper()
+	definition, err := json.Marshal(p.Definition)
+	c.ok(err)
+	_, err = r.node.Ctl(context.Background(), "set_policy", "--apply-to", cmp.Or(p.ApplyTo, "all"), "--priority", fmt.Sprint(p.Priority),
+		c.name, p.Pattern, string(definition))
+	c.ok(err)
+	c.Cleanup(func() { r.node.Ctl(context.Background(), "clear_policy", c.name) })
+}
+
+func (r rabbit) ClearPolicy(c *client) {
+	_, err := r.node.Ctl(context.Background(), "clear_policy", c.name)
+	c.ok(err)
+}
+
+// Hurry shortens how often channels that are opened from now on look.
+func (r rabbit) Hurry(c *client) {
+	set := func(milliseconds int) {
+		_, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf("application:set_env(rabbit, channel_tick_interval, %d).", milliseconds))
+		c.ok(err)
+	}
+	set(100)
+	c.Cleanup(func() { set(60000) })
 }
 
 func (r rabbit) Lenient(*client) server { return r }
@@ -121,6 +151,10 @@ func (d double) Deadly(c *client, queue string) {
 }
 
 func (double) Restrict(c *client, _, _ string) { c.Fatal("there are no permissions") }
+
+func (d double) SetPolicy(c *client, p brokertest.Policy) { c.ok(d.Server.SetPolicy(c.name, p)) }
+func (d double) ClearPolicy(c *client)                    { c.ok(d.Server.ClearPolicy("", c.name)) }
+func (double) Hurry(*client)                              {}
 
 func (d double) Lenient(c *client) server {
 	return double{brokertest.NewServer(c, brokertest.Version(d.version), brokertest.IgnoreUnknown()), d.version}

@@ -59,6 +59,8 @@ const (
 	HasLazyQueues Feature = "classic queues have modes and versions"
 	// LocatesClassic: a classic queue may have an x-queue-leader-locator.
 	LocatesClassic Feature = "a classic queue may say where its leader is"
+	// RefusesMasters: the argument x-queue-master-locator ends the connection.
+	RefusesMasters Feature = "a queue with an x-queue-master-locator is refused with 541"
 	// NamesStreams: what a consumer of a stream is refused for speaks of a stream.
 	NamesStreams Feature = "a refusal calls a stream a stream"
 	// ReadsAges: an x-max-age or x-stream-offset without a number is refused. Before, it ends the connection.
@@ -116,6 +118,7 @@ var spans = map[Feature]struct{ since, until release }{
 	ChecksTimeouts:   {since: fourThree},
 	HasLazyQueues:    {until: fourThree},
 	LocatesClassic:   {since: four},
+	RefusesMasters:   {since: fourThree},
 	NamesStreams:     {since: four},
 	ReadsAges:        {since: fourThree},
 	StreamsAreDeaf:   {since: four},
