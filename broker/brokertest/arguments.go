@@ -153,9 +153,6 @@ func (h *virtualHost) readArguments(queue string, d declaration) (limits, error)
 	invalid := func(name, format string, args ...any) error {
 		return refuse(preconditionFailed, "invalid arg '%s' for queue '%s' in vhost '%s'"+format, append([]any{name, queue, h.name}, args...)...)
 	}
-	if _, given := d.arguments[masterLocator]; given && h.server.has(versions.RefusesMasters) {
-		return l, errMasterLocator
-	}
 	for _, a := range known {
 		value, given := d.arguments[a.name]
 		if !given || a.kinds&l.kind == 0 || a.read == nil {
@@ -180,6 +177,9 @@ func (h *virtualHost) readArguments(queue string, d declaration) (limits, error)
 	}
 	if property := l.notForReplicated(d); property != "" {
 		return l, refuse(preconditionFailed, "invalid property '%s' for queue '%s' in vhost '%s'", property, queue, h.name)
+	}
+	if _, given := d.arguments[masterLocator]; given && h.server.has(versions.RefusesMasters) {
+		return l, errMasterLocator
 	}
 	if size, _ := integer(d.arguments[segmentSize]); l.kind == stream && size > maxSegment {
 		return l, refuse(preconditionFailed, "Exceeded max value for x-stream-max-segment-size-bytes")

@@ -15,6 +15,7 @@ var knownScenarios = slices.Concat(
 		{"arguments that a quorum queue may have", knownQuorum},
 		{"arguments that a stream may have", knownStream},
 		{"no limit of deliveries", noDeliveryLimit},
+		{"argument of a classic queue's master", masterLocator},
 	},
 	refusals(
 		refusedArguments("length in bytes negative", invalidArgument+"x-max-length-bytes"+ofThisQueue+"{value_negative,-1}", "x-max-length-bytes", -1),
@@ -58,7 +59,7 @@ var knownScenarios = slices.Concat(
 		}),
 		refused("argument of a queue's master", 406, invalidArgument+"x-queue-master-locator' for queue '{name}' in vhost '/' of queue type rabbit_quorum_queue", func(ch *channel) {
 			ch.ofType("quorum", "x-queue-master-locator", "min-masters")
-		}).where(versions.RefusesMasters, 541, mastersRefused),
+		}),
 		refused("argument of an age without a number", 541, "INTERNAL_ERROR", func(ch *channel) { ch.ofType("stream", "x-max-age", "D") }).
 			where(versions.ReadsAges, 406, invalidArgument+"x-max-age"+ofThisQueue+"invalid_max_age"),
 	),
@@ -88,9 +89,6 @@ func (ch *channel) ofType(kind, name string, value any) {
 func knownClassic(c *client) {
 	args := []any{
 		"x-max-priority", 3, "x-max-length-bytes", 100, "x-queue-mode", "lazy", "x-queue-version", 2,
-	}
-	if !c.has(versions.RefusesMasters) {
-		args = append(args, "x-queue-master-locator", "min-masters")
 	}
 	if c.has(versions.LocatesClassic) {
 		args = append(args, "x-queue-leader-locator", "balanced")
@@ -131,6 +129,17 @@ func (c *client) taken(args []any) {
 	ch.durable(c.name, args...)
 	ch.publish(c.name, "1")
 	ch.awaitReady(c.name, 1)
+}
+
+func masterLocator(c *client) {
+	ch := c.channel()
+	ch.QueueDeclare(c.name, true, false, false, false, amqp.Table{"x-queue-master-locator": "min-masters"})
+	if c.has(versions.RefusesMasters) {
+		ch.wantClosed(541, mastersRefused)
+		return
+	}
+	_, err := ch.QueueDelete(c.name, false, false, false)
+	c.ok(err)
 }
 
 func noDeliveryLimit(c *client) {

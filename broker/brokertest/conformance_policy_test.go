@@ -76,8 +76,10 @@ func policyAndArguments(c *client) {
 
 	c.policy(map[string]any{"message-ttl": 1, "dead-letter-exchange": "", "dead-letter-routing-key": dead})
 	short := ch.queueNamed(c.other("short"), "x-message-ttl", 100000)
-	ch.takes(short, []string{"1"})
-	rabbittest.Eventually(c, moment, "what expired is a dead letter", func() bool { return ch.ready(dead) > 0 })
+	rabbittest.Eventually(c, moment, "what expired is a dead letter", func() bool {
+		ch.publish(short, "1")
+		return ch.ready(dead) > 0
+	})
 }
 
 // policyQuorum has overflow of the policy count.

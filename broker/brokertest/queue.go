@@ -80,11 +80,11 @@ func newQueue(h *virtualHost, name string, d declaration, l limits) *queue {
 // renew begins the lease anew: the queue was declared, asked for a message, or lost a consumer. Nothing else
 // counts as use, publishing neither.
 func (q *queue) renew() {
-	if q.lease == 0 {
-		return
-	}
 	if q.end != nil {
 		q.end.Stop()
+	}
+	if q.lease == 0 {
+		return
 	}
 	server := q.host.server
 	var end *time.Timer
