@@ -33,6 +33,7 @@ type channel struct {
 	tx          *transaction   // nil outside of tx mode
 	published   uint64         // in confirm mode
 	unconfirmed []*unconfirmed // ascending by tag
+	confirmed   []uint64       // tags of which the client is not told yet, ascending
 	lastQueue   string         // the queue declared last, which "" stands for
 }
 
@@ -57,6 +58,9 @@ func (ch *channel) take(m wire.Method) error {
 	}
 	if ch.closing {
 		return nil
+	}
+	if _, publish := m.(*wire.BasicPublish); !publish {
+		ch.flushConfirms()
 	}
 	if ch.incoming != nil {
 		return ch.incoming.unexpected()

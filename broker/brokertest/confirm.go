@@ -64,9 +64,12 @@ func (ch *channel) confirm(accepted bool, queues []*queue) {
 	waits := slices.DeleteFunc(queues, func(q *queue) bool { return !q.withholds() })
 	switch {
 	case !accepted:
+		ch.flushConfirms()
 		ch.send(&wire.BasicNack{DeliveryTag: ch.published})
 	case len(waits) > 0, how != assent{}, ch.together > 0:
 		ch.confirmLater(&unconfirmed{tag: ch.published, queues: waits, held: how != assent{}}, how)
+	case ch.connection.server.batching:
+		ch.confirmed = append(ch.confirmed, ch.published)
 	default:
 		ch.send(&wire.BasicAck{DeliveryTag: ch.published})
 	}
@@ -105,7 +108,23 @@ func (ch *channel) forgetUnconfirmed() {
 			u.timer.Stop()
 		}
 	}
-	ch.unconfirmed, ch.together = nil, 0
+	ch.unconfirmed, ch.confirmed, ch.together = nil, nil, 0
+}
+
+// flushConfirms tells clients what is confirmed, unless more of what they have sent is there to be read.
+func (c *connection) flushConfirms() {
+	if !c.server.batching || c.frames.Buffered() > 0 {
+		return
+	}
+	for _, ch := range c.channelsInOrder() {
+		ch.flushConfirms()
+	}
+}
+
+func (ch *channel) flushConfirms() {
+	tags := ch.confirmed
+	ch.confirmed = nil
+	ch.acknowledge(tags)
 }
 
 // confirmReleased confirms what no queue withholds any more.
@@ -124,6 +143,7 @@ func (ch *channel) confirmReleased() {
 	if ch.together > 0 { // the last of them has not come
 		return
 	}
+	ch.flushConfirms()
 	var released []uint64
 	ch.unconfirmed = slices.DeleteFunc(ch.unconfirmed, func(u *unconfirmed) bool {
 		u.queues = slices.DeleteFunc(u.queues, func(q *queue) bool { return !q.withholds() })
@@ -133,11 +153,16 @@ func (ch *channel) confirmReleased() {
 		}
 		return free
 	})
-	if together := ch.beforeUnconfirmed(released); together > 0 && len(released) > 1 {
-		ch.send(&wire.BasicAck{DeliveryTag: released[together-1], Multiple: true})
-		released = released[together:]
+	ch.acknowledge(released)
+}
+
+// acknowledge confirms messages: those before the first that is not confirmed in one frame.
+func (ch *channel) acknowledge(tags []uint64) {
+	if together := ch.beforeUnconfirmed(tags); together > 0 && len(tags) > 1 {
+		ch.send(&wire.BasicAck{DeliveryTag: tags[together-1], Multiple: true})
+		tags = tags[together:]
 	}
-	for _, tag := range released {
+	for _, tag := range tags {
 		ch.send(&wire.BasicAck{DeliveryTag: tag})
 	}
 }

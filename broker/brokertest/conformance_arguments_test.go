@@ -36,7 +36,6 @@ var argumentScenarios = slices.Concat(
 		{"type classic is what no type is", typeClassic},
 		{"unknown arguments", unknownArguments},
 		{"unknown arguments of a consumer", unknownConsumerArguments},
-		{"stream", stream},
 		{"arguments that are zero", zeroArguments},
 	},
 	refusals(
@@ -140,19 +139,6 @@ func (c *client) wantIgnored(want ...string) {
 	if d, ok := c.server.(double); ok && !slices.Equal(d.Ignored(), want) {
 		c.Errorf("ignored %q, want %q", d.Ignored(), want)
 	}
-}
-
-func stream(c *client) {
-	ch := c.channel()
-	if c.differs(lacksFeatures) {
-		ch.QueueDeclare(c.name, true, false, false, false, amqp.Table{"x-queue-type": "stream"})
-		ch.wantRefused()
-		return
-	}
-	ch.durable(c.name, "x-queue-type", "stream")
-	ch.publish(c.name, "1", "2")
-	ch.prefetch(1)
-	ch.consume(c.name, consuming{arguments: amqp.Table{"x-stream-offset": "first"}}).want("1")
 }
 
 func zeroArguments(c *client) {

@@ -21,8 +21,8 @@ const (
 	namesItself     difference = "its server properties say that it is a test broker"
 	strictArguments difference = "it refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not know; RabbitMQ ignores it"
 	ownWords        difference = "of frames that no client library sends it speaks in its own words, and closes with 501 where RabbitMQ hangs up"
+	keepsLetters    difference = "a dead letter in a stream is delivered; RabbitMQ 3.10 does not deliver it"
 	lacksAMQP1      difference = "it speaks AMQP 0-9-1 only, and hangs up on a client of AMQP 1.0"
-	lacksFeatures   difference = "it refuses with 540 streams"
 )
 
 // unshown are those of which RabbitMQ's side is not the same each time, or breaks the queue: no scenario

@@ -21,6 +21,15 @@ var operatorScenarios = []scenario{
 	{"a commit waits for confirms", commitWaits},
 	{"a body above the maximum", tooLarge},
 	{"an exchange that the user may not write to", forbidden},
+	{"policy of queues that are there", policyExisting},
+	{"policy and arguments", policyAndArguments},
+	{"policy of quorum queues", policyQuorum},
+	{"policy with a higher priority", policyPriority},
+	{"policy that does not fit", policyUnfit},
+	{"policy of an exchange", policyExchange},
+	{"policy with a lease", policyExpires},
+	{"consumer timeout of a queue", queueTimeout},
+	{"consumer timeout of a consumer", consumerTimeout},
 }
 
 // blocking is a connection that hears of alarms.

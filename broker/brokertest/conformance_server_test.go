@@ -1,7 +1,9 @@
 package brokertest_test
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -24,14 +26,17 @@ type server interface {
 	Resume(c *client, queues ...string)
 	Withhold(c *client, queue string) // confirms of a classic one
 	Release(c *client, queue string)
-	Deadly(c *client, queue string) // publishes a message that cannot be delivered
 	AddUser(c *client, user string) // with that password; removed with the test
 	DeleteUser(c *client, user string)
 	Grant(c *client, user, host string, p brokertest.Permissions)
 	AddHost(c *client, name string) // removed with the test
 	DeleteHost(c *client, name string)
-	Lenient(c *client) server            // the same, or one like it, that passes over unknown arguments
-	Limited(c *client, bytes int) server // the same, or one like it, with a max_message_size while the test runs
+	Deadly(c *client, queue string)           // publishes a message that cannot be delivered
+	SetPolicy(c *client, p brokertest.Policy) // of the scenario's name, until the test ends
+	ClearPolicy(c *client)                    // before that
+	Hurry(c *client)                          // channels look at once for what is overdue
+	Lenient(c *client) server                 // the same, or one like it, that passes over unknown arguments
+	Limited(c *client, bytes int) server      // the same, or one like it, with a max_message_size while the test runs
 }
 
 type rabbit struct{ node *rabbittest.Node }
@@ -86,6 +91,31 @@ func (r rabbit) AddHost(c *client, name string) {
 }
 
 func (r rabbit) DeleteHost(c *client, name string) { r.ctl(c, "delete_vhost", name) }
+
+func (r rabbit) SetPolicy(c *client, p brokertest.Policy) {
+	c.Helper()
+	definition, err := json.Marshal(p.Definition)
+	c.ok(err)
+	_, err = r.node.Ctl(context.Background(), "set_policy", "--apply-to", cmp.Or(p.ApplyTo, "all"), "--priority", fmt.Sprint(p.Priority),
+		c.name, p.Pattern, string(definition))
+	c.ok(err)
+	c.Cleanup(func() { r.node.Ctl(context.Background(), "clear_policy", c.name) })
+}
+
+func (r rabbit) ClearPolicy(c *client) {
+	_, err := r.node.Ctl(context.Background(), "clear_policy", c.name)
+	c.ok(err)
+}
+
+// Hurry shortens how often channels that are opened from now on look.
+func (r rabbit) Hurry(c *client) {
+	set := func(milliseconds int) {
+		_, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf("application:set_env(rabbit, channel_tick_interval, %d).", milliseconds))
+		c.ok(err)
+	}
+	set(100)
+	c.Cleanup(func() { set(60000) })
+}
 
 func (r rabbit) Lenient(*client) server { return r }
 
@@ -147,6 +177,10 @@ func (d double) Grant(c *client, user, host string, p brokertest.Permissions) {
 
 func (d double) AddHost(_ *client, name string)    { d.AddVirtualHost(name) }
 func (d double) DeleteHost(_ *client, name string) { d.DeleteVirtualHost(name) }
+
+func (d double) SetPolicy(c *client, p brokertest.Policy) { c.ok(d.Server.SetPolicy(c.name, p)) }
+func (d double) ClearPolicy(c *client)                    { c.ok(d.Server.ClearPolicy("", c.name)) }
+func (double) Hurry(*client)                              {}
 
 func (d double) Lenient(c *client) server {
 	return double{brokertest.NewServer(c, brokertest.Version(d.version), brokertest.IgnoreUnknown()), d.version}

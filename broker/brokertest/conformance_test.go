@@ -27,6 +27,7 @@ func TestConformance(t *testing.T) {
 		connectionScenarios, frameScenarios, channelScenarios, routingScenarios, exchangeScenarios,
 		queueScenarios, argumentScenarios, publishScenarios, confirmScenarios, consumeScenarios, prefetchScenarios, replyScenarios, copyScenarios, transactionScenarios,
 		publisherScenarios, alternateScenarios, ackScenarios, singleActiveScenarios, expiryScenarios, deadLetterScenarios, lengthScenarios, quorumScenarios,
+		knownScenarios, priorityScenarios, bytesScenarios, streamScenarios,
 	)
 	type target struct {
 		name  string

@@ -253,7 +253,9 @@ func (c *connection) take(f wire.Frame) (more bool) {
 	if c.server.injections.frame(c, f.Channel) || c.stage == ended {
 		return c.stage != ended // the frame is lost
 	}
-	return c.handleFrame(f)
+	more = c.handleFrame(f)
+	c.flushConfirms()
+	return more
 }
 
 // handleFrame handles a frame that no fault has met.

@@ -1,6 +1,8 @@
 package brokertest
 
 import (
+	"time"
+
 	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
@@ -15,6 +17,8 @@ type consumer struct {
 	prefetch         int // 0 is no limit
 	priority         int64
 	unacked          int
+	patience         time.Duration // with an acknowledgement; noTTL: that of the queue
+	offset           int           // of a stream's next message
 }
 
 // hasRoom tells whether one more delivery may be sent.
@@ -39,6 +43,10 @@ func (c *consumer) hasRoom() bool {
 // deliver sends an entry.
 func (c *consumer) deliver(e *entry) {
 	d := c.channel.hold(e, c.queue, c, c.noAck)
+	properties := c.queue.stamped(e, false)
+	if c.queue.kind == stream {
+		properties = located(properties, c.offset)
+	}
 	c.channel.served = c.number
 	if c.queue.isFatal(e) {
 		c.channel.connection.undeliverable()
@@ -50,7 +58,7 @@ func (c *consumer) deliver(e *entry) {
 		Redelivered: e.redelivered,
 		Exchange:    e.exchange,
 		RoutingKey:  e.key,
-	}, e.message, c.queue.stamped(e, false))
+	}, e.message, properties)
 }
 
 // cancelled tells the client that its consumer is gone: the queue was deleted, or the broker wants it so.
@@ -82,10 +90,15 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	if q == nil {
 		return ch.consumeReplies(m)
 	}
-	if q.quorum && ch.shared > 0 {
+	if q.kind == stream {
+		if err := ch.readable(q, m.NoAck); err != nil {
+			return err
+		}
+	}
+	if q.kind != classic && ch.shared > 0 {
 		return refuse(notImplemented, "queue '%s' in vhost '%s' does not support global qos", q.name, q.host.name)
 	}
-	inUse := len(q.consumers) > 0 && !q.quorum // RabbitMQ does not enforce it there
+	inUse := len(q.consumers) > 0 && q.kind == classic // RabbitMQ does not enforce it elsewhere
 	if inUse && (m.Exclusive || q.consumers[0].exclusive) || m.Exclusive && q.singleActive {
 		return refuse(accessRefused, "queue '%s' in vhost '%s' in exclusive use", q.name, q.host.name)
 	}
@@ -93,19 +106,8 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 		tag: m.ConsumerTag, channel: ch, queue: q,
 		noAck: m.NoAck, exclusive: m.Exclusive, prefetch: ch.prefetch,
 	}
-	for name, value := range m.Arguments {
-		if name != "x-priority" {
-			if err := q.host.server.unknown("basic.consume", name); err != nil {
-				return err
-			}
-			continue
-		}
-		priority, ok := integer(value)
-		if !ok {
-			return refuse(preconditionFailed, "invalid arg 'x-priority' for queue '%s' in vhost '%s': \"expected integer, got %s\"",
-				q.name, q.host.name, typeName(value))
-		}
-		c.priority = priority
+	if err := c.readArguments(m.Arguments); err != nil {
+		return err
 	}
 	ch.lastConsumer++
 	c.number = ch.lastConsumer
@@ -138,8 +140,11 @@ func (ch *channel) get(m *wire.BasicGet) error {
 	if err != nil {
 		return err
 	}
-	if q.quorum && q.singleActive {
-		kind := "quorum"
+	if q.kind == stream {
+		return refuse(notImplemented, "basic.get not supported by stream queues %s", q.called())
+	}
+	if q.kind == quorum && q.singleActive {
+		kind := quorum.String()
 		if q.host.server.has(versions.QuotesTypes) {
 			kind = `<<"quorum">>`
 		}

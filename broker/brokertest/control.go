@@ -1,8 +1,6 @@
 package brokertest
 
 import (
-	"container/list"
-
 	"github.com/everhop/everhop/broker/internal/versions"
 )
 
@@ -91,13 +89,16 @@ func (h *virtualHost) forget() {
 			continue
 		}
 		q.merge()
-		kept := list.New()
-		for e := q.ready.Front(); e != nil; e = e.Next() {
-			if q.quorum || e.Value.(*entry).persistent() {
-				kept.PushBack(e.Value)
+		if q.kind != classic {
+			continue
+		}
+		all := q.ready
+		q.clear()
+		for e := all.Front(); e != nil; e = e.Next() {
+			if entry := e.Value.(*entry); entry.persistent() {
+				q.pushBack(entry)
 			}
 		}
-		q.ready = kept
 	}
 	for _, x := range h.exchanges {
 		if !x.durable && !h.server.has(versions.KeepsExchanges) {

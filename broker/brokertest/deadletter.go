@@ -156,10 +156,13 @@ func cycle(target *queue, deaths []any) bool {
 // stamped is the entry's properties as they are delivered: a quorum queue says how often it has
 // delivered the message before, and in some versions even that it has not.
 func (q *queue) stamped(e *entry, got bool) wire.Properties {
+	if q.kind == stream {
+		return e.properties
+	}
 	server := q.host.server
 	counted := e.returns > 0 || got && server.has(versions.CountsFromZero)
 	acquired := e.acquired > 0 && server.has(versions.Acquired)
-	if !q.quorum || !counted && !acquired {
+	if q.kind != quorum || !counted && !acquired {
 		return e.properties
 	}
 	properties := e.properties

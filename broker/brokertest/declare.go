@@ -148,7 +148,10 @@ func (q *queue) equivalent(d declaration) error {
 	case q.autoDelete != d.autoDelete:
 		return differs("auto_delete", d.autoDelete, q.autoDelete)
 	}
-	for _, a := range arguments {
+	for _, a := range q.host.server.known {
+		if a.unasked || a.kinds&q.kind == 0 {
+			continue
+		}
 		received, current := q.host.server.value(a, d.arguments), q.host.server.value(a, q.arguments)
 		if !sameValue(received, current) {
 			return differs(a.name, received, current)
@@ -173,8 +176,11 @@ func (ch *channel) purgeQueue(m *wire.QueuePurge) error {
 	if err != nil {
 		return err
 	}
+	if q.kind == stream {
+		return refuse(notImplemented, "queue.purge not supported by stream queues %s", q.called())
+	}
 	count := uint32(q.ready.Len())
-	q.ready.Init()
+	q.clear()
 	q.touch()
 	ch.answer(m.NoWait, &wire.QueuePurgeOK{MessageCount: count})
 	return nil

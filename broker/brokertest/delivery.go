@@ -3,6 +3,7 @@ package brokertest
 import (
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
@@ -13,8 +14,9 @@ type delivery struct {
 	tag      uint64
 	entry    *entry
 	queue    *queue
-	consumer *consumer // nil if the client asked with basic.get
-	overdue  bool      // it went back to the queue, and what the client says about it is ignored
+	consumer *consumer   // nil if the client asked with basic.get
+	overdue  bool        // it went back to the queue, and what the client says about it is ignored
+	timer    *time.Timer // until it is overdue, if it can be
 }
 
 // deliveries are what a channel has not settled, by delivery tag.
@@ -38,6 +40,7 @@ func (ch *channel) hold(e *entry, q *queue, c *consumer, noAck bool) *delivery {
 		ch.unacked.consumed++
 		c.unacked++
 	}
+	d.expect(ch)
 	return d
 }
 
@@ -75,6 +78,9 @@ func (ds *deliveries) closed(taken []*delivery) {
 	for _, d := range taken {
 		if d.overdue {
 			continue
+		}
+		if d.timer != nil {
+			d.timer.Stop()
 		}
 		d.queue.unacked--
 		if d.consumer != nil {
@@ -124,7 +130,7 @@ const (
 // other way leads to its old place.
 func (d *delivery) requeue(why comeback) {
 	q, e := d.queue, d.entry
-	if q.deleted || d.overdue {
+	if q.deleted || d.overdue || q.kind == stream { // which has it still
 		return
 	}
 	e.redelivered = true
@@ -133,15 +139,18 @@ func (d *delivery) requeue(why comeback) {
 		e.returns++
 		e.failed = true
 	}
-	if q.quorum && q.deliveryLimit != unlimited && e.returns > q.deliveryLimit {
+	if q.kind == quorum && q.deliveryLimit != unlimited && e.returns > q.deliveryLimit {
 		q.deadLetter(e, "delivery_limit")
 		return
 	}
-	q.putBack(e, why != lost && q.quorum && q.deliveryLimit == unlimited)
+	q.putBack(e, why != lost && q.kind == quorum && q.deliveryLimit == unlimited)
 }
 
 // reject is the end of a delivery that the client does not want.
 func (ch *channel) reject(m wire.Method, tag uint64, multiple, requeue bool) error {
+	if err := ch.streamRefuses(tag, multiple); err != nil {
+		return err
+	}
 	why := nacked
 	if _, ok := m.(*wire.BasicReject); ok {
 		why = rejected
@@ -173,24 +182,4 @@ func (ch *channel) recover(requeue bool, answer wire.Method) error {
 	}
 	ch.feed()
 	return nil
-}
-
-// cancelOverdue ends the consumers of quorum queues that hold deliveries. These go back as if nacked; the channel stays,
-// and may still settle them in vain.
-func (c *connection) cancelOverdue(at aim) {
-	for _, ch := range c.channelsInOrder() {
-		for _, consumer := range ch.consumersInOrder() {
-			if !consumer.queue.quorum || consumer.unacked == 0 || !consumer.queue.is(at) {
-				continue
-			}
-			consumer.cancelled()
-			for _, d := range ch.unacked.open {
-				if d.consumer == consumer && !d.overdue {
-					ch.unacked.closed([]*delivery{d})
-					d.requeue(nacked)
-					d.overdue = true
-				}
-			}
-		}
-	}
 }

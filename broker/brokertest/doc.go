@@ -51,7 +51,7 @@
 //     x-max-length, x-overflow, x-single-active-consumer, x-delivery-limit;
 //     alternate-exchange for exchanges; and x-priority for consumers.
 //   - It speaks AMQP 0-9-1 only, and hangs up on a client of AMQP 1.0.
-//   - It refuses with 540 streams. There are no policies.
+//   - A dead letter in a stream is delivered; RabbitMQ 3.10 does not deliver it.
 //   - Everything is in memory. A publisher confirm says that the message was routed, and each message is
 //     confirmed with a frame of its own, but for those that ReleaseConfirms, or ResumeQueue, confirms together.
 //   - When the single active consumer of a classic queue with a backlog is cancelled, the next one gets it;

@@ -14,13 +14,14 @@ type virtualHost struct {
 	name      string
 	exchanges map[string]*exchange
 	queues    map[string]*queue
+	policies  map[string]*policy
 }
 
 // traces is the exchange at which RabbitMQ shows all messages, once an operator has it do so. Nobody does here.
 const traces = "amq.rabbitmq.trace"
 
 func newVirtualHost(s *Server, name string) *virtualHost {
-	h := &virtualHost{server: s, name: name, exchanges: make(map[string]*exchange), queues: make(map[string]*queue)}
+	h := &virtualHost{server: s, name: name, exchanges: make(map[string]*exchange), queues: make(map[string]*queue), policies: make(map[string]*policy)}
 	for name, kind := range map[string]string{
 		"": "direct", "amq.direct": "direct", "amq.fanout": "fanout", "amq.topic": "topic",
 		"amq.headers": "headers", "amq.match": "headers",
@@ -53,6 +54,9 @@ const alternateExchange = "alternate-exchange"
 // alternate is that exchange; nil if there is none, or none any more.
 func (x *exchange) alternate() *exchange {
 	name, given := x.arguments[alternateExchange].(string)
+	if !given && len(x.host.policies) > 0 {
+		name, given = x.policy()[alternateExchange].(string)
+	}
 	if !given {
 		return nil
 	}

@@ -3,6 +3,7 @@ package brokertest
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/everhop/everhop/broker/internal/versions"
 )
@@ -116,8 +117,7 @@ func ConsumerTimeout() Fault {
 		}
 		for _, ch := range c.channelsInOrder() {
 			if ch.holds(at) {
-				ch.close(refuse(preconditionFailed, "delivery acknowledgement on channel %d timed out. Timeout value used: 1800000 ms. "+
-					"This timeout value can be configured, see consumers doc guide to learn more", ch.id), 0, 0)
+				ch.close(tooLate(ch.id, 30*time.Minute), 0, 0)
 				instead = instead || ch.id == at.channel
 			}
 		}

@@ -24,7 +24,7 @@ func (m *message) persistent() bool { return m.properties.DeliveryMode == persis
 // entry is a message in one queue.
 type entry struct {
 	*message
-	position    uint64    // its place, to which it returns
+	position    uint64    // its place, to which it returns; those of a higher priority come before others
 	expires     time.Time // zero for never
 	redelivered bool
 	failed      bool // here or where it died before: by basic.reject, or in a way that the delivery limit counts
@@ -37,12 +37,16 @@ type queue struct {
 	host *virtualHost
 	name string
 	declaration
-	limits
+	limits        // those in effect
+	own    limits // without the policy
 
-	ready       *list.List // of *entry, by position
-	returning   []*entry   // to be put among the ready ones
-	last        uint64     // position of the newest
-	returns     uint64     // position of the last that returned to the head
+	ready       *list.List      // of *entry, by position; a stream's are never taken out
+	bytes       int             // of the bodies in it
+	ends        []*list.Element // the last ready one of each priority, if there are priorities
+	log         []logged        // a stream's, by offset
+	returning   []*entry        // to be put among the ready ones
+	last        uint64          // position of the newest
+	returns     uint64          // position of the last that returned to the head
 	unacked     int
 	consumers   []*consumer // in the order of their turns
 	active      *consumer   // the single active one
@@ -63,20 +67,24 @@ type queue struct {
 const firstPosition = 1 << 32
 
 func newQueue(h *virtualHost, name string, d declaration, l limits) *queue {
-	q := &queue{host: h, name: name, declaration: d, limits: l, ready: list.New(), last: firstPosition}
+	q := &queue{host: h, name: name, declaration: d, own: l, last: firstPosition}
+	if l.maxPriority > 0 {
+		q.ends = make([]*list.Element, l.maxPriority+1)
+	}
+	q.clear()
 	h.queues[name] = q
-	q.renew()
+	q.obey()
 	return q
 }
 
 // renew begins the lease anew: the queue was declared, asked for a message, or lost a consumer. Nothing else
 // counts as use, publishing neither.
 func (q *queue) renew() {
-	if q.lease == 0 {
-		return
-	}
 	if q.end != nil {
 		q.end.Stop()
+	}
+	if q.lease == 0 {
+		return
 	}
 	server := q.host.server
 	var end *time.Timer
@@ -100,7 +108,11 @@ func (q *queue) touch() {
 
 // publish takes a message in, unless the queue is full and refuses more. A dead letter may have failed before.
 func (q *queue) publish(m *message, failed bool) (accepted bool) {
-	if q.rejectPublish && q.maxLength != unlimited && q.ready.Len() >= q.maxLength {
+	if q.kind == stream {
+		q.append(m)
+		return true
+	}
+	if q.rejectPublish && q.isOver(q.ready.Len()+1, q.bytes+len(m.body)) {
 		if q.deadRejects {
 			q.deadLetter(&entry{message: m}, "maxlen")
 		}
@@ -112,8 +124,28 @@ func (q *queue) publish(m *message, failed bool) (accepted bool) {
 	if ttl := q.timeToLive(m); ttl != noTTL {
 		e.expires = q.now.Add(ttl)
 	}
-	q.ready.PushBack(e)
+	if q.ends == nil {
+		q.pushBack(e)
+	} else {
+		q.pushByPriority(e)
+	}
 	return true
+}
+
+// isOver tells whether this is more than the queue may hold.
+func (q *queue) isOver(length, bytes int) bool {
+	return q.maxLength != unlimited && length > q.maxLength || q.maxBytes != unlimited && bytes > q.maxBytes
+}
+
+func (q *queue) pushBack(e *entry) {
+	q.bytes += len(e.body)
+	q.ready.PushBack(e)
+}
+
+// clear loses what is ready.
+func (q *queue) clear() {
+	q.ready, q.bytes = list.New(), 0
+	clear(q.ends)
 }
 
 func (q *queue) timeToLive(m *message) time.Duration {
@@ -130,7 +162,7 @@ func (q *queue) timeToLive(m *message) time.Duration {
 // was published is to come after it, behind what returned before.
 func (q *queue) putBack(e *entry, behind bool) {
 	switch {
-	case !q.quorum:
+	case q.kind != quorum:
 	case behind:
 		q.last++
 		e.position = q.last
@@ -154,19 +186,34 @@ func (q *queue) merge() {
 			at = at.Next()
 		}
 		if at == nil {
-			q.ready.PushBack(e)
+			q.pushBack(e)
+			q.ended(q.ready.Back())
 		} else {
-			q.ready.InsertBefore(e, at)
+			q.bytes += len(e.body)
+			q.ended(q.ready.InsertBefore(e, at))
 		}
 	}
 	q.returning = nil
 }
 
-func (q *queue) take() *entry { return q.ready.Remove(q.ready.Front()).(*entry) }
+func (q *queue) take() *entry {
+	front := q.ready.Front()
+	e := front.Value.(*entry)
+	if q.ends != nil {
+		q.left(front)
+	}
+	q.bytes -= len(e.body)
+	q.ready.Remove(front)
+	return e
+}
 
 // dispatch delivers what the consumers have room for, in turn, and drops what is too old or too much.
 func (q *queue) dispatch() {
 	if q.deleted || q.suspended {
+		return
+	}
+	if q.kind == stream {
+		q.read()
 		return
 	}
 	for {
@@ -182,7 +229,7 @@ func (q *queue) dispatch() {
 		c.deliver(q.take())
 	}
 	q.expire(func(e *entry) bool { return !q.now.Before(e.expires) })
-	for q.maxLength != unlimited && !q.rejectPublish && q.ready.Len() > q.maxLength {
+	for !q.rejectPublish && q.isOver(q.ready.Len(), q.bytes) {
 		q.deadLetter(q.take(), "maxlen")
 	}
 	q.schedule()
@@ -241,7 +288,7 @@ func (q *queue) next() *consumer {
 
 func (q *queue) best(fit func(*consumer) bool) (best *consumer) {
 	for _, c := range q.consumers {
-		if (best == nil || c.priority > best.priority && !(q.quorum && q.singleActive)) && fit(c) {
+		if (best == nil || c.priority > best.priority && !(q.kind == quorum && q.singleActive)) && fit(c) {
 			best = c
 		}
 	}
@@ -271,8 +318,8 @@ func (q *queue) delete() {
 	if withheld { // what was for it is confirmed
 		q.host.server.confirmReleased()
 	}
-	q.ready.Init()
-	q.returning = nil
+	q.clear()
+	q.returning, q.log = nil, nil
 	q.schedule()
 	if q.end != nil {
 		q.end.Stop()

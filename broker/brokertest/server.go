@@ -60,6 +60,10 @@ type Config struct {
 	// IgnoreUnknown has the server pass over arguments of queue.declare, exchange.declare and basic.consume that it does
 	// not know, as RabbitMQ passes over those that it does not. Ignored tells which. Without it they are refused with 540.
 	IgnoreUnknown bool
+	// BatchConfirms has the server confirm together, with multiple, what a client has published in one go, as a busy RabbitMQ
+	// does. How many confirms a client gets depends on what its network brings at once, then. Without it each message is
+	// confirmed with a frame of its own, as by a RabbitMQ that has nothing else to do.
+	BatchConfirms bool
 }
 
 // Option is what a server differs in that a test starts: a Config, or one of the functions below, which change one field
@@ -80,6 +84,11 @@ func Version(version string) Option {
 // IgnoreUnknown has the server pass over arguments that it does not know: see Config.
 func IgnoreUnknown() Option {
 	return option(func(c *Config) { c.IgnoreUnknown = true })
+}
+
+// BatchConfirms has the server confirm messages together: see Config.
+func BatchConfirms() Option {
+	return option(func(c *Config) { c.BatchConfirms = true })
 }
 
 // MaxMessageSize has the server refuse bodies of more bytes: see Config.
@@ -105,6 +114,8 @@ type Server struct {
 	authority  *authority // nil without TLS
 	required   bool       // ClientCertificates
 	lenient    bool       // IgnoreUnknown
+	batching   bool       // BatchConfirms
+	known      []argument
 	routines   sync.WaitGroup
 	injections injections
 
@@ -210,6 +221,7 @@ func Start(config Config) (*Server, error) {
 		version:     config.Version,
 		heartbeat:   config.Heartbeat,
 		lenient:     config.IgnoreUnknown,
+		batching:    config.BatchConfirms,
 		inMemory:    config.InMemory,
 		users:       maps.Clone(config.Users),
 		hosts:       make(map[string]*virtualHost),
@@ -218,6 +230,7 @@ func Start(config Config) (*Server, error) {
 		replies:     make(map[string]*channel),
 		seen:        newHistory(),
 	}
+	s.known = s.knownArguments()
 	if s.maxMessage = uint64(config.MaxMessageSize); s.maxMessage == 0 {
 		s.maxMessage = s.usualMaxMessage()
 	}

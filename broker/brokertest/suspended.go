@@ -86,6 +86,7 @@ func (ch *channel) unblock() {
 			return
 		}
 	}
+	ch.flushConfirms()
 }
 
 // EndConnectionsAt has the broker end each connection to which it would deliver a message with this body from a queue of

@@ -51,6 +51,20 @@ const (
 	// TimesOutChannels: who does not acknowledge in time loses the channel. From then on it is the consumer, by
 	// basic.cancel, and only that of a quorum queue.
 	TimesOutChannels Feature = "the consumer timeout closes the channel, whatever the queue"
+	// TimesOutQueues: a queue of any type may have its own consumer timeout, of which nothing is checked.
+	TimesOutQueues Feature = "any queue may have an x-consumer-timeout"
+	// ChecksTimeouts: quorum queues, and their consumers, may have a consumer timeout, and others cannot.
+	ChecksTimeouts Feature = "quorum queues and their consumers may have an x-consumer-timeout"
+	// HasLazyQueues: x-queue-mode is checked, and x-queue-version may be 1.
+	HasLazyQueues Feature = "classic queues have modes and versions"
+	// LocatesClassic: a classic queue may have an x-queue-leader-locator.
+	LocatesClassic Feature = "a classic queue may say where its leader is"
+	// RefusesMasters: the argument x-queue-master-locator ends the connection.
+	RefusesMasters Feature = "a queue with an x-queue-master-locator is refused with 541"
+	// NamesStreams: what a consumer of a stream is refused for speaks of a stream.
+	NamesStreams Feature = "a refusal calls a stream a stream"
+	// ReadsAges: an x-max-age or x-stream-offset without a number is refused. Before, it ends the connection.
+	ReadsAges Feature = "an age without a number is refused"
 	// StreamsAreDeaf: a stream takes no notice of a nack or a reject, and does not end the connection.
 	StreamsAreDeaf Feature = "a stream takes a reject without a word"
 
@@ -100,6 +114,13 @@ var spans = map[Feature]struct{ since, until release }{
 	Acquired:         {since: fourThree},
 	CountsFromZero:   {until: four},
 	TimesOutChannels: {until: fourThree},
+	TimesOutQueues:   {since: four, until: fourThree},
+	ChecksTimeouts:   {since: fourThree},
+	HasLazyQueues:    {until: fourThree},
+	LocatesClassic:   {since: four},
+	RefusesMasters:   {since: fourThree},
+	NamesStreams:     {since: four},
+	ReadsAges:        {since: fourThree},
 	StreamsAreDeaf:   {since: four},
 	LastDeath:        {since: four},
 	KnowsDeaths:      {since: four},

@@ -31,6 +31,9 @@ func (r *Reader) ProtocolHeader() (header [8]byte, err error) {
 	return header, err
 }
 
+// Buffered is how many octets have been read ahead.
+func (r *Reader) Buffered() int { return r.source.Buffered() }
+
 // Next reads a frame. The payload is the caller's to keep.
 //
 // The error is a [*FrameError] when what came is not a frame, io.EOF when the source ended between two

@@ -1,0 +1,70 @@
+package brokertest
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestPolicyRefused(t *testing.T) {
+	s := NewInMemoryServer(t, Version("3.10"))
+	length := map[string]any{"max-length": 1}
+	for _, test := range []struct {
+		policy Policy
+		want   string
+	}{
+		{Policy{Pattern: "(", Definition: length}, "pattern"},
+		{Policy{}, "empty"},
+		{Policy{ApplyTo: "streams", Definition: length}, "ApplyTo"},
+		{Policy{VirtualHost: "other", Definition: length}, "no virtual host"},
+		{Policy{Definition: map[string]any{"max-length": -1}}, "max-length: {value_negative,-1}"},
+		{Policy{Definition: map[string]any{"x-max-length": 1}}, "x-max-length is not known"},
+		{Policy{Definition: map[string]any{"alternate-exchange": 1}}, "alternate-exchange"},
+	} {
+		if err := s.SetPolicy("p", test.policy); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: %v, want %s", test.policy, err, test.want)
+		}
+	}
+	s.Close()
+	if err := s.SetPolicy("p", Policy{Definition: length}); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+	if err := s.ClearPolicy("", "p"); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}
+
+// A message keeps the time to live that it came with, and a queue's lease is the policy's at once.
+func TestPolicyInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewInMemoryServer(t)
+		ok(t, s.DeclareQueue("q", nil))
+		ok(t, s.Publish("q", "before"))
+		ok(t, s.SetPolicy("p", Policy{Definition: map[string]any{"message-ttl": 1000, "expires": 60000}}))
+		ok(t, s.DeclareQueue("own", map[string]any{"x-expires": 30000}))
+		ok(t, s.Publish("own", "expires"))
+		time.Sleep(2 * time.Second)
+		if got := len(s.Messages("q")); got != 1 {
+			t.Errorf("%d messages from before the policy, want 1", got)
+		}
+		if got := len(s.Messages("own")); got != 0 {
+			t.Errorf("%d messages, want none", got)
+		}
+		time.Sleep(40 * time.Second)
+		if _, there := s.Queue("own"); there {
+			t.Error("the queue's own, shorter lease does not count")
+		}
+		time.Sleep(20 * time.Second)
+		if _, there := s.Queue("q"); there {
+			t.Error("the policy's lease does not count")
+		}
+		ok(t, s.DeclareQueue("q", nil))
+		ok(t, s.ClearPolicy("/", "p"))
+		time.Sleep(time.Hour)
+		if _, there := s.Queue("q"); !there {
+			t.Error("the lease counts though the policy is gone")
+		}
+	})
+}
