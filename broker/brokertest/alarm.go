@@ -12,13 +12,16 @@ import (
 // told with connection.blocked and not read until ClearAlarm. Others notice nothing. The reason that
 // RabbitMQ gives is "low on memory", which is the default here, or "low on disk"; whom it blocks while there are both
 // hears "low on disk & memory", and is not told what changes later.
-func (s *Server) Alarm(reason string) {
-	s.mu.Lock()
-	defer s.unlock()
+func (s *Server) Alarm(reason string) { s.do(Alarm(reason)) }
+
+// Alarm is the fault that Server.Alarm brings about.
+func Alarm(reason string) Fault {
 	reason = cmp.Or(reason, lowOn+"memory")
-	if at, there := slices.BinarySearch(s.alarms, reason); !there {
-		s.alarms = slices.Insert(s.alarms, at, reason)
-	}
+	return Fault{name: "Alarm", broker: func(s *Server) {
+		if at, there := slices.BinarySearch(s.alarms, reason); !there {
+			s.alarms = slices.Insert(s.alarms, at, reason)
+		}
+	}}
 }
 
 // ClearAlarm ends all alarms.

@@ -49,6 +49,7 @@ The control is HTTP with JSON:
                     Tells whether that was played, once it was or when the time is over.
   POST /undo        {"what":"stop-app"}, or refuse-connections, or alarm
   POST /publish     {"queue":"q","bodies":["1","2"]}
+  GET /api/connections and DELETE /api/connections/NAME, as RabbitMQ's management plugin has them
   GET /queues, /connections, /settlements, /ignored
 
 Faults, and the fields that some have: reset, hang-up, close-connection and close-channel (code, text),

@@ -8,6 +8,7 @@
 //	GET  /faults/ID?wait=5s tells whether that was played, once it was or when the time is over
 //	POST /publish           puts messages into a queue: {"queue": "q", "bodies": ["1", "2"]}
 //	POST /undo              ends a state of the broker: {"what": "stop-app"}, or refuse-connections, or alarm
+//	GET  /api/connections, DELETE /api/connections/NAME, as RabbitMQ's management plugin has them
 //	GET  /queues, /connections, /settlements, /ignored
 //
 // [Fault] and [At] have the fields. An error is answered with status 400 and {"error": "..."}: also a fault that can never

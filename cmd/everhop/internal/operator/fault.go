@@ -82,6 +82,7 @@ var faults = map[string]func(f Fault) brokertest.Fault{
 	"delete-user":        func(f Fault) brokertest.Fault { return brokertest.DeleteUser(f.User) },
 	"delete-vhost":       func(f Fault) brokertest.Fault { return brokertest.DeleteVirtualHost(f.Host) },
 	"refuse-connections": func(Fault) brokertest.Fault { return brokertest.RefuseConnections() },
+	"alarm":              func(f Fault) brokertest.Fault { return brokertest.Alarm(f.Text) },
 	"stop-app":           func(Fault) brokertest.Fault { return brokertest.StopApp() },
 }
 

@@ -34,6 +34,7 @@ func Handler(server *brokertest.Server) http.Handler {
 	mux.HandleFunc("GET /connections", answer(func(*http.Request) (any, error) { return list(server.Connections()), nil }))
 	mux.HandleFunc("GET /settlements", answer(func(*http.Request) (any, error) { return list(server.Settlements()), nil }))
 	mux.HandleFunc("GET /ignored", answer(func(*http.Request) (any, error) { return list(server.Ignored()), nil }))
+	h.manage(mux)
 	return mux
 }
 
@@ -69,10 +70,6 @@ func (h *handler) inject(r *http.Request) (any, error) {
 	var f Fault
 	if err := read(r, &f); err != nil {
 		return nil, err
-	}
-	if f.Name == "alarm" {
-		h.server.Alarm(f.Text)
-		return map[string]bool{"played": true}, nil
 	}
 	when, what, err := f.parse()
 	if err != nil {
