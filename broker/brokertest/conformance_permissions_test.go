@@ -74,11 +74,13 @@ func permissions(c *client) {
 	}
 	publish := func(exchange string) func(*channel) error {
 		return func(ch *channel) error {
-			err := ch.PublishWithContext(c.Context(), exchange, theirs, false, false, amqp.Publishing{})
+			c.ok(ch.PublishWithContext(c.Context(), exchange, theirs, false, false, amqp.Publishing{}))
+			err := ch.ExchangeDeclarePassive("amq.direct", "direct", true, false, false, false, nil)
 			if err == nil {
-				err = ch.ExchangeDeclarePassive("amq.direct", "direct", true, false, false, false, nil)
+				return nil
 			}
-			return err
+			said, _ := await(c, "the channel is closed", ch.closes) // before the declaration, or instead of its answer
+			return said
 		}
 	}
 	const queue, x = "queue", "exchange"

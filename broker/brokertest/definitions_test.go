@@ -35,6 +35,7 @@ const exported = `{
 }`
 
 func TestDefinitions(t *testing.T) {
+	t.Parallel() // whom it refuses it lets wait
 	s := NewServer(t, Config{Definitions: []byte(exported)})
 	if !strings.HasSuffix(s.URL(), "/") || s.Users()[0] != "ada" || len(s.Users()) != 2 {
 		t.Errorf("%s, users %q", s.URL(), s.Users())

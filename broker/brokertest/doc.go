@@ -5,7 +5,8 @@
 //	          loopback port, or Dial (in memory)
 //	client ◄────────────────────────────────────► Server
 //	                  ▲                            ├─ Publish, PublishMessage, DeclareQueue, DeclareExchange, Bind
-//	                  │                            ├─ StopApp, StartApp, Alarm, RefuseConnections, SetPassword
+//	                  │                            ├─ StopApp, StartApp, Alarm, RefuseConnections
+//	                  │                            ├─ SetPassword, SetPermissions, DeleteUser, AddVirtualHost
 //	                  │                            ├─ SuspendQueue, ResumeQueue, WithholdConfirms, ReleaseConfirms
 //	   Inject(Moment, Fault)                       └─ Queue, Messages, Connections, Settlements, Count, Await
 //
@@ -13,6 +14,9 @@
 // [LargeHeader], [Garbage] and [StopInBody] go wrong in the frames themselves. A [Moment] is when: [Now], or
 // [OnMethod] and its siblings, so that a fault comes at an exact place of the conversation, with no sleep in
 // the test.
+//
+// A fault that can never happen is an error, and fails the test. What is about a queue is about one of the first virtual
+// host; [Server.In] leads to those of others.
 //
 //	server := brokertest.NewServer(t)
 //	server.Inject(brokertest.OnMethod("basic.ack", 3), brokertest.Reset())
@@ -36,6 +40,10 @@
 // It behaves as RabbitMQ 4.3 does, or as 4.0 or 3.10: see [Version]. One suite of tests runs against each of them,
 // real and played. These differences are meant:
 //
+//   - EXTERNAL is offered wherever there is TLS, and takes the common name of a certificate; RabbitMQ has a plugin for it,
+//     and takes all of the distinguished name unless it is told otherwise.
+//   - Permissions come into effect at once; RabbitMQ lets a channel go on for a while with what it was allowed last. There
+//     are no permissions for topics.
 //   - It refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not
 //     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Config.IgnoreUnknown
 //     has it pass them over, and [Server.Ignored] tells which. Known are

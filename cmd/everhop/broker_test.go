@@ -49,7 +49,7 @@ func TestBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if text, _ := io.ReadAll(response.Body); response.StatusCode != 200 {
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
 		t.Errorf("%s: %s", response.Status, text)
 	}
 	if got := <-closed; got == nil || got.Code != 320 {
