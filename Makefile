@@ -89,11 +89,11 @@ clusters: ## Break the nodes of a cluster under a consumer, and print the longes
 	@EVERHOP_TEST_REQUIRE=1 EVERHOP_TEST_CLUSTERS=1 go test -count=1 -v -timeout 30m -run '^(TestCluster|TestQueueSuspended)$$' ./consumer | grep --line-buffered -v '^=== '
 
 .PHONY: suites-amqp091
-suites-amqp091: ## Run amqp091-go's own integration suite against brokertest (about 1 minute; needs port 15672)
+suites-amqp091: ## Run amqp091-go's own integration suite against brokertest (about 2 minutes; needs port 15672)
 	@.ci/clients amqp091
 
 .PHONY: suites-watermill
-suites-watermill: ## Run watermill-amqp's own suite against brokertest (needs the network)
+suites-watermill: ## Run watermill-amqp's own suite against brokertest (about 1 minute; needs the network)
 	@.ci/clients watermill
 
 MINUTES = 60
