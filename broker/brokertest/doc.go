@@ -15,7 +15,7 @@
 // [OnMethod] and its siblings, so that a fault comes at an exact place of the conversation, with no sleep in
 // the test.
 //
-// A fault that can never happen is an error, and fails the test. What is about a queue is about one of the first virtual
+// A fault that can never happen is an error. What is about a queue is about one of the first virtual
 // host; [Server.In] leads to those of others.
 //
 //	server := brokertest.NewServer(t)

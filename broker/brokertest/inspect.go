@@ -94,17 +94,18 @@ func (s *Server) Connections() []ConnectionState {
 
 // Settlement is a message that was acknowledged or rejected.
 type Settlement struct {
-	Time       time.Time
-	Connection int // its ID
-	Channel    uint16
-	Method     string // basic.ack, basic.nack, basic.reject
-	Frame      uint64 // settlements of one frame, sent with multiple, share its number
-	Multiple   bool
-	Requeue    bool
-	Queue      string
-	Tag        uint64 // delivery tag
-	MessageID  string
-	Body       []byte // its first 256 bytes
+	Time        time.Time
+	Connection  int // its ID
+	Channel     uint16
+	Method      string // basic.ack, basic.nack, basic.reject
+	Frame       uint64 // settlements of one frame, sent with multiple, share its number
+	Multiple    bool
+	Requeue     bool
+	Queue       string
+	VirtualHost string
+	Tag         uint64 // delivery tag
+	MessageID   string
+	Body        []byte // its first 256 bytes
 }
 
 // shown is how much of a body a settlement has.
@@ -164,7 +165,7 @@ func (h *history) settled(ch *channel, m wire.Method, multiple, requeue bool, ta
 		h.settles.add(Settlement{
 			Time: time.Now(), Connection: ch.connection.id, Channel: ch.id,
 			Method: wire.Name(m), Frame: h.frames, Multiple: multiple, Requeue: requeue,
-			Queue: d.queue.name, Tag: d.tag,
+			Queue: d.queue.name, VirtualHost: d.queue.host.name, Tag: d.tag,
 			MessageID: d.entry.properties.MessageID,
 			Body:      slices.Clone(d.entry.body[:min(len(d.entry.body), shown)]),
 		})

@@ -139,8 +139,9 @@ type Injection struct {
 	// Played is closed when it was played, the first time if its moment repeats; if the moment does not come before
 	// the server is closed, it never is.
 	Played <-chan struct{}
-	// Err says why this can never happen, such as that there is no such connection. The test of a server that a test has
-	// started fails, too.
+	// Err says why this can never happen. Where it could not on any server, such as Drop at once, the test that has
+	// started the server fails, too; where it cannot as things are, such as that there is no such connection now, that is
+	// left to the caller. When the server is closed, it is ErrClosed.
 	Err error
 }
 
@@ -149,10 +150,16 @@ func (s *Server) Inject(when Moment, what Fault) Injection {
 	s.mu.Lock()
 	defer s.unlock()
 	i := &injection{Moment: when, every: when.n, fault: what, played: make(chan struct{})}
-	if err := s.never(when, what); err != nil {
-		if s.fail != nil && !s.closed {
+	if s.closed {
+		return Injection{i.played, ErrClosed}
+	}
+	if err := mistaken(when, what); err != nil {
+		if s.fail != nil {
 			s.fail("%v", err)
 		}
+		return Injection{i.played, err}
+	}
+	if err := s.absent(when, what); err != nil {
 		return Injection{i.played, err}
 	}
 	if when.on != immediately {

@@ -6,34 +6,37 @@ import (
 	"strings"
 )
 
-// never says why a fault cannot be played at a moment, ever; nil if it can. Callers hold mu.
-func (s *Server) never(when Moment, what Fault) error {
-	impossible := func(format string, args ...any) error {
-		return fmt.Errorf("brokertest: Inject: %s never happens: %s", what, fmt.Sprintf(format, args...))
-	}
-	if s.closed {
-		return ErrClosed
-	}
+func impossible(what Fault, format string, args ...any) error {
+	return fmt.Errorf("brokertest: Inject: %s never happens: %s", what, fmt.Sprintf(format, args...))
+}
+
+// mistaken says why a fault cannot be played at a moment, on whatever server; nil if it can.
+func mistaken(when Moment, what Fault) error {
 	if what.fits != nil {
 		if needs := what.fits(when); needs != "" {
-			return impossible("it needs %s", needs)
+			return impossible(what, "it needs %s", needs)
 		}
 	}
 	if why := when.unknown(); why != "" {
-		return impossible("%s", why)
+		return impossible(what, "%s", why)
 	}
+	return nil
+}
+
+// absent says why a fault cannot be played as things are, now or later; nil if it can. Callers hold mu.
+func (s *Server) absent(when Moment, what Fault) error {
 	there := func(other func(*connection) bool) bool {
 		return slices.ContainsFunc(s.connectionsInOrder(), func(c *connection) bool { return c.stage != ended && other(c) })
 	}
 	switch {
 	case when.on == immediately && when.host != "" && s.hosts[when.host] == nil:
-		return impossible("there is no virtual host %q", when.host)
+		return impossible(what, "there is no virtual host %q", when.host)
 	case when.only > 0 && (when.on == immediately || when.only <= s.lastID) && !there(func(c *connection) bool { return c.id == when.only }):
-		return impossible("there is no connection %d", when.only)
+		return impossible(what, "there is no connection %d", when.only)
 	case when.only > 0 && when.on == connecting && when.only <= s.lastID:
-		return impossible("connection %d has been accepted already", when.only)
+		return impossible(what, "connection %d has been accepted already", when.only)
 	case when.on == immediately && what.connection != nil && (when.client != "" || when.peer != "") && !there(when.concerns):
-		return impossible("there is no such connection")
+		return impossible(what, "there is no such connection")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@
 //	everhop status  ◄── HTTP ────── consumers: what they do now, and what is the matter
 //	everhop health  ◄── HTTP ────── a consumer: alive or not, ready or not, for probes
 //	everhop demo                    a consumer that survives, to watch
+//	everhop broker                  a broker for tests, that breaks on command
 //	everhop replay  ◄── events ──── a journal or a log: what happened, when and why
 //	everhop verify  ◄── events ──── a journal: whether it is whole, and obeys the table of states
 //	everhop graph   ◄── events ──── the states of a consumer, to draw, and what happened in them
@@ -65,6 +66,7 @@
 //	  listen.go           --listen, and what systemd is told
 //	demo
 //	  demo.go             everhop demo
+//	  broker.go           everhop broker
 //	the past
 //	  replay.go           everhop replay
 //	  verify.go           everhop verify
@@ -76,4 +78,5 @@
 //	internal/glass        shows what consumers do now: for status
 //	internal/term         terminals, and how text from outside is kept from commanding them
 //	internal/demo         what everhop demo shows
+//	internal/operator     what breaks the broker of everhop broker, over HTTP
 package main
