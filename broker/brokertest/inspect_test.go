@@ -192,7 +192,8 @@ func TestSettlements(t *testing.T) {
 		want := []Settlement{}
 		add := func(tag, frame uint64, method string, multiple, requeue bool) {
 			want = append(want, Settlement{
-				Connection: 1, Channel: 1, Queue: "q",
+				VirtualHost: "/",
+				Connection:  1, Channel: 1, Queue: "q",
 				Tag: tag, Frame: frame, Method: method, Multiple: multiple, Requeue: requeue,
 			})
 		}

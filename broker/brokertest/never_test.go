@@ -91,6 +91,7 @@ func TestAgain(t *testing.T) {
 			p.send(1, &wire.BasicQos{PrefetchCount: 1})
 		}
 		p.sync(1)
+		await(t, s, "all have come", func() bool { return s.Count("basic.qos") == 7 })
 		happens(t, s, "the fault", i.Played)
 		if got := s.Count("basic.qos-ok"); got != 4 { // one of them for sync
 			t.Errorf("%d of 7 were answered, want 4", got)
