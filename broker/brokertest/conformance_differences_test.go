@@ -22,6 +22,7 @@ const (
 	strictArguments difference = "it refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not know; RabbitMQ ignores it"
 	ownWords        difference = "of frames that no client library sends it speaks in its own words, and closes with 501 where RabbitMQ hangs up"
 	keepsLetters    difference = "a dead letter in a stream is delivered; RabbitMQ 3.10 does not deliver it"
+	ignoresPriority difference = "a quorum queue serves messages as they came; RabbitMQ from 4.0 on by their priority"
 	lacksAMQP1      difference = "it speaks AMQP 0-9-1 only, and hangs up on a client of AMQP 1.0"
 )
 
@@ -37,20 +38,56 @@ var unshown = []difference{
 	"the names for direct replies are shorter",
 	"an x-death with a count that is no number, or with an entry that is no table, is read as far as it goes; RabbitMQ 3.10 loses the message",
 	"where a reply text shows a value in Erlang's words, it is on one line; RabbitMQ breaks long ones",
+	"the consumer timeout is exact, and there is none that nobody asked for; RabbitMQ before 4.3 looks once a minute, and gives 30 minutes",
+	"a stream forgets nothing, and its last chunk is its last message; of x-max-age, of x-max-length-bytes and of filters nothing comes",
+	"the pattern of a policy is a regular expression of Go; of two policies with the same priority the first by name counts",
 	"when a channel with several consumers closes, a quorum queue gets its messages back in the order of their delivery tags; from RabbitMQ consumer by consumer",
 }
 
 func TestDifferencesAreDocumented(t *testing.T) {
-	source, err := os.ReadFile("doc.go")
+	words := func(text string) string { return strings.ToLower(strings.Join(strings.Fields(text), " ")) }
+	for _, name := range []string{"doc.go", "DIFFERENCES.md"} {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc := words(strings.ReplaceAll(string(source), "\n//", "\n"))
+		for _, d := range slices.Concat(shown(t), unshown) {
+			if !strings.Contains(doc, words(string(d))) {
+				t.Errorf("%s does not say: %s", name, d)
+			}
+		}
+	}
+}
+
+// Each line of the list names a scenario that there is, or has a reason why there is none.
+func TestDifferencesAreShown(t *testing.T) {
+	source, err := os.ReadFile("DIFFERENCES.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	words := func(text string) string { return strings.ToLower(strings.Join(strings.Fields(text), " ")) }
-	doc := words(strings.ReplaceAll(string(source), "\n//", "\n"))
-	for _, d := range slices.Concat(shown(t), unshown) {
-		if !strings.Contains(doc, words(string(d))) {
-			t.Errorf("doc.go does not say: %s", d)
+	var scenarios []string
+	for _, s := range slices.Concat(operatorScenarios, together()) {
+		scenarios = append(scenarios, s.name)
+	}
+	lines := 0
+	for line := range strings.Lines(string(source)) {
+		columns := strings.Split(strings.TrimSpace(line), " | ")
+		if len(columns) != 3 || strings.HasPrefix(columns[0], "| difference") {
+			continue
 		}
+		lines++
+		last := strings.TrimSuffix(columns[2], " |")
+		name, quoted := strings.CutPrefix(last, "`")
+		switch {
+		case quoted && !slices.Contains(scenarios, strings.TrimSuffix(name, "`")):
+			t.Errorf("there is no scenario %s", last)
+		case !quoted && len(strings.Fields(last)) < 4:
+			t.Errorf("%q is no reason", last)
+		}
+	}
+	if want := len(shown(t)) + len(unshown); lines < want {
+		t.Errorf("%d lines, want %d or more", lines, want)
 	}
 }
 

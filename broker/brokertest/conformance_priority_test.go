@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/broker/internal/versions"
 )
 
 var priorityScenarios = []scenario{
@@ -17,6 +19,7 @@ var priorityScenarios = []scenario{
 	{"priorities: the head expires", priorityExpires},
 	{"priorities: purged", priorityPurged},
 	{"priorities of 255 kinds", priorityMany},
+	{"priorities and a quorum queue", priorityQuorum},
 }
 
 // ranked publishes bodies, each with the priority that its first digit is.
@@ -122,4 +125,15 @@ func priorityMany(c *client) {
 		want = append([]string{fmt.Sprint(i)}, want...)
 	}
 	ch.wantQueue(c.name, want...)
+}
+
+func priorityQuorum(c *client) {
+	ch := c.channel()
+	ch.durable(c.name, "x-queue-type", "quorum")
+	ch.ranked("0a", "9a")
+	if !c.differs(ignoresPriority) && c.has(versions.NamesTypes) {
+		ch.wantQueue(c.name, "9a", "0a")
+	} else {
+		ch.wantQueue(c.name, "0a", "9a")
+	}
 }

@@ -23,12 +23,6 @@ type scenario struct {
 // Server of each version. What a Server does otherwise on purpose is listed as a difference, and what versions do
 // otherwise has a feature.
 func TestConformance(t *testing.T) {
-	together := slices.Concat(
-		connectionScenarios, frameScenarios, channelScenarios, routingScenarios, exchangeScenarios,
-		queueScenarios, argumentScenarios, publishScenarios, confirmScenarios, consumeScenarios, prefetchScenarios, replyScenarios, copyScenarios, transactionScenarios,
-		publisherScenarios, alternateScenarios, ackScenarios, singleActiveScenarios, expiryScenarios, deadLetterScenarios, lengthScenarios, quorumScenarios,
-		knownScenarios, priorityScenarios, bytesScenarios, streamScenarios,
-	)
 	type target struct {
 		name  string
 		start func(*testing.T) server
@@ -50,7 +44,7 @@ func TestConformance(t *testing.T) {
 					s.run(newClient(t, server))
 				})
 			}
-			for _, s := range together {
+			for _, s := range together() {
 				t.Run(s.name, func(t *testing.T) {
 					t.Parallel()
 					s.run(newClient(t, server))
@@ -58,6 +52,16 @@ func TestConformance(t *testing.T) {
 			}
 		})
 	}
+}
+
+// together are the scenarios that do not disturb each other.
+func together() []scenario {
+	return slices.Concat(
+		connectionScenarios, frameScenarios, channelScenarios, routingScenarios, exchangeScenarios,
+		queueScenarios, argumentScenarios, publishScenarios, confirmScenarios, consumeScenarios, prefetchScenarios, replyScenarios, copyScenarios, transactionScenarios,
+		publisherScenarios, alternateScenarios, ackScenarios, singleActiveScenarios, expiryScenarios, deadLetterScenarios, lengthScenarios, quorumScenarios,
+		knownScenarios, priorityScenarios, bytesScenarios, streamScenarios,
+	)
 }
 
 // has tells whether the broker's version has a feature.

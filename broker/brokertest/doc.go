@@ -4,7 +4,7 @@
 //
 //	          loopback port, or Dial (in memory)
 //	client ◄────────────────────────────────────► Server
-//	                  ▲                            ├─ Publish, PublishMessage, DeclareQueue, DeclareExchange, Bind
+//	                  ▲                            ├─ Publish, PublishMessage, DeclareQueue, DeclareExchange, Bind, SetPolicy
 //	                  │                            ├─ StopApp, StartApp, Alarm, RefuseConnections
 //	                  │                            ├─ SetPassword, SetPermissions, DeleteUser, AddVirtualHost
 //	                  │                            ├─ SuspendQueue, ResumeQueue, WithholdConfirms, ReleaseConfirms
@@ -38,7 +38,7 @@
 // # What differs from RabbitMQ
 //
 // It behaves as RabbitMQ 4.3 does, or as 4.0 or 3.10: see [Version]. One suite of tests runs against each of them,
-// real and played. These differences are meant:
+// real and played. These differences are meant; DIFFERENCES.md tells of each by which test it is shown, or why by none:
 //
 //   - EXTERNAL is offered wherever there is TLS, and takes the common name of a certificate; RabbitMQ has a plugin for it,
 //     and takes all of the distinguished name unless it is told otherwise.
@@ -46,14 +46,24 @@
 //     are no permissions for topics.
 //   - It refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not
 //     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Config.IgnoreUnknown
-//     has it pass them over, and [Server.Ignored] tells which. Known are
-//     x-queue-type (classic, quorum), x-expires, x-message-ttl, x-dead-letter-exchange, x-dead-letter-routing-key,
-//     x-max-length, x-overflow, x-single-active-consumer, x-delivery-limit;
-//     alternate-exchange for exchanges; and x-priority for consumers.
+//     has it pass them over, and [Server.Ignored] tells which. It knows those that the Version knows, for the types of
+//     queues that have them there, but for x-delayed-retry-type and its siblings of 4.3 and x-credit of 3.10. Something
+//     comes of x-queue-type (classic, quorum, stream), x-expires, x-message-ttl, x-dead-letter-exchange,
+//     x-dead-letter-routing-key, x-max-length, x-max-length-bytes, x-max-priority, x-overflow,
+//     x-single-active-consumer, x-delivery-limit and x-consumer-timeout; of alternate-exchange for exchanges; and of
+//     x-priority, x-stream-offset and x-consumer-timeout for consumers. The others are checked, and that is all.
 //   - It speaks AMQP 0-9-1 only, and hangs up on a client of AMQP 1.0.
 //   - A dead letter in a stream is delivered; RabbitMQ 3.10 does not deliver it.
+//   - A quorum queue serves messages as they came; RabbitMQ from 4.0 on by their priority.
+//   - The consumer timeout is exact, and there is none that nobody asked for; RabbitMQ before 4.3 looks once a minute,
+//     and gives 30 minutes.
+//   - A stream forgets nothing, and its last chunk is its last message; of x-max-age, of x-max-length-bytes and of
+//     filters nothing comes.
+//   - The pattern of a policy is a regular expression of Go; of two policies with the same priority the first by name
+//     counts.
 //   - Everything is in memory. A publisher confirm says that the message was routed, and each message is
-//     confirmed with a frame of its own, but for those that ReleaseConfirms, or ResumeQueue, confirms together.
+//     confirmed with a frame of its own, but for those that ReleaseConfirms, or ResumeQueue, confirms together, and
+//     with Config.BatchConfirms.
 //   - When the single active consumer of a classic queue with a backlog is cancelled, the next one gets it;
 //     RabbitMQ 3.10 loses track of such a queue.
 //   - x-max-length and reject-publish are exact, on quorum queues too; there RabbitMQ enforces them with
