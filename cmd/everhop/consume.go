@@ -61,11 +61,11 @@ func newConsumption() *consumption {
 func (f *consumption) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "consume",
-		Short: "Consume a queue to standard output or a command",
+		Short: "Consume a queue to standard output, a command or a server",
 		Long: `Consumes a queue until it is told to stop. When the connection breaks, it connects again and goes on.
 
 A message is acknowledged when it has been written to standard output or, with --exec, when the command
-has ended with exit status 0. A message may come more than once: if the connection breaks before the
+has ended with exit status 0, or with --http, when the server has answered 2xx. A message may come more than once: if the connection breaks before the
 broker has the acknowledgement, the broker delivers the message again. If a write fails, all messages of
 that write come again, although some of them may have been written. On a terminal, control characters in
 messages are shown as \b, \u009b and the like; everywhere else bodies are written byte for byte.
@@ -101,18 +101,26 @@ and not during an outage.
 --password-file and the --tls flags name files that are read at each connect: renew them, and nothing has to be
 restarted. They go before what the URL has. A login that is refused is waited for then, as the file may be renewed.
 
---exec runs the command with sh -c for each message. It gets the body on standard input, and the
-message's properties in its environment: EVERHOP_QUEUE, EVERHOP_EXCHANGE, EVERHOP_ROUTING_KEY,
-EVERHOP_REDELIVERED (true or false), EVERHOP_MESSAGE_ID, EVERHOP_CORRELATION_ID, EVERHOP_REPLY_TO,
-EVERHOP_CONTENT_TYPE, EVERHOP_CONTENT_ENCODING, EVERHOP_TYPE, EVERHOP_APP_ID, EVERHOP_TIMESTAMP and
+--exec runs the command with sh -c for each message, --exec-argv a program with its arguments, which stand behind --,
+without a shell. It gets the body on standard input, and the message's properties in its environment: EVERHOP_QUEUE,
+EVERHOP_EXCHANGE, EVERHOP_ROUTING_KEY, EVERHOP_REDELIVERED (true or false), EVERHOP_MESSAGE_ID, EVERHOP_CORRELATION_ID,
+EVERHOP_REPLY_TO, EVERHOP_CONTENT_TYPE, EVERHOP_CONTENT_ENCODING, EVERHOP_TYPE, EVERHOP_APP_ID, EVERHOP_USER_ID,
+EVERHOP_TIMESTAMP, EVERHOP_EXPIRATION (milliseconds), EVERHOP_PRIORITY, EVERHOP_DELIVERY_MODE (2: persistent) and
 EVERHOP_ATTEMPT: 1, and one more after each failure. It is 1 again after exit status 75, a stop or a lost
-connection. Its outputs are pipes, which everhop copies to its own; with --concurrency, in whole lines. A
-message is acknowledged when that is done.
+connection. The header x-tenant is EVERHOP_HEADER_X_TENANT: in capitals, with _ for all but letters and digits. Lists and
+tables are JSON. Of headers that get the same name the first has it. A header of more than 4 KiB is left out, and so are
+those that do not fit into 32 KiB in all; EVERHOP_HEADERS_LEFT_OUT counts them. File descriptor 3 has all of the
+message, while the command runs, as the line that --output jsonl writes (not on Windows). It need not be read. The
+command's outputs are pipes, which everhop copies to its own; with --concurrency, in whole lines. A message is
+acknowledged when that is done.
 
 The exit status of the command decides what becomes of the message. 0 acknowledges it. 75 (EX_TEMPFAIL)
 puts it back: the command is run for it again after a second, and for others meanwhile, however many are put back
-(up to 1024). Any other is a failure. A command that runs longer than --timeout fails too: it gets
-SIGTERM, and a moment later SIGKILL. After a failure the command is run again, after a pause that grows.
+(up to 1024). 65 (EX_DATAERR) says that trying again cannot help: the message is poison at once. Those of
+--reject-status reject it: the broker dead-letters it, or drops it if the queue has no dead-letter exchange. Any other
+is a failure. A command that runs longer than --timeout fails too: it gets SIGTERM, and a moment later SIGKILL. What it
+has written to standard error last, up to 900 bytes, is in the error that is logged, and in the header x-everhop-error
+of a parked message. After a failure the command is run again, after a pause that grows.
 With the default --attempts and --backoff that goes on for one to two minutes: what a command needs may be away
 for a minute, and no message is parked. As long as a message is tried again, its place among --concurrency is
 taken.
@@ -121,8 +129,21 @@ That the command cannot be started is not the message's failure: if there are no
 or if its exit status is 126 or 127, with which a shell says that a program cannot be run, is not there or has no
 interpreter. It pauses then and logs an error, for 1 s at first, and for twice as long each next time, up to 30 s
 (or the PAUSE of --breaker). Then one message is tried before the others. No attempt is counted, and others may
-overtake the message. At the start it is an error if there is no shell. So it is if COMMAND is a single one, without
+overtake the message. At the start it is an error if there is no shell, or no PROGRAM. So it is if COMMAND is a single one, without
 any of ; & | ( ) and not in several lines, whose program is not there or cannot be run.
+
+--http sends each message to a server: its body by POST, with its Content-Type and Content-Encoding, the headers
+traceparent and tracestate, and the rest as X-Everhop-Queue, X-Everhop-Message-Id and so on, named as the variables of a
+command are; the header x-tenant is X-Everhop-Header-X-Tenant. Their values are percent-encoded where they are not
+printable ASCII, and % itself is, too. A header of more than 1 KiB is left out, and so are those that do not fit into
+4 KiB in all; X-Everhop-Headers-Left-Out counts them. The status of the answer decides, whatever follows it. 2xx
+acknowledges. 429 and 503 with Retry-After, in seconds or as a date, have the message come again after that time, from 1 s to
+a day; after more than 5 s out of a queue QUEUE.retry.N. Any other 4xx but 408, 425 and 429 says that trying again cannot
+help: the message is poison at once. All else is a failure, as of a command: 5xx, no answer within --timeout, a
+connection that breaks. So is a redirect, which is not followed: a body could get lost, or get to where it does not
+belong. The begin of what the server says, up to 900 bytes, is in the error. That the server cannot be reached at all is
+not the message's failure: it pauses then, as for a command that cannot be started. Proxies are those of HTTP_PROXY,
+HTTPS_PROXY and NO_PROXY. User and password in the URL are sent as basic authentication, and shown nowhere.
 
 A quorum queue drops a message that came back too often, because its connection was lost or its consumer was
 stopped. Before that, everhop publishes it again to the end of its queue (see --delivery-limit).
@@ -167,7 +188,8 @@ Exit status, of everhop itself:
   3  the journal is damaged`,
 		Example: `  everhop consume --url amqp://guest:guest@localhost/ --queue orders
   everhop consume --queue orders --exec ./handle.sh --concurrency 4
-  everhop consume --queue orders --exec 'curl -fsS -d @- http://localhost:8080/ || exit 75'
+  everhop consume --queue orders --http http://localhost:8080/orders --concurrency 32 --timeout 30s
+  everhop consume --queue orders --reject-status 3 --exec-argv -- python3 handle.py --verbose
   everhop consume --queue orders --exec ./handle.sh --timeout 30s --attempts 10 --poison dead-letter
   everhop consume --queue orders --exec ./handle.sh --journal /var/lib/orders/journal
   everhop consume --queue orders --exec ./handle.sh --listen 9090 & everhop status :9090 --watch
