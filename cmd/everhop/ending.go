@@ -61,7 +61,7 @@ func (f *ending) watch(ctx context.Context, look func() consumer.Status, left de
 	defer ticker.Stop()
 	var before calm
 	var asked time.Time
-	empty, warned := 0, false // how often it was empty in a row
+	empty, warned := false, false // it was empty when it was asked last
 	for {
 		select {
 		case <-ctx.Done():
@@ -70,8 +70,8 @@ func (f *ending) watch(ctx context.Context, look func() consumer.Status, left de
 		}
 		status := look()
 		now := calmOf(status)
-		if now.generation != before.generation || !now.last.Equal(before.last) || now.since.IsZero() || before.since.IsZero() {
-			before, empty = now, 0
+		if now.generation != before.generation || now.done != before.done || now.since.IsZero() || before.since.IsZero() {
+			before, empty = now, false
 			continue
 		}
 		quiet := time.Since(before.since)
@@ -80,7 +80,11 @@ func (f *ending) watch(ctx context.Context, look func() consumer.Status, left de
 			stop()
 			return nil
 		}
-		if !f.empty || empty == 0 && time.Since(asked) < asks && !asked.IsZero() {
+		pause := asks
+		if empty {
+			pause = looks
+		}
+		if !f.empty || time.Since(asked) < pause {
 			continue
 		}
 		for s := range status.Subscriptions() {
@@ -93,30 +97,27 @@ func (f *ending) watch(ctx context.Context, look func() consumer.Status, left de
 		if now.generation > 1 && quiet < 2*heartbeat {
 			continue
 		}
-		asked = time.Now()
 		n, err := left(ctx)
+		asked = time.Now()
 		if err != nil && ctx.Err() == nil && !warned {
 			warned = true
 			logger.Warn().Err(err).Msg("it cannot be asked whether the queue is empty; trying again")
 		}
-		if err != nil || n > 0 {
-			empty = 0
-			continue
-		}
-		// What the broker has just sent is in no queue, and did not come yet.
-		if empty++; empty > 1 {
+		isEmpty := err == nil && n == 0
+		if isEmpty && empty { // once is not enough: what the broker had just sent was in no queue, and did not come yet
 			logger.Info().Msg("the queue is empty: stopping")
 			stop()
 			return nil
 		}
+		empty = isEmpty
 	}
 }
 
 // calm is since when a consumer has nothing to do.
 type calm struct {
 	since      time.Time // zero if it has something to do, or does not consume
-	last       time.Time // when something was handled last
-	generation uint64    // the newest of its connections
+	done       consumer.Stats
+	generation uint64 // the newest of its connections
 }
 
 func calmOf(s consumer.Status) calm {
@@ -128,12 +129,8 @@ func calmOf(s consumer.Status) calm {
 		if sub.InFlight+sub.Waiting+sub.Aside > 0 {
 			c.since = time.Time{}
 		}
+		c.done.Add(sub.Stats)
 		c.generation = max(c.generation, sub.Generation)
-		for _, at := range []time.Time{sub.LastDelivery, sub.LastSettled} {
-			if at.After(c.last) {
-				c.last = at
-			}
-		}
 	}
 	return c
 }

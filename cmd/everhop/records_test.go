@@ -128,7 +128,7 @@ func TestReadRecord(t *testing.T) {
 	tests := []struct{ line, err string }{
 		{`{"body":""}`, ""},
 		{` {"body_base64":""} `, ""},
-		{`{"body":"a","headers":null,"header_types":{"n":"int8"},"message_id":null,"timestamp":1735787045,"priority":255,"delivery_mode":1,"redelivered":true}`, ""},
+		{`{"body":"a","headers":null,"header_types":{"n":"int8"},"message_id":null,"timestamp":1735787045,"priority":255,"delivery_mode":1,"redelivered":true,"queue":"q"}`, ""},
 
 		{`{"body":"\ud83d\ude00 \\ud800 \u00e9 \"","headers":{"\uD83D\uDE00":"\n"}}`, ""},
 		{`{"body":"\ud83d"}`, halfPair},
@@ -155,7 +155,7 @@ func TestReadRecord(t *testing.T) {
 		{`{"body":"","headers":[]}`, "headers: expected an object"},
 		{`{"body":"","headers":{"a":1},"header_types":"int8"}`, "header_types: expected an object"},
 		{`{"body":"","headers":{"a":[{"b":1e99}]},"header_types":{"a":{"0":{"b":"int8"}}}}`, `headers["a"][0]["b"]: "1e99" is no int8`},
-		{`{"body":"","Body":"","queue":"q"}`, `unknown: ["Body" "queue"]; 'everhop consume --help' tells what there is`},
+		{`{"body":"","Body":"","queues":"q"}`, `unknown: ["Body" "queues"]; 'everhop consume --help' tells what there is`},
 		{`{"body":"","` + long + `":1}`, `unknown: ["` + long[:100] + `"]; 'everhop consume --help' tells what there is`},
 	}
 	for _, tt := range tests {
