@@ -219,7 +219,7 @@ func (b *browser) take(ctx context.Context, left int, see seer) (n int, err erro
 		case <-over:
 		}
 		p.cancelled.Store(true)
-		failure = p.consumer.Cancel(ctx)
+		failure = p.consumer.Cancel(context.WithoutCancel(ctx)) // or nothing could be acknowledged any more
 	})
 	for err == nil && n < left {
 		var d *broker.Delivery

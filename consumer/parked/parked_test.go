@@ -291,6 +291,32 @@ func TestRetryStopped(t *testing.T) {
 	})
 }
 
+// Stopped amid its work, it acknowledges what is confirmed: no message is in both queues.
+func TestRetryInterrupted(t *testing.T) {
+	inRig(t, func(r *rig) {
+		const n = 600
+		r.park(n, always("x"))
+		ctx, cancel := context.WithCancelCause(r.Context())
+		stopped := errors.New("stopped")
+		told := 0
+		tally, err := parked.Retry(ctx, r.config, func(_ *parked.Entry, err error) {
+			if err != nil && !errors.Is(err, stopped) {
+				r.Error(err)
+			}
+			if told++; told == 3 {
+				cancel(stopped)
+			}
+		})
+		if !errors.Is(err, stopped) || tally.Done == 0 || tally.Done == n {
+			r.Errorf("%+v, %v", tally, err)
+		}
+		origin, left := r.bodies("orders"), r.bodies("orders.parked")
+		if len(origin) != tally.Done || len(origin)+len(left) != n {
+			r.Errorf("%d at the origin, %d left; %+v", len(origin), len(left), tally)
+		}
+	})
+}
+
 func TestRetryRate(t *testing.T) {
 	inRig(t, func(r *rig) {
 		r.park(11, always("x"))
