@@ -19,7 +19,7 @@ func TestParkedAgain(t *testing.T) {
 		if err := errors.Join(server.DeclareQueue("orders", nil), server.Publish("orders", "m")); err != nil {
 			t.Fatal(err)
 		}
-		for _, queue := range []string{"orders", "orders.parked", "orders.parked"} {
+		fail := func(queue string) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			c, err := consumer.New(consumer.Config{
 				URLs: []string{server.URL()}, Dial: server.Dial, Name: "test",
@@ -38,6 +38,9 @@ func TestParkedAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			cancel()
+		}
+		for _, queue := range []string{"orders", "orders.parked", "orders.parked"} {
+			fail(queue)
 			messages := server.Messages("orders.parked")
 			if len(messages) != 1 {
 				t.Fatalf("after %s: %d messages are parked", queue, len(messages))
@@ -50,6 +53,15 @@ func TestParkedAgain(t *testing.T) {
 			if again != (queue != "orders") || again && origin != "orders" {
 				t.Errorf("after %s: origin %v", queue, origin)
 			}
+		}
+		if err := errors.Join(server.DeclareQueue("w.parked", nil), server.PublishMessage("w.parked", brokertest.Message{
+			Headers: map[string]any{consumer.HeaderQueue: "second", consumer.HeaderOriginQueue: "first"},
+		})); err != nil {
+			t.Fatal(err)
+		}
+		fail("w.parked")
+		if h := server.Messages("w.parked")[0].Headers; h[consumer.HeaderOriginQueue] != "first" {
+			t.Errorf("written again: %v", h)
 		}
 		if _, there := server.Queue("orders.parked.parked"); there {
 			t.Error("there is an orders.parked.parked")

@@ -40,11 +40,11 @@ type Tally struct {
 type Lives int
 
 const (
-	// LivesUnknown: nothing tells whether it is a quorum queue, since no message has come back before.
+	// LivesUnknown means that nothing tells whether it is a quorum queue, since no message has come back before.
 	LivesUnknown Lives = iota
-	// LivesKept: it is no quorum queue, or the broker counts no look (from RabbitMQ 4.3 on).
+	// LivesKept means that it is no quorum queue, or the broker counts no look (from RabbitMQ 4.3 on).
 	LivesKept
-	// LivesSpent: it is a quorum queue, and each message that was looked at and stays has come back once more.
+	// LivesSpent means that it is a quorum queue, and each message that was looked at and stays has come back once more.
 	LivesSpent
 )
 
