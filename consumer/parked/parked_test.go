@@ -299,13 +299,12 @@ func TestRetryInterrupted(t *testing.T) {
 		r.server.Inject(brokertest.OnMethod("basic.consume", 1), brokertest.Limit(brokertest.ToClient, 20_000)) // while they still come
 		ctx, cancel := context.WithCancelCause(r.Context())
 		stopped := errors.New("stopped")
-		told := 0
+		r.server.WithholdConfirms("orders")
+		time.AfterFunc(time.Second, func() { cancel(stopped) })
+		time.AfterFunc(2*time.Second, func() { r.server.ReleaseConfirms("orders") })
 		tally, err := parked.Retry(ctx, r.config, func(_ *parked.Entry, err error) {
 			if err != nil && !errors.Is(err, stopped) {
 				r.Error(err)
-			}
-			if told++; told == 3 {
-				cancel(stopped)
 			}
 		})
 		if !errors.Is(err, stopped) || tally.Done == 0 || tally.Done == n {
