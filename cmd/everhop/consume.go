@@ -151,8 +151,8 @@ stopped. Before that, everhop publishes it again to the end of its queue (see --
 A message that has failed 8 times (--attempts) is poison. By default it is parked: moved to the queue
 QUEUE.parked, with the error in its headers. --poison dead-letter rejects it instead, and the broker drops
 it if the queue has no dead-letter exchange. --poison put-back has it handled again, for ever. A parked
-message keeps its number of failures in the header x-everhop-attempts. Remove that header when you move the
-message back, or its next failure parks it again.
+message keeps its number of failures in the header x-everhop-attempts; 'everhop parked retry' moves it back without
+that. What is consumed from a queue whose name ends with .parked is parked in that one again.
 
 A stream keeps its messages, whatever becomes of them. --stream-offset says that the queue is one, and where to
 begin: at the first, last or next message (what is published from now on), at an offset, at a time such as

@@ -4,6 +4,8 @@
 //	everhop consume ── messages ──► standard output, or the standard input of a command
 //	                ── events ────► standard error, one line for each transition, and --journal
 //	everhop publish ◄── messages ── standard input, or files
+//	everhop peek    ◄── messages ── a queue, which keeps them
+//	everhop parked  ◄── messages ── a parking queue: why they are there; ──► where they came from, or a file
 //	everhop status  ◄── HTTP ────── consumers: what they do now, and what is the matter
 //	everhop doctor  ◄── AMQP ────── a broker, and this machine: what does not work, or may not, and what to do
 //	everhop health  ◄── HTTP ────── a consumer: alive or not, ready or not, for probes
@@ -66,6 +68,12 @@
 //	  properties.go       --header and the properties that are for every message
 //	  pace.go             --rate, --max-rate
 //	  hints.go            what to do about a message that cannot be published
+//	look and repair
+//	  peek.go             everhop peek
+//	  parked.go           everhop parked list, show
+//	  parkedrepair.go     everhop parked retry, discard
+//	  parkedflags.go      which messages are meant
+//	  parkedtable.go      messages in columns
 //	  progress.go         how far it is
 //	now
 //	  status.go           everhop status

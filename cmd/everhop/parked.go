@@ -75,12 +75,13 @@ func list(cmd *cobra.Command, config parked.Config, output string, group bool) e
 	defer release()
 	var groups parked.Groups
 	var t *table
-	add := func(e *parked.Entry) error {
-		groups.Add(e)
-		return nil
-	}
+	var add func(*parked.Entry) error
 	switch {
 	case group:
+		add = func(e *parked.Entry) error {
+			groups.Add(e)
+			return nil
+		}
 	case output == "jsonl":
 		add = func(e *parked.Entry) error { return writeJSON(out, entryLineOf(e)) }
 	default:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/parked"
 )
 
 // parkedQueue is a broker with the queues q and q.parked; in the latter are n messages, every third with another error.
@@ -240,5 +241,21 @@ func TestPeekTellsLives(t *testing.T) {
 				t.Errorf("%s: exit status %d: %s", version, status, stderr)
 			}
 		}
+	}
+}
+
+// What cannot be written is not discarded.
+func TestBinBroken(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bin")
+	b, err := openBin(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	entry := parked.NewEntry(&consumer.Delivery{Body: []byte("x")})
+	if err := b.write([]*parked.Entry{entry}); err == nil {
+		t.Error("it was written")
 	}
 }

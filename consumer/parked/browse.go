@@ -40,11 +40,11 @@ type Tally struct {
 type Lives int
 
 const (
-	// LivesUnknown: nothing tells whether it is a quorum queue, since no message has come back before.
+	// LivesUnknown means that nothing tells whether it is a quorum queue, since no message has come back before.
 	LivesUnknown Lives = iota
-	// LivesKept: it is no quorum queue, or the broker counts no look (from RabbitMQ 4.3 on).
+	// LivesKept means that it is no quorum queue, or the broker counts no look (from RabbitMQ 4.3 on).
 	LivesKept
-	// LivesSpent: it is a quorum queue, and each message that was looked at and stays has come back once more.
+	// LivesSpent means that it is a quorum queue, and each message that was looked at and stays has come back once more.
 	LivesSpent
 )
 
@@ -219,7 +219,7 @@ func (b *browser) take(ctx context.Context, left int, see seer) (n int, err erro
 		case <-over:
 		}
 		p.cancelled.Store(true)
-		failure = p.consumer.Cancel(ctx)
+		failure = p.consumer.Cancel(context.WithoutCancel(ctx)) // or nothing could be acknowledged any more
 	})
 	for err == nil && n < left {
 		var d *broker.Delivery

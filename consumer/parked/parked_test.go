@@ -291,6 +291,32 @@ func TestRetryStopped(t *testing.T) {
 	})
 }
 
+// Stopped amid its work, it acknowledges what is confirmed: no message is in both queues.
+func TestRetryInterrupted(t *testing.T) {
+	inRig(t, func(r *rig) {
+		const n = 100
+		r.park(n, always("x"))
+		r.server.Inject(brokertest.OnMethod("basic.consume", 1), brokertest.Limit(brokertest.ToClient, 20_000)) // while they still come
+		ctx, cancel := context.WithCancelCause(r.Context())
+		stopped := errors.New("stopped")
+		r.server.WithholdConfirms("orders")
+		time.AfterFunc(time.Second, func() { cancel(stopped) })
+		time.AfterFunc(2*time.Second, func() { r.server.ReleaseConfirms("orders") })
+		tally, err := parked.Retry(ctx, r.config, func(_ *parked.Entry, err error) {
+			if err != nil && !errors.Is(err, stopped) {
+				r.Error(err)
+			}
+		})
+		if !errors.Is(err, stopped) || tally.Done == 0 || tally.Done == n {
+			r.Errorf("%+v, %v", tally, err)
+		}
+		origin, left := r.bodies("orders"), r.bodies("orders.parked")
+		if len(origin) != tally.Done || len(origin)+len(left) != n {
+			r.Errorf("%d at the origin, %d left; %+v", len(origin), len(left), tally)
+		}
+	})
+}
+
 func TestRetryRate(t *testing.T) {
 	inRig(t, func(r *rig) {
 		r.park(11, always("x"))
@@ -331,7 +357,7 @@ func TestDiscard(t *testing.T) {
 		}
 		left := slices.DeleteFunc(numbers(n, all), func(body string) bool { return slices.Contains(sunk, body) })
 		r.wantBodies("orders.parked", left)
-		tally, err = parked.Discard(r.Context(), r.config, sink)
+		_, err = parked.Discard(r.Context(), r.config, sink)
 		r.must(err)
 		r.wantBodies("orders.parked", numbers(n, func(i int) bool { return i%2 == 1 }))
 		if want := numbers(n, func(i int) bool { return i%2 == 0 }); !slices.Equal(sunk, want) {

@@ -229,9 +229,9 @@ func Again(e *Entry, user string) (broker.Message, error) {
 		from = d.UserID
 	}
 	delete(h, consumer.HeaderUserID)
-	switch {
-	case from == "":
-	case from == user:
+	switch from {
+	case "":
+	case user:
 		m.UserID = from
 	default:
 		h[consumer.HeaderUserID] = from
