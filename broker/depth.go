@@ -21,7 +21,7 @@ func (s *Session) Depth(ctx context.Context, name string) (ready int, err error)
 		if err != nil {
 			return s.newError(r.op, ScopeChannel, name, err)
 		}
-		defer channel.Close() // a failure has closed it
+		defer func() { _ = channel.Close() }() // a failure has closed it
 		if err := r.step("check queue"); err != nil {
 			return err
 		}

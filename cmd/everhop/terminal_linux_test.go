@@ -114,18 +114,20 @@ func TestTerminalLogs(t *testing.T) {
 // Messages are from outside: a terminal shows what is in them, and obeys nothing. A pipe gets the bytes.
 func TestTerminalConsume(t *testing.T) {
 	const body = "a\x1b[2J\u009b31m\u202e\xff\tb"
-	tests := []struct{ output, shown, piped string }{
-		{"body", `a\x1b[2J\u009b31m\u202e\xff` + "\tb\r\n", body + "\n"},
-		{"jsonl", `"body":"a\u001b[2J\u009b31m\u202e"`, `"body":"a\u001b[2J` + "\u009b31m\u202e" + `"`},
+	tests := []struct{ flags, shown, piped string }{
+		{"--output body", `a\x1b[2J\u009b31m\u202e\xff` + "\tb\r\n", body + "\n"},
+		{"--null", `a\x1b[2J\u009b31m\u202e\xff` + "\tb" + `\x00`, body + "\x00"},
+		{`--format %q:%s\x1b[m\n`, `q:a\x1b[2J\u009b31m\u202e\xff` + "\tb" + `\x1b[m` + "\r\n", "q:" + body + "\x1b[m\n"},
+		{"--output jsonl", `"body":"a\u001b[2J\u009b31m\u202e"`, `"body":"a\u001b[2J` + "\u009b31m\u202e" + `"`},
 	}
 	for _, tt := range tests {
 		for _, terminal := range []bool{true, false} {
-			t.Run(fmt.Sprint(tt.output, terminal), func(t *testing.T) {
+			t.Run(fmt.Sprint(tt.flags, terminal), func(t *testing.T) {
 				sent := body
-				if tt.output == "jsonl" { // otherwise it is base64
+				if tt.flags == "--output jsonl" { // otherwise it is base64
 					sent = body[:strings.Index(body, "\xff")]
 				}
-				p := prepareAlone(t, "consume", "--queue", "q", "--count", "1", "--output", tt.output, "--url", oneQueue(t, sent).URL())
+				p := prepareAlone(t, append([]string{"consume", "--queue", "q", "--count", "1", "--url", oneQueue(t, sent).URL()}, strings.Fields(tt.flags)...)...)
 				screen, want := &p.stdout, tt.piped
 				if terminal {
 					tty, transcript, read := openTerminal(t)
@@ -134,7 +136,7 @@ func TestTerminalConsume(t *testing.T) {
 				} else {
 					p.start().wait(0)
 				}
-				if got := screen.String(); !strings.Contains(got, want) || tt.output == "body" && got != want {
+				if got := screen.String(); !strings.Contains(got, want) || tt.flags != "--output jsonl" && got != want {
 					t.Errorf("%q, want %q", got, want)
 				}
 			})
