@@ -77,11 +77,7 @@ func list(cmd *cobra.Command, config parked.Config, output string, group bool) e
 	var t *table
 	var add func(*parked.Entry) error
 	switch {
-	case group:
-		add = func(e *parked.Entry) error {
-			groups.Add(e)
-			return nil
-		}
+	case group: // they are written when all are counted
 	case output == "jsonl":
 		add = func(e *parked.Entry) error { return writeJSON(out, entryLineOf(e)) }
 	default:
@@ -93,6 +89,10 @@ func list(cmd *cobra.Command, config parked.Config, output string, group bool) e
 	step := newSteps(cmd, "looked at")
 	tally, err := parked.Look(ctx, config, func(e *parked.Entry) error {
 		step.tick()
+		if group {
+			groups.Add(e)
+			return nil
+		}
 		return add(e)
 	})
 	step.end()
