@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +31,7 @@ const (
 
 // command hands each message to a command.
 type command struct {
+	direct         []string      // the words of a shell's command that is none but a program and its arguments
 	words          []string      // a program and its arguments
 	reject         []int         // exit statuses
 	timeout        time.Duration // 0: none
@@ -43,7 +43,7 @@ type command struct {
 // newCommand must be ended (see children). With lines, those of commands that run at once do not mix.
 func newCommand(h handling, lines bool, stdout, stderr io.Writer, broken func()) *command {
 	return &command{
-		words: h.words(), reject: h.reject, timeout: h.timeout,
+		direct: directly(h.exec), words: h.words(), reject: h.reject, timeout: h.timeout,
 		stdout:   &shared{w: stdout, lines: lines, broken: broken},
 		stderr:   &shared{w: stderr, lines: lines, ends: true},
 		children: newChildren(),
@@ -60,22 +60,10 @@ func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
 		defer cancel()
 		ctx = limited
 	}
-	cmd := exec.Command(c.words[0], c.words[1:]...)
-	cmd.Env = environment(os.Environ(), d)
-	cmd.Stdin = bytes.NewReader(d.Body)
-	cmd.WaitDelay = unread
-	ownGroup(cmd) // also, Ctrl-C is for us: the command may finish
-	killedWithUs(cmd)
-	whole, err := offer(cmd)
+	cmd, whole, outputs, err := c.begin(d)
 	if err != nil {
-		return unavailable(err)
-	}
-	outputs, err := c.start(cmd)
-	if err != nil {
-		whole.withdraw()
 		return err
 	}
-	whole.begin(d)
 	exited, ended := make(chan struct{}), make(chan struct{})
 	survives := context.AfterFunc(ctx, func() {
 		defer close(ended)
@@ -100,26 +88,48 @@ func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
 // lastWords is how long to wait for the output of a command that was ended.
 const lastWords = 200 * time.Millisecond
 
-// start starts the command with outputs of its own.
-func (c *command) start(cmd *exec.Cmd) (outputs commandOutputs, err error) {
+// begin starts the command. What needs no shell is started without one, which takes half the time; if that cannot be, the
+// shell tells why, or knows better.
+func (c *command) begin(d *consumer.Delivery) (cmd *exec.Cmd, all *whole, outputs commandOutputs, err error) {
+	if c.direct != nil {
+		if cmd, all, outputs, err = c.start(c.direct, d); err == nil {
+			return cmd, all, outputs, nil
+		}
+	}
+	return c.start(c.words, d)
+}
+
+// start starts a program with outputs of its own.
+func (c *command) start(words []string, d *consumer.Delivery) (*exec.Cmd, *whole, commandOutputs, error) {
+	cmd := exec.Command(words[0], words[1:]...)
+	cmd.Env = environment(os.Environ(), d)
+	cmd.WaitDelay = unread
+	ownGroup(cmd) // also, Ctrl-C is for us: the command may finish
+	killedWithUs(cmd)
+	all, err := offer(cmd, d)
+	if err != nil {
+		return nil, nil, nil, unavailable(err)
+	}
+	var outputs commandOutputs
+	defer func() { outputs.inherited() }()
 	for _, s := range []*shared{c.stdout, c.stderr} {
 		o, err := s.open()
 		if err != nil {
-			outputs.inherited()
-			return nil, unavailable(err)
+			all.withdraw()
+			return nil, nil, nil, unavailable(err)
 		}
 		outputs = append(outputs, o)
 	}
 	cmd.Stdout, cmd.Stderr = outputs[0].write, outputs[1].write
-	err = c.children.start(cmd)
-	outputs.inherited()
-	switch {
-	case errors.Is(err, errEnding):
-		return nil, as(consumer.Requeue, err)
-	case err != nil:
-		return nil, unavailable(err)
+	if err := c.children.start(cmd); err != nil {
+		all.withdraw()
+		if errors.Is(err, errEnding) {
+			return nil, nil, nil, as(consumer.Requeue, err)
+		}
+		return nil, nil, nil, unavailable(err)
 	}
-	return outputs, nil
+	all.begin(d)
+	return cmd, all, outputs, nil
 }
 
 // unavailable is for a command that could not be started, with what to do.

@@ -51,6 +51,25 @@ func plainProgram(line string) string {
 	return ""
 }
 
+// bare is a line of words that mean to a shell what they say.
+var bare = regexp.MustCompile(`^[ \t]*[\w./][\w./+@:,-]*(?:[ \t]+[\w./+@:,%=-]+)*[ \t]*$`)
+
+// directly are the words of a line, if a shell would do nothing but run a program with them; nil if it might.
+func directly(line string) []string {
+	if runtime.GOOS == "windows" || !bare.MatchString(line) {
+		return nil
+	}
+	words := strings.Fields(line)
+	if strings.Contains(words[0], "/") {
+		return words
+	}
+	where, err := exec.Command(shellName, "-c", `command -v "$1"`, shellName, words[0]).Output()
+	if err != nil || !strings.HasPrefix(string(where), "/") { // one of the shell's own
+		return nil
+	}
+	return words
+}
+
 // cause is what is behind the words of package os/exec.
 func cause(err error) error {
 	var file *fs.PathError

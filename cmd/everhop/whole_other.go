@@ -3,15 +3,19 @@
 package main
 
 import (
+	"bytes"
 	"os/exec"
 
 	"github.com/everhop/everhop/consumer"
 )
 
-// whole is nothing where commands inherit no files but the three of old.
+// whole is a message for a command: its body only, where commands inherit no files but the three of old.
 type whole struct{}
 
-func offer(*exec.Cmd) (*whole, error) { return nil, nil }
+func offer(cmd *exec.Cmd, d *consumer.Delivery) (*whole, error) {
+	cmd.Stdin = bytes.NewReader(d.Body)
+	return &whole{}, nil
+}
 
 func (*whole) begin(*consumer.Delivery) {}
 
