@@ -213,7 +213,7 @@ Exit status, of everhop itself:
 	choose(cmd, &f.output, "output", "what to write to standard output (default body; with --exec and the like, none)", "body", "jsonl", "none")
 	flags.BoolVar(&f.null, "null", false, "end bodies with NUL instead of a newline, for xargs -0 or 'everhop publish --null'")
 	flags.Var(&f.format, "format", "write messages as FORMAT instead: %s is the body, %k the routing key; see above")
-	f.handling.add(cmd)
+	f.addHandling(cmd)
 	flags.Var(period(&f.grace, 24*time.Hour), "grace", "how long what has begun may take to finish when it stops; then commands are ended")
 	f.outcomes.add(cmd)
 	flags.Var(number(&f.concurrency, math.MaxUint16), "concurrency", "how many messages to handle at once; 1 keeps the order of the queue")

@@ -24,7 +24,7 @@ type handling struct {
 	timeout time.Duration // of a command or a request; 0: none
 }
 
-func (h *handling) add(cmd *cobra.Command) {
+func (h *handling) addHandling(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&h.exec, "exec", "", "shell `COMMAND` to run for each message")
 	flags.BoolVar(&h.argv, "exec-argv", false, "run a program for each message, without a shell: --exec-argv -- PROGRAM ARGUMENT...")
