@@ -188,7 +188,7 @@ func TestHTTPFailures(t *testing.T) {
 	untrusted.Config.ErrorLog = nil
 	defer untrusted.Close()
 	endless := served(t, func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(200)
+		w.WriteHeader(http.StatusOK)
 		w.(http.Flusher).Flush()
 		<-r.Context().Done() // the client has had enough
 	})
