@@ -51,7 +51,13 @@
 //	  jsonl.go            a message as a line of JSON
 //	  format.go           --format, --null
 //	  typed.go            its headers in JSON, and their types beside them
+//	  handling.go         --exec, --exec-argv, --http, --timeout, --reject-status
 //	  exec.go             messages to a command
+//	  environment.go      what a command has of a message in its environment
+//	  whole.go            all of a message on its descriptor 3
+//	  tail.go             the end of its standard error
+//	  http.go             messages to a server
+//	  httpheaders.go      what a request has of a message in its headers
 //	  pauses.go           --backoff, --breaker
 //	  lookup.go           whether there is such a command
 //	  children.go         commands are started, and killed with everhop; orphans
