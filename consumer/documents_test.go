@@ -24,7 +24,7 @@ var (
 	link     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	noAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
-	target   = regexp.MustCompile("(?m)`make ([a-z-]+)|^make ([a-z-]+)")
+	target   = regexp.MustCompile("(?m)`make ([a-z0-9-]+)|^make ([a-z0-9-]+)")
 	goFile   = regexp.MustCompile(`[\w./]+\.go\b`)
 	exported = regexp.MustCompile(`\b(consumer|broker|fsm|journal|history|brokertest|rabbittest|fsmtest)\.([A-Z]\w*)`)
 	field    = regexp.MustCompile(`^([A-Z][A-Za-z0-9]*)(\.[A-Z][A-Za-z0-9]*)*$`)
