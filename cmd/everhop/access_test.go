@@ -119,7 +119,7 @@ func TestTLSFlags(t *testing.T) {
 		Certificates: []tls.Certificate{broker.pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: client.pool(t),
 	})
 	flags := []string{
-		"--url", url, "--queue", "q", "--tls-ca", broker.certificate, "--tls-server-name", "broker.test",
+		"--max-revive-attempts", "1", "--url", url, "--queue", "q", "--tls-ca", broker.certificate, "--tls-server-name", "broker.test",
 		"--tls-cert", client.certificate, "--tls-key", client.key,
 	}
 	if status, _, stderr := publishes(t, "secured", append([]string{"publish"}, flags...)...); status != 0 {

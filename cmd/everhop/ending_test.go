@@ -170,10 +170,9 @@ func TestIdleTimeoutIsOfAConsumerAtRest(t *testing.T) {
 // Others may have its messages: it waits for the last one, and asks not too often meanwhile.
 func TestUntilEmptyAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const minute = 60
 		release := make(chan struct{})
 		w := rest(t, func(context.Context, *consumer.Delivery) error { <-release; return nil }, "--until-empty --prefetch 1", "1", "2")
-		w.runs(t, minute*time.Second)
+		w.runs(t, time.Minute)
 		if n := w.server.Count("queue.declare"); n > 1 {
 			t.Errorf("it asked %d times while a handler was at work", n)
 		}
@@ -220,9 +219,12 @@ func TestUntilEmptyCannotAsk(t *testing.T) {
 		}
 		ended := make(chan error)
 		go func() { ended <- c.Run(ctx) }()
-		f := ending{empty: true}
+		f, begin := ending{empty: true}, time.Now()
 		if err := f.watch(ctx, c.Status, left, broker.DefaultHeartbeat, zerolog.New(&log), stop); err != nil {
 			t.Error(err)
+		}
+		if took := time.Since(begin); took < 3*time.Second {
+			t.Errorf("it asked four times within %v", took)
 		}
 		if err := <-ended; err != nil || ask != 5 || strings.Count(log.String(), "it cannot be asked") != 1 {
 			t.Errorf("%v, asked %d times\n%s", err, ask, &log)
