@@ -151,7 +151,7 @@ func (a *asker) left(ctx context.Context) (sum int, err error) {
 		}
 	}
 	for _, queue := range a.queues {
-		n, err := a.session.Depth(ctx, queue)
+		n, err := a.session.QueueLength(ctx, queue)
 		if err != nil {
 			return 0, err
 		}

@@ -157,7 +157,7 @@ func (b *browser) walk(ctx context.Context, see seer) error {
 // taken, and comes back in its order. What was never delivered is behind that.
 func (b *browser) keepOrder(ctx context.Context) error {
 	for b.returned.Load() && b.config.StreamOffset == nil {
-		ready, _, err := b.session.QueueLength(ctx, b.config.Queue)
+		ready, err := b.session.QueueLength(ctx, b.config.Queue)
 		if err != nil || ready == 0 {
 			return err
 		}
@@ -192,7 +192,7 @@ func (b *browser) length(ctx context.Context) (int, error) {
 		}
 		return math.MaxInt, nil
 	}
-	ready, _, err := b.session.QueueLength(ctx, b.config.Queue)
+	ready, err := b.session.QueueLength(ctx, b.config.Queue)
 	if err != nil {
 		return 0, err
 	}
@@ -301,7 +301,7 @@ func (b *browser) receive(ctx context.Context, p *part) (*broker.Delivery, error
 		case b.config.StreamOffset != nil:
 			return nil, errDone
 		}
-		ready, _, err := b.session.QueueLength(ctx, b.config.Queue)
+		ready, err := b.session.QueueLength(ctx, b.config.Queue)
 		switch {
 		case err != nil:
 			return nil, err
@@ -356,7 +356,7 @@ func (b *browser) end(ctx context.Context) error {
 	back, seen := 0, len(b.parts) > 0 && b.config.StreamOffset == nil && !b.session.Lost()
 	if seen {
 		var unseen error
-		back, _, unseen = b.session.QueueLength(ctx, b.config.Queue)
+		back, unseen = b.session.QueueLength(ctx, b.config.Queue)
 		seen = unseen == nil
 	}
 	for _, p := range b.parts {
@@ -382,7 +382,7 @@ func (b *browser) end(ctx context.Context) error {
 // is false if that is not to be seen, since others consume.
 func (b *browser) isBack(ctx context.Context, messages int) bool {
 	for waited := time.Duration(0); waited < comesBack; waited += recheck {
-		ready, _, err := b.session.QueueLength(ctx, b.config.Queue)
+		ready, err := b.session.QueueLength(ctx, b.config.Queue)
 		if err != nil || ready >= messages {
 			return err == nil
 		}
