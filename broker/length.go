@@ -7,7 +7,7 @@ import (
 )
 
 // QueueLength is how many messages of a queue nobody has taken. What is with consumers does not count: neither
-// what they have not acknowledged, nor what is on its way to them. A stream has as many as it says, which on RabbitMQ 3.10 is none.
+// what they have not acknowledged, nor what is on its way to them. A stream of RabbitMQ 3.10 says that it has none.
 //
 // The error is that of DeclareQueue; it is of class NotFound if there is no such queue.
 func (s *Session) QueueLength(ctx context.Context, name string) (ready int, err error) {

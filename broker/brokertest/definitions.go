@@ -53,8 +53,15 @@ type definitions struct {
 		Key         string         `json:"routing_key"`
 		Arguments   map[string]any `json:"arguments"`
 	} `json:"bindings"`
+	Policies []struct {
+		Name        string         `json:"name"`
+		VirtualHost string         `json:"vhost"`
+		Pattern     string         `json:"pattern"`
+		ApplyTo     string         `json:"apply-to"`
+		Priority    int            `json:"priority"`
+		Definition  map[string]any `json:"definition"`
+	} `json:"policies"`
 	// What is passed over.
-	Policies         []json.RawMessage `json:"policies"`
 	TopicPermissions []json.RawMessage `json:"topic_permissions"`
 }
 
@@ -153,8 +160,11 @@ func (s *Server) define(d definitions) error {
 			return fmt.Errorf("brokertest: Config.Definitions: binding from %q to %q: %w", b.Source, b.Destination, err)
 		}
 	}
-	if len(d.Policies) > 0 {
-		s.seen.ignored["definitions policies"] = struct{}{}
+	for _, p := range d.Policies {
+		definition, _ := fromJSON(p.Definition).(wire.Table)
+		if err := s.SetPolicy(p.Name, Policy{p.VirtualHost, p.Pattern, p.ApplyTo, p.Priority, definition}); err != nil {
+			s.seen.ignored["definitions policy "+p.Name] = struct{}{} // it has a key that is not known here, such as ha-mode
+		}
 	}
 	if len(d.TopicPermissions) > 0 {
 		s.seen.ignored["definitions topic_permissions"] = struct{}{}

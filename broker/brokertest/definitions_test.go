@@ -19,7 +19,10 @@ const exported = `{
 	"vhosts": [{"name": "orders"}, {"name": "/"}],
 	"permissions": [{"user": "ada", "vhost": "orders", "configure": ".*", "write": ".*", "read": ".*"}],
 	"topic_permissions": [], "parameters": [], "global_parameters": [{"name": "cluster_name", "value": "rabbit@a"}],
-	"policies": [{"vhost": "/", "name": "p", "pattern": "", "apply-to": "queues", "definition": {"max-length": 5}, "priority": 0}],
+	"policies": [
+		{"vhost": "orders", "name": "p", "pattern": "^dead$", "apply-to": "queues", "definition": {"max-length": 1}, "priority": 0},
+		{"vhost": "orders", "name": "mirrored", "pattern": "", "apply-to": "all", "definition": {"ha-mode": "all"}, "priority": 0}
+	],
 	"queues": [
 		{"name": "q", "vhost": "orders", "durable": true, "auto_delete": false, "arguments": {"x-queue-type": "quorum", "x-delivery-limit": 3}},
 		{"name": "dead", "vhost": "orders", "durable": true, "auto_delete": false, "arguments": {}}
@@ -40,7 +43,7 @@ func TestDefinitions(t *testing.T) {
 	if !strings.HasSuffix(s.URL(), "/") || s.Users()[0] != "ada" || len(s.Users()) != 2 {
 		t.Errorf("%s, users %q", s.URL(), s.Users())
 	}
-	if got := s.Ignored(); !slices.Equal(got, []string{"definitions policies"}) {
+	if got := s.Ignored(); !slices.Equal(got, []string{"definitions policy mirrored"}) {
 		t.Errorf("ignored %q", got)
 	}
 	dial := func(user, password, host string) (*amqp.Connection, error) {
@@ -62,6 +65,10 @@ func TestDefinitions(t *testing.T) {
 		ok(t, ch.PublishWithContext(t.Context(), "in", "any", false, false, amqp.Publishing{Headers: amqp.Table{"n": n}}))
 	}
 	await(t, s, "one of two has come", func() bool { q, _ := s.In("orders").Queue("q"); return q.Ready == 1 })
+	ok(t, s.In("orders").Publish("dead", "a", "b"))
+	if q, _ := s.In("orders").Queue("dead"); q.Ready != 1 {
+		t.Errorf("of two messages %d are left, and its policy permits one", q.Ready)
+	}
 	s.SetPassword("ada", "another")
 	if _, err := dial("ada", "secret", "orders"); err == nil {
 		t.Error("the old password still does")

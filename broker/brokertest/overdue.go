@@ -63,7 +63,9 @@ func (c *connection) cancelOverdue(at aim) {
 // cancelOverdue ends a consumer. Its deliveries go back as if nacked; the channel stays, and may still settle them in
 // vain.
 func (ch *channel) cancelOverdue(consumer *consumer) {
-	consumer.cancelled()
+	if ch.consumers[consumer.tag] == consumer { // else the client has cancelled it itself
+		consumer.cancelled()
+	}
 	for _, d := range ch.unacked.open {
 		if d.consumer == consumer && !d.overdue {
 			ch.unacked.closed([]*delivery{d})

@@ -83,7 +83,7 @@ func (q *queue) renew() {
 	if q.end != nil {
 		q.end.Stop()
 	}
-	if q.lease == 0 {
+	if q.lease == 0 || q.deleted {
 		return
 	}
 	server := q.host.server

@@ -30,9 +30,9 @@ type Config struct {
 	// VirtualHosts that exist. Defaults to "/".
 	VirtualHosts []string
 	// Definitions are what RabbitMQ exports as JSON, by rabbitmqctl export_definitions or from its management, of all
-	// virtual hosts or of one: users, virtual hosts, permissions, queues, exchanges and bindings come on top of those
-	// above. A user of them has the permissions that they give, and no others. Policies and topic permissions are passed
-	// over, which Ignored tells; the rest is of no consequence here.
+	// virtual hosts or of one: users, virtual hosts, permissions, queues, exchanges, bindings and policies come on top
+	// of those above. A user of them has the permissions that they give, and no others. Topic permissions are passed over,
+	// and so are policies with a key that is not known here, which Ignored tells; the rest is of no consequence.
 	Definitions []byte
 	// Heartbeat is what the server proposes; the client decides. Most take the shorter one of that and
 	// their own wish, but whatever they answer counts, and 0 is no heartbeats. Whole seconds. Defaults to

@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -31,8 +32,8 @@ func (q *queue) append(m *message) {
 
 // read delivers to each consumer what it has not read, as far as it has room.
 func (q *queue) read() {
-	for _, c := range q.consumers {
-		for c.offset < len(q.log) && c.hasRoom() {
+	for _, c := range slices.Clone(q.consumers) { // a fault at a delivery may end some
+		for slices.Contains(q.consumers, c) && c.offset < len(q.log) && c.hasRoom() {
 			c.deliver(q.log[c.offset].entry)
 			c.offset++
 		}

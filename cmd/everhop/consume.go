@@ -372,7 +372,7 @@ func (f *consumption) destination(stdout, stderr io.Writer, broken func()) desti
 	out := &output{w: stdout, broken: broken}
 	switch {
 	case f.posts():
-		p := newPoster(f.handling, f.concurrency)
+		p := newPoster(f.handling, f.concurrency*max(1, len(f.source.queues)))
 		return destination{handle: p.handle, finish: p.finish, end: p.end}
 	case f.runs():
 		cmd := newCommand(f.handling, f.concurrency > 1 || len(f.source.queues) > 1, standardOutput{term.Behind(stdout)}, patient{term.Behind(stderr)}, broken)

@@ -78,6 +78,7 @@
 //	  peek.go             everhop peek
 //	  parked.go           everhop parked list, show
 //	  parkedrepair.go     everhop parked retry, discard
+//	  binlock.go          the file of what is discarded is written by one process
 //	  parkedflags.go      which messages are meant
 //	  parkedtable.go      messages in columns
 //	  progress.go         how far it is

@@ -164,7 +164,7 @@ func leadsTo(answer *http.Response) string {
 	if err != nil {
 		return ""
 	}
-	return "; this one leads to " + presentable([]byte(to.Scheme+"://"+to.Host+to.Path))
+	return "; this one leads to " + presentable([]byte(to.Scheme+"://"+to.Host))
 }
 
 // retryAfter reads the header, which has seconds or a date.

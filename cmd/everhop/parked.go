@@ -234,6 +234,14 @@ func described(e *parked.Entry) string {
 	line("published", shortTime(d.Timestamp))
 	line("type", d.Type)
 	line("content type", d.ContentType)
+	line("encoding", d.ContentEncoding)
+	line("correlation", d.CorrelationID)
+	line("reply to", d.ReplyTo)
+	line("expiration", d.Expiration)
+	line("user", d.UserID)
+	line("app", d.AppID)
+	line("exchange", d.Exchange)
+	line("routing key", d.RoutingKey)
 	for _, name := range slices.Sorted(maps.Keys(d.Headers)) {
 		line("header", name+" = "+parked.Text(d.Headers[name]))
 	}

@@ -16,6 +16,7 @@ import (
 // parkedFlags are those that all commands below `everhop parked` have: which messages are meant.
 type parkedFlags struct {
 	url     urlFlag
+	access  access
 	error   *regexp.Regexp
 	since   time.Time
 	from    string
@@ -28,6 +29,7 @@ func (f *parkedFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	f.url.add(cmd)
+	f.access.add(cmd)
 	flags.Var(pattern(&f.error), "error", "only messages whose error matches, such as 'timeout|refused'; (?i) before it ignores case")
 	flags.Var(since(&f.since), "since", "only messages that failed last at that time or later, or in that time before now")
 	flags.Var(name(&f.from, "QUEUE"), "from-queue", "only messages that came from that queue")
@@ -56,21 +58,28 @@ func (f *parkedFlags) config(cmd *cobra.Command, queue string) (parked.Config, e
 		}
 		filter.Headers[name] = value
 	}
-	config, err := browsing(cmd, f.url, queue)
+	config, err := browsing(cmd, f.url, f.access, queue)
 	config.Filter, config.Count = filter, f.count
 	return config, err
 }
 
 // browsing is what all commands need that look into a queue.
-func browsing(cmd *cobra.Command, url urlFlag, queue string) (parked.Config, error) {
+func browsing(cmd *cobra.Command, url urlFlag, access access, queue string) (parked.Config, error) {
 	urls, endpoints, err := url.endpoints()
 	if err == nil {
 		err = broker.CheckName(queue)
 	}
+	if err == nil {
+		err = access.check(cmd, urls)
+	}
 	if err != nil {
 		return parked.Config{}, wrongUsage(cmd, err)
 	}
-	return parked.Config{URLs: urls, Queue: queue, Name: "everhop " + cmd.Name(), User: userOf(urls)}, checkFiles(endpoints)
+	config := parked.Config{
+		URLs: urls, Credentials: access.credentials(urls), TLS: access.secured(), User: userOf(urls),
+		Queue: queue, Name: "everhop " + cmd.Name(),
+	}
+	return config, errors.Join(checkFiles(endpoints), access.checkFiles())
 }
 
 // browseHint says what to do about an error that ended a look.

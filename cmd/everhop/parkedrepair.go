@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
@@ -83,6 +84,9 @@ again.
 A message whose queue is not there any more, or is not known, stays where it is, and the exit status is 1. What is
 retried and parked again meanwhile is left alone. A signal stops it: what is on its way is waited for.
 
+Messages are held while it works, those that do not match until the end: with --rate and filters, choose with --count so many
+that it takes less than the broker's consumer_timeout, 30 minutes by default.
+
 Exit status: 0 all that is meant was retried, 1 not all, 2 wrong command line.`,
 		Example: `  everhop parked retry orders.parked --dry-run
   everhop parked retry orders.parked --error 'no stock' --rate 50/s
@@ -115,6 +119,7 @@ func (f *repairFlags) retry(cmd *cobra.Command, config parked.Config) error {
 	if err := f.agreed(ctx, cmd, "Retry "+f.which(config.Queue)+"?"); err != nil {
 		return err
 	}
+	config.Logger = (&logFlags{level: zerolog.LevelWarnValue}).logger(term.To(cmd.ErrOrStderr())) // what it waits for
 	step := newSteps(cmd, "retried")
 	failures := 0
 	tally, err := parked.Retry(ctx, config, func(e *parked.Entry, err error) {
@@ -191,12 +196,13 @@ func (f *repairFlags) discard(cmd *cobra.Command, config parked.Config, to strin
 	defer func() { result = errors.Join(result, file.Close()) }()
 	step := newSteps(cmd, "discarded")
 	tally, err := parked.Discard(ctx, config, func(batch []*parked.Entry) error {
-		defer func() {
-			for range batch {
-				step.tick()
-			}
-		}()
-		return file.write(batch)
+		if err := file.write(batch); err != nil {
+			return err
+		}
+		for range batch {
+			step.tick()
+		}
+		return nil
 	})
 	step.end()
 	cmd.PrintErrln(repaired(tally, "discarded"))
@@ -215,17 +221,23 @@ type bin struct {
 
 func openBin(path string) (*bin, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err == nil {
-		return &bin{File: file}, syncFolder(path)
+	isNew := err == nil
+	if errors.Is(err, os.ErrExist) {
+		file, err = os.OpenFile(path, os.O_RDWR, 0)
 	}
-	if !errors.Is(err, os.ErrExist) {
-		return nil, err
-	}
-	if file, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	b := &bin{File: file}
-	if err := b.findEnd(); err != nil {
+	err = lockBin(file)
+	switch {
+	case err != nil:
+	case isNew:
+		err = syncFolder(path)
+	default:
+		err = b.findEnd()
+	}
+	if err != nil {
 		file.Close()
 		return nil, fmt.Errorf("--to %s: %w", path, err)
 	}
@@ -262,6 +274,9 @@ func (b *bin) write(batch []*parked.Entry) error {
 		if err := formatJSON(&lines, e.Message); err != nil {
 			return err
 		}
+	}
+	if info, err := b.Stat(); err != nil || info.Size() != b.size { // where a file cannot be locked
+		return errors.Join(err, errors.New("somebody else writes to the file of --to"))
 	}
 	_, err := b.WriteAt(lines.Bytes(), b.size)
 	if err == nil {

@@ -14,6 +14,7 @@ import (
 // peekFlags are those of `everhop peek`.
 type peekFlags struct {
 	url    urlFlag
+	access access
 	count  int
 	output string
 	offset any // in a stream; nil: it is none
@@ -48,6 +49,7 @@ Exit status: 0 done, 1 failed, 2 wrong command line.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	f.url.add(cmd)
+	f.access.add(cmd)
 	flags.Var(number(&f.count, noMost), "count", "how many messages to look at")
 	choose(cmd, &f.output, "output", "how to show them", "table", "jsonl", "body")
 	flags.Var(streamOffset(&f.offset), "stream-offset", "the queue is a stream, to be looked at from there")
@@ -57,7 +59,7 @@ Exit status: 0 done, 1 failed, 2 wrong command line.`,
 }
 
 func (f *peekFlags) run(cmd *cobra.Command, queue string) error {
-	config, err := browsing(cmd, f.url, queue)
+	config, err := browsing(cmd, f.url, f.access, queue)
 	if err != nil {
 		return err
 	}
@@ -81,7 +83,7 @@ func (f *peekFlags) run(cmd *cobra.Command, queue string) error {
 // tellLives says what a look has cost.
 func tellLives(cmd *cobra.Command, tally parked.Tally) {
 	switch {
-	case tally.Seen == 0:
+	case tally.Seen == 0, tally.Seen == tally.Done && tally.Lives == parked.LivesUnknown: // or nothing was put back
 	case tally.Lives == parked.LivesSpent:
 		cmd.PrintErrf("This look has cost messages of the quorum queue a life: the most that one has come back is now %d times (by default "+
 			"RabbitMQ 4 permits 20).\n", tally.Returned+1)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -12,12 +14,17 @@ import (
 const mostSaid = 900
 
 // tail is the end of a text that grows.
-type tail struct{ kept []byte }
+type tail struct {
+	kept    []byte
+	dropped bool // there was more before
+}
 
 func (t *tail) add(text []byte) {
+	t.dropped = t.dropped || len(text) > mostSaid
 	t.kept = append(t.kept, text[max(0, len(text)-mostSaid):]...)
 	if spare := len(t.kept) - mostSaid; spare > mostSaid {
 		t.kept = t.kept[:copy(t.kept, t.kept[spare:])]
+		t.dropped = true
 	}
 }
 
@@ -25,7 +32,13 @@ func (t *tail) text() string {
 	if t == nil {
 		return ""
 	}
-	text := presentable(t.kept)
+	kept := t.kept
+	if t.dropped { // of a URL with a password the begin may be missing, by which it is known
+		if word := bytes.IndexAny(kept, " \t\r\n"); word >= 0 {
+			kept = kept[word:]
+		}
+	}
+	text := presentable(kept)
 	if cut := len(text) - mostSaid; cut > 0 {
 		for !utf8.RuneStart(text[cut]) {
 			cut++
@@ -37,6 +50,9 @@ func (t *tail) text() string {
 
 // beginOf is the begin of a text.
 func beginOf(said []byte) string {
+	if len(said) >= mostSaid { // of a URL with a password the end may be missing
+		said = cutURL.ReplaceAll(said, nil)
+	}
 	text := presentable(said)
 	if len(text) > mostSaid {
 		end := mostSaid
@@ -47,6 +63,8 @@ func beginOf(said []byte) string {
 	}
 	return strings.TrimSpace(text)
 }
+
+var cutURL = regexp.MustCompile(`(?i)(?:amqp|http)s?://\S*$`)
 
 // presentable is text from elsewhere, for logs and headers: UTF-8, without control characters, and without passwords of
 // URLs. A piece of a character at its begin or end is left out.

@@ -177,11 +177,15 @@ var (
 
 // room is how many messages of the size that they have so far there is memory for.
 func (b *browser) room() int {
+	most := int64(maxPart)
+	if b.config.Every > 0 { // a part is held for some minutes: the broker's consumer_timeout is 30 by default
+		most = min(most, max(1, int64(5*time.Minute/b.config.Every)))
+	}
 	if b.tally.Seen == 0 {
-		return int(min(firstPart, max(1, b.config.MaxMemory/around)))
+		return int(min(most, firstPart, max(1, b.config.MaxMemory/around)))
 	}
 	size := max(around, b.seen/int64(b.tally.Seen))
-	return int(min(maxPart, max(1, b.config.MaxMemory/size)))
+	return int(min(most, max(1, b.config.MaxMemory/size)))
 }
 
 // length is how many messages are to be looked at.

@@ -96,9 +96,11 @@ func (c *clinic) alarms(ctx context.Context, s *broker.Session) bool {
 		c.broken("alarms", "", "no connection for publishing can be opened: "+said(err), "look at limits of connections and channels, and at the broker's log")
 		return false
 	}
-	closing, closed := context.WithTimeout(context.Background(), time.Second)
-	defer closed()
-	defer func() { _ = p.Close(closing) }()
+	defer func() {
+		closing, closed := context.WithTimeout(context.Background(), time.Second)
+		defer closed()
+		_ = p.Close(closing)
+	}()
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
@@ -107,9 +109,15 @@ func (c *clinic) alarms(ctx context.Context, s *broker.Session) bool {
 			err = confirm.Wait(ctx)
 		}
 	}()
-	select {
-	case <-answered:
-	case blocked := <-p.BlockedChanges():
+	var blocked broker.Blocked
+	for waiting := true; waiting && !blocked.Active; {
+		select {
+		case <-answered:
+			waiting = false
+		case blocked = <-p.BlockedChanges():
+		}
+	}
+	if blocked.Active {
 		cancel()
 		<-answered // it ends with ctx
 		c.broken("alarms", "", "the broker reads nothing that is published: "+blocked.Reason, alarmAdvice(blocked.Reason))

@@ -123,6 +123,7 @@ func (c *clinic) permissions(ctx context.Context, s *broker.Session) {
 }
 
 func (c *clinic) exists(ctx context.Context, s *broker.Session, queue string) bool {
-	_, err := s.ExamineQueue(ctx, queue)
-	return err == nil
+	_, err := s.QueueLength(ctx, queue)
+	class, _ := broker.Classify(err)
+	return err == nil || class == broker.Exclusive
 }

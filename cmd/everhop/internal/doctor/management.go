@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -113,7 +114,14 @@ func (p *plugin) get(ctx context.Context, into any, path ...string) error {
 		return statusError(response.StatusCode)
 	}
 	const most = 16 << 20
-	return json.NewDecoder(io.LimitReader(response.Body, most)).Decode(into)
+	return decode(io.LimitReader(response.Body, most), into)
+}
+
+// decode keeps numbers as they were written.
+func decode(text io.Reader, into any) error {
+	decoder := json.NewDecoder(text)
+	decoder.UseNumber()
+	return decoder.Decode(into)
 }
 
 // unasked says why something of the management is not known; it is no fault of the broker.
@@ -246,7 +254,7 @@ func (c *clinic) managed(ctx context.Context, p *plugin, vhost string) {
 		c.ok("leader", c.Queue, "%s%s", leader, membersOf(q.Members))
 	}
 	effective := map[string]any{} // [] if there is none
-	_ = json.Unmarshal(q.Effective, &effective)
+	_ = decode(bytes.NewReader(q.Effective), &effective)
 	if q.Policy == "" && q.Operator == "" {
 		c.ok("policy", c.Queue, "none applies")
 	} else {

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -74,7 +75,7 @@ func properties(facts broker.QueueFacts, kind string) string {
 }
 
 // told are the arguments that are worth a word.
-var told = []string{"x-single-active-consumer", "x-delivery-limit", "x-dead-letter-exchange", "x-message-ttl", "x-expires", "x-max-length", "x-overflow"}
+var told = []string{"x-single-active-consumer", "x-delivery-limit", "x-dead-letter-exchange", "x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow", "x-consumer-timeout"}
 
 func others(arguments map[string]any) string {
 	var words []string
@@ -127,15 +128,21 @@ func (c *clinic) arguments(d declared, version int) {
 			unless = ", unless a policy gives it one (--management shows that)"
 		}
 		c.warn("delivery_limit", c.Queue, fmt.Sprintf("a message that comes back more than %v times (%s) is dropped: the queue has no dead-letter exchange%s", limit, by, unless),
-			fmt.Sprintf("give it one: rabbitmqctl set_policy --apply-to queues dead '^%s$' '{\"dead-letter-exchange\":\"\",\"dead-letter-routing-key\":\"%[1]s.dead\"}', and declare %[1]s.dead", c.Queue))
+			fmt.Sprintf("give it one: declare %[2]s.dead, and rabbitmqctl set_policy -p '%[1]s' --apply-to queues '%[2]s.dead' '^%[3]s$' '{\"dead-letter-exchange\":\"\",\"dead-letter-routing-key\":\"%[2]s.dead\"}'; only one policy applies to a queue: if there is one, add it to that",
+				c.Endpoints[0].VHost(), c.Queue, regexp.QuoteMeta(c.Queue)))
 	}
 	if !d.durable {
 		c.warn("durability", c.Queue, "the queue is transient: it and its messages are gone when the broker restarts", "declare it durable; from RabbitMQ 4.3 on transient queues are refused")
 	}
 	length, by := d.value("max-length")
+	unit := "messages"
+	if length == nil {
+		length, by = d.value("max-length-bytes")
+		unit = "bytes"
+	}
 	overflow, _ := d.value("overflow")
 	if length != nil && !dead && !strings.HasPrefix(fmt.Sprint(overflow), "reject-publish") && d.kind != "stream" {
-		c.warn("overflow", c.Queue, fmt.Sprintf("beyond %v messages (%s) the oldest are dropped", length, by), "give it overflow reject-publish, or a dead-letter exchange")
+		c.warn("overflow", c.Queue, fmt.Sprintf("beyond %v %s (%s) the oldest are dropped", length, unit, by), "give it overflow reject-publish, or a dead-letter exchange")
 	}
 	if ttl, by := d.value("message-ttl"); ttl != nil && !dead {
 		c.warn("ttl", c.Queue, fmt.Sprintf("messages are dropped after %vms (%s)", ttl, by), "give it a dead-letter exchange, or no message-ttl")
@@ -151,14 +158,18 @@ func (c *clinic) timeout(s *broker.Session, kind string) {
 		return
 	}
 	major, minor := s.ServerVersion()
-	if (major > 4 || major == 4 && minor >= 3) && kind == "classic" {
-		c.ok("timeout", c.Queue, "a classic queue of this version has no consumer_timeout")
+	if (major > 4 || major == 4 && minor >= 3) && (kind == "classic" || kind == "stream") {
+		c.ok("timeout", c.Queue, "a %s of this version has no consumer_timeout", map[string]string{"classic": "classic queue", "stream": "stream"}[kind])
 		return
 	}
 	last := time.Duration(c.Prefetch) * c.HandlingTime
 	text := fmt.Sprintf("%d messages of %v each, one after the other: the last one is acknowledged after %v; consumer_timeout is 30m unless the broker has another (AMQP does not tell)", c.Prefetch, c.HandlingTime, last)
 	if last < usualTimeout {
 		c.ok("timeout", c.Queue, "%s", text)
+		return
+	}
+	if c.HandlingTime >= usualTimeout {
+		c.warn("timeout", c.Queue, text, "raise consumer_timeout in rabbitmq.conf, or make the handler faster: one message alone takes too long")
 		return
 	}
 	c.warn("timeout", c.Queue, text, fmt.Sprintf("lower --prefetch to %d or less, raise --concurrency, or raise consumer_timeout in rabbitmq.conf", max(1, int64(usualTimeout/2/max(c.HandlingTime, 1)))))

@@ -1,0 +1,7 @@
+//go:build !unix || solaris || aix
+
+package main
+
+import "os"
+
+func lockBin(*os.File) error { return nil }
