@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -250,10 +251,18 @@ func TestUntilEmptyRefuses(t *testing.T) {
 func TestMaxRate(t *testing.T) {
 	for _, flags := range []string{"--max-rate 2", "--max-rate 120/m --concurrency 6"} {
 		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
 			var at []time.Time
 			begin := time.Now()
-			w := rest(t, func(context.Context, *consumer.Delivery) error { at = append(at, time.Now()); return nil }, flags, "1", "2", "3", "4", "5", "6")
+			w := rest(t, func(context.Context, *consumer.Delivery) error {
+				mu.Lock()
+				defer mu.Unlock()
+				at = append(at, time.Now())
+				return nil
+			}, flags, "1", "2", "3", "4", "5", "6")
 			w.runs(t, 10*time.Second)
+			mu.Lock()
+			defer mu.Unlock()
 			if len(at) != 6 {
 				t.Fatalf("%d messages", len(at))
 			}
