@@ -86,6 +86,9 @@ func meaning(major, minor int) string {
 	return strings.Join(words, "; ")
 }
 
+// atTheSameTime is how far apart two words of the broker may come in.
+const atTheSameTime = 200 * time.Millisecond
+
 // alarms publishes what goes nowhere: whether the broker lets anybody, and this user. It returns whether it does.
 func (c *clinic) alarms(ctx context.Context, s *broker.Session) bool {
 	e := s.Endpoint()
@@ -110,16 +113,22 @@ func (c *clinic) alarms(ctx context.Context, s *broker.Session) bool {
 		}
 	}()
 	var blocked broker.Blocked
-	for waiting := true; waiting && !blocked.Active; {
+	var enough <-chan time.Time
+	// The broker takes the first message still, and tells of the alarm at the same time.
+	for over := false; !over && !blocked.Active; {
 		select {
 		case <-answered:
-			waiting = false
+			answered, enough = nil, time.After(atTheSameTime)
+		case <-enough:
+			over = true
 		case blocked = <-p.BlockedChanges():
 		}
 	}
 	if blocked.Active {
 		cancel()
-		<-answered // it ends with ctx
+		if answered != nil {
+			<-answered // it ends with ctx
+		}
 		c.broken("alarms", "", "the broker reads nothing that is published: "+blocked.Reason, alarmAdvice(blocked.Reason))
 		return false
 	}
