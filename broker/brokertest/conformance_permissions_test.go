@@ -11,8 +11,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/everhop/everhop/broker/brokertest"
-	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/broker/internal/versions"
+	"github.com/everhop/everhop/broker/rabbittest"
 )
 
 var permissionScenarios = []scenario{
