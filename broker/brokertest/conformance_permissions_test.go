@@ -76,7 +76,7 @@ func permissions(c *client) {
 	publish := func(exchange string) func(*channel) error {
 		return func(ch *channel) error {
 			c.ok(ch.PublishWithContext(c.Context(), exchange, theirs, false, false, amqp.Publishing{}))
-			err := ch.ExchangeDeclarePassive("amq.direct", "direct", true, false, false, false, nil)
+			_, err := ch.QueueDeclarePassive(mine, true, false, false, false, nil) // which the user may configure
 			if err == nil {
 				return nil
 			}
@@ -85,6 +85,10 @@ func permissions(c *client) {
 		}
 	}
 	const queue, x = "queue", "exchange"
+	look, seenQueue, seenExchange := "", "", "" // a passive declaration takes no permission
+	if c.has(versions.AsksToLook) {
+		look, seenQueue, seenExchange = "configure", queue, x
+	}
 	for _, test := range []struct {
 		what               string
 		act                func(*channel) error
@@ -96,7 +100,7 @@ func permissions(c *client) {
 		{"passive declare of theirs", func(ch *channel) error {
 			_, err := ch.QueueDeclarePassive(theirs, true, false, false, false, nil)
 			return err
-		}, "", "", ""},
+		}, look, seenQueue, theirs},
 		{"dead letters of what is only made", declare(made+"2", letters(mine)), "read", queue, made + "2"},
 		{"dead letters to theirs", declare(mine+"2", letters(theirs)), "write", x, theirs},
 		{"declare exchange of mine", exchange(mine+"x", nil), "", "", ""},
@@ -105,7 +109,7 @@ func permissions(c *client) {
 		{"alternate of theirs", exchange(mine+"y", alternate(theirs)), "write", x, theirs},
 		{"passive declare of their exchange", func(ch *channel) error {
 			return ch.ExchangeDeclarePassive(theirs, "fanout", false, false, false, false, nil)
-		}, "", "", ""},
+		}, look, seenExchange, theirs},
 		{"delete their exchange", func(ch *channel) error { return ch.ExchangeDelete(theirs, false, false) }, "configure", x, theirs},
 		{"bind mine", bind(mine, mine), "", "", ""},
 		{"bind to from", bind(to, from), "", "", ""},

@@ -158,8 +158,11 @@ func (ch *channel) authorize(m wire.Method) error {
 	}
 	switch m := m.(type) {
 	case *wire.ExchangeDeclare:
-		if m.Passive || m.Exchange == "" {
+		switch {
+		case m.Exchange == "":
 			return nil
+		case m.Passive:
+			return ch.mayLook("exchange", withoutBreaks(m.Exchange))
 		}
 		return ch.mayDeclare("exchange", withoutBreaks(m.Exchange), m.Arguments, alternateExchange)
 	case *wire.ExchangeDelete:
@@ -175,7 +178,10 @@ func (ch *channel) authorize(m wire.Method) error {
 	case *wire.QueueUnbind:
 		return ch.mayBind(m.Exchange, "queue", ch.meant(m.Queue))
 	case *wire.QueueDeclare:
-		if name := withoutBreaks(m.Queue); !m.Passive && !strings.HasPrefix(name, "amq.") {
+		if m.Passive {
+			return ch.mayLook("queue", withoutBreaks(ch.meant(m.Queue)))
+		}
+		if name := withoutBreaks(m.Queue); !strings.HasPrefix(name, "amq.") {
 			if name == "" {
 				name = "amq.gen-" + random() // or one like it
 			}
@@ -207,6 +213,14 @@ func (ch *channel) mayQueue(a access, name string) error {
 		return nil
 	}
 	return ch.may(a, "queue", name)
+}
+
+// mayLook is about a passive declaration.
+func (ch *channel) mayLook(kind, name string) error {
+	if name == "" || !ch.connection.server.has(versions.AsksToLook) {
+		return nil
+	}
+	return ch.may(configure, kind, name)
 }
 
 // mayDeclare is also about the exchange that an argument names: what goes there is read here and written there.

@@ -27,6 +27,8 @@ const (
 
 	// NamesAccess: who lacks a permission is told which.
 	NamesAccess Feature = "a refusal says which access is refused"
+	// AsksToLook: a passive declaration takes the permission to configure.
+	AsksToLook Feature = "a passive declaration takes the permission to configure"
 	// NamesTypes: what is declared without a type is compared, and called, classic.
 	NamesTypes Feature = "a queue without a type is called classic"
 	// ForgivesTypes: an exchange of an unknown type costs the channel, and not the connection.
@@ -104,6 +106,7 @@ var spans = map[Feature]struct{ since, until release }{
 	CutsTexts:        {until: four},
 	PrintsUnicode:    {since: four},
 	NamesAccess:      {since: four},
+	AsksToLook:       {since: fourThree},
 	NamesTypes:       {since: four},
 	ForgivesTypes:    {since: four},
 	KeepsExchanges:   {since: fourThree},
