@@ -42,7 +42,7 @@ var refused = []struct {
 // ExamineQueue asks for a queue, and then how it was declared: by declarations that the broker can only refuse, which
 // says in which way each differs. None can create the queue, should it be deleted meanwhile. It takes some thirty round
 // trips. The error is an *Error: of class NotFound if there is no such queue, Exclusive if another connection holds it,
-// Overdue if it does not answer, Auth if the user may not ask (from RabbitMQ 4 on).
+// Overdue if it does not answer, Auth if the user may not ask (from RabbitMQ 4.3 on, without the permission to configure).
 func (s *Session) ExamineQueue(ctx context.Context, queue string) (QueueFacts, error) {
 	facts := QueueFacts{Durable: true, Arguments: map[string]any{}}
 	err := s.onChannel(ctx, queue, "look for queue", func(ch *amqp.Channel) error {

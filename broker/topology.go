@@ -139,11 +139,17 @@ func (f *foundation) ensure(d declaration) error {
 			f.keep(d)
 			return nil
 		}
-		if class, _ := Classify(err); class != NotFound {
+		class, _ := Classify(err)
+		if class != NotFound && class != Auth {
 			return err
 		}
 		if f.channel, err = f.reopen(); err != nil {
 			return err
+		}
+		if class == Auth {
+			// From RabbitMQ 4.3 on the user must be allowed to configure what is only looked at. Who may not cannot declare
+			// it either, and may use what is there: whether it is, the next call tells.
+			return nil
 		}
 	}
 	refusal := f.ask(d.op, d.active)

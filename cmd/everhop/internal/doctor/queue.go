@@ -55,7 +55,7 @@ func (c *clinic) noQueue(s *broker.Session, err error) {
 	case broker.Exclusive:
 		c.broken("queue", c.Queue, "another connection holds the queue for itself: "+said(err), "end that consumer (rabbitmqctl list_queues name owner_pid), or use another queue")
 	case broker.Auth:
-		c.warn("queue", c.Queue, "it cannot be looked at: "+said(err), "from RabbitMQ 4 on that takes the permission to configure it; consuming does not")
+		c.warn("queue", c.Queue, "it cannot be looked at: "+said(err), "from RabbitMQ 4.3 on that takes the permission to configure it; consuming does not")
 	case broker.Overdue, broker.BrokerShutdown:
 		c.broken("queue", c.Queue, "it does not answer: "+said(err), "most of its nodes are down, or its process hangs: rabbitmq-diagnostics check_running on each node, rabbitmq-queues quorum_status "+c.Queue)
 	default:
