@@ -9,7 +9,8 @@ import (
 // QueueLength is how many messages of a queue nobody has taken. What is with consumers does not count: neither
 // what they have not acknowledged, nor what is on its way to them. A stream of RabbitMQ 3.10 says that it has none.
 //
-// The error is that of DeclareQueue; it is of class NotFound if there is no such queue.
+// From RabbitMQ 4.3 on it takes the permission to configure the queue. The error is that of DeclareQueue; it is of class
+// NotFound if there is no such queue.
 func (s *Session) QueueLength(ctx context.Context, name string) (ready int, err error) {
 	if err := checkDeclare(ctx, name, QueueOptions{}); err != nil {
 		return 0, err

@@ -89,6 +89,8 @@ func browseHint(err error) error {
 	case !errors.As(err, &failure):
 	case failure.Class == broker.NotFound:
 		return fmt.Errorf("%w; check the name of the queue", err)
+	case failure.Class == broker.Auth && failure.Queue != "":
+		return fmt.Errorf("%w; to count messages takes the permission to configure the queue from RabbitMQ 4.3 on: give it with rabbitmqctl set_permissions, or use another user", err)
 	default:
 		if hint := hintOn(err); hint != "" {
 			return fmt.Errorf("%w; %s", err, hint)
