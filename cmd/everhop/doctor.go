@@ -17,6 +17,7 @@ import (
 // doctorFlags are those of `everhop doctor`.
 type doctorFlags struct {
 	url               urlFlag
+	access            access
 	queue, management string
 	journal, exec     string
 	prefetch          int
@@ -72,6 +73,7 @@ Exit status: 0 all is ok, 1 there are warnings, 2 wrong command line, 3 somethin
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	f.url.add(cmd)
+	f.access.add(cmd)
 	flags.Var(name(&f.queue, "QUEUE"), "queue", "queue that is to be consumed (default none)")
 	flags.StringVar(&f.management, "management", "", "`URL` of the management plugin's HTTP API, http[s]://[user:password@]host:port (default none)")
 	flags.StringVar(&f.journal, "journal", "", "`DIR` of a journal, to look at (default none)")
@@ -87,7 +89,10 @@ Exit status: 0 all is ok, 1 there are warnings, 2 wrong command line, 3 somethin
 }
 
 func (f *doctorFlags) run(cmd *cobra.Command) error {
-	_, endpoints, err := f.url.endpoints()
+	urls, endpoints, err := f.url.endpoints()
+	if err == nil {
+		err = f.access.check(cmd, urls)
+	}
 	given := cmd.Flags().Changed
 	switch {
 	case err != nil:
@@ -109,6 +114,9 @@ func (f *doctorFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return wrongUsage(cmd, err)
 	}
+	if err := f.access.checkFiles(); err != nil {
+		return err
+	}
 	out := term.To(cmd.OutOrStdout())
 	ctx, _, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
 	defer release()
@@ -116,7 +124,7 @@ func (f *doctorFlags) run(cmd *cobra.Command) error {
 	defer cancel()
 	const steps = 6
 	config := doctor.Config{
-		Endpoints: endpoints, Queue: f.queue, Prefetch: f.prefetch, HandlingTime: f.handling,
+		Endpoints: endpoints, Credentials: f.access.credentials(urls), TLS: f.access.secured(), Queue: f.queue, Prefetch: f.prefetch, HandlingTime: f.handling,
 		Management: f.management, Journal: f.journal, Command: f.exec,
 		CheckCommand: checkCommand, Program: programFile, Step: f.timeout / steps,
 	}

@@ -71,7 +71,7 @@ Exit status: 0 done, 1 failed, 2 wrong command line.`,
 // list writes what is meant.
 func list(cmd *cobra.Command, config parked.Config, output string, group bool) error {
 	out := term.To(cmd.OutOrStdout())
-	ctx, _, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
+	ctx, release := whileHeld(cmd)
 	defer release()
 	var groups parked.Groups
 	var t *table
@@ -200,7 +200,7 @@ Exit status: 0 done, 1 failed or nothing matches, 2 wrong command line.`,
 
 func show(cmd *cobra.Command, config parked.Config, output string) error {
 	out := term.To(cmd.OutOrStdout())
-	ctx, _, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
+	ctx, release := whileHeld(cmd)
 	defer release()
 	tally, err := parked.Look(ctx, config, func(e *parked.Entry) error {
 		if output == "jsonl" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -80,6 +81,14 @@ func browsing(cmd *cobra.Command, url urlFlag, access access, queue string) (par
 		Queue: queue, Name: "everhop " + cmd.Name(),
 	}
 	return config, errors.Join(checkFiles(endpoints), access.checkFiles())
+}
+
+// whileHeld is the time until a signal. Then the messages that are held go back, which may take some seconds.
+func whileHeld(cmd *cobra.Command) (ctx context.Context, release func()) {
+	ctx, _, release = interruptible(cmd.Context(), cmd.ErrOrStderr(), func(cause error) {
+		cmd.PrintErrf("%v: stopping; what is on its way is waited for, and messages are given back. A third signal ends it at once.\n", cause)
+	})
+	return ctx, release
 }
 
 // browseHint says what to do about an error that ended a look.

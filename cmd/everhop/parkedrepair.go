@@ -114,7 +114,7 @@ func (f *repairFlags) retry(cmd *cobra.Command, config parked.Config) error {
 	if f.dryRun {
 		return list(cmd, config, "table", false)
 	}
-	ctx, _, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
+	ctx, release := whileHeld(cmd)
 	defer release()
 	if err := f.agreed(ctx, cmd, "Retry "+f.which(config.Queue)+"?"); err != nil {
 		return err
@@ -157,6 +157,7 @@ func newParkedDiscard() *cobra.Command {
 		Short: "Take parked messages out of their queue, into a file",
 		Long: `Writes messages to a file, as 'everhop consume --output jsonl' does, and takes them out of the queue when the file is
 synced. A file that is there is appended to. 'everhop publish --input jsonl' puts the messages back.
+Of those that a broker has dead-lettered x-death is lost by that, which says from where: publish them to their own queue.
 
 A message that could not be read stays, and the exit status is 1.
 
@@ -184,7 +185,7 @@ func (f *repairFlags) discard(cmd *cobra.Command, config parked.Config, to strin
 	if f.dryRun {
 		return list(cmd, config, "table", false)
 	}
-	ctx, _, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
+	ctx, release := whileHeld(cmd)
 	defer release()
 	if err := f.agreed(ctx, cmd, "Discard "+f.which(config.Queue)+"? They will be in "+to+" alone."); err != nil {
 		return err

@@ -65,7 +65,7 @@ func (f *peekFlags) run(cmd *cobra.Command, queue string) error {
 	}
 	config.Count, config.StreamOffset = f.count, f.offset
 	out := term.To(cmd.OutOrStdout())
-	ctx, _, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
+	ctx, release := whileHeld(cmd)
 	defer release()
 	show := f.shower(out)
 	tally, err := parked.Look(ctx, config, show.add)

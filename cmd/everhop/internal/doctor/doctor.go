@@ -11,6 +11,9 @@ import (
 // Config says what to look at.
 type Config struct {
 	Endpoints []broker.Endpoint
+	// Credentials and TLS are those of a broker.Plan: nil for what the URLs say.
+	Credentials broker.CredentialsFunc
+	TLS         broker.TLSFunc
 	// Queue to consume from or to publish to, "" for none.
 	Queue string
 	// Prefetch and HandlingTime are those of its consumer; 0 if they are not known.
@@ -155,5 +158,8 @@ func (c *clinic) step(ctx context.Context) (context.Context, context.CancelFunc)
 
 // plan opens a connection to one endpoint.
 func (c *clinic) plan(e broker.Endpoint) broker.Plan {
-	return broker.Plan{Endpoints: []broker.Endpoint{e}, Name: "everhop doctor", ConnectTimeout: c.Step, CallTimeout: c.Step}
+	return broker.Plan{
+		Endpoints: []broker.Endpoint{e}, Credentials: c.Credentials, TLS: c.TLS,
+		Name: "everhop doctor", ConnectTimeout: c.Step, CallTimeout: c.Step,
+	}
 }

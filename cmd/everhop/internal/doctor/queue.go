@@ -3,7 +3,9 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -98,15 +100,33 @@ type declared struct {
 	policy    map[string]any // nil: not known
 }
 
-// value is what an argument or else a policy says.
+// value is what an argument or a policy says. Of two numbers the lower one counts, and of two texts that of the argument;
+// but overflow of quorum queues is the policy's. The scenarios of policies in broker/brokertest show it.
 func (d declared) value(name string) (value any, by string) {
-	if v, there := d.arguments["x-"+name]; there {
-		return v, "as it was declared"
-	}
-	if v, there := d.policy[name]; there {
-		return v, "by its policy"
+	argument, declared := d.arguments["x-"+name]
+	policy, set := d.policy[name]
+	switch {
+	case set && (!declared || name == "overflow" && d.kind == "quorum" || isLess(policy, argument)):
+		return policy, "by its policy"
+	case declared:
+		return argument, "as it was declared"
 	}
 	return nil, ""
+}
+
+// isLess is false of what are no numbers; below 0 means that there is no limit.
+func isLess(a, b any) bool {
+	limit := func(v any) float64 {
+		n, err := strconv.ParseFloat(fmt.Sprint(v), 64)
+		switch {
+		case err != nil:
+			return math.NaN()
+		case n < 0:
+			return math.Inf(1)
+		}
+		return n
+	}
+	return limit(a) < limit(b)
 }
 
 func major(s *broker.Session) int {

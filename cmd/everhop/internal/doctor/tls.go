@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -123,11 +124,26 @@ func (c *clinic) shake(ctx context.Context, e broker.Endpoint, address string, c
 	return conn.ConnectionState(), err
 }
 
+// tlsConfig is what the endpoint is dialed with.
+func (c *clinic) tlsConfig(ctx context.Context, e broker.Endpoint) (*tls.Config, error) {
+	if c.TLS == nil {
+		return e.TLSConfig(ctx)
+	}
+	config, err := c.TLS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	config = config.Clone()
+	config.ServerName = cmp.Or(config.ServerName, e.Host())
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+	return config, nil
+}
+
 // secure looks at TLS, and then at the certificate: it goes on where a client would not, to say all that is wrong.
 func (c *clinic) secure(ctx context.Context, e broker.Endpoint, address string) bool {
-	config, err := e.TLSConfig(ctx)
+	config, err := c.tlsConfig(ctx, e)
 	if err != nil {
-		c.broken("protocol", e.String(), err.Error(), "correct cacertfile, certfile and keyfile in the URL, or their permissions")
+		c.broken("protocol", e.String(), err.Error(), "correct the names of the files (cacertfile, certfile and keyfile in the URL, or --tls-ca, --tls-cert and --tls-key), or their permissions")
 		return false
 	}
 	open := config.Clone()
@@ -160,7 +176,7 @@ func (c *clinic) noTLS(ctx context.Context, e broker.Endpoint, address string, e
 		say("the broker offers no TLS 1.2 or newer", "let it: ssl_options.versions.1 = tlsv1.3, ssl_options.versions.2 = tlsv1.2 in rabbitmq.conf")
 	case refused, errors.As(err, &alert):
 		say(fmt.Sprintf("the broker refuses the TLS handshake: %v", reason(err)),
-			"if it wants a client's certificate, name one with certfile and keyfile in the URL; its log says more")
+			"if it wants a client's certificate, name one with certfile and keyfile in the URL, or --tls-cert and --tls-key; its log says more")
 	case errors.As(err, &record):
 		say("no TLS is spoken there: "+record.Msg, broker.HintPlainPort)
 	default:
@@ -190,7 +206,7 @@ func (c *clinic) certificate(e broker.Endpoint, config *tls.Config, chain []*x50
 	}
 	if err := leaf.VerifyHostname(config.ServerName); err != nil {
 		bad(fmt.Sprintf("the certificate is not for %s: %v", config.ServerName, err),
-			"use a name in the URL that the certificate has, or say it with server_name_indication, or have it in the certificate (as subjectAltName)")
+			"use a name in the URL that the certificate has, or say it with --tls-server-name (server_name_indication in the URL), or have it in the certificate (as subjectAltName)")
 	}
 	intermediates := x509.NewCertPool()
 	for _, one := range chain[1:] {
