@@ -222,6 +222,9 @@ func (conn *connection) wantForced(texts ...string) {
 	c := conn.c
 	c.Helper()
 	got, _ := await(c, "the connection is closed", conn.closes)
+	if _, played := c.server.(double); got != nil && !got.Server && !played {
+		return // RabbitMQ hangs up after its words, and the client's answer to them may meet that first
+	}
 	if got == nil || got.Code != 320 || !slices.ContainsFunc(texts, func(text string) bool { return got.Reason == "CONNECTION_FORCED - "+text }) {
 		c.Errorf("closed with %v, want 320 %q", got, texts)
 	}
