@@ -90,6 +90,7 @@ type brokerReady struct {
 }
 
 func (f *brokerFlags) run(cmd *cobra.Command) (err error) {
+	parent := os.Getppid() // before anybody is told that it is ready, and may end
 	config := brokertest.Config{
 		Addr: f.addr, TLS: f.tls, Version: f.version, Product: f.product, IgnoreUnknown: !f.strict,
 	}
@@ -129,7 +130,7 @@ func (f *brokerFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	go endWithInput(cmd.InOrStdin(), cancel)
-	endWithParent(ctx)
+	endWithParent(ctx, parent)
 	return nil
 }
 
@@ -147,11 +148,10 @@ func endWithInput(input io.Reader, end func()) {
 // parentPause is how often to look whether the parent is still there.
 const parentPause = 200 * time.Millisecond
 
-// endWithParent returns when ctx ends, or the process is somebody else's child.
-func endWithParent(ctx context.Context) {
+// endWithParent returns when ctx ends, or the process is no longer the parent's child.
+func endWithParent(ctx context.Context, parent int) {
 	tick := time.NewTicker(parentPause)
 	defer tick.Stop()
-	parent := os.Getppid()
 	for {
 		select {
 		case <-ctx.Done():
