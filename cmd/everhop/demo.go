@@ -31,8 +31,12 @@ restarts (the publisher has to come through that too), and cancels the consumer.
 transition of the consumer's state machine, its cause, and how long the state before had lasted. On a
 terminal it draws the machine and the counters below, live. NO_COLOR is honoured.
 
+In the end %d messages cannot be handled, for a reason that the demo then removes. They are parked, looked at
+and retried, as 'everhop parked list' and 'everhop parked retry' do, and handled.
+
 All times and numbers are measured. A message counts as lost when the broker has confirmed it, no handler has
-had it, and the broker does not have it any more. Messages that were handled more than once are counted too.
+had it, and the broker does not have it any more, in its queue or parked. Messages that were handled more than
+once are counted too.
 
 The consumer has the default settings, except for the number of handlers and the heartbeat: that is %v
 instead of %v, so that messages that were under way when the network went silent come back within the demo.
@@ -42,7 +46,7 @@ SIGINT or SIGTERM ends it without waiting for messages.
 
 Exit status: 0 when no message was lost, 1 when one was, the demo could not go on or a file not be written,
 2 wrong command line, 3 the journal is damaged.`,
-			demo.Rate, demo.Handlers, demo.Work, demo.Heartbeat, broker.DefaultHeartbeat),
+			demo.Rate, demo.Handlers, demo.Work, demo.Failing, demo.Heartbeat, broker.DefaultHeartbeat),
 		Example: `  everhop demo
   everhop demo --journal night && everhop replay night
   everhop demo --dot run.dot && dot -Tsvg run.dot > run.svg

@@ -37,6 +37,7 @@ func TestDemo(t *testing.T) {
 		`  since return +` + span + ` +` + span,
 		`consumer cancel +` + span + ` +` + span + ` +` + span + ` +\d+`,
 		`\d{3,} published, \d{3,} handled, 0 lost\.`,
+		`5 of them failed, were parked, retried, and handled then\.`,
 		`\d+ redelivered, \d+ handled more than once,`,
 		`  with counts +dot -Tsvg ` + graph + ` > run\.svg`,
 		` *\d+\.\d s  Consuming \(\d\.\d s\) -> HeartbeatCheck +DrainTimeout`,

@@ -1,6 +1,8 @@
 // Package demo shows what Everhop does when something breaks: a broker, a publisher and a consumer in this
 // process, and the faults between them.
 //
+//	                repair: retry
+//	                 ▼         ▲ parked
 //	publisher ──► brokertest.Server ──► consumer ──► handle
 //	    │ confirms        ▲ faults          │ events     │
 //	    └─────────────────┼──► ledger ◄─────┴────────────┘
@@ -17,6 +19,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/everhop/everhop/broker"
@@ -86,6 +89,7 @@ type demonstration struct {
 	server   *brokertest.Server
 	outcomes []outcome
 	broken   *fault // has been played, and could be mended
+	unknown  atomic.Pointer[articles]
 }
 
 func newDemonstration(s *screen) *demonstration {
@@ -136,7 +140,9 @@ func (d *demonstration) run(soft, hard context.Context) (r result, err error) {
 	var publisher sync.WaitGroup
 	publisher.Go(func() { d.publish(publishing, hard) })
 
-	err = d.play(ctx)
+	if err = d.play(ctx); err == nil {
+		err = d.repair(ctx)
+	}
 	r.interrupted = soft.Err() != nil || d.screen.failure() != nil
 	patience := d.patience
 	switch {
@@ -191,6 +197,10 @@ func (d *demonstration) handle(ctx context.Context, m *consumer.Delivery) error 
 		return err
 	}
 	handled := d.ledger.handling(number, m.Redelivered)
+	if d.isUnknown(number) {
+		d.ledger.failed(number)
+		return consumer.Permanent(fmt.Errorf("no such article: %d", number))
+	}
 	select {
 	case <-time.After(Work):
 		handled()
@@ -314,14 +324,19 @@ func (d *demonstration) mend() error {
 		return nil
 	}
 	d.broken = nil
-	d.screen.say(clock(d.ledger.now()) + "  " + d.screen.ink.Paint(f.back, term.Bold))
+	d.tell(f.back)
 	return f.mend(d.server)
 }
 
-// held is how many messages the broker has.
-func (d *demonstration) held() int {
-	q, _ := d.server.Queue(queue)
-	return q.Ready + q.Unacknowledged
+// held is how many messages the broker has. One that moves while they are counted is in at least one of the two queues,
+// and is not missed: the first is counted before the other one, and after it.
+func (d *demonstration) held() held {
+	count := func(queue string) int {
+		q, _ := d.server.Queue(queue)
+		return q.Ready + q.Unacknowledged
+	}
+	before, parked := count(queue), count(parkingQueue)
+	return held{queued: max(before, count(queue)), parked: parked}
 }
 
 // region is what the screen shows below the lines.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -43,12 +44,20 @@ func TestShort(t *testing.T) {
 	cancel := consumerCancel
 	cancel.mend = func(*brokertest.Server) error { return errors.New("mended, though it was overcome") }
 	r, err := shortDemonstration(&out, connectionReset, restart(200*time.Millisecond), cancel).run(t.Context(), t.Context())
-	if err != nil || r.tally.published == 0 || r.tally.handled != r.tally.published || r.tally.lost != 0 || len(r.outcomes) != 3 {
+	if err != nil || r.tally.published == 0 || r.tally.handled != r.tally.published || r.tally.lost != 0 || r.tally.repaired != Failing || len(r.outcomes) != 3 {
 		t.Errorf("%v, %+v\n%s", err, r, out.String())
 	}
 	for _, o := range r.outcomes {
 		if !o.overcome || o.noticed == absent || o.handled < o.noticed || o.caughtUp < o.handled {
 			t.Errorf("%s: %+v", o.fault, o)
+		}
+	}
+	for _, want := range []string{
+		`5 are parked\. everhop parked list demo\.parked --group\n +5 from demo: no such article: \.\.\.\n`,
+		`Now it knows them\. everhop parked retry demo\.parked\n`, `5 retried, and handled\.\n`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("no %s in\n%s", want, out.String())
 		}
 	}
 	for i, o := range r.outcomes[1:] {
@@ -127,6 +136,36 @@ func TestInterrupted(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Messages that are parked when somebody wants to stop are left there, and said to be.
+func TestInterruptedWhileParked(t *testing.T) {
+	for name, when := range map[string]func(*history) bool{
+		"one is to be parked": func(h *history) bool { return len(h.parked) == 1 },
+		"all are":             func(h *history) bool { return len(h.parked) == Failing },
+		"one is retried": func(h *history) bool {
+			return slices.ContainsFunc(slices.Collect(maps.Values(h.parked)), func(parked bool) bool { return !parked })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out strings.Builder
+			d := shortDemonstration(&out)
+			soft, stop := context.WithCancel(t.Context())
+			defer stop()
+			go func() {
+				defer stop()
+				_ = d.ledger.await(t.Context(), when)
+			}()
+			r, err := d.run(soft, t.Context())
+			if got := r.tally; err != nil || !r.interrupted || got.lost > 0 || got.waiting > 0 || got.published != got.handled+got.parked {
+				t.Errorf("%v: %+v\n%s", err, got, out.String())
+			}
+			if name != "one is retried" && r.tally.parked == 0 {
+				t.Errorf("none is parked\n%s", out.String())
+			}
+		})
 	}
 }
 

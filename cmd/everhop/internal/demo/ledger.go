@@ -25,8 +25,9 @@ type ledger struct {
 // history is the ledger's content. Its times count from the begin.
 type history struct {
 	events   []event
-	calls    []call    // of the handler, in the order in which they began
-	messages []message // by their number
+	calls    []call       // of the handler, in the order in which they began
+	messages []message    // by their number
+	parked   map[int]bool // those that have failed; false once they were retried
 }
 
 // event is one of the consumer's.
@@ -135,6 +136,20 @@ func (l *ledger) handling(number int, redelivered bool) (handled func()) {
 	}
 }
 
+// failed is what becomes of a call whose message is to be parked; nobody waits for that until it is retried.
+func (l *ledger) failed(number int) {
+	l.enter(func(h *history, _ time.Duration) {
+		if h.parked == nil {
+			h.parked = map[int]bool{}
+		}
+		h.parked[number] = true
+	})
+}
+
+func (l *ledger) retried(number int) {
+	l.enter(func(h *history, _ time.Duration) { h.parked[number] = false })
+}
+
 func (h *history) message(number int) *message {
 	for number >= len(h.messages) {
 		h.messages = append(h.messages, message{confirmed: absent, handled: absent})
@@ -159,10 +174,10 @@ func (h *history) consuming() bool {
 }
 
 // handledUntil is when the last of those messages was first handled that were confirmed before a time;
-// absent as long as one is not.
+// absent as long as one is not. It is not about what is parked.
 func (h *history) handledUntil(confirmed time.Duration) (last time.Duration) {
-	for _, m := range h.messages {
-		if m.confirmed == absent || m.confirmed >= confirmed {
+	for number, m := range h.messages {
+		if m.confirmed == absent || m.confirmed >= confirmed || m.handled == absent && h.parked[number] {
 			continue
 		}
 		if m.handled == absent {
@@ -171,6 +186,16 @@ func (h *history) handledUntil(confirmed time.Duration) (last time.Duration) {
 		last = max(last, m.handled)
 	}
 	return last
+}
+
+// repaired is how many messages were parked, and handled after a retry.
+func (h *history) repaired() (n int) {
+	for number, parked := range h.parked {
+		if !parked && h.message(number).times > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // outcome is what came of a fault.
@@ -219,21 +244,27 @@ func (h *history) measure(o outcome) outcome {
 	return o
 }
 
-// tally counts messages: published = handled + waiting + lost.
+// tally counts messages: published = handled + waiting + parked + lost.
 type tally struct {
 	published   int // and confirmed by the broker
 	handled     int // of these
 	waiting     int // at the broker, or on their way to a handler
+	parked      int // in the parking queue
 	lost        int // neither handled nor at the broker any more
 	redelivered int // deliveries that the broker marked so
 	repeated    int // messages that were handled more than once
+	repaired    int // messages that were parked, and handled after a retry
 }
+
+// held is how many messages the broker has in the two queues.
+type held struct{ queued, parked int }
 
 // tally counts, with the help of how many messages the broker holds. While it counts no handler can end, and
 // none is acknowledged before that: so what the broker does not hold, and nobody has handled, is lost. What
 // was handled without its acknowledgement having arrived is held too, and may hide a loss until it is gone.
-func (l *ledger) tally(held func() int) (t tally) {
+func (l *ledger) tally(count func() held) (t tally) {
 	l.look(func(h *history) {
+		t.repaired = h.repaired()
 		for _, m := range h.messages {
 			if m.times > 1 {
 				t.repeated++
@@ -251,9 +282,12 @@ func (l *ledger) tally(held func() int) (t tally) {
 				t.redelivered++
 			}
 		}
-		unhandled := t.published - t.handled
-		t.waiting = min(unhandled, held())
-		t.lost = unhandled - t.waiting
+		there := count()
+		t.lost = t.published - t.handled
+		t.parked = min(t.lost, there.parked)
+		t.lost -= t.parked
+		t.waiting = min(t.lost, there.queued)
+		t.lost -= t.waiting
 	})
 	return t
 }
@@ -265,6 +299,8 @@ func (t tally) judge(interrupted bool) error {
 		return fmt.Errorf("messages lost: %d", t.lost)
 	case t.waiting > 0 && !interrupted:
 		return fmt.Errorf("messages not handled, and still in the queue: %d", t.waiting)
+	case t.parked > 0 && !interrupted:
+		return fmt.Errorf("messages not handled, and still parked: %d", t.parked)
 	}
 	return nil
 }

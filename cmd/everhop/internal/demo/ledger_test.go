@@ -79,7 +79,7 @@ func TestTally(t *testing.T) {
 	l.handling(1, false)()  // twice
 	l.handling(1, true)()   //
 	_ = l.handling(2, true) // begun, not ended
-	look := func(held int) tally { return l.tally(func() int { return held }) }
+	look := func(queued int) tally { return l.tally(func() held { return held{queued: queued} }) }
 	want := tally{published: 6, handled: 2, waiting: 4, redelivered: 2, repeated: 1}
 	for held, lost := range map[int]int{4: 0, 9: 0, 3: 1, 0: 4} {
 		want.waiting, want.lost = 4-lost, lost
@@ -96,6 +96,41 @@ func TestTally(t *testing.T) {
 	if err := (tally{published: 2, handled: 2, repeated: 2}).judge(false); err != nil {
 		t.Error(err)
 	}
+}
+
+// What is parked is neither lost nor waited for, until it is retried.
+func TestTallyParked(t *testing.T) {
+	l := newLedger(func(fsm.Event) {})
+	for number := range 3 {
+		l.confirmed(number)
+	}
+	l.handling(0, false)()
+	l.failed(1)
+	l.failed(2)
+	check := func(there held, want tally, waitedFor, fine bool) {
+		t.Helper()
+		got := l.tally(func() held { return there })
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(tally{})); diff != "" {
+			t.Error(diff)
+		}
+		if err := got.judge(false); (err == nil) != fine {
+			t.Errorf("%+v: %v", got, err)
+		}
+		l.look(func(h *history) {
+			if (h.handledUntil(forever) == absent) != waitedFor {
+				t.Errorf("%+v: waited for: %v", got, !waitedFor)
+			}
+		})
+	}
+	check(held{parked: 2}, tally{published: 3, handled: 1, parked: 2}, false, false)
+	check(held{queued: 1, parked: 1}, tally{published: 3, handled: 1, waiting: 1, parked: 1}, false, false)
+	check(held{parked: 1}, tally{published: 3, handled: 1, parked: 1, lost: 1}, false, false)
+	l.retried(1)
+	l.retried(2)
+	check(held{queued: 2, parked: 2}, tally{published: 3, handled: 1, parked: 2}, true, false)
+	l.handling(1, false)()
+	l.handling(2, false)()
+	check(held{}, tally{published: 3, handled: 3, repaired: 2}, false, true)
 }
 
 func TestLedger(t *testing.T) {

@@ -33,8 +33,12 @@ func region(state fsm.State, lasting time.Duration, t tally, ink term.Ink) []ter
 		lines = append(lines, drawn)
 	}
 	lost := ink.Paint(fmt.Sprintf("lost %d", t.lost), verdict(t)...)
+	parked := ""
+	if t.parked > 0 {
+		parked = fmt.Sprintf("  parked %d", t.parked)
+	}
 	return append(lines, "",
-		" "+ink.Paint(string(state), term.Bold, past.StyleOf(state))+term.Plain(fmt.Sprintf(" for %.1f s", max(0, lasting).Seconds())),
+		" "+ink.Paint(string(state), term.Bold, past.StyleOf(state))+term.Plain(fmt.Sprintf(" for %.1f s%s", max(0, lasting).Seconds(), parked)),
 		" "+lost+term.Plain(fmt.Sprintf("  handled %d of %d  waiting %d  redelivered %d", t.handled, t.published, t.waiting, t.redelivered)))
 }
 
@@ -114,7 +118,13 @@ func summary(outcomes []outcome, t tally, interrupted bool, ink term.Ink) []term
 	if t.waiting > 0 {
 		total += term.Plain(fmt.Sprintf(", %d in the queue", t.waiting))
 	}
+	if t.parked > 0 {
+		total += term.Plain(fmt.Sprintf(", %d parked", t.parked))
+	}
 	lines = append(lines, "", total+".")
+	if t.repaired > 0 {
+		lines = append(lines, term.Plain(fmt.Sprintf("%d of them failed, were parked, retried, and handled then.", t.repaired)))
+	}
 	if t.redelivered > 0 {
 		lines = append(lines,
 			term.Plain(fmt.Sprintf("%d redelivered, %d handled more than once,", t.redelivered, t.repeated)),

@@ -38,12 +38,13 @@ func TestView(t *testing.T) {
 	for name, lines := range map[string][]term.Text{
 		"states":              states,
 		"lost":                region(consumer.Consuming, 0, tally{published: 912, handled: 900, waiting: 2, lost: 10}, true),
-		"announcements":       announcements,
+		"parked":              region(consumer.Consuming, 0, tally{published: 912, handled: 900, waiting: 7, parked: 5}, false),
+		"announcements":       append(announcements, repairing(false)...),
 		"events":              told(false),
 		"events-coloured":     told(true),
-		"summary":             summary(outcomes, tally{published: 1276, handled: 1276, redelivered: 70, repeated: 7}, false, false),
+		"summary":             summary(outcomes, tally{published: 1276, handled: 1276, redelivered: 70, repeated: 7, repaired: 5}, false, false),
 		"summary-at-once":     summary(nil, tally{}, true, false),
-		"summary-interrupted": summary([]outcome{outcomes[0], second}, tally{published: 3, handled: 2, waiting: 1}, true, false),
+		"summary-interrupted": summary([]outcome{outcomes[0], second}, tally{published: 5, handled: 2, waiting: 1, parked: 2}, true, false),
 		"summary-failed":      summary([]outcome{noticed}, tally{published: 100, handled: 97, waiting: 2, lost: 1}, false, true),
 		"next":                whereToGo("dot -Tsvg run.dot > run.svg", false),
 	} {
