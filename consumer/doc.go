@@ -131,6 +131,7 @@ package consumer
 //	  worker.go        a worker receives it; it may have to wait for its predecessor of the same key
 //	  handle.go        the handler is called, and again in place
 //	  outcome.go       what its answer means
+//	  detail.go        what was said about its error
 //	  outcomes.go      how long it took, and whether it is rare
 //	  unreadable.go    what no handler is called for
 //	  lives.go         what has come back so often that its queue would drop it

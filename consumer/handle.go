@@ -138,7 +138,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 		*f = failure{delivery: w.came, attempts: Attempts(w.came), first: time.Now()}
 	}
 	for {
-		f.reason, f.cause, f.last = a.text, a.cause, time.Now()
+		f.reason, f.brief, f.details, f.cause, f.last = a.text, a.brief, a.details, a.cause, time.Now()
 		if a.meaning != couldNotTry {
 			f.attempts++
 		}
@@ -258,11 +258,22 @@ func (w *worker) report(o outcome) {
 	if o.verdict == heldBack { // for long: this is the only line
 		line = d.env.logger.Error()
 	}
-	d.about(line, w.came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, o.failure.attempts).
-		Msg(what + d.inWords(o))
+	o.failure.addTo(d.about(line, w.came)).Int(FieldAttempt, o.failure.attempts).Msg(what + d.inWords(o))
 	if o.tripped {
 		d.env.tripped()
 	}
+}
+
+// addTo adds to a line what the error was.
+func (f *failure) addTo(line *zerolog.Event) *zerolog.Event {
+	if len(f.details) == 0 {
+		return line.Str(fsm.FieldError, f.reason)
+	}
+	line = line.Str(fsm.FieldError, f.brief)
+	for _, d := range f.details {
+		line = line.Str(d.name, d.text)
+	}
+	return line
 }
 
 // inWords tells in a log line what is to become of a message whose handler failed. None of it has happened yet.
@@ -275,7 +286,7 @@ func (d *dispatcher) inWords(o outcome) string {
 	case passedOver:
 		return "to be passed over"
 	case parked:
-		return "to be parked in " + d.spec.Retry.ParkingQueue
+		return "to be parked in " + d.parkingQueue(o.failure.delivery)
 	case delayed:
 		return fmt.Sprintf("to be tried again in %v, out of a delay queue: the broker would not wait so long for its acknowledgement",
 			o.pause.Round(time.Millisecond))

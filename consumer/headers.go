@@ -9,8 +9,8 @@ import (
 
 // Headers of a message that was published again because its handler failed: to be retried after a delay, or into a
 // parking queue. One that was saved (HeaderSaved) has HeaderExchange, HeaderRoutingKey and HeaderUserID. If they fit
-// into no frame together with the message's own, only HeaderAttempts, HeaderQueue, HeaderExchange, HeaderRoutingKey,
-// HeaderExpiration and HeaderUserID are added; if that is too much, a message is parked with none of them.
+// into no frame together with the message's own, only HeaderAttempts, HeaderQueue, HeaderOriginQueue, HeaderParkingQueue,
+// HeaderExchange, HeaderRoutingKey, HeaderExpiration and HeaderUserID are added; if that is too much, a message is parked with none of them.
 const (
 	// HeaderAttempts is how often the handler has been called for the message so far (int64); see [Attempts].
 	// Take it off a message that is moved back from the parking queue, or its next failure parks it again.
@@ -24,8 +24,11 @@ const (
 	// HeaderQueue is the queue from which the message was consumed.
 	HeaderQueue = "x-everhop-queue"
 	// HeaderOriginQueue is the queue from which a message was consumed before a consumer of the parking queue (see
-	// [IsParkingQueue]) has got it, and parked it again. It is written once.
+	// [IsParked]) has got it, and parked it again: then HeaderQueue is the parking queue. It is written once, and taken off
+	// when the message fails in a queue that is none: somebody has moved it there, and that is where it comes from then.
 	HeaderOriginQueue = "x-everhop-origin-queue"
+	// HeaderParkingQueue is the parking queue into which the message was published last, whatever its name.
+	HeaderParkingQueue = "x-everhop-parking-queue"
 	// HeaderHost is the name of the host on which the handler failed last.
 	HeaderHost = "x-everhop-host"
 	// HeaderExchange and HeaderRoutingKey are what the message was published with before any of this.
@@ -49,7 +52,7 @@ var ours = []struct {
 	essential bool // without it the message cannot be brought back to where it was, or is tried for ever
 }{
 	{HeaderAttempts, true}, {HeaderQueue, true}, {HeaderExchange, true}, {HeaderRoutingKey, true}, {HeaderExpiration, true}, {HeaderUserID, true},
-	{HeaderOriginQueue, true},
+	{HeaderOriginQueue, true}, {HeaderParkingQueue, true},
 	{HeaderError, false}, {HeaderFirstFailed, false}, {HeaderLastFailed, false}, {HeaderHost, false}, {HeaderSaved, false},
 	// HeaderRaw and HeaderCC are not added, but in place of others.
 }
@@ -181,8 +184,13 @@ func (r *republisher) tell(h map[string]any, d *Delivery, why failure) {
 	if why.attempts > Attempts(d) { // its handler has had it
 		delete(h, HeaderSaved)
 	}
-	if origin, said := h[HeaderQueue].(string); said && origin != d.Queue && IsParkingQueue(d.Queue) {
+	if !IsParked(d.Headers, d.Queue) {
+		delete(h, HeaderOriginQueue)
+	} else if origin, said := h[HeaderQueue].(string); said && origin != d.Queue {
 		earlier(h, HeaderOriginQueue, origin)
+	}
+	if why.parkedIn != "" {
+		h[HeaderParkingQueue] = why.parkedIn
 	}
 	earlier(h, HeaderFirstFailed, why.first)
 	h[HeaderLastFailed] = why.last

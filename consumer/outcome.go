@@ -61,7 +61,9 @@ type answer struct {
 	meaning meaning
 	delay   time.Duration // of asksForDelay
 	text    string        // the error's
-	cause   string        // the name of the note about it, if it is rare
+	brief   string        // the same, without its details
+	details []extra
+	cause   string // the name of the note about it, if it is rare
 }
 
 type meaning int
@@ -80,6 +82,7 @@ const (
 // answerOf reads an error, which is not nil.
 func answerOf(err error) answer {
 	a := answer{meaning: fails, text: err.Error()}
+	a.brief, a.details = detailsOf(err)
 	var after *retryAfter
 	switch {
 	case errors.As(err, new(*unavailable)):
@@ -118,8 +121,11 @@ type outcome struct {
 type failure struct {
 	delivery    *Delivery // as it came
 	reason      string    // the text of the last error
+	brief       string    // the same without its details, if there are any
+	details     []extra
 	cause       string    // the name of the note about it, if it is rare
 	told        string    // the cause that an event has told of
+	parkedIn    string    // the parking queue, if it is published there
 	attempts    int       // how often the handler was called for it so far
 	first, last time.Time // when it failed; an earlier round's first goes before this one
 }

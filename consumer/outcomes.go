@@ -69,7 +69,7 @@ func (w *worker) tellFate(o outcome) {
 	d := w.dispatcher
 	switch o.verdict {
 	case parked:
-		d.tellMessage(NoteParked, w.came, o.failure, "parked in "+d.spec.Retry.ParkingQueue)
+		d.tellMessage(NoteParked, w.came, o.failure, "parked in "+d.parkingQueue(w.came))
 	case rejected:
 		d.tellMessage(NoteDeadLettered, w.came, o.failure, "dead-lettered")
 	case passedOver:

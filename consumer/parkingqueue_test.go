@@ -11,60 +11,100 @@ import (
 	"github.com/everhop/everhop/consumer"
 )
 
-// A message that fails again when it is consumed from a parking queue is parked in that one, and what it was when it was
-// parked first is still to be seen; round after round.
-func TestParkedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		server := brokertest.NewInMemoryServer(t)
-		if err := errors.Join(server.DeclareQueue("orders", nil), server.Publish("orders", "m")); err != nil {
-			t.Fatal(err)
-		}
-		fail := func(queue string) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			c, err := consumer.New(consumer.Config{
-				URLs: []string{server.URL()}, Dial: server.Dial, Name: "test",
-				Subscriptions: []consumer.Subscription{{
-					Queue: queue, Prefetch: 1, Retry: consumer.Retry{Attempts: 1},
-					Handler: func(context.Context, *consumer.Delivery) error {
-						cancel()
-						return errors.New("failed in " + queue)
-					},
-				}},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := c.Run(ctx); err != nil {
-				t.Fatal(err)
-			}
-			cancel()
-		}
-		for _, queue := range []string{"orders", "orders.parked", "orders.parked"} {
-			fail(queue)
-			messages := server.Messages("orders.parked")
-			if len(messages) != 1 {
-				t.Fatalf("after %s: %d messages are parked", queue, len(messages))
-			}
-			h := messages[0].Headers
-			if h[consumer.HeaderQueue] != queue || h[consumer.HeaderRoutingKey] != "orders" || h[consumer.HeaderError] != "failed in "+queue {
-				t.Errorf("after %s: %v", queue, h)
-			}
-			origin, again := h[consumer.HeaderOriginQueue]
-			if again != (queue != "orders") || again && origin != "orders" {
-				t.Errorf("after %s: origin %v", queue, origin)
-			}
-		}
-		if err := errors.Join(server.DeclareQueue("w.parked", nil), server.PublishMessage("w.parked", brokertest.Message{
-			Headers: map[string]any{consumer.HeaderQueue: "second", consumer.HeaderOriginQueue: "first"},
-		})); err != nil {
-			t.Fatal(err)
-		}
-		fail("w.parked")
-		if h := server.Messages("w.parked")[0].Headers; h[consumer.HeaderOriginQueue] != "first" {
-			t.Errorf("written again: %v", h)
-		}
-		if _, there := server.Queue("orders.parked.parked"); there {
-			t.Error("there is an orders.parked.parked")
-		}
+// failing consumes one message from a queue, for which the handler returns an error.
+func failing(t *testing.T, server *brokertest.Server, queue, parkingQueue string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	called := false
+	c, err := consumer.New(consumer.Config{
+		URLs: []string{server.URL()}, Dial: server.Dial, Name: "test",
+		Subscriptions: []consumer.Subscription{{
+			Queue: queue, Prefetch: 1, Retry: consumer.Retry{Attempts: 1, ParkingQueue: parkingQueue},
+			Handler: func(context.Context, *consumer.Delivery) error {
+				called = true
+				cancel()
+				return errors.New("failed in " + queue)
+			},
+		}},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Run(ctx); err != nil || !called {
+		t.Fatalf("consuming from %s: %v, called %v", queue, err, called)
+	}
+}
+
+// A message that fails again when it is consumed from the queue in which it was parked, whatever that is called, is parked in
+// that one again, and what it was when it was parked first is still to be seen; round after round.
+func TestParkedAgain(t *testing.T) {
+	for _, bin := range []string{"orders.parked", "bin"} {
+		t.Run(bin, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := brokertest.NewInMemoryServer(t)
+				if err := errors.Join(server.DeclareQueue("orders", nil), server.Publish("orders", "m")); err != nil {
+					t.Fatal(err)
+				}
+				for round, queue := range []string{"orders", bin, bin, bin} {
+					said := ""
+					if round == 0 {
+						said = bin
+					}
+					failing(t, server, queue, said)
+					if q, _ := server.Queue(bin); q.Ready != 1 || len(server.Queues()) != 2 {
+						t.Fatalf("after %s: %+v", queue, server.Queues())
+					}
+					h := server.Messages(bin)[0].Headers
+					if h[consumer.HeaderQueue] != queue || h[consumer.HeaderRoutingKey] != "orders" || h[consumer.HeaderError] != "failed in "+queue ||
+						h[consumer.HeaderParkingQueue] != bin {
+						t.Errorf("after %s: %v", queue, h)
+					}
+					origin, again := h[consumer.HeaderOriginQueue]
+					if again != (round > 0) || again && origin != "orders" {
+						t.Errorf("after %s: origin %v", queue, origin)
+					}
+				}
+			})
+		})
+	}
+}
+
+// What comes from a parking queue, and what is known about it.
+func TestParkedElsewhere(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		headers map[string]any
+		queue   string
+		said    string // Retry.ParkingQueue
+		want    string // where it is parked then
+		origin  any
+	}{
+		{"the origin is written once", map[string]any{consumer.HeaderQueue: "second", consumer.HeaderOriginQueue: "first"}, "w.parked", "", "w.parked", "first"},
+		{"another one was asked for", map[string]any{consumer.HeaderQueue: "orders", consumer.HeaderParkingQueue: "bin"}, "bin", "hopeless", "hopeless", "orders"},
+		{"never parked", nil, "bin", "", "bin.parked", nil},
+		{"parked elsewhere, and moved", map[string]any{consumer.HeaderQueue: "orders", consumer.HeaderParkingQueue: "bin"}, "work", "", "work.parked", nil},
+		{"parked twice, and moved", map[string]any{
+			consumer.HeaderQueue: "bin", consumer.HeaderOriginQueue: "orders", consumer.HeaderParkingQueue: "bin",
+		}, "work", "", "work.parked", nil},
+		{"nonsense", map[string]any{consumer.HeaderParkingQueue: []any{"bin"}}, "bin", "", "bin.parked", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := brokertest.NewInMemoryServer(t)
+				if err := errors.Join(server.DeclareQueue(tt.queue, nil), server.PublishMessage(tt.queue, brokertest.Message{Headers: tt.headers})); err != nil {
+					t.Fatal(err)
+				}
+				failing(t, server, tt.queue, tt.said)
+				parked := server.Messages(tt.want)
+				if len(parked) != 1 {
+					t.Fatalf("it is not in %s: %+v", tt.want, server.Queues())
+				}
+				h := parked[0].Headers
+				if h[consumer.HeaderOriginQueue] != tt.origin || h[consumer.HeaderQueue] != tt.queue || h[consumer.HeaderParkingQueue] != tt.want {
+					t.Errorf("%v", h)
+				}
+			})
+		})
+	}
 }

@@ -41,6 +41,7 @@ func (r *republisher) ready(ctx context.Context) { _ = r.sending.begin().Ready(c
 // queue is used as it is, with whatever arguments; where there is none, a durable one is declared, of the
 // virtual host's default type.
 func (r *republisher) park(ctx context.Context, d *Delivery, queue string, why failure) error {
+	why.parkedIn = queue
 	err := r.copy(ctx, d, queue, why, nothingOfOurs)
 	if !errors.Is(err, broker.ErrUnroutable) {
 		return err

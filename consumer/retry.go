@@ -32,10 +32,10 @@ type Retry struct {
 	// be seen from here), and to PutBack if the broker names the queue.
 	Poison Poison
 	// ParkingQueue is where poison messages are parked. It is declared, durable, where it is missing.
-	// Defaults to the queue's name and ".parked", and for a queue whose name ends so to itself: what fails again when
-	// it is consumed from there is published to the end of the parking queue, with its history. The user must be allowed to write to amq.default,
-	// the default exchange, and to configure the queue where it is missing. Refused, the message stays
-	// unacknowledged, with an error in the log, for three quarters of the ConsumerTimeout, or until the consumer stops.
+	// Defaults to the queue's name and ".parked", and for what comes from a parking queue to that: to a queue whose name ends
+	// so, or into which the message was parked (HeaderParkingQueue). What fails again is published to its end, with its
+	// history. The user must be allowed to write to amq.default, the default exchange, and to configure the queue where it
+	// is missing. Refused, the message stays unacknowledged, with an error in the log, for three quarters of the ConsumerTimeout, or until the consumer stops.
 	ParkingQueue string
 }
 
@@ -88,6 +88,20 @@ func DefaultParkingQueue(queue string) string {
 		return queue
 	}
 	return queue + parkingSuffix
+}
+
+// IsParked tells whether a message that came from a queue with these headers was parked there, whatever the queue's name.
+func IsParked(headers map[string]any, queue string) bool {
+	return IsParkingQueue(queue) || headers[HeaderParkingQueue] == queue
+}
+
+// parkingQueue is where a message is parked. What came from a parking queue goes back there, unless another one was asked for.
+func (d *dispatcher) parkingQueue(came *Delivery) string {
+	said := d.spec.Retry.ParkingQueue
+	if said == DefaultParkingQueue(d.spec.Queue) && IsParked(came.Headers, came.Queue) {
+		return came.Queue
+	}
+	return said
 }
 
 // pause before the next attempt, after so many.

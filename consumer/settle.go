@@ -219,5 +219,5 @@ func (d *dispatcher) tryRepublish(c *channel, o outcome) error {
 	case postponed:
 		return d.env.outbox.postpone(ctx, o.failure.delivery, o.failure)
 	}
-	return d.env.outbox.park(ctx, o.failure.delivery, d.spec.Retry.ParkingQueue, o.failure)
+	return d.env.outbox.park(ctx, o.failure.delivery, d.parkingQueue(o.failure.delivery), o.failure)
 }

@@ -119,8 +119,8 @@ puts it back: the command is run for it again after a second, and for others mea
 (up to 1024). 65 (EX_DATAERR) says that trying again cannot help: the message is poison at once. Those of
 --reject-status reject it: the broker dead-letters it, or drops it if the queue has no dead-letter exchange. Any other
 is a failure. A command that runs longer than --timeout fails too: it gets SIGTERM, and a moment later SIGKILL. What it
-has written to standard error last, up to 900 bytes, is in the error that is logged, and in the header x-everhop-error
-of a parked message. After a failure the command is run again, after a pause that grows.
+has written to standard error last, up to 900 bytes, is in the log as the field stderr, and in the header x-everhop-error
+of a parked message, behind the error. After a failure the command is run again, after a pause that grows.
 With the default --attempts and --backoff that goes on for one to two minutes: what a command needs may be away
 for a minute, and no message is parked. As long as a message is tried again, its place among --concurrency is
 taken.
@@ -141,9 +141,10 @@ acknowledges. 429 and 503 with Retry-After, in seconds or as a date, have the me
 a day; after more than 5 s out of a queue QUEUE.retry.N. Any other 4xx but 408, 425 and 429 says that trying again cannot
 help: the message is poison at once. All else is a failure, as of a command: 5xx, no answer within --timeout, a
 connection that breaks. So is a redirect, which is not followed: a body could get lost, or get to where it does not
-belong. The begin of what the server says, up to 900 bytes, is in the error. That the server cannot be reached at all is
-not the message's failure: it pauses then, as for a command that cannot be started. Proxies are those of HTTP_PROXY,
-HTTPS_PROXY and NO_PROXY. User and password in the URL are sent as basic authentication, and shown nowhere.
+belong. The begin of what the server says, up to 900 bytes, is in the log as the field answer, and in the header
+x-everhop-error of a parked message, behind the error. That the server cannot be reached at all is not the message's
+failure: it pauses then, as for a command that cannot be started. Proxies are those of HTTP_PROXY, HTTPS_PROXY and
+NO_PROXY. User and password in the URL are sent as basic authentication, and shown nowhere.
 
 A quorum queue drops a message that came back too often, because its connection was lost or its consumer was
 stopped. Before that, everhop publishes it again to the end of its queue (see --delivery-limit).
@@ -152,7 +153,8 @@ A message that has failed 8 times (--attempts) is poison. By default it is parke
 QUEUE.parked, with the error in its headers. --poison dead-letter rejects it instead, and the broker drops
 it if the queue has no dead-letter exchange. --poison put-back has it handled again, for ever. A parked
 message keeps its number of failures in the header x-everhop-attempts; 'everhop parked retry' moves it back without
-that. What is consumed from a queue whose name ends with .parked is parked in that one again.
+that. What is consumed from the queue in which it was parked is parked there again, whatever its name, unless
+--parking-queue says otherwise.
 
 A stream keeps its messages, whatever becomes of them. --stream-offset says that the queue is one, and where to
 begin: at the first, last or next message (what is published from now on), at an offset, at a time such as

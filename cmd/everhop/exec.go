@@ -181,13 +181,8 @@ func (c *command) outcome(status int, err, lost error, said string) error {
 	return err
 }
 
-// saying adds the end of what a command has written to standard error, or the begin of what a server says.
-func saying(err error, said string) error {
-	if said == "" {
-		return err
-	}
-	return fmt.Errorf("%w: %s", err, said)
-}
+// saying adds the end of what a command has written to standard error.
+func saying(err error, said string) error { return consumer.Detail(err, "stderr", said) }
 
 // wasEnded is the error for a command that was not let finish.
 func (c *command) wasEnded(ctx context.Context, said string) error {

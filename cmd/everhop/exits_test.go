@@ -46,8 +46,8 @@ func TestExecStatuses(t *testing.T) {
 		log              string
 	}{
 		{0, "", 2, 0, 0, 0, "A", ""},
-		{1, "--attempts 2", 2, 1, 0, 0, "AA", `"error":"command: exit status 1: bad of 1"`},
-		{65, "--attempts 2", 2, 1, 0, 0, "A", `"error":"command: exit status 65: bad of 65"`},
+		{1, "--attempts 2", 2, 1, 0, 0, "AA", `"error":"command: exit status 1","stderr":"bad of 1","attempt":`},
+		{65, "--attempts 2", 2, 1, 0, 0, "A", `"error":"command: exit status 65","stderr":"bad of 65","attempt":`},
 		{65, "--poison dead-letter", 1, 0, 1, 0, "A", `to be dead-lettered`},
 		{75, "--attempts 1", 1, 0, 0, 1, "A", ""},
 		{3, "--reject-status 3", 1, 0, 1, 0, "A", ""},

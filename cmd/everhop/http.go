@@ -142,7 +142,7 @@ func (p *poster) outcome(answer *http.Response, giveUp func()) error {
 		return nil
 	}
 	said, _ := io.ReadAll(io.LimitReader(answer.Body, mostSaid))
-	err := saying(p.failure("%d %s", status, http.StatusText(status)), beginOf(said))
+	err := consumer.Detail(p.failure("%d %s", status, http.StatusText(status)), "answer", beginOf(said))
 	busy := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 	if after, said := retryAfter(answer.Header.Get("Retry-After")); busy && said {
 		return fmt.Errorf("%w: %w", err, consumer.RetryAfter(after))

@@ -48,10 +48,8 @@ func (e *Entry) readOurs(headers map[string]any) {
 	e.Times = number(headers, consumer.HeaderAttempts)
 	e.First, _ = headers[consumer.HeaderFirstFailed].(time.Time)
 	e.Last, _ = headers[consumer.HeaderLastFailed].(time.Time)
-	e.From = text(headers, consumer.HeaderQueue)
-	if origin := text(headers, consumer.HeaderOriginQueue); origin != "" && consumer.IsParkingQueue(e.From) {
-		e.From = origin // it was consumed from the parking queue, and parked again
-	}
+	// The latter is the parking queue, if it was consumed from there and parked again.
+	e.From = cmp.Or(text(headers, consumer.HeaderOriginQueue), text(headers, consumer.HeaderQueue))
 }
 
 // readDeaths reads x-death: a table for each queue and reason, the latest first. What ours have said goes before: the broker

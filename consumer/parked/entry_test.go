@@ -38,8 +38,8 @@ func TestEntry(t *testing.T) {
 		{"parked again by a consumer of the parking queue",
 			with(headers("orders.parked", "bad"), map[string]any{consumer.HeaderOriginQueue: "orders"}),
 			parked.Entry{Error: "bad", From: "orders", Times: 4, First: failedAt.Add(-time.Minute), Last: failedAt}},
-		{"moved on by hand after that", with(headers("billing", "bad"), map[string]any{consumer.HeaderOriginQueue: "orders"}),
-			parked.Entry{Error: "bad", From: "billing", Times: 4, First: failedAt.Add(-time.Minute), Last: failedAt}},
+		{"likewise, where its name tells nothing", with(headers("bin", "bad"), map[string]any{consumer.HeaderOriginQueue: "orders"}),
+			parked.Entry{Error: "bad", From: "orders", Times: 4, First: failedAt.Add(-time.Minute), Last: failedAt}},
 		{"dead-lettered", deaths(death("orders", "rejected", 3, failedAt)),
 			parked.Entry{Error: "rejected", From: "orders", Times: 3, First: failedAt, Last: failedAt}},
 		{"dead-lettered twice", deaths(death("orders", "rejected", 2, later), death("wait", "expired", 2, failedAt)),
@@ -66,6 +66,7 @@ func TestAgain(t *testing.T) {
 		h := headers("orders", "bad")
 		h[consumer.HeaderExchange], h[consumer.HeaderRoutingKey] = "events", "order.created"
 		h[consumer.HeaderExpiration], h[consumer.HeaderUserID], h["CC"] = "60000", "app", []any{"copy"}
+		h[consumer.HeaderParkingQueue] = "orders.parked"
 		h[consumer.HeaderOriginQueue], h["x-delivery-count"], h[broker.HeaderPublishID] = "orders", int64(3), "p"
 		return &broker.Delivery{
 			Body: []byte("b"), Headers: h, ContentType: "t", ContentEncoding: "e", Priority: 3, CorrelationID: "c", ReplyTo: "r",

@@ -193,6 +193,7 @@ func (r *retrying) finish(b *browser) error {
 // takenOff are the headers that a retried message does not have.
 var takenOff = []string{
 	consumer.HeaderAttempts, consumer.HeaderError, consumer.HeaderLastFailed, consumer.HeaderQueue, consumer.HeaderOriginQueue,
+	consumer.HeaderParkingQueue,
 	consumer.HeaderHost, consumer.HeaderSaved, broker.HeaderPublishID,
 }
 
