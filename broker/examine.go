@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"regexp"
 	"strconv"
@@ -36,7 +38,7 @@ var refused = []struct {
 	{"x-overflow", "everhop"},
 	{"x-single-active-consumer", "everhop"},
 	{"x-delivery-limit", "everhop"},
-	{"x-queue-type", "everhop"},
+	{queueType, "everhop"},
 }
 
 // ExamineQueue asks for a queue, and then how it was declared: by declarations that the broker can only refuse, which
@@ -53,8 +55,7 @@ func (s *Session) ExamineQueue(ctx context.Context, queue string) (QueueFacts, e
 	if err != nil {
 		return QueueFacts{}, err
 	}
-	const words = "PRECONDITION_FAILED - inequivalent arg 'x-dead-letter-routing-key' for queue '' in vhost '': received none but current is the value '' of type 'longstr'"
-	if !canBeSaid(words + queue + s.link.endpoint.vhost) {
+	if !s.canSayDifference(queue) {
 		return facts, nil
 	}
 	for _, r := range refused {
@@ -62,10 +63,39 @@ func (s *Session) ExamineQueue(ctx context.Context, queue string) (QueueFacts, e
 			return facts, nil
 		}
 	}
-	if facts.Arguments["x-queue-type"] == nil {
-		facts.Arguments["x-queue-type"] = "classic"
+	if facts.Arguments[queueType] == nil {
+		facts.Arguments[queueType] = classicType
 	}
 	return facts, nil
+}
+
+const (
+	queueType   = "x-queue-type"
+	classicType = "classic"
+)
+
+// errUnspeakable is why a queue cannot be asked for.
+var errUnspeakable = errors.New("its name is too long for what the broker would have to say")
+
+// QueueType asks for a queue's type as [Session.ExamineQueue] does, and for nothing else: "classic", "quorum" or "stream". It
+// takes a round trip for that, and one for each way in which the queue is not just durable. The error says why it is not known: there is no such
+// queue, or the user may not configure it.
+func (s *Session) QueueType(ctx context.Context, queue string) (string, error) {
+	if !s.canSayDifference(queue) {
+		return "", errUnspeakable
+	}
+	facts := QueueFacts{Durable: true, Arguments: map[string]any{}}
+	if err := s.learn(ctx, queue, queueType, "everhop", &facts); err != nil {
+		return "", err
+	}
+	kind, _ := facts.Arguments[queueType].(string)
+	return cmp.Or(kind, classicType), nil
+}
+
+// canSayDifference tells whether the broker can say how a queue differs from what is declared.
+func (s *Session) canSayDifference(queue string) bool {
+	const words = "PRECONDITION_FAILED - inequivalent arg 'x-dead-letter-routing-key' for queue '' in vhost '': received none but current is the value '' of type 'longstr'"
+	return canBeSaid(words + queue + s.link.endpoint.vhost)
 }
 
 // learn declares the queue with all that is known of it and an argument that it cannot have, until that is what the broker

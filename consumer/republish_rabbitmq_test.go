@@ -376,7 +376,7 @@ func (l *layout) check(d *Delivery) {
 			"x-first-death-reason": "expired", "x-first-death-exchange": "",
 			HeaderAttempts: int64(4), HeaderError: errHandler.Error(), HeaderFirstFailed: firstTime.Add(time.Hour), HeaderLastFailed: secondTime,
 			HeaderQueue: l.name, HeaderHost: l.r.host, HeaderExchange: "", HeaderRoutingKey: l.name,
-			HeaderExpiration: "60000", HeaderUserID: l.user,
+			HeaderExpiration: "60000", HeaderUserID: l.user, HeaderParkingQueue: l.parked,
 		},
 	}
 	if l.id == "" {

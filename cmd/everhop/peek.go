@@ -85,9 +85,13 @@ func tellLives(cmd *cobra.Command, tally parked.Tally) {
 	switch {
 	case tally.Seen == 0, tally.Seen == tally.Done && tally.Lives == parked.LivesUnknown: // or nothing was put back
 	case tally.Lives == parked.LivesSpent:
-		cmd.PrintErrf("This look has cost messages of the quorum queue a life: the most that one has come back is now %d times (by default "+
-			"RabbitMQ 4 permits 20).\n", tally.Returned+1)
-	case tally.Lives == parked.LivesUnknown:
+		often := "once"
+		if tally.Returned > 0 {
+			often = fmt.Sprint(tally.Returned+1, " times")
+		}
+		cmd.PrintErrf("This look has cost messages of the quorum queue a life: the most that one has come back is now %s (by default "+
+			"RabbitMQ 4 permits 20).\n", often)
+	case tally.Lives == parked.LivesUnknown: // its user may not ask
 		cmd.PrintErrln("If this is a quorum queue, the look has cost each message a life (x-delivery-count).")
 	}
 }

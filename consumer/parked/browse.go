@@ -40,7 +40,8 @@ type Tally struct {
 type Lives int
 
 const (
-	// LivesUnknown means that nothing tells whether it is a quorum queue, since no message has come back before.
+	// LivesUnknown means that nothing tells whether it is a quorum queue: no message has come back before, and the user may
+	// not configure the queue, which is what it takes to ask.
 	LivesUnknown Lives = iota
 	// LivesKept means that it is no quorum queue, or the broker counts no look (from RabbitMQ 4.3 on).
 	LivesKept
@@ -129,6 +130,7 @@ func browse(ctx context.Context, config Config, see seer, after func(*browser) e
 	if after != nil {
 		err = errors.Join(err, after(b))
 	}
+	b.askLives(ctx)
 	err = errors.Join(err, b.end(ctx))
 	cancel(nil)
 	close(ended)
@@ -406,6 +408,20 @@ func (b *browser) livesOf(d *broker.Delivery) Lives {
 		return LivesKept
 	}
 	return LivesUnknown
+}
+
+// askLives asks for the type of the queue if no delivery has told what a look costs, and something is put back.
+func (b *browser) askLives(ctx context.Context) {
+	if b.tally.Lives != LivesUnknown || b.tally.Seen == b.tally.Done || b.session.Lost() {
+		return
+	}
+	switch kind, err := b.session.QueueType(ctx, b.config.Queue); {
+	case err != nil: // so it stays unknown
+	case kind == "quorum":
+		b.tally.Lives = LivesSpent
+	default:
+		b.tally.Lives = LivesKept
+	}
 }
 
 // timesReturned is how often a message has come back to a quorum queue; 0 for any other queue.

@@ -371,15 +371,23 @@ func TestLives(t *testing.T) {
 	for _, tt := range []struct {
 		version, kind string
 		first, second parked.Lives
+		mayConfigure  bool
 	}{
-		{"3.10", "classic", parked.LivesUnknown, parked.LivesKept},
-		{"3.10", "quorum", parked.LivesUnknown, parked.LivesSpent},
-		{"4.3", "quorum", parked.LivesKept, parked.LivesKept},
+		{"3.10", "classic", parked.LivesKept, parked.LivesKept, true},
+		{"3.10", "classic", parked.LivesUnknown, parked.LivesKept, false},
+		{"3.10", "quorum", parked.LivesSpent, parked.LivesSpent, true},
+		{"3.10", "quorum", parked.LivesUnknown, parked.LivesSpent, false},
+		{"4.0", "quorum", parked.LivesSpent, parked.LivesSpent, true},
+		{"4.3", "quorum", parked.LivesKept, parked.LivesKept, true},
+		{"4.3", "classic", parked.LivesKept, parked.LivesKept, true},
 	} {
-		t.Run(tt.version+" "+tt.kind, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s %s configures %v", tt.version, tt.kind, tt.mayConfigure), func(t *testing.T) {
 			inRig(t, func(r *rig) {
 				r.config.Queue = "dead"
-				r.must(r.server.DeclareQueue("dead", map[string]any{"x-queue-type": tt.kind}))
+				r.must(r.server.DeclareQueue("dead", map[string]any{"x-queue-type": tt.kind, "x-max-length": int32(1000)}))
+				if !tt.mayConfigure {
+					r.must(r.server.SetPermissions("guest", "/", brokertest.Permissions{Read: ".*", Write: ".*"}))
+				}
 				r.park(3, always("x"))
 				for _, want := range []parked.Lives{tt.first, tt.second} {
 					tally, err := parked.Look(r.Context(), r.config, func(*parked.Entry) error { return nil })
