@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/cmd/everhop/internal/doctor"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
@@ -117,9 +118,10 @@ func (f *doctorFlags) run(cmd *cobra.Command) error {
 	if err := f.access.checkFiles(); err != nil {
 		return err
 	}
-	out := term.To(cmd.OutOrStdout())
-	ctx, _, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
-	defer release()
+	return untilSignal(cmd, nil, func(ctx context.Context) error { return f.examine(ctx, term.To(cmd.OutOrStdout()), urls, endpoints) })
+}
+
+func (f *doctorFlags) examine(ctx context.Context, out *term.Output, urls []string, endpoints []broker.Endpoint) error {
 	bounded, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	const steps = 6

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ Exit status: 0 done, 1 failed, 2 wrong command line.`,
 			if err != nil {
 				return err
 			}
-			return list(cmd, config, output, group)
+			return whileHeld(cmd, func(ctx context.Context) error { return list(ctx, cmd, config, output, group) })
 		},
 	}
 	f.add(cmd)
@@ -69,10 +70,8 @@ Exit status: 0 done, 1 failed, 2 wrong command line.`,
 }
 
 // list writes what is meant.
-func list(cmd *cobra.Command, config parked.Config, output string, group bool) error {
+func list(ctx context.Context, cmd *cobra.Command, config parked.Config, output string, group bool) error {
 	out := term.To(cmd.OutOrStdout())
-	ctx, release := whileHeld(cmd)
-	defer release()
 	var groups parked.Groups
 	var t *table
 	var add func(*parked.Entry) error
@@ -190,7 +189,7 @@ Exit status: 0 done, 1 failed or nothing matches, 2 wrong command line.`,
 			if err != nil {
 				return err
 			}
-			return show(cmd, config, output)
+			return whileHeld(cmd, func(ctx context.Context) error { return show(ctx, cmd, config, output) })
 		},
 	}
 	f.add(cmd)
@@ -198,10 +197,8 @@ Exit status: 0 done, 1 failed or nothing matches, 2 wrong command line.`,
 	return cmd
 }
 
-func show(cmd *cobra.Command, config parked.Config, output string) error {
+func show(ctx context.Context, cmd *cobra.Command, config parked.Config, output string) error {
 	out := term.To(cmd.OutOrStdout())
-	ctx, release := whileHeld(cmd)
-	defer release()
 	tally, err := parked.Look(ctx, config, func(e *parked.Entry) error {
 		if output == "jsonl" {
 			return writeEntry(out, formatJSON, e)

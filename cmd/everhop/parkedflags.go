@@ -83,12 +83,12 @@ func browsing(cmd *cobra.Command, url urlFlag, access access, queue string) (par
 	return config, errors.Join(checkFiles(endpoints), access.checkFiles())
 }
 
-// whileHeld is the time until a signal. Then the messages that are held go back, which may take some seconds.
-func whileHeld(cmd *cobra.Command) (ctx context.Context, release func()) {
-	ctx, _, release = interruptible(cmd.Context(), cmd.ErrOrStderr(), func(cause error) {
-		cmd.PrintErrf("%v: stopping; what is on its way is waited for, and messages are given back. A third signal ends it at once.\n", cause)
-	})
-	return ctx, release
+// whileHeld does work that holds messages. After a signal they go back, which may take some seconds; after a second one the
+// broker takes them back when the process is gone.
+func whileHeld(cmd *cobra.Command, work func(ctx context.Context) error) error {
+	return untilSignal(cmd, func(cause error) {
+		cmd.PrintErrf("%v: stopping; what is on its way is waited for, and messages are given back. A second signal ends it at once.\n", cause)
+	}, work)
 }
 
 // browseHint says what to do about an error that ended a look.

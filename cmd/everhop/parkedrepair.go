@@ -82,7 +82,8 @@ that was taken off is there again. A user id is if it is the user of the URL. CC
 again.
 
 A message whose queue is not there any more, or is not known, stays where it is, and the exit status is 1. What is
-retried and parked again meanwhile is left alone. A signal stops it: what is on its way is waited for.
+retried and parked again meanwhile is left alone. A signal stops it: what is on its way is waited for. A second one ends it
+at once; then what was on its way may be in both queues.
 
 Messages are held while it works, those that do not match until the end: with --rate and filters, choose with --count so many
 that it takes less than the broker's consumer_timeout, 30 minutes by default.
@@ -98,7 +99,7 @@ Exit status: 0 all that is meant was retried, 1 not all, 2 wrong command line.`,
 				return err
 			}
 			config.Every = every
-			return f.retry(cmd, config)
+			return whileHeld(cmd, func(ctx context.Context) error { return f.retry(ctx, cmd, config) })
 		},
 	}
 	f.add(cmd)
@@ -110,12 +111,10 @@ Exit status: 0 all that is meant was retried, 1 not all, 2 wrong command line.`,
 // mostFailures is how many are told one by one.
 const mostFailures = 10
 
-func (f *repairFlags) retry(cmd *cobra.Command, config parked.Config) error {
+func (f *repairFlags) retry(ctx context.Context, cmd *cobra.Command, config parked.Config) error {
 	if f.dryRun {
-		return list(cmd, config, "table", false)
+		return list(ctx, cmd, config, "table", false)
 	}
-	ctx, release := whileHeld(cmd)
-	defer release()
 	if err := f.agreed(ctx, cmd, "Retry "+f.which(config.Queue)+"?"); err != nil {
 		return err
 	}
@@ -159,7 +158,8 @@ func newParkedDiscard() *cobra.Command {
 synced. A file that is there is appended to. 'everhop publish --input jsonl' puts the messages back.
 Of those that a broker has dead-lettered x-death is lost by that, which says from where: publish them to their own queue.
 
-A message that could not be read stays, and the exit status is 1.
+A message that could not be read stays, and the exit status is 1. A signal stops it, and a second one ends it at once; then the
+last messages may be in both places.
 
 Exit status: 0 all that is meant was discarded, 1 not all, 2 wrong command line.`,
 		Example: `  everhop parked discard orders.parked --error 'no such customer' --to discarded.jsonl
@@ -173,7 +173,7 @@ Exit status: 0 all that is meant was discarded, 1 not all, 2 wrong command line.
 			if err != nil {
 				return err
 			}
-			return f.discard(cmd, config, to)
+			return whileHeld(cmd, func(ctx context.Context) error { return f.discard(ctx, cmd, config, to) })
 		},
 	}
 	f.add(cmd)
@@ -181,12 +181,10 @@ Exit status: 0 all that is meant was discarded, 1 not all, 2 wrong command line.
 	return cmd
 }
 
-func (f *repairFlags) discard(cmd *cobra.Command, config parked.Config, to string) (result error) {
+func (f *repairFlags) discard(ctx context.Context, cmd *cobra.Command, config parked.Config, to string) (result error) {
 	if f.dryRun {
-		return list(cmd, config, "table", false)
+		return list(ctx, cmd, config, "table", false)
 	}
-	ctx, release := whileHeld(cmd)
-	defer release()
 	if err := f.agreed(ctx, cmd, "Discard "+f.which(config.Queue)+"? They will be in "+to+" alone."); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 
@@ -64,10 +65,11 @@ func (f *peekFlags) run(cmd *cobra.Command, queue string) error {
 		return err
 	}
 	config.Count, config.StreamOffset = f.count, f.offset
-	out := term.To(cmd.OutOrStdout())
-	ctx, release := whileHeld(cmd)
-	defer release()
-	show := f.shower(out)
+	return whileHeld(cmd, func(ctx context.Context) error { return f.look(ctx, cmd, config) })
+}
+
+func (f *peekFlags) look(ctx context.Context, cmd *cobra.Command, config parked.Config) error {
+	show := f.shower(term.To(cmd.OutOrStdout()))
 	tally, err := parked.Look(ctx, config, show.add)
 	err = errors.Join(err, show.finish())
 	if errors.Is(err, parked.ErrStream) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -98,10 +99,8 @@ Exit status: 0 done, 1 nothing to tell or not readable, 2 wrong command line, 3 
 			if err := checkReplay(r, args[0]); err != nil {
 				return wrongUsage(cmd, err)
 			}
-			ctx, _, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), nil)
-			defer release()
 			r.From, r.Zone = past.Source{Path: args[0], Stdin: cmd.InOrStdin()}, zone(utc)
-			return r.Tell(ctx, term.To(cmd.OutOrStdout()))
+			return untilSignal(cmd, nil, func(ctx context.Context) error { return r.Tell(ctx, term.To(cmd.OutOrStdout())) })
 		},
 	}
 	flags := cmd.Flags()

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"sync"
 	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 // stopSignals are those that ask to stop. SIGHUP, which comes when a terminal is closed, is none if it was ignored
@@ -58,6 +61,21 @@ func interruptible(ctx context.Context, stderr io.Writer, softly func(cause erro
 		listener.Wait()
 		endSoft(nil)
 		endHard(nil)
+	}
+}
+
+// untilSignal does a command's work, whose context the first signal ends. The second one leaves the work where it is,
+// whatever holds it up: a broker that does not answer, a reader who does not read. The process ends with the command.
+func untilSignal(cmd *cobra.Command, softly func(cause error), work func(ctx context.Context) error) error {
+	soft, hard, release := interruptible(cmd.Context(), cmd.ErrOrStderr(), softly)
+	defer release()
+	done := make(chan error, 1)
+	go func() { done <- work(soft) }()
+	select {
+	case err := <-done:
+		return err
+	case <-hard.Done():
+		return fmt.Errorf("%w: ended at once", context.Cause(hard))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -155,3 +156,50 @@ func TestConsumeClosedOutput(t *testing.T) {
 		})
 	}
 }
+
+// Whatever holds up a command once it was told to stop, the second signal ends it at once, and no message is lost.
+func TestSecondSignal(t *testing.T) {
+	const n = 5
+	frozen := func(server *brokertest.Server) {
+		server.Inject(brokertest.OnMethod("basic.consume", 1), brokertest.Freeze(brokertest.Both))
+	}
+	for name, tt := range map[string]struct {
+		command string
+		before  func(*brokertest.Server)
+		begun   func(p *program, server *brokertest.Server) bool
+	}{
+		"retry, without confirms": {"parked retry q.parked --yes --url URL", func(server *brokertest.Server) { server.WithholdConfirms("q") },
+			func(_ *program, server *brokertest.Server) bool { return len(server.Messages("q")) == n }},
+		"retry, in silence":   {"parked retry q.parked --yes --url URL", frozen, consumed},
+		"discard, in silence": {"parked discard q.parked --yes --to FILE --url URL", frozen, consumed},
+		"list, in silence":    {"parked list q.parked --url URL", frozen, consumed},
+		"show, unread":        {"parked show q.parked --count 5 --url URL", nil, consumed},
+		"peek, unread":        {"peek q.parked --output body --url URL", nil, consumed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := parkedQueue(t, n)
+			if tt.before != nil {
+				tt.before(server)
+			}
+			command := strings.NewReplacer("URL", server.URL(), "FILE", filepath.Join(t.TempDir(), "bin")).Replace(tt.command)
+			p := prepareAlone(t, strings.Fields(command)...)
+			if strings.Contains(name, "unread") {
+				p.cmd.Stdout = fullPipe(t)
+			}
+			p.start()
+			rabbittest.Eventually(t, patience, "it is at work", func() bool { return tt.begun(p, server) })
+			p.signal(syscall.SIGTERM)
+			p.logs("terminated: stopping")
+			p.signal(syscall.SIGINT)
+			p.wait(1)
+			if got := p.stderr.String(); !strings.HasSuffix(got, "everhop: interrupt: ended at once\n") {
+				t.Errorf("standard error:\n%s", got)
+			}
+			server.Inject(brokertest.Now(), brokertest.Thaw()) // or it would learn by missing heartbeats that the client is gone
+			rabbittest.Eventually(t, patience, "all is back", func() bool { return len(server.Messages("q.parked")) == n })
+		})
+	}
+}
+
+func consumed(_ *program, server *brokertest.Server) bool { return server.Count("basic.consume") > 0 }
