@@ -59,21 +59,12 @@ func (o homecoming) apply(s *supervisor) error {
 	sub, from := o.sub, o.sub.on
 	sub.steered = false
 	defer s.setClock()
-	inUse, isNew := sub.live == o.live, o.is != nil && o.is != o.live
 	switch {
-	case isNew && inUse && !s.stopping && s.home == o.home && s.home.session == o.session && !isLost(o.is):
+	case o.comesTooLate(s):
+	case o.is != nil && o.is != o.live && s.home == o.home && s.home.session == o.session && !isLost(o.is):
 		return o.arrive(s, from)
-	case isNew: // it comes too late
-		s.background.Go(func() { _ = o.is.Close(context.Background()) })
-	}
-	switch {
-	case s.stopping:
-		if inUse && o.is == o.live { // the stop came before it was consumed again
-			s.withdraw(sub, func() {})
-		}
-	case !inUse: // lost meanwhile, and perhaps revived as what it was to be then
-		s.steer(sub)
 	case o.is != o.live: // it was cancelled, and is to be consumed again where it was
+		o.closeNew(s)
 		f := asBrokerError(o.err)
 		if o.err == nil {
 			f = asBrokerError(errLostAgain)

@@ -117,9 +117,7 @@ func TestRoomAfterWhatWasHeldBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
+		stop, ended := running(t, c)
 		time.Sleep(time.Second)
 		if err := c.Subscription("work").SetPrefetch(1); err != nil {
 			t.Fatal(err)
@@ -165,9 +163,7 @@ func TestKeptLeaveOthersTheirTurn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, stop := context.WithCancel(t.Context())
-			ended := make(chan error, 1)
-			go func() { ended <- c.Run(ctx) }()
+			stop, ended := running(t, c)
 			time.Sleep(time.Minute)
 			if n := others.Load(); n != 3 {
 				t.Errorf("concurrency %d: %d of 3 others were handled", concurrency, n)
@@ -221,9 +217,7 @@ func TestReleasedIsTold(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				ctx, stop := context.WithCancel(t.Context())
-				ended := make(chan error, 1)
-				go func() { ended <- c.Run(ctx) }()
+				stop, ended := running(t, c)
 				time.Sleep(time.Second)
 				if test.pauses {
 					if err := c.Subscription("work").Pause(); err != nil {
@@ -304,9 +298,7 @@ func TestKeptBehindSlowHandlers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
+		stop, ended := running(t, c)
 		time.Sleep(defaultConsumerTimeout / 2)
 		if err := server.Publish("work", "slow"); err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/internal/contest"
 )
 
 // BenchmarkLatency measures the time from before a message is published until its handler has it, at 1,000
@@ -41,37 +42,31 @@ func BenchmarkLatency(b *testing.B) {
 	text.WriteString("| | p50 | p99 |\n|---|--:|--:|\n")
 	for _, name := range names {
 		all := slices.Concat(took[name]...)
-		fmt.Fprintf(&text, "| %s | %v | %v |\n", name, percentile(all, 50).Round(time.Microsecond), percentile(all, 99).Round(time.Microsecond))
+		fmt.Fprintf(&text, "| %s | %v | %v |\n", name, contest.Percentile(all, 50).Round(time.Microsecond), contest.Percentile(all, 99).Round(time.Microsecond))
 	}
 	fmt.Printf("\nPublish to handler at 1,000 messages per second, %d rounds:\n\n%s\n", rounds, &text)
 	b.ReportMetric(0, "ns/op")
 	for _, p := range []int{50, 99} {
 		r := timesAsLong(took[everhop1], took[oneAck], p)
-		b.ReportMetric(r.median, fmt.Sprintf("x-p%d", p))
+		b.ReportMetric(r.Median, fmt.Sprintf("x-p%d", p))
 		if isClearlyMore(r) {
 			b.Errorf("p%d: %s takes %v times as long as %s", p, everhop1, r, oneAck)
 		}
 	}
 }
 
-// percentile is what so many hundredths of the values are below.
-func percentile(values []time.Duration, p int) time.Duration {
-	slices.Sort(values)
-	return values[len(values)*p/100]
-}
-
 // timesAsLong compares a percentile within each round.
-func timesAsLong(took, other [][]time.Duration, p int) ratio {
+func timesAsLong(took, other [][]time.Duration, p int) contest.Ratio {
 	var ratios []float64
 	for round := range took {
-		ratios = append(ratios, float64(percentile(took[round], p))/float64(percentile(other[round], p)))
+		ratios = append(ratios, float64(contest.Percentile(took[round], p))/float64(contest.Percentile(other[round], p)))
 	}
-	return ratioOf(ratios)
+	return contest.RatioOf(ratios)
 }
 
 // isClearlyMore: a tenth more is nothing that anybody would notice, and the rest must be more than the rounds leave in
 // doubt, with one chance in forty that it is not.
-func isClearlyMore(r ratio) bool { return r.median-2*r.doubt > 1.1 }
+func isClearlyMore(r contest.Ratio) bool { return r.Median-2*r.Doubt > 1.1 }
 
 func TestLatencyThatIsClearlyMore(t *testing.T) {
 	rounds := func(p99s ...time.Duration) (all [][]time.Duration) { // in microseconds

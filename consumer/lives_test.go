@@ -83,9 +83,7 @@ func playWorn(t *testing.T, returns int, m brokertest.Message, set func(*worn, *
 			t.Fatal(err)
 		}
 		w.c = c
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
+		stop, ended := running(t, c)
 		synctest.Wait()
 		test(w)
 		stop()

@@ -100,9 +100,7 @@ func TestCancelledOrOverdue(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				ctx, stop := context.WithCancel(t.Context())
-				ended := make(chan error, 1)
-				go func() { ended <- c.Run(ctx) }()
+				stop, ended := running(t, c)
 				time.Sleep(test.after) // in the bubble's time
 				server.Inject(brokertest.Now(), brokertest.CancelConsumers())
 				e := <-lost

@@ -42,6 +42,14 @@ func republisherOn(t *testing.T, c Config) *republisher {
 	return r
 }
 
+// running runs a consumer until stop is called; then Run's error comes.
+func running(t *testing.T, c *Consumer) (stop func(), ended <-chan error) {
+	ctx, stop := context.WithCancel(t.Context())
+	run := make(chan error, 1)
+	go func() { run <- c.Run(ctx) }()
+	return stop, run
+}
+
 func declareIn(t *testing.T, server *brokertest.Server, queue string, arguments map[string]any) {
 	t.Helper()
 	if err := server.DeclareQueue(queue, arguments); err != nil {

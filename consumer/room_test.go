@@ -53,9 +53,7 @@ func withRoom(t *testing.T, queueType string, set func(*Config, *Subscription), 
 			t.Fatal(err)
 		}
 		w.c = c
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
+		stop, ended := running(t, c)
 		test(w)
 		stop()
 		if err := <-ended; err != nil {

@@ -97,17 +97,8 @@ func (o *steered) carryOut(session *broker.Session) {
 func (o steered) apply(s *supervisor) error {
 	sub := o.sub
 	sub.steered = false
-	isNew, inUse := o.is != nil && o.is != o.live, sub.live == o.live
-	if isNew && (!inUse || s.stopping) { // it comes too late
-		s.background.Go(func() { _ = o.is.Close(context.Background()) })
-	}
 	switch {
-	case s.stopping:
-		if inUse && o.is == o.live { // the stop came before it was consumed again
-			s.withdraw(sub, func() {})
-		}
-	case !inUse: // lost meanwhile, and perhaps revived as what it was to be then
-		s.steer(sub)
+	case o.comesTooLate(s):
 	case o.err != nil && o.is == nil: // a new channel was to take its place: nobody else reports that there is none
 		return s.broken(ChannelError, sub.on, sub, evidence(asBrokerError(o.err)))
 	case o.err != nil: // its loss is reported
@@ -115,6 +106,29 @@ func (o steered) apply(s *supervisor) error {
 		return o.takeOver(s)
 	}
 	return nil
+}
+
+// comesTooLate tells whether the consumer was lost meanwhile, or a stop has begun. What is to be done then is done.
+func (o steered) comesTooLate(s *supervisor) bool {
+	inUse := o.sub.live == o.live
+	if inUse && !s.stopping {
+		return false
+	}
+	o.closeNew(s)
+	switch {
+	case !s.stopping: // it may have been revived as what it was to be then
+		s.steer(o.sub)
+	case inUse && o.is == o.live: // the stop came before it was consumed again
+		s.withdraw(o.sub, func() {})
+	}
+	return true
+}
+
+// closeNew closes what was to take the consumer's place.
+func (o steered) closeNew(s *supervisor) {
+	if o.is != nil && o.is != o.live {
+		s.background.Go(func() { _ = o.is.Close(context.Background()) })
+	}
 }
 
 // takeOver has the subscription consumed as it was asked for.

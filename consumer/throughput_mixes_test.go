@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/consumer/internal/contest"
 )
 
 var mixes = []mix{
@@ -50,7 +51,7 @@ func BenchmarkMixes(b *testing.B) {
 func (m mix) compete(b *testing.B) {
 	const least, sure = 0.95, 2 // standard errors
 	all := scores{}
-	for round := range (&arena{TB: b}).setting("EVERHOP_BENCH_ROUNDS", 5) {
+	for round := range contest.Setting(b, "EVERHOP_BENCH_ROUNDS", 5) {
 		order := []string{"each", "gathered"}
 		if round%2 == 1 {
 			slices.Reverse(order)
@@ -63,16 +64,16 @@ func (m mix) compete(b *testing.B) {
 		}
 	}
 	of := func(how string, f func(score) float64) float64 {
-		return median(all.pairs(how, how, func(x, _ score) float64 { return f(x) }))
+		return contest.Median(all.pairs(how, how, func(x, _ score) float64 { return f(x) }))
 	}
 	r := all.ratio("gathered", "each")
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(of("each", score.rate), "AckEach-msg/s")
 	b.ReportMetric(of("gathered", score.rate), "msg/s")
 	b.ReportMetric(of("gathered", score.frames), "frames/msg")
-	b.ReportMetric(r.median, "ratio")
-	b.ReportMetric(r.doubt, "doubt")
-	if r.median+sure*r.doubt < least {
+	b.ReportMetric(r.Median, "ratio")
+	b.ReportMetric(r.Doubt, "doubt")
+	if r.Median+sure*r.Doubt < least {
 		b.Errorf("gathered acknowledgements are %v times as fast as AckEach, and should be %v times", r, least)
 	}
 }

@@ -5,12 +5,9 @@ package consumer_test
 import (
 	"context"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +16,7 @@ import (
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/consumer/internal/contest"
 )
 
 // BenchmarkThroughput measures how fast a backlog is consumed: by loops over amqp091-go, and by Everhop with
@@ -59,7 +57,7 @@ func BenchmarkThroughput(b *testing.B) {
 			fmt.Printf("\n%s\n\n%s\n%s%s\n\n", a.title, s.table(names), s.conditions(a), missing)
 			b.ReportMetric(0, "ns/op") // not the time of an operation: hide it
 			for other, least := range place.least {
-				if r := s.ratio(everhop1, other); r.median+r.doubt < least {
+				if r := s.ratio(everhop1, other); r.Median+r.Doubt < least {
 					b.Errorf("%s is %v times as fast as %s, and should be %v times", everhop1, r, other, least)
 				}
 			}
@@ -78,10 +76,10 @@ const (
 func BenchmarkOverhead(b *testing.B) {
 	s := inProcess(b).compete([]string{handTuned, everhop1})
 	own := func(of func(score) float64) float64 {
-		return median(s.pairs(everhop1, everhop1, func(x, _ score) float64 { return of(x) }))
+		return contest.Median(s.pairs(everhop1, everhop1, func(x, _ score) float64 { return of(x) }))
 	}
 	allocations := own(score.allocations)
-	cpu := median(s.pairs(everhop1, handTuned, func(x, y score) float64 { return x.cpu() / y.cpu() }))
+	cpu := contest.Median(s.pairs(everhop1, handTuned, func(x, y score) float64 { return x.cpu() / y.cpu() }))
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(own(score.cpu), "cpu-ns/msg")
 	b.ReportMetric(cpu, "of-hand-tuned-cpu")
@@ -180,7 +178,7 @@ func newArena(tb testing.TB, url string, queue amqp.Table) *arena {
 
 // compete gives every contestant its turn in every round, each time in another order.
 func (a *arena) compete(names []string) scores {
-	messages, rounds := a.setting("EVERHOP_BENCH_MESSAGES", 200_000), a.setting("EVERHOP_BENCH_ROUNDS", 5)
+	messages, rounds := contest.Setting(a, "EVERHOP_BENCH_MESSAGES", 200_000), contest.Setting(a, "EVERHOP_BENCH_ROUNDS", 5)
 	all := scores{}
 	for round := range rounds {
 		for i := range names { // neither always first, nor always behind the same one
@@ -195,18 +193,6 @@ func (a *arena) compete(names []string) scores {
 		}
 	}
 	return all
-}
-
-func (a *arena) setting(variable string, otherwise int) int {
-	text := os.Getenv(variable)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		a.Fatalf("%s: %q is not a positive number", variable, text)
-	}
-	return n
 }
 
 // play fills a queue, has it consumed, and checks that every message was handled once and none came back.
@@ -287,7 +273,7 @@ func (s scores) table(names []string) string {
 		" bytes per message | ack frames per message |\n|---|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, name := range names {
 		of := func(f func(score) float64) float64 {
-			return median(s.pairs(name, name, func(x, _ score) float64 { return f(x) }))
+			return contest.Median(s.pairs(name, name, func(x, _ score) float64 { return f(x) }))
 		}
 		frames := ""
 		if n := of(score.frames); n > 0 { // Everhop's are not counted here
@@ -341,38 +327,6 @@ func (s scores) pairs(x, y string, f func(x, y score) float64) (values []float64
 }
 
 // ratio is how many times as fast one is as another.
-func (s scores) ratio(name, to string) ratio {
-	return ratioOf(s.pairs(name, to, func(x, y score) float64 { return x.rate() / y.rate() }))
-}
-
-// ratioOf is what the rounds have in the middle, and by how much that may be off.
-func ratioOf(ratios []float64) ratio {
-	var sum, squares float64
-	for _, r := range ratios {
-		sum += r
-	}
-	n := float64(len(ratios))
-	for _, r := range ratios {
-		squares += (r - sum/n) * (r - sum/n)
-	}
-	// A median is off by 1.25 times as much as a mean would be.
-	return ratio{median(ratios), 1.25 * math.Sqrt(squares/max(n-1, 1)/n)}
-}
-
-type ratio struct{ median, doubt float64 }
-
-func (r ratio) String() string {
-	if r.doubt == 0 {
-		return fmt.Sprintf("%.2f", r.median)
-	}
-	return fmt.Sprintf("%.2f ± %.2f", r.median, r.doubt)
-}
-
-func median(values []float64) float64 {
-	slices.Sort(values)
-	half := len(values) / 2
-	if len(values)%2 == 1 {
-		return values[half]
-	}
-	return (values[half-1] + values[half]) / 2
+func (s scores) ratio(name, to string) contest.Ratio {
+	return contest.RatioOf(s.pairs(name, to, func(x, y score) float64 { return x.rate() / y.rate() }))
 }

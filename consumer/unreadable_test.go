@@ -83,9 +83,7 @@ func TestUnreadableHasNoName(t *testing.T) {
 					}
 				}
 				faulty := brokertest.Message{Body: []byte("faulty"), Headers: map[string]any{"faulty": "x"}}
-				ctx, stop := context.WithCancel(t.Context())
-				ended := make(chan error, 1)
-				go func() { ended <- c.Run(ctx) }()
+				stop, ended := running(t, c)
 				synctest.Wait()
 				if test.redelivers {
 					server.Inject(brokertest.OnMethod("basic.deliver", 1), brokertest.CloseChannel(406, "again"))
@@ -173,9 +171,7 @@ func TestUnreadable(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				ctx, stop := context.WithCancel(t.Context())
-				ended := make(chan error, 1)
-				go func() { ended <- c.Run(ctx) }()
+				stop, ended := running(t, c)
 				synctest.Wait()
 				if err := server.Publish("beside", "beside"); err != nil {
 					t.Fatal(err)
@@ -252,9 +248,7 @@ func TestHeldBack(t *testing.T) {
 						server.Inject(brokertest.OnMethod("basic.publish", n+1), brokertest.CloseChannel(406, "message size 7 is larger than configured max size 6"))
 					}
 				}
-				ctx, stop := context.WithCancel(t.Context())
-				ended := make(chan error, 1)
-				go func() { ended <- c.Run(ctx) }()
+				stop, ended := running(t, c)
 				for i := range 59 {
 					time.Sleep(50 * time.Second) // in the bubble's time
 					if err := server.Publish("q", "other"); err != nil {

@@ -51,6 +51,7 @@
 //	  jsonl.go            a message as a line of JSON
 //	  format.go           --format, --null
 //	  typed.go            its headers in JSON, and their types beside them
+//	  typedtext.go        values of which JSON has only the text: names, times, decimals
 //	  handling.go         --exec, --exec-argv, --http, --timeout, --reject-status
 //	  exec.go             messages to a command
 //	  environment.go      what a command has of a message in its environment

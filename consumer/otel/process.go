@@ -100,20 +100,26 @@ func (w *watch) attributes(d *consumer.Delivery) []attribute.KeyValue {
 	case name != w.queue:
 		attrs = append(attrs, semconv.MessagingDestinationTemplate(w.queue))
 	}
-	if d.RoutingKey != "" {
-		attrs = append(attrs, semconv.MessagingRabbitMQDestinationRoutingKey(d.RoutingKey))
-	}
-	if d.MessageID != "" {
-		attrs = append(attrs, semconv.MessagingMessageID(d.MessageID))
-	}
-	if d.CorrelationID != "" {
-		attrs = append(attrs, semconv.MessagingMessageConversationID(d.CorrelationID))
-	}
+	attrs = appendNamed(attrs, d.RoutingKey, d.MessageID, d.CorrelationID)
 	if d.Redelivered {
 		attrs = append(attrs, redelivered.Bool(true))
 	}
 	if n := consumer.Attempts(d); n > 0 {
 		attrs = append(attrs, attempts.Int(n))
+	}
+	return attrs
+}
+
+// appendNamed adds what a message is known by, as far as it is.
+func appendNamed(attrs []attribute.KeyValue, routingKey, messageID, correlationID string) []attribute.KeyValue {
+	if routingKey != "" {
+		attrs = append(attrs, semconv.MessagingRabbitMQDestinationRoutingKey(routingKey))
+	}
+	if messageID != "" {
+		attrs = append(attrs, semconv.MessagingMessageID(messageID))
+	}
+	if correlationID != "" {
+		attrs = append(attrs, semconv.MessagingMessageConversationID(correlationID))
 	}
 	return attrs
 }

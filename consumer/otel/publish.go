@@ -100,16 +100,7 @@ func sentAttributes(m *broker.Message) []attribute.KeyValue {
 	if name != target(m) {
 		attrs = append(attrs, semconv.MessagingDestinationTemplate(target(m)))
 	}
-	if m.RoutingKey != "" {
-		attrs = append(attrs, semconv.MessagingRabbitMQDestinationRoutingKey(m.RoutingKey))
-	}
-	if m.MessageID != "" {
-		attrs = append(attrs, semconv.MessagingMessageID(m.MessageID))
-	}
-	if m.CorrelationID != "" {
-		attrs = append(attrs, semconv.MessagingMessageConversationID(m.CorrelationID))
-	}
-	return attrs
+	return appendNamed(attrs, m.RoutingKey, m.MessageID, m.CorrelationID)
 }
 
 // isSeen tells whether anybody wants to know of the confirm.

@@ -6,13 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,6 +22,7 @@ import (
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/consumer/internal/contest"
 	"github.com/everhop/everhop/consumer/publish"
 )
 
@@ -57,14 +56,14 @@ func BenchmarkPublish(b *testing.B) {
 	for _, kind := range []string{"classic", "quorum"} {
 		b.Run(kind, func(b *testing.B) {
 			node := rabbittest.Shared(b)
-			scores := compete(b, node.URL(), kind, setting(b, "EVERHOP_BENCH_MESSAGES", 100_000), setting(b, "EVERHOP_BENCH_ROUNDS", 5))
+			scores := compete(b, node.URL(), kind, contest.Setting(b, "EVERHOP_BENCH_MESSAGES", 100_000), contest.Setting(b, "EVERHOP_BENCH_ROUNDS", 5))
 			fmt.Printf("\nRabbitMQ %s, durable %s queue:\n\n%s\n", node.Version(), kind, table(scores))
 			b.ReportMetric(0, "ns/op") // not the time of an operation: hide it
 			for _, pair := range [][2]string{{ours, tuned}, {oursMany, tunedMany}} {
-				if r := compare(scores, pair[0], pair[1], score.rate); r.median+r.doubt < 0.95 {
+				if r := compare(scores, pair[0], pair[1], score.rate); r.Median+r.Doubt < 0.95 {
 					b.Errorf("%s is %v times as fast as %s, and should be 0.95 times", pair[0], r, pair[1])
 				}
-				if r := compare(scores, pair[0], pair[1], score.cpu); r.median-r.doubt > 1.2 {
+				if r := compare(scores, pair[0], pair[1], score.cpu); r.Median-r.Doubt > 1.2 {
 					b.Errorf("%s takes %v times the CPU time of %s, and 1.2 times is allowed", pair[0], r, pair[1])
 				}
 			}
@@ -76,7 +75,7 @@ func BenchmarkPublish(b *testing.B) {
 // waits for each confirm.
 func BenchmarkPublishLatency(b *testing.B) {
 	node := rabbittest.Shared(b)
-	rounds := setting(b, "EVERHOP_BENCH_ROUNDS", 5)
+	rounds := contest.Setting(b, "EVERHOP_BENCH_ROUNDS", 5)
 	took := map[string][][]time.Duration{}
 	for _, kind := range []string{"classic", "quorum"} {
 		for round := range rounds {
@@ -95,7 +94,7 @@ func BenchmarkPublishLatency(b *testing.B) {
 	for _, kind := range []string{"classic", "quorum"} {
 		for _, name := range []string{tuned, ours} {
 			all := slices.Concat(took[kind+name]...)
-			fmt.Printf("| %s | %s | %v | %v |\n", kind, name, percentile(all, 50).Round(time.Microsecond), percentile(all, 99).Round(time.Microsecond))
+			fmt.Printf("| %s | %s | %v | %v |\n", kind, name, contest.Percentile(all, 50).Round(time.Microsecond), contest.Percentile(all, 99).Round(time.Microsecond))
 		}
 	}
 	b.ReportMetric(0, "ns/op")
@@ -103,11 +102,11 @@ func BenchmarkPublishLatency(b *testing.B) {
 		for _, p := range []int{50, 99} {
 			var ratios []float64
 			for round := range rounds {
-				ratios = append(ratios, float64(percentile(took[kind+ours][round], p))/float64(percentile(took[kind+tuned][round], p)))
+				ratios = append(ratios, float64(contest.Percentile(took[kind+ours][round], p))/float64(contest.Percentile(took[kind+tuned][round], p)))
 			}
-			r := ratioOf(ratios)
-			b.ReportMetric(r.median, fmt.Sprintf("x-p%d-%s", p, kind))
-			if r.median-2*r.doubt > 1.2 {
+			r := contest.RatioOf(ratios)
+			b.ReportMetric(r.Median, fmt.Sprintf("x-p%d-%s", p, kind))
+			if r.Median-2*r.Doubt > 1.2 {
 				b.Errorf("%s, p%d: Everhop takes %v times as long", kind, p, r)
 			}
 		}
@@ -316,19 +315,6 @@ func cpuTime(g grounds) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-func setting(tb testing.TB, variable string, otherwise int) int {
-	tb.Helper()
-	text := os.Getenv(variable)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		tb.Fatalf("%s: %q is not a positive number", variable, text)
-	}
-	return n
-}
-
 func table(scores map[string][]score) string {
 	var text strings.Builder
 	text.WriteString("| | msg/s | of amqp091-go's | CPU s per million | of amqp091-go's | allocations per message |\n|---|--:|--:|--:|--:|--:|\n")
@@ -342,7 +328,7 @@ func table(scores map[string][]score) string {
 			for _, s := range scores[name] {
 				values = append(values, of(s))
 			}
-			return median(values)
+			return contest.Median(values)
 		}
 		fmt.Fprintf(&text, "| %s | %.0f | %v | %.2f | %v | %.1f |\n", name, own(score.rate), compare(scores, name, other, score.rate),
 			own(score.cpu)/1000, compare(scores, name, other, score.cpu), own(score.allocations))
@@ -352,42 +338,11 @@ func table(scores map[string][]score) string {
 	return text.String()
 }
 
-type ratio struct{ median, doubt float64 }
-
-func (r ratio) String() string { return fmt.Sprintf("%.2f ± %.2f", r.median, r.doubt) }
-
 // compare takes the ratios within the rounds.
-func compare(scores map[string][]score, name, to string, of func(score) float64) ratio {
+func compare(scores map[string][]score, name, to string, of func(score) float64) contest.Ratio {
 	var ratios []float64
 	for round := range scores[name] {
 		ratios = append(ratios, of(scores[name][round])/of(scores[to][round]))
 	}
-	return ratioOf(ratios)
-}
-
-// ratioOf is what the rounds have in the middle, and by how much that may be off: 1.25 times as much as a mean would be.
-func ratioOf(ratios []float64) ratio {
-	var sum, squares float64
-	for _, r := range ratios {
-		sum += r
-	}
-	n := float64(len(ratios))
-	for _, r := range ratios {
-		squares += (r - sum/n) * (r - sum/n)
-	}
-	return ratio{median(ratios), 1.25 * math.Sqrt(squares/max(n-1, 1)/n)}
-}
-
-func median(values []float64) float64 {
-	slices.Sort(values)
-	half := len(values) / 2
-	if len(values)%2 == 1 {
-		return values[half]
-	}
-	return (values[half-1] + values[half]) / 2
-}
-
-func percentile(values []time.Duration, p int) time.Duration {
-	values = slices.Sorted(slices.Values(values))
-	return values[len(values)*p/100]
+	return contest.RatioOf(ratios)
 }

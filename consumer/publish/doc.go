@@ -21,13 +21,14 @@
 //
 // # Lifecycle
 //
-// A publisher's states are Disconnected, Connecting, Publishing, Blocked and Reviving; [Lifecycle] is the table. Each transition is
-// an event in a journal, and a line in the log, as those of a consumer are.
+// A publisher's states are Disconnected, Connecting, Publishing, Blocked and Reviving; [Lifecycle] is the table. Each
+// transition is an event in a journal, and a line in the log, as those of a consumer are.
 //
 // # Inside
 //
 // One goroutine, the supervisor (supervisor.go), opens, revives and gives up. The ledger (ledger.go) knows each message, and
 // where it is, target.go what goes to one place; confirmation.go is what a caller has of one message, and batch.go of many.
-// Lanes (lane.go) are channels with what is on its way over them: the main one, to which one goroutine writes, and side ones
-// (side.go, doubt.go), on which messages in doubt go out one by one.
+// Lanes (lane.go) are channels with what is on its way over them: the main one, to which one goroutine writes (writer.go), and
+// side ones (side.go, doubt.go), on which messages in doubt go out one by one. When they come and go with their connection,
+// the ledger takes back what was on them (ledgerlanes.go).
 package publish

@@ -17,48 +17,6 @@ const (
 // Longest is how long an acknowledgement waits for others at most, unless Commit fails.
 const Longest = idleAfter + 2*busyAfter
 
-// ErrEnded is what Commit returns when it is called no more: what it has not made last is not acknowledged,
-// and nobody is told.
-var ErrEnded = errors.New("consumer: the consumer has ended")
-
-// Channel sends what is settled to the broker. An error means that it is gone.
-type Channel interface {
-	Ack(deliveryTag uint64) error
-	AckUpTo(deliveryTag uint64) error
-	Nack(deliveryTag uint64) error
-	Reject(deliveryTag uint64, requeue bool) error
-}
-
-// Options are how a channel's deliveries are acknowledged.
-type Options struct {
-	// Prefetch is how many deliveries the broker sends before one is settled.
-	Prefetch int
-	// Each acknowledges every delivery by a frame of its own, at once.
-	Each bool
-	// From is where the channel began in a stream; nil: nobody knows, or it is none.
-	From *int64
-	// Commit, if set, is called before acknowledgements are sent. If it fails, nothing is sent, and it is
-	// called again after CommitPause.
-	Commit      func() error
-	CommitPause time.Duration
-	// Acknowledged is told how many deliveries a frame stood for.
-	Acknowledged func(deliveries int)
-	// Stale is told of deliveries whose outcome could not be sent.
-	Stale func(deliveries []Item, why error)
-	// Settled, if set, is told of those that a frame has settled, but for what was returned.
-	Settled func(deliveries []Item, by Frame)
-}
-
-// Frame is what is sent to settle deliveries.
-type Frame string
-
-// The frames.
-const (
-	AckFrame    Frame = "ack"
-	NackFrame   Frame = "nack"
-	RejectFrame Frame = "reject"
-)
-
 // Acknowledger settles the deliveries of one channel. All methods may be called from any goroutine.
 type Acknowledger struct {
 	channel Channel
@@ -340,44 +298,6 @@ func (a *Acknowledger) transmit(upTo uint64, n int) (sent []Item, err error) {
 		}
 	}
 	return sent, nil
-}
-
-// Ack acknowledges one delivery at once, by a frame of its own and without Commit. If that cannot be sent,
-// the delivery is stale.
-func (a *Acknowledger) Ack(tag uint64) error { return a.outcome(tag, AckFrame, a.channel.Ack(tag)) }
-
-// Nack gives one delivery back to its queue, without blame. Errors are those of Ack.
-func (a *Acknowledger) Nack(tag uint64) error { return a.outcome(tag, NackFrame, a.channel.Nack(tag)) }
-
-// Reject gives one delivery back to its queue, or to the dead-letter exchange. Errors are those of Ack.
-func (a *Acknowledger) Reject(tag uint64, requeue bool) error {
-	return a.outcome(tag, RejectFrame, a.channel.Reject(tag, requeue))
-}
-
-// Return gives a delivery back that nobody has begun with. If that cannot be sent, there is no outcome that
-// got lost.
-func (a *Acknowledger) Return(tag uint64) error {
-	err := a.channel.Nack(tag)
-	a.settled(tag)
-	return err
-}
-
-func (a *Acknowledger) outcome(tag uint64, by Frame, err error) error {
-	item := a.settled(tag)
-	switch {
-	case err != nil:
-		a.options.Stale([]Item{item}, err)
-	case a.options.Settled != nil:
-		a.options.Settled([]Item{item}, by)
-	}
-	return err
-}
-
-// settled takes note of a frame only when it was sent, so that no acknowledgement has gone past it before.
-func (a *Acknowledger) settled(tag uint64) Item {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.tracker.settle(tag)
 }
 
 // Oldest is the delivery that has been outstanding for longest, if any is.
