@@ -66,7 +66,9 @@ var faults = []fault{
 	{name: "HTTP port", check: "protocol", status: Broken, text: "HTTP", advice: "15672",
 		prepare: func(b *bed) { b.config.Step, b.url = short, "amqp://"+strings.TrimPrefix(web(b.T, nil).URL, "http://") }},
 	{name: "HTTP port with TLS", check: "protocol", status: Broken, text: "HTTP", advice: "15672",
-		prepare: func(b *bed) { b.config.Step, b.url = short, "amqps://"+strings.TrimPrefix(web(b.T, nil).URL, "http://") }},
+		prepare: func(b *bed) {
+			b.config.Step, b.url = short, "amqps://"+strings.TrimPrefix(web(b.T, nil).URL, "http://")
+		}},
 	{name: "another program", check: "protocol", status: Broken, text: "something else", advice: "5672",
 		prepare: func(b *bed) { b.url = "amqp://" + listening(b.T, banner) }},
 	{name: "expired certificate", check: "certificate", status: Broken, text: "has expired", advice: "renew",
