@@ -116,13 +116,13 @@ func slowly(t *testing.T, way rabbittest.Direction, subscriptions ...Subscriptio
 	}
 	return server, proxy, Plan{
 		Endpoints: endpoints, Subscriptions: subscriptions, ConnectTimeout: 30 * time.Second,
-		Heartbeat: time.Minute, DrainTimeout: 500 * time.Millisecond, ProbeTimeout: time.Second,
+		Heartbeat: time.Minute, DrainTimeout: time.Second, ProbeTimeout: 4 * time.Second, // less than a large message takes
 	}
 }
 
 const (
 	slowRate  = 500_000 // bytes a second
-	slowBytes = 6 * slowRate
+	slowBytes = 10 * slowRate
 )
 
 func makeQueue(t *testing.T, server *brokertest.Server) {

@@ -223,7 +223,7 @@ func TestPublishWaitsForAnAlarmToClear(t *testing.T) {
 	node := rabbittest.Shared(t)
 	queue, _ := declare(t, nil)
 	plan := planFor(t, node.URL())
-	plan.DrainTimeout, plan.ProbeTimeout = time.Second/2, time.Second/2
+	plan.DrainTimeout, plan.ProbeTimeout = time.Second/2, 5*time.Second
 	p, err := broker.OpenPublisher(within(t), plan)
 	if err != nil {
 		t.Fatal(err)

@@ -78,7 +78,7 @@ func TestASuspendedQueue(t *testing.T) {
 	ill, well := keep(t, nil), queue(t)
 	well.Queue += "-well"
 	plan := planFor(t, rabbittest.Shared(t).URL(), ill, well)
-	plan.CallTimeout = 2 * time.Second
+	plan.CallTimeout = 6 * time.Second // the neighbour of a busy machine may wait for a second
 	s := open(t, plan)
 	c := consume(t, s, 0)
 	publish(t, "", ill.Queue, amqp.Publishing{Body: []byte("x")})

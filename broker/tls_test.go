@@ -62,7 +62,7 @@ func openTLS(t *testing.T, port string, parameters url.Values) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	s, err := Open(ctx, Plan{Endpoints: []Endpoint{e}, Name: t.Name()}, 1, 0)
 	if err != nil {

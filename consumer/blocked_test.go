@@ -63,7 +63,7 @@ func TestBlockedConnectionIsNotProbed(t *testing.T) {
 	r := newRig(t)
 	var blocked atomic.Bool
 	r.config.Heartbeat = 4 * time.Second // it sends one every 2 s
-	r.config.DrainTimeout, r.config.ProbeTimeout = 500*time.Millisecond, 500*time.Millisecond
+	r.config.DrainTimeout, r.config.ProbeTimeout = 500*time.Millisecond, 4*time.Second
 	r.config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		if err != nil {
@@ -77,7 +77,7 @@ func TestBlockedConnectionIsNotProbed(t *testing.T) {
 	r.await("connection.blocked", func() bool { return strings.Contains(r.log.String(), "connection.blocked: lo") })
 	r.awaitState(consumer.Consuming)
 	n := r.events()
-	<-time.After(6 * (r.config.DrainTimeout + r.config.ProbeTimeout) / 2) // long enough to be declared dead three times
+	<-time.After(3 * (r.config.DrainTimeout + r.config.ProbeTimeout)) // long enough to be declared dead three times
 	for _, e := range r.journal.Events()[n:] {
 		if e.Kind == fsm.KindTransition && e.Trigger != consumer.HeartbeatOK {
 			t.Errorf("while blocked: %s", e.Trigger)

@@ -11,12 +11,12 @@ import (
 )
 
 // breaking is a rig whose breaker opens with the third failure, which is the second message's first.
-func breaking(t *testing.T, fails func(n int) bool) *rig {
+func breaking(t *testing.T, pause time.Duration, fails func(n int) bool) *rig {
 	r := newRig(t)
 	rabbittest.NeedsControl(t)
 	s := &r.config.Subscriptions[0]
 	s.Retry = consumer.Retry{Attempts: 2, Backoff: consumer.Backoff{Initial: time.Millisecond, Max: time.Millisecond}}
-	s.Breaker = consumer.Breaker{Failures: 3, Pause: 2 * time.Second} // time to look at the queue
+	s.Breaker = consumer.Breaker{Failures: 3, Pause: pause}
 	s.Handler = func(ctx context.Context, d *consumer.Delivery) error {
 		if fails(numberOf(d)) {
 			return errFails
@@ -33,7 +33,7 @@ func breaking(t *testing.T, fails func(n int) bool) *rig {
 func TestBreakerKeepsMessages(t *testing.T) {
 	t.Parallel()
 	var up atomic.Bool
-	r := breaking(t, func(int) bool { return !up.Load() })
+	r := breaking(t, 15*time.Second, func(int) bool { return !up.Load() }) // time to look at the queue
 	r.await("no consumer, and the other messages there", func() bool {
 		ready, unacked, err := r.node.Depth(t.Context(), r.queue)
 		if err != nil || ready+unacked != 4 || r.consumers() != 0 {
@@ -51,7 +51,7 @@ func TestBreakerKeepsMessages(t *testing.T) {
 // Bad messages in front of the queue do not stop it for good: each pause costs one of them its last attempt.
 func TestBreakerDoesNotStall(t *testing.T) {
 	t.Parallel()
-	r := breaking(t, func(n int) bool { return n <= 3 })
+	r := breaking(t, 100*time.Millisecond, func(n int) bool { return n <= 3 })
 	r.await("the good ones to be handled, and the others parked", func() bool {
 		s := r.c.Stats()
 		return s.Acknowledged == 2 && s.Parked == 3

@@ -21,6 +21,9 @@ var (
 	errWaits  = errors.New("the handler is to wait for the end of its context")
 )
 
+// In this time the messages behind one that is kept, or delayed, are handled.
+const keptFor, delayed = time.Second, 2 * time.Second
+
 // ending is three messages, of which the first is answered as it says, and where they end.
 type ending struct {
 	name    string
@@ -100,14 +103,14 @@ var endings = []ending{
 		check: apart(20 * time.Millisecond),
 	},
 	{
-		name: "retry-after-long", answers: times(2, consumer.RetryAfter(300*time.Millisecond)),
+		name: "retry-after-long", answers: times(2, consumer.RetryAfter(delayed)),
 		calls: "12311", seen: "012", stats: consumer.Stats{Acknowledged: 3, Delayed: 2},
-		left: map[string]int{".retry.300": 0}, check: apart(300 * time.Millisecond),
+		left: map[string]int{".retry.2000": 0}, check: apart(delayed),
 	},
 	{
-		name: "retry-after-wrapped", answers: times(1, fmt.Errorf("busy: %w", consumer.RetryAfter(300*time.Millisecond))),
+		name: "retry-after-wrapped", answers: times(1, fmt.Errorf("busy: %w", consumer.RetryAfter(delayed))),
 		calls: "1231", seen: "01", stats: consumer.Stats{Acknowledged: 3, Delayed: 1},
-		left: map[string]int{".retry.300": 0}, check: apart(300 * time.Millisecond),
+		left: map[string]int{".retry.2000": 0}, check: apart(delayed),
 	},
 	{
 		name: "handler-timeout", answers: times(1, errWaits),
@@ -149,13 +152,14 @@ func play(t *testing.T, kind string, e ending) {
 	}
 	r.remake(kind, arguments)
 	r.declare(r.queue + ".dead")
-	others := []string{".dead", ".parked", ".retry.300"}
+	others := []string{".dead", ".parked", ".retry.2000"}
 	t.Cleanup(func() {
 		for _, end := range others {
 			r.deleteQueue(r.queue + end)
 		}
 	})
 	s := &r.config.Subscriptions[0]
+	s.RequeuePause = keptFor
 	s.Retry = consumer.Retry{MaxInPlace: 100 * time.Millisecond, Backoff: consumer.Backoff{Initial: 10 * time.Millisecond, Max: 10 * time.Millisecond}}
 	if e.set != nil {
 		e.set(s)

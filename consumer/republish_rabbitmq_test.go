@@ -24,7 +24,8 @@ import (
 // so, RabbitMQ would take its way back from the delay queue for a cycle, and drop it. In each round it has come back
 // before, and a quorum queue counts that, as RabbitMQ of each version does. One has no id.
 func TestRepublishWithRabbitMQ(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	rabbittest.Shared(t) // which may have to be started
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for _, test := range []struct {
 		kind   string // of the work queue

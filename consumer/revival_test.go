@@ -109,11 +109,11 @@ func TestChannelsAreNotLeaked(t *testing.T) {
 		r.deleteQueue(r.queue)
 		r.awaitEvent(n, consumer.Revived)
 	}
-	channels, err := r.node.Ctl(t.Context(), "list_channels", "--quiet", "number")
-	r.must(err)
-	if n := len(strings.Fields(channels)) - 1; n != 2 { // one is the control channel; the first line is the heading
-		t.Errorf("%d channels at the broker, want 2:\n%s", n, channels)
-	}
+	r.await("two channels at the broker", func() bool {
+		channels, err := r.node.Ctl(t.Context(), "list_channels", "--quiet", "number")
+		r.must(err)
+		return len(strings.Fields(channels))-1 == 2 // one is the control channel; the first line is the heading
+	})
 	r.flows()
 	r.stop()
 }
@@ -228,11 +228,11 @@ func TestServerNamedQueueSurvivesItsChannel(t *testing.T) {
 	r.erlang("application:set_env(rabbit, consumer_timeout, 1800000).")
 	r.awaitHandled()
 	close(release)
-	queues, err := r.node.Ctl(t.Context(), "list_queues", "--quiet", "name")
-	r.must(err)
-	if n := strings.Count(queues, "amq.gen"); n != 1 {
-		t.Errorf("%d queues were named by the broker, want 1:\n%s", n, queues)
-	}
+	r.await("one queue that the broker has named", func() bool { // those of tests before go with their connections
+		queues, err := r.node.Ctl(t.Context(), "list_queues", "--quiet", "name")
+		r.must(err)
+		return strings.Count(queues, "amq.gen") == 1
+	})
 	r.stop()
 }
 

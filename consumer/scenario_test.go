@@ -138,8 +138,7 @@ func TestScenarioClosedByOperator(t *testing.T) {
 		pids, err := r.node.Ctl(t.Context(), "list_connections", "--quiet", "pid")
 		r.must(err)
 		for _, pid := range strings.Fields(pids)[1:] { // the first line is the heading
-			_, err := r.node.Ctl(t.Context(), "close_connection", pid, "maintenance")
-			r.must(err)
+			_, _ = r.node.Ctl(t.Context(), "close_connection", pid, "maintenance") // a test's own may be gone by now
 		}
 	})
 	if !contains(r.log.String(), "maintenance") {

@@ -156,7 +156,9 @@ func playUnliked(t *testing.T, header any, poison consumer.Poison, fails bool) {
 	if dials.consuming != 1 || dials.republishing != republishing {
 		t.Errorf("%d connections to consume, want 1; %d to publish again, want %d", dials.consuming, dials.republishing, republishing)
 	}
-	moved := slices.DeleteFunc(journal.Events(), func(e fsm.Event) bool { return e.Kind != fsm.KindTransition })
+	moved := slices.DeleteFunc(journal.Events(), func(e fsm.Event) bool { // a busy broker may be silent for a while
+		return e.Kind != fsm.KindTransition || e.Trigger == consumer.DrainTimeout || e.Trigger == consumer.HeartbeatOK
+	})
 	if got := triggers(moved); !slices.Equal(got, []string{"Connect", "Connected", "Stop"}) {
 		t.Errorf("it went through %v", got)
 	}

@@ -43,7 +43,7 @@ func Example() {
 		}
 	}()
 
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_ = server.Await(ctx, func() bool {
 		q, _ := server.Queue("orders")

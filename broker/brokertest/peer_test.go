@@ -28,7 +28,7 @@ func (s *Server) limit() time.Duration {
 	if s.inMemory {
 		return 24 * time.Hour
 	}
-	return 20 * time.Second
+	return time.Minute
 }
 
 func await(t *testing.T, s *Server, what string, condition func() bool) {
@@ -72,7 +72,7 @@ func (s *Server) connectTo() (conn net.Conn, err error) {
 	if s.inMemory {
 		conn, err = s.Dial(context.Background(), "tcp", s.Addr())
 	} else {
-		conn, err = net.DialTimeout("tcp", s.Addr(), 5*time.Second)
+		conn, err = net.DialTimeout("tcp", s.Addr(), s.limit())
 	}
 	if s.authority != nil && err == nil {
 		conn = tls.Client(conn, s.TLSConfig())

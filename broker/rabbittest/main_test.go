@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 )
@@ -53,11 +52,11 @@ func TestNodeDiesWithItsProcess(t *testing.T) {
 	if readErr != nil || !ok {
 		t.Fatalf("the helper printed %q: %v", line, readErr)
 	}
-	Eventually(t, 10*time.Second, "the node is gone", func() bool {
+	Eventually(t, patience, "the node is gone", func() bool {
 		_, err := helpers.greet(t.Context())
 		return err != nil
 	})
-	Eventually(t, 10*time.Second, "its folder is gone", func() bool {
+	Eventually(t, patience, "its folder is gone", func() bool {
 		_, err := os.Stat(dir)
 		return os.IsNotExist(err)
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/everhop/everhop/broker/internal/versions"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // dial opens a connection and a channel that end with the test.
 func dial(t *testing.T, url string) (*amqp.Connection, *amqp.Channel) {

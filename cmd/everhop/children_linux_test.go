@@ -95,7 +95,7 @@ func TestExecAsFirstProcess(t *testing.T) {
 	const command = `
 		zombies() { grep -l "^State:.Z" /proc/[0-9]*/status | wc -l; }
 		sleep 0.3 # what the last one has left has ended
-		tries=30
+		tries=300
 		while test $(zombies) -gt 0 -a $tries -gt 0; do sleep 0.1; tries=$((tries - 1)); done
 		echo $PPID $(zombies)
 		sleep 0.05 > /dev/null 2>&1 &

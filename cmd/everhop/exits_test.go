@@ -192,7 +192,7 @@ func TestExecWholeUnread(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			p := prepareAlone(t, "consume", "--queue", "q", "--concurrency", "2", "--timeout", "20s", "--attempts", "1", "--url", server.URL(), "--exec", script)
+			p := prepareAlone(t, "consume", "--queue", "q", "--concurrency", "2", "--timeout", "1m", "--attempts", "1", "--url", server.URL(), "--exec", script)
 			p.cmd.Env = append(p.cmd.Env, "PIDS="+pids)
 			p.start()
 			rabbittest.Eventually(t, patience, "all are handled", func() bool {
@@ -222,8 +222,9 @@ func TestExecWholeUnread(t *testing.T) {
 
 // The last words of a command that took too long are in its message's error, too.
 func TestExecTimeoutSays(t *testing.T) {
+	t.Parallel()
 	server := oneQueue(t, "1", "2")
-	p := prepareAlone(t, "consume", "--queue", "q", "--count", "1", "--attempts", "1", "--timeout", "2s", "--url", server.URL(),
+	p := prepareAlone(t, "consume", "--queue", "q", "--count", "1", "--attempts", "1", "--timeout", "6s", "--url", server.URL(),
 		"--exec", `test $(cat) = 2 && exit; echo waiting for the printer >&2; read line < "$FIFO"`)
 	p.cmd.Env = append(p.cmd.Env, "FIFO="+newFIFO(t))
 	p.start().wait(0)

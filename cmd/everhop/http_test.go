@@ -181,8 +181,11 @@ func TestHTTPRequest(t *testing.T) {
 
 // Who cannot be reached is not the message's fault; who is reached and says nothing is.
 func TestHTTPFailures(t *testing.T) {
-	release := make(chan struct{})
-	mute := served(t, func(http.ResponseWriter, *http.Request) { <-release })
+	release, asked := make(chan struct{}), make(chan struct{}, 10)
+	mute := served(t, func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-release
+	})
 	defer close(release)
 	breaks := served(t, func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, _ := w.(http.Hijacker).Hijack()
@@ -204,7 +207,7 @@ func TestHTTPFailures(t *testing.T) {
 		{"nobody listens", "http://user:secret@" + nobodyThere(t) + "/secret", 0, isUnavailable, "no connection: dial tcp"},
 		{"no such name", "http://no-such-host.invalid/", 0, isUnavailable, "no connection: "},
 		{"untrusted", untrusted.URL, 0, isUnavailable, "certificate"},
-		{"no answer in time", mute.URL, 50 * time.Millisecond, fails, "no answer: consumer: the handler timeout is over"},
+		{"no answer in time", mute.URL, 2 * time.Second, fails, "no answer: consumer: the handler timeout is over"},
 		{"the connection breaks", breaks.URL, 0, fails, "no answer: EOF"},
 		{"no end of the answer", endless.URL, 0, acknowledges, ""},
 	}
@@ -223,7 +226,13 @@ func TestHTTPFailures(t *testing.T) {
 	t.Run("stop", func(t *testing.T) {
 		p := posterTo(t, mute.URL, time.Hour)
 		ctx, stop := context.WithCancel(t.Context())
-		time.AfterFunc(50*time.Millisecond, stop)
+		for len(asked) > 0 { // by those before
+			<-asked
+		}
+		go func() {
+			<-asked
+			stop()
+		}()
 		err := p.handle(ctx, &consumer.Delivery{})
 		if !errors.Is(err, context.Canceled) || p.finish(t.Context()) == nil {
 			t.Errorf("%v, %v", err, p.finish(t.Context()))
@@ -233,13 +242,17 @@ func TestHTTPFailures(t *testing.T) {
 
 // A server that closes a connection before the next message comes costs no attempt.
 func TestHTTPConnectionClosedMeanwhile(t *testing.T) {
-	var requests atomic.Int64
+	var mu sync.Mutex
+	requests, closed := map[string]int{}, 0 // by connection
 	server := served(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
-		if requests.Add(1)%2 == 1 {
+		mu.Lock()
+		defer mu.Unlock()
+		if requests[r.RemoteAddr]++; requests[r.RemoteAddr] == 1 {
 			return
 		}
-		conn, _, _ := w.(http.Hijacker).Hijack() // of the connection that it has just used
+		closed++
+		conn, _, _ := w.(http.Hijacker).Hijack()
 		conn.Close()
 	})
 	p := posterTo(t, server.URL, 0)
@@ -247,6 +260,11 @@ func TestHTTPConnectionClosedMeanwhile(t *testing.T) {
 		if err := p.handle(t.Context(), &consumer.Delivery{Body: []byte("body")}); err != nil {
 			t.Errorf("message %d: %v", i, err)
 		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if closed == 0 {
+		t.Error("no connection was used twice")
 	}
 }
 

@@ -150,7 +150,7 @@ func TestJournalNotWritable(t *testing.T) {
 			"--journal", dir, "--journal-strict="+strconv.FormatBool(strict))
 		stderr = strings.ReplaceAll(stderr, dir, "DIR")
 		said := strings.Count(stderr, `"message":"the journal cannot be written; consuming goes on without"`)
-		lost := strings.Count(stderr, `"error":"journal: the last 5 events are not in the journal: open DIR/`)
+		lost := len(regexp.MustCompile(`"error":"journal: the last ([5-9]|1\d) events are not in the journal: open DIR/`).FindAllString(stderr, -1)) // 5, or more on a busy machine
 		if !strict && (status != 0 || stdout != "1\n" || said != 1 || lost != 1) {
 			t.Errorf("exit status %d, %q; said %d times, lost %d\n%s", status, stdout, said, lost, stderr)
 		}

@@ -41,16 +41,15 @@ func TestExecPutsBackForEver(t *testing.T) {
 			p := prepare(t, append(strings.Fields("consume --concurrency 3 --queue "+queue+flags),
 				"--exec", "read b; test -e '"+let+"' || { echo back $b; exit 75; }; echo done $b")...).start()
 			<-time.After(takes)
+			for _, body := range []string{"1", "2", "3"} {
+				rabbittest.Eventually(t, patience, "it is put back", func() bool { return strings.Contains(p.stdout.String(), "back "+body+"\n") })
+			}
 			if err := os.WriteFile(let, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			for _, body := range []string{"1", "2", "3"} {
 				rabbittest.Eventually(t, patience, "it is handled", func() bool { return strings.Contains(p.stdout.String(), "done "+body+"\n") })
-				n := strings.Count(p.stdout.String(), "back "+body+"\n")
-				t.Logf("message %s was put back %d times", body, n)
-				if n == 0 {
-					t.Errorf("message %s was not put back", body)
-				}
+				t.Logf("message %s was put back %d times", body, strings.Count(p.stdout.String(), "back "+body+"\n"))
 			}
 			p.signal(syscall.SIGTERM)
 			p.wait(0)

@@ -73,12 +73,7 @@ func TestPublishUnroutable(t *testing.T) {
 }
 
 func TestPublishRefused(t *testing.T) {
-	queue := newQueue(t) // makes sure of the node
-	rabbittest.NeedsControl(t)
-	if _, err := rabbittest.Shared(t).Ctl(t.Context(), "set_policy", "--apply-to", "queues", "full",
-		"^"+regexp.QuoteMeta(queue)+"$", `{"max-length":2,"overflow":"reject-publish"}`); err != nil {
-		t.Fatal(err)
-	}
+	queue := newQueueWith(t, map[string]any{"x-max-length": 2, "x-overflow": "reject-publish"})
 	p := everhop(t, 1, strings.Repeat("x\n", 50), "publish", "--queue", queue)
 	found := regexp.MustCompile(`^everhop: line (\d+): the broker refused the message; is the queue full\? `).FindStringSubmatch(p.stderr.String())
 	if found == nil {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,21 +62,6 @@ func TestReadmeCommands(t *testing.T) {
 	if drawing, err := os.ReadFile(filepath.Join(dir, "past.dot")); !strings.HasPrefix(string(drawing), "digraph") {
 		t.Errorf("%v, %s", err, drawing)
 	}
-}
-
-// freePort is one that nobody listens at.
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // shell prepares a script for which everhop is this program.

@@ -32,7 +32,7 @@ func stopSignals() []os.Signal {
 func interruptible(ctx context.Context, stderr io.Writer, softly func(cause error)) (soft, hard context.Context, release func()) {
 	soft, endSoft := context.WithCancelCause(context.WithoutCancel(ctx))
 	hard, endHard := context.WithCancelCause(context.WithoutCancel(ctx))
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 16) // so that no hangups, which come while softly takes its time, keep another signal out
 	signal.Notify(signals, stopSignals()...)
 	released := make(chan struct{})
 	var listener sync.WaitGroup

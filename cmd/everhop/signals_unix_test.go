@@ -45,6 +45,7 @@ func TestInterruptibleHangupAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-hangups
+		<-soft.Done() // otherwise the next one might be seen first
 	}
 	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)

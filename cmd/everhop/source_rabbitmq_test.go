@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/everhop/everhop/broker"
@@ -31,7 +32,7 @@ func TestExclusiveWaits(t *testing.T) {
 	first.logs(`"trigger":"Connected"`)
 	alone := prepare(t, "consume", "--queue", queue, "--exclusive", "--count", "1").start()
 	alone.logs("exclusive")
-	first.end()
+	first.signal(syscall.SIGTERM)
 	first.wait(0)
 	alone.logs(`"to":"Consuming"`)
 	publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("mine")})
@@ -52,7 +53,7 @@ func TestPriority(t *testing.T) {
 		publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("x")})
 	}
 	high.wait(0)
-	low.end()
+	low.signal(syscall.SIGTERM)
 	low.wait(0)
 	if got := low.stdout.String(); got != "" {
 		t.Errorf("the other one got %q", got)

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -52,12 +54,23 @@ func answers(t *testing.T, status int, text string) string {
 
 func nobodyThere(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	return net.JoinHostPort("127.0.0.1", freePort(t))
+}
+
+// freePort is one that nobody listens at. It is below those that the system gives to whoever asks for any, or it would
+// soon be somebody's.
+func freePort(t *testing.T) string {
+	t.Helper()
+	const first, last, tries = 20000, 32000, 100
+	for range tries {
+		port := strconv.Itoa(first + rand.IntN(last-first))
+		if listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
+			listener.Close()
+			return port
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatalf("no free port from %d to %d", first, last)
+	return ""
 }
 
 // The worst of several is the exit status, and all is said of each.

@@ -2,6 +2,7 @@ package health_test
 
 import (
 	"math"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -254,13 +255,23 @@ func TestPageEscapes(t *testing.T) {
 	p.isQuiet()
 }
 
+// listenBelow listens on a port below those that the system gives to whoever asks for any: nobody takes it meanwhile.
+func listenBelow(t *testing.T) net.Listener {
+	t.Helper()
+	const first, last, tries = 20000, 32000, 100
+	for range tries {
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(last-first)))); err == nil {
+			return l
+		}
+	}
+	t.Fatalf("no free port from %d to %d", first, last)
+	return nil
+}
+
 // While there is no contact the page says so, and that what it shows is old. Then it goes on by itself.
 func TestPageOutlivesTheServer(t *testing.T) {
 	b := newBrowser(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listenBelow(t)
 	address := listener.Addr().String()
 	serve := func(l net.Listener, queues int) (end func()) {
 		events, _ := nightOf(t, time.Now())

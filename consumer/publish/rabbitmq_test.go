@@ -133,7 +133,7 @@ func (l *live) wantOrder(queue string, n int) (twice int) {
 	for {
 		patience := 500 * time.Millisecond // for what may come twice
 		if len(seen) < n {
-			patience = 10 * time.Second
+			patience = time.Minute
 		}
 		select {
 		case d := <-deliveries:

@@ -232,22 +232,23 @@ func TestFails(t *testing.T) {
 	broken := away
 	broken.outage, broken.mend = 100*time.Millisecond, func(*brokertest.Server) error { return os.ErrPermission }
 	tests := []struct {
-		name  string
-		fault fault
-		want  []string
-		lost  bool
+		name     string
+		fault    fault
+		patience time.Duration
+		want     []string
+		lost     bool
 	}{
-		{"not overcome", away, []string{`^away: not overcome within 1s\n`, `\nmessages not handled, and still in the queue: \d+$`}, false},
-		{"messages lost", emptied, []string{`\nmessages lost: \d+$`}, true},
-		{"consumer gives up", forbidden, []string{`ACCESS_REFUSED`}, false},
-		{"broker stays away", broken, []string{`^permission denied`}, false},
+		{"not overcome", away, time.Second, []string{`^away: not overcome within 1s\n`, `\nmessages not handled, and still in the queue: \d+$`}, false},
+		{"messages lost", emptied, time.Second, []string{`\nmessages lost: \d+$`}, true},
+		{"consumer gives up", forbidden, time.Minute, []string{`ACCESS_REFUSED`}, false},
+		{"broker stays away", broken, time.Minute, []string{`^permission denied`}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
 			d := shortDemonstration(&out, tt.fault)
-			d.patience = time.Second
+			d.patience = tt.patience
 			r, err := d.run(t.Context(), t.Context())
 			for _, want := range tt.want {
 				if !regexp.MustCompile(want).MatchString(fmt.Sprint(err)) {

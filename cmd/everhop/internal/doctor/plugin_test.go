@@ -40,7 +40,7 @@ func TestManagementOfRabbitMQ(t *testing.T) {
 		t.Helper()
 		endpoints, err := broker.ParseEndpoints("amqp://tight:p@" + node.Addr())
 		must(t, err)
-		report := Run(t.Context(), Config{Endpoints: endpoints, Queue: "orders", Management: "http://guest:guest@127.0.0.1:" + port, Step: 10 * time.Second})
+		report := Run(t.Context(), Config{Endpoints: endpoints, Queue: "orders", Management: "http://guest:guest@127.0.0.1:" + port, Step: time.Minute})
 		found := map[string]Finding{}
 		for _, f := range report.Findings {
 			found[f.Check] = f
@@ -63,10 +63,10 @@ func TestManagementOfRabbitMQ(t *testing.T) {
 	is(found["clock"], OK, "as the broker's")
 
 	ctl("set_policy", "keeps", "^orders$", `{"delivery-limit": 4}`)
-	rabbittest.Eventually(t, 30*time.Second, "the policy applies", func() bool { return strings.Contains(examine()["policy"].Text, "keeps") })
+	rabbittest.Eventually(t, time.Minute, "the policy applies", func() bool { return strings.Contains(examine()["policy"].Text, "keeps") })
 	is(examine()["delivery_limit"], Warning, "more than 4 times (by its policy)")
 	ctl("set_policy", "keeps", "^orders$", `{"delivery-limit": 4, "dead-letter-exchange": "dead"}`)
-	rabbittest.Eventually(t, 30*time.Second, "the policy has an exchange", func() bool {
+	rabbittest.Eventually(t, time.Minute, "the policy has an exchange", func() bool {
 		_, told := examine()["delivery_limit"]
 		return !told
 	})

@@ -71,8 +71,8 @@ func TestFaultsOfRabbitMQ(t *testing.T) {
 			endpoints, err := broker.ParseEndpoints(urlOf(user, "p", tt.vhost))
 			must(t, err)
 			before := queues(t, node)
-			report := Run(t.Context(), Config{Endpoints: endpoints, Queue: tt.queue, Step: 10 * time.Second})
-			rabbittest.Eventually(t, 10*time.Second, "the queues are those of before", func() bool { return queues(t, node) == before })
+			report := Run(t.Context(), Config{Endpoints: endpoints, Queue: tt.queue, Step: time.Minute})
+			rabbittest.Eventually(t, time.Minute, "the queues are those of before", func() bool { return queues(t, node) == before })
 			told := tt.check == ""
 			for _, f := range report.Findings {
 				switch {

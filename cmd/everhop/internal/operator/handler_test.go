@@ -164,6 +164,9 @@ func TestManagement(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	if err := d.server.Await(t.Context(), func() bool { return len(d.server.Connections()) == 1 }); err != nil { // it has been accepted
+		t.Fatal(err)
+	}
 	_, text := d.ask("GET", "/api/connections/", "")
 	var all []managed
 	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all) != 1 || !strings.HasSuffix(all[0].Name, " -> "+d.server.Addr()) {
@@ -172,7 +175,7 @@ func TestManagement(t *testing.T) {
 	if status, _ := d.ask("DELETE", "/api/connections/"+url.PathEscape(all[0].Name), ""); status != 204 {
 		t.Errorf("status %d", status)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := io.Copy(io.Discard, conn); err != nil { // it was closed before it was open: without a word
 		t.Error(err)
 	}
