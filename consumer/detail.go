@@ -18,7 +18,7 @@ func Detail(err error, name, text string) error {
 	return &detailed{err, extra{name, text}}
 }
 
-type detailed struct { //nolint:errname // it is any error, with a detail
+type detailed struct {
 	error
 	extra
 }

@@ -44,8 +44,9 @@ func (p *permanent) Unwrap() error { return p.error }
 //
 // The delay is rounded up to two digits (1234 ms become 1300 ms), and the delay queue is called by the
 // queue's name and .retry.1300; the user must be allowed to configure and read it, and to write to
-// amq.default, the default exchange. More than 48 days, or a queue that the broker has named, cannot be: the
-// message is put back after Subscription.RequeuePause then, and an error is logged.
+// amq.default, the default exchange. More than 48 days, a queue that the broker has named, or one whose name is too long to
+// make that of a delay queue, cannot be: the message waits in memory then, for three quarters of ConsumerTimeout at most. If
+// that is shorter, it is handled again before its time, and an error is logged.
 func RetryAfter(delay time.Duration) error { return &retryAfter{max(delay, time.Millisecond)} }
 
 type retryAfter struct{ delay time.Duration } //nolint:errname // an outcome, not a failure

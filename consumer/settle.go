@@ -129,22 +129,32 @@ func (d *dispatcher) mayKeep(came *Delivery) time.Duration {
 
 // putBack has the message handled again later, here or, if it must be, by whoever gets it from the queue.
 func (w *worker) putBack(o outcome) {
-	if !w.putAside() {
+	if !w.putAside(w.dispatcher.pauseAside(o)) {
 		w.requeue(o)
 	}
 }
 
+// pauseAside is for how long a message is put aside. One that should be delayed, and cannot be, waits for its time, unless the
+// broker would not wait so long for its acknowledgement.
+func (d *dispatcher) pauseAside(o outcome) time.Duration {
+	pause := d.spec.RequeuePause
+	if o.verdict == delayed {
+		pause = max(pause, min(o.pause, d.mayKeep(o.failure.delivery)-pause))
+	}
+	return pause
+}
+
 // putAside keeps the job in memory, to be handled again, in the place of putting it back. It returns false if
 // it has to go back: because the consumer stops, or the broker would not wait so long for its acknowledgement.
-func (w *worker) putAside() bool {
+func (w *worker) putAside(pause time.Duration) bool {
 	d := w.dispatcher
-	if d.kind.isStream() || w.job.channel.lost() || d.spec.RequeuePause >= d.mayKeep(w.came) {
+	if d.kind.isStream() || w.job.channel.lost() || pause >= d.mayKeep(w.came) {
 		return false
 	}
 	j := w.job
 	j.delivery, j.again = w.came, true
 	j.delivery.Redelivered = true // for its handler it is no other
-	if !d.keep(keptJob{job: j, due: time.Now().Add(d.spec.RequeuePause), inLane: w.inLane}) {
+	if !d.keep(keptJob{job: j, due: time.Now().Add(pause), inLane: w.inLane}) {
 		return false
 	}
 	w.inLane = false
@@ -181,14 +191,17 @@ func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 		class, _ := broker.Classify(err)
 		hopeless := o.verdict == postponed && !class.Retryable() // it was not to be published for its handler's sake
 		never = errors.Is(err, broker.ErrHeaderTooLarge) || isRefusal(err)
-		then, pause := "it is tried again", d.spec.RequeuePause
+		then, pause, waits := "it is tried again", d.spec.RequeuePause, false
 		switch {
+		case errors.Is(err, errDelay):
+			then, pause = "it is handled again", d.pauseAside(o)
+			waits = pause >= o.pause // as long as it should
 		case never:
 			then, pause = "it is held back, unacknowledged, and put back", d.mayKeep(o.failure.delivery)
-		case errors.Is(err, errDelay), hopeless:
+		case hopeless:
 			then = "it is handled again"
 		}
-		if !c.lost() {
+		if !c.lost() && !waits {
 			if times, tell := d.repeats.count(o.verdict.String() + err.Error()); tell {
 				d.about(d.env.logger.Error(), o.failure.delivery).Err(err).Int("times", times).
 					Msgf("the message could not be %s; %s in %s", o.verdict, then, roughly(pause))

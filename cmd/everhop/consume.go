@@ -138,8 +138,9 @@ command are; the header x-tenant is X-Everhop-Header-X-Tenant. Their values are 
 printable ASCII, and % itself is, too. A header of more than 1 KiB is left out, and so are those that do not fit into
 4 KiB in all; X-Everhop-Headers-Left-Out counts them. The status of the answer decides, whatever follows it. 2xx
 acknowledges. 429 and 503 with Retry-After, in seconds or as a date, have the message come again after that time, from 1 s to
-a day; after more than 5 s out of a queue QUEUE.retry.N. Any other 4xx but 408, 425 and 429 says that trying again cannot
-help: the message is poison at once. All else is a failure, as of a command: 5xx, no answer within --timeout, a
+a day; after more than 5 s out of a queue QUEUE.retry.N, or, if there can be none, since the queue is a temporary one or its
+name too long, after waiting in memory, for 22 minutes at most. Any other 4xx but 408, 425 and 429 says that trying again
+cannot help: the message is poison at once. All else is a failure, as of a command: 5xx, no answer within --timeout, a
 connection that breaks. So is a redirect, which is not followed: a body could get lost, or get to where it does not
 belong. The begin of what the server says, up to 900 bytes, is in the log as the field answer, and in the header
 x-everhop-error of a parked message, behind the error. That the server cannot be reached at all is not the message's

@@ -47,6 +47,8 @@ func writeManual(cmd *cobra.Command, dir string) error {
 func pageName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPath(), " ", "-") }
 
 // page is the manual page of a command, for man(7). It has no date: the same program writes the same page.
+// Package cobra/doc writes pages too, by way of Markdown: there the tables of the long texts flow into one another, \\ becomes \,
+// names of flags and variables are hyphenated, and an option does not say what its value is.
 func page(cmd *cobra.Command) string {
 	var p strings.Builder
 	section := func(title string) { fmt.Fprintf(&p, ".SH %s\n", title) }

@@ -1,0 +1,86 @@
+package consumer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/consumer"
+)
+
+// Where there can be no delay queue, a message waits in memory for its time, or as long as the broker permits that; and
+// takes no handler meanwhile.
+func TestDelayInMemory(t *testing.T) {
+	const timeout = 30 * time.Minute
+	long := strings.Repeat("q", 250)
+	for _, tt := range []struct {
+		name        string
+		queue       string // "": the broker names it
+		delay, want time.Duration
+		isTold      bool
+	}{
+		{"a queue that the broker has named", "", time.Minute, time.Minute, false},
+		{"a name that is too long", long, time.Minute, time.Minute, false},
+		{"longer than the broker waits", long, time.Hour, timeout*3/4 - time.Second, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := brokertest.NewInMemoryServer(t)
+				s := consumer.Subscription{Queue: tt.queue, Retry: consumer.Retry{Poison: consumer.PutBack}}
+				if tt.queue == "" {
+					s.Declare = &broker.QueueOptions{Exclusive: true, AutoDelete: true}
+					s.Bindings = []broker.Binding{{Exchange: "amq.fanout"}}
+				} else if err := server.DeclareQueue(tt.queue, nil); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Hour)
+				defer cancel()
+				var began, waited time.Duration
+				start, others := time.Now(), 0
+				s.Handler = func(_ context.Context, d *consumer.Delivery) error {
+					switch {
+					case string(d.Body) == "another":
+						others++
+					case began == 0:
+						began = time.Since(start)
+						return errors.Join(errors.New("busy"), consumer.RetryAfter(tt.delay))
+					default:
+						waited = time.Since(start) - began
+						cancel()
+					}
+					return nil
+				}
+				var log bytes.Buffer
+				c, err := consumer.New(consumer.Config{
+					URLs: []string{server.URL()}, Dial: server.Dial, Name: "test", ConsumerTimeout: timeout, Logger: zerolog.New(&log), Subscriptions: []consumer.Subscription{s},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.AfterFunc(10*time.Second, func() {
+					queue := server.Queues()[0].Name
+					if err := errors.Join(server.Publish(queue, "m"), server.Publish(queue, "another")); err != nil {
+						t.Error(err)
+					}
+				})
+				if err := c.Run(ctx); err != nil {
+					t.Fatal(err)
+				}
+				if waited != tt.want || others != 1 {
+					t.Errorf("it came again after %v; want %v; %d others were handled", waited, tt.want, others)
+				}
+				if told := strings.Contains(log.String(), "could not be delayed"); told != tt.isTold {
+					t.Errorf("told: %v\n%s", told, log.String())
+				}
+			})
+		})
+	}
+}
