@@ -68,9 +68,9 @@ func (r *real) park(from, to int, err func(int) string) {
 	last.Wait()
 }
 
-// drain takes all messages out of a queue. What a connection that has ended had of them may come a moment later: at least so
+// takeAll takes all messages out of a queue. What a connection that has ended had of them may come a moment later: at least so
 // many are waited for.
-func (r *real) drain(queue string, least int) (bodies []string) {
+func (r *real) takeAll(queue string, least int) (bodies []string) {
 	r.Helper()
 	rabbittest.Eventually(r.T, time.Minute, "all are taken out of "+queue, func() bool {
 		for {
@@ -120,7 +120,7 @@ func TestRabbitMQOrder(t *testing.T) {
 			look(func(c *parked.Config) { c.MaxMemory = 50 << 10 }) // about 50 messages
 			r.park(n, n+10, always("late"))
 			look(func(c *parked.Config) { c.Count = n / 2 })
-			if got := r.drain(r.config.Queue, n+10); !slices.Equal(got, numbers(n+10, all)) {
+			if got := r.takeAll(r.config.Queue, n+10); !slices.Equal(got, numbers(n+10, all)) {
 				t.Errorf("%d: %q", len(got), got)
 			}
 		})
@@ -144,10 +144,10 @@ func TestRabbitMQRetry(t *testing.T) {
 			if err != nil || tally.Done != n/3 || tally.Seen != n {
 				t.Errorf("%+v, %v", tally, err)
 			}
-			if got := r.drain(r.origin, n/3); !slices.Equal(got, numbers(n, func(i int) bool { return i%3 == 0 })) {
+			if got := r.takeAll(r.origin, n/3); !slices.Equal(got, numbers(n, func(i int) bool { return i%3 == 0 })) {
 				t.Errorf("retried: %q", got)
 			}
-			if got := r.drain(r.config.Queue, n-n/3); !slices.Equal(got, numbers(n, func(i int) bool { return i%3 != 0 })) {
+			if got := r.takeAll(r.config.Queue, n-n/3); !slices.Equal(got, numbers(n, func(i int) bool { return i%3 != 0 })) {
 				t.Errorf("left: %q", got)
 			}
 		})
@@ -182,8 +182,8 @@ func TestRabbitMQRetryCut(t *testing.T) {
 					t.Errorf("after %d: nothing was said", after)
 				}
 				r.settle(t.Context(), direct.Queue)
-				origin := r.drain(r.origin, 0)
-				left := r.drain(direct.Queue, n-len(origin))
+				origin := r.takeAll(r.origin, 0)
+				left := r.takeAll(direct.Queue, n-len(origin))
 				have := map[string]bool{}
 				for _, body := range slices.Concat(origin, left) {
 					have[body] = true
