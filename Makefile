@@ -41,7 +41,7 @@ test-all: proofs ## Run all tests against RabbitMQ 3.10, 4.0 and 4.3
 .PHONY: tests
 tests:
 	@.ci/prepare $(RABBITMQ)
-	EVERHOP_TEST_REQUIRE=1 .ci/race -parallel 8 -timeout 15m ./...
+	EVERHOP_TEST_REQUIRE=1 .ci/race -parallel 8 -timeout 30m ./...
 
 .PHONY: proofs
 proofs: prove

@@ -205,13 +205,14 @@ func TestStreamHandledWhileReconnecting(t *testing.T) {
 	}
 	r.start()
 	<-begun
+	r.await("what was handled to be acknowledged", func() bool { return r.c.Stats().Acknowledged == 4 })
 	n := r.events()
 	r.proxy.Freeze(rabbittest.Both)
 	r.proxy.Reset()
 	r.awaitEvent(n, consumer.ConnectionError)
 	r.await("a new connection", func() bool { return r.proxy.Connections() > 0 })
 	close(let)
-	r.await("the handler to return", func() bool { return o.distinct() == 5 })
+	r.await("the handler to have returned", func() bool { return o.distinct() == 5 && r.c.Stats().Stale == 1 })
 	r.proxy.Thaw()
 	r.awaitEvent(n, consumer.Revived)
 	r.await("every offset", func() bool { return o.distinct() == messages })

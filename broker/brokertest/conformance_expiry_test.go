@@ -125,11 +125,11 @@ func requeuedExpires(c *client) {
 func queueExpires(c *client) {
 	ch := c.channel()
 	ch.queueNamed(c.other("dead"))
-	ch.queueNamed(c.name, "x-expires", 1000, "x-dead-letter-exchange", "", "x-dead-letter-routing-key", c.other("dead"))
-	clock := ch.timer("600")
+	ch.queueNamed(c.name, "x-expires", 3000, "x-dead-letter-exchange", "", "x-dead-letter-routing-key", c.other("dead"))
+	clock := ch.timer("2000")
 	clock.want("time")
-	ch.publish(c.name, "1") // would let it live until 1600 if that were to use it
-	ch.again(clock, "800")
+	ch.publish(c.name, "1") // would let it live until 5000 if that were to use it
+	ch.again(clock, "2000")
 	ch.wantQueue(c.other("dead"))
 	if _, err := ch.QueueDeclarePassive(c.name, false, false, true, false, nil); err == nil {
 		c.Error("the queue is still there")
@@ -145,9 +145,9 @@ func (ch *channel) again(timer *consumer, milliseconds string) {
 
 func consumedLives(c *client) {
 	ch := c.channel()
-	ch.queue("x-expires", 500)
+	ch.queue("x-expires", 3000)
 	messages := ch.consume(c.name, consuming{noAck: true})
-	ch.timer("1000").want("time")
+	ch.timer("4000").want("time")
 	ch.publish(c.name, "1")
 	messages.want("1")
 }

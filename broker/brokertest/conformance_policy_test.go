@@ -89,8 +89,6 @@ func policyQuorum(c *client) {
 	c.policy(map[string]any{"max-length": 2, "overflow": "drop-head", "delivery-limit": 1, "dead-letter-exchange": "", "dead-letter-routing-key": dead})
 	ch.durable(c.name, "x-queue-type", "quorum", "x-max-length", 3, "x-overflow", "reject-publish", "x-delivery-limit", 3)
 	ch.takes(c.name, []string{"1", "2", "3"}, "2", "3")
-	_, err := ch.QueuePurge(dead, false)
-	c.ok(err)
 	ch.publish(c.name, "4")
 	for range 2 {
 		c.ok(ch.get(c.name).Reject(true))
@@ -99,7 +97,13 @@ func policyQuorum(c *client) {
 	if c.has(versions.DeadRedelivered) {
 		want += "R"
 	}
-	ch.wantQueue(dead, want)
+	got := show(ch.get(dead))
+	for got == "1" { // those that made room come first, and RabbitMQ takes its time to send them
+		got = show(ch.get(dead))
+	}
+	if got != want {
+		c.Errorf("%s is dead, want %s", got, want)
+	}
 }
 
 // policyPriority does not merge what several policies ask for.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -283,7 +284,7 @@ func TestMaxRateStops(t *testing.T) {
 	for p.stdout.String() == "" {
 		time.Sleep(10 * time.Millisecond)
 	}
-	p.end()
+	p.signal(syscall.SIGTERM)
 	p.wait(0)
 	if got := ready(server, "q"); got != 2 {
 		t.Errorf("%d messages are left", got)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -60,6 +62,41 @@ func TestPriority(t *testing.T) {
 	}
 }
 
+// publishOnAndOn publishes into a queue, one message after another, until it is stopped.
+func publishOnAndOn(t *testing.T, queue string) (stop func()) {
+	t.Helper()
+	publisher, err := broker.OpenPublisher(t.Context(), planFor(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	var publishing sync.WaitGroup
+	publishing.Go(func() {
+		defer publisher.Close(context.Background())
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			confirm, err := publisher.Publish(context.Background(), broker.Message{RoutingKey: queue, Body: []byte("y")})
+			if err == nil {
+				err = confirm.Wait(context.Background())
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	stop = sync.OnceFunc(func() {
+		close(over)
+		publishing.Wait()
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
 // Of all types of queues, those that are declared are emptied.
 func TestUntilEmptyOnRabbitMQ(t *testing.T) {
 	for _, kind := range []string{"classic", "quorum"} {
@@ -77,10 +114,10 @@ func TestUntilEmptyOnRabbitMQ(t *testing.T) {
 	}
 	t.Run("stream", func(t *testing.T) { // which nobody has said to be one
 		queue := newQueueOf(t, "stream", "x")
+		stop := publishOnAndOn(t, queue) // or it would be taken for a queue that is empty
 		p := prepare(t, "consume", "--queue", queue, "--until-empty").start()
-		p.logs(`"trigger":"Connected"`)
-		publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("y")})
 		p.wait(1)
+		stop()
 		p.logs("everhop: --until-empty: the queue " + queue + " is a stream, which keeps its messages; use --idle-timeout")
 	})
 }
