@@ -59,6 +59,14 @@ const (
 	ChecksTimeouts Feature = "quorum queues and their consumers may have an x-consumer-timeout"
 	// HasLazyQueues: x-queue-mode is checked, and x-queue-version may be 1.
 	HasLazyQueues Feature = "classic queues have modes and versions"
+	// MirrorsQueues: policies may mirror classic queues.
+	MirrorsQueues Feature = "policies have ha-mode and its siblings"
+	// PolicyTimesOut: a policy may have a consumer-timeout.
+	PolicyTimesOut Feature = "a policy may have a consumer-timeout"
+	// BoundsMore: operator policies may have overflow, and policies keys for groups of quorum queues and filters of streams.
+	BoundsMore Feature = "an operator policy may have overflow"
+	// PolicyLeases: a policy's expires counts before a quorum queue's own, and not the shorter one.
+	PolicyLeases Feature = "a policy's lease of a quorum queue counts before its own"
 	// LocatesClassic: a classic queue may have an x-queue-leader-locator.
 	LocatesClassic Feature = "a classic queue may say where its leader is"
 	// RefusesMasters: the argument x-queue-master-locator ends the connection.
@@ -120,6 +128,10 @@ var spans = map[Feature]struct{ since, until release }{
 	TimesOutQueues:   {since: four, until: fourThree},
 	ChecksTimeouts:   {since: fourThree},
 	HasLazyQueues:    {until: fourThree},
+	MirrorsQueues:    {until: four},
+	PolicyTimesOut:   {since: four},
+	BoundsMore:       {since: four},
+	PolicyLeases:     {until: four},
 	LocatesClassic:   {since: four},
 	RefusesMasters:   {since: fourThree},
 	NamesStreams:     {since: four},
