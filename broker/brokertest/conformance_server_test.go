@@ -29,7 +29,8 @@ type server interface {
 	AddUser(c *client, user string) // with that password; removed with the test
 	DeleteUser(c *client, user string)
 	Grant(c *client, user, host string, p brokertest.Permissions)
-	AddHost(c *client, name string) // removed with the test
+	GrantTopics(c *client, user, exchange string, p brokertest.TopicPermissions) // in "/"
+	AddHost(c *client, name string)                                              // removed with the test
 	DeleteHost(c *client, name string)
 	Deadly(c *client, queue string)           // publishes a message that cannot be delivered
 	SetPolicy(c *client, p brokertest.Policy) // of the scenario's name, until the test ends
@@ -77,14 +78,18 @@ func (r rabbit) ctl(c *client, arguments ...string) {
 }
 
 func (r rabbit) AddUser(c *client, user string) {
-	r.ctl(c, "add_user", user, user)
-	c.Cleanup(func() { _, _ = r.node.Ctl(context.Background(), "delete_user", user) }) // which may be gone
+	r.call(c, "rabbit_auth_backend_internal:add_user", user, user, "test")
+	c.Cleanup(func() { _, _ = r.eval("rabbit_auth_backend_internal:delete_user", user, "test") }) // who may be gone
 }
 
 func (r rabbit) DeleteUser(c *client, user string) { r.ctl(c, "delete_user", user) }
 
 func (r rabbit) Grant(c *client, user, host string, p brokertest.Permissions) {
-	r.ctl(c, "set_permissions", "-p", host, user, p.Configure, p.Write, p.Read)
+	r.call(c, "rabbit_auth_backend_internal:set_permissions", user, host, p.Configure, p.Write, p.Read, "test")
+}
+
+func (r rabbit) GrantTopics(c *client, user, exchange string, p brokertest.TopicPermissions) {
+	r.call(c, "rabbit_auth_backend_internal:set_topic_permissions", user, "/", exchange, p.Write, p.Read, "test")
 }
 
 func (r rabbit) AddHost(c *client, name string) {
@@ -195,6 +200,10 @@ func (d double) DeleteUser(_ *client, user string) { d.Server.DeleteUser(user) }
 
 func (d double) Grant(c *client, user, host string, p brokertest.Permissions) {
 	c.ok(d.SetPermissions(user, host, p))
+}
+
+func (d double) GrantTopics(c *client, user, exchange string, p brokertest.TopicPermissions) {
+	c.ok(d.SetTopicPermissions(user, "/", exchange, p))
 }
 
 func (d double) AddHost(_ *client, name string)    { d.AddVirtualHost(name) }

@@ -27,6 +27,8 @@ const (
 
 	// NamesAccess: who lacks a permission is told which.
 	NamesAccess Feature = "a refusal says which access is refused"
+	// AsksForCopies: topic permissions are about the keys in CC and BCC, too.
+	AsksForCopies Feature = "topic permissions are about the keys of copies"
 	// AsksToLook: a passive declaration takes the permission to configure.
 	AsksToLook Feature = "a passive declaration takes the permission to configure"
 	// NamesTypes: what is declared without a type is compared, and called, classic.
@@ -114,6 +116,7 @@ var spans = map[Feature]struct{ since, until release }{
 	CutsTexts:        {until: four},
 	PrintsUnicode:    {since: four},
 	NamesAccess:      {since: four},
+	AsksForCopies:    {since: four},
 	AsksToLook:       {since: fourThree},
 	NamesTypes:       {since: four},
 	ForgivesTypes:    {since: four},
