@@ -108,20 +108,8 @@ var everyArgument = []argument{
 	{name: leaderLocator, kinds: quorum | stream, read: readLocator},
 	{name: leaderLocator, kinds: classic, where: versions.LocatesClassic, read: readLocator},
 	{name: masterLocator, kinds: classic},
-	{name: deliveryLimit, kinds: quorum, unless: versions.DefaultLimit, read: func(l *limits, v any) string {
-		most, problem := count(v, math.MaxInt32)
-		l.deliveryLimit = int(most)
-		return problem
-	}},
-	{name: deliveryLimit, kinds: quorum, where: versions.DefaultLimit, read: func(l *limits, v any) string {
-		if most, ok := integer(v); ok && most < 0 {
-			l.deliveryLimit = unlimited
-			return ""
-		}
-		most, problem := count(v, math.MaxInt32)
-		l.deliveryLimit = int(most)
-		return problem
-	}},
+	{name: deliveryLimit, kinds: quorum, unless: versions.DefaultLimit, read: readLimit},
+	{name: deliveryLimit, kinds: quorum, where: versions.DefaultLimit, read: readLimitOrNone},
 }
 
 const (
@@ -152,6 +140,21 @@ func readPatience(l *limits, v any) string {
 		l.patience = time.Duration(milliseconds) * time.Millisecond
 	}
 	return problem
+}
+
+func readLimit(l *limits, v any) string {
+	most, problem := count(v, math.MaxInt32)
+	l.deliveryLimit = int(most)
+	return problem
+}
+
+// readLimitOrNone takes what is negative for no limit.
+func readLimitOrNone(l *limits, v any) string {
+	if most, ok := integer(v); ok && most < 0 {
+		l.deliveryLimit = unlimited
+		return ""
+	}
+	return readLimit(l, v)
 }
 
 func aboveZero(_ *limits, v any) string {

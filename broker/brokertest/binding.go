@@ -48,10 +48,7 @@ func (ch *channel) bindQueue(m *wire.QueueBind) error {
 	if err != nil {
 		return err
 	}
-	b := &binding{key: m.RoutingKey, arguments: m.Arguments}
-	if m.Queue == "" && m.RoutingKey == "" {
-		b.key = name
-	}
+	b := &binding{key: ch.bindingKey(m.Queue, m.RoutingKey), arguments: m.Arguments}
 	if err := ch.host().bindQueue(withoutBreaks(m.Exchange), withoutBreaks(name), b, ch.connection); err != nil {
 		return err
 	}
@@ -79,10 +76,7 @@ func (ch *channel) unbindQueue(m *wire.QueueUnbind) error {
 	if err != nil {
 		return err
 	}
-	b := &binding{key: m.RoutingKey, arguments: m.Arguments}
-	if m.Queue == "" && m.RoutingKey == "" {
-		b.key = name
-	}
+	b := &binding{key: ch.bindingKey(m.Queue, m.RoutingKey), arguments: m.Arguments}
 	from := withoutBreaks(m.Exchange)
 	if from == "" {
 		return errNotOnDefault

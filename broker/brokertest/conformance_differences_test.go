@@ -30,7 +30,7 @@ const (
 // shows them.
 var unshown = []difference{
 	"EXTERNAL is offered wherever there is TLS, and takes the common name of a certificate; RabbitMQ has a plugin for it, and takes all of the distinguished name unless it is told otherwise",
-	"permissions come into effect at once; RabbitMQ lets a channel go on for a while with what it was allowed last. There are no permissions for topics",
+	"permissions come into effect at once; RabbitMQ lets a channel go on for a while with what it was allowed last",
 	"when the single active consumer of a classic queue with a backlog is cancelled, the next one gets it; RabbitMQ 3.10 loses track of such a queue",
 	"x-max-length and reject-publish are exact, on quorum queues too; there RabbitMQ enforces them with slack",
 	"it resets the connection of a client that takes nothing of what waits for it for 30 s, up to 40; RabbitMQ also that of one which takes too little of it",

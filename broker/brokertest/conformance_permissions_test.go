@@ -19,6 +19,7 @@ var permissionScenarios = []scenario{
 	{"permissions", permissions},
 	{"permissions of names that the broker makes", permissionsOfGenerated},
 	{"permissions are of one virtual host", permissionsOfHost},
+	{"permissions of topics", permissionsOfTopics},
 	{"a user is deleted", userDeleted},
 	{"a virtual host is deleted", hostDeleted},
 	{"a virtual host has its own queues", hostsApart},
@@ -248,11 +249,14 @@ func TestDefinitionsOfRabbitMQ(t *testing.T) {
 	rabbittest.NeedsControl(t)
 	node := rabbittest.Shared(t)
 	c := newClient(t, rabbit{node})
-	user, host := c.other("user"), c.other("host")
+	user, host, bounded := c.other("user"), c.other("host"), c.other("bounded")
 	c.server.AddUser(c, user)
 	c.server.AddHost(c, host)
 	all := brokertest.Permissions{Configure: ".*", Write: ".*", Read: ".*"}
 	c.server.Grant(c, user, host, all)
+	c.server.GrantTopics(c, user, "amq.topic", brokertest.TopicPermissions{Write: "^a$", Read: "^b$"})
+	c.server.SetOperatorPolicy(c, brokertest.Policy{Pattern: "^" + bounded, Definition: map[string]any{"max-length": 1}})
+	c.server.SetPolicy(c, brokertest.Policy{Pattern: "^" + bounded, Definition: map[string]any{"max-length": 3}})
 	ch := c.as(user, host).channel()
 	_, err := ch.QueueDeclare("q", true, false, false, false, amqp.Table{"x-max-length": 5, "x-queue-type": "classic"})
 	c.ok(err)
@@ -275,5 +279,11 @@ func TestDefinitionsOfRabbitMQ(t *testing.T) {
 		t.Errorf("the queue has %+v", q)
 	}
 	ch = c.as("guest", "/").channel() // whose password is well known
-	ch.sync()
+	ch.queueNamed(bounded)
+	ch.publish(bounded, "1", "2", "3")
+	ch.wantQueue(bounded, "3")
+	c.server.Grant(c, user, "/", all)
+	ch = c.as(user, "/").channel()
+	c.ok(ch.PublishWithContext(t.Context(), "amq.topic", "b", false, false, amqp.Publishing{}))
+	ch.wantClosed(403, "ACCESS_REFUSED - "+topicRefused(c, "write", "b", "amq.topic", user))
 }

@@ -29,14 +29,17 @@ type server interface {
 	AddUser(c *client, user string) // with that password; removed with the test
 	DeleteUser(c *client, user string)
 	Grant(c *client, user, host string, p brokertest.Permissions)
-	AddHost(c *client, name string) // removed with the test
+	GrantTopics(c *client, user, exchange string, p brokertest.TopicPermissions) // in "/"
+	AddHost(c *client, name string)                                              // removed with the test
 	DeleteHost(c *client, name string)
 	Deadly(c *client, queue string)           // publishes a message that cannot be delivered
 	SetPolicy(c *client, p brokertest.Policy) // of the scenario's name, until the test ends
 	ClearPolicy(c *client)                    // before that
-	Hurry(c *client)                          // channels look at once for what is overdue
-	Lenient(c *client) server                 // the same, or one like it, that passes over unknown arguments
-	Limited(c *client, bytes int) server      // the same, or one like it, with a max_message_size while the test runs
+	SetOperatorPolicy(c *client, p brokertest.Policy)
+	ClearOperatorPolicy(c *client)
+	Hurry(c *client)                     // channels look at once for what is overdue
+	Lenient(c *client) server            // the same, or one like it, that passes over unknown arguments
+	Limited(c *client, bytes int) server // the same, or one like it, with a max_message_size while the test runs
 }
 
 type rabbit struct{ node *rabbittest.Node }
@@ -75,14 +78,18 @@ func (r rabbit) ctl(c *client, arguments ...string) {
 }
 
 func (r rabbit) AddUser(c *client, user string) {
-	r.ctl(c, "add_user", user, user)
-	c.Cleanup(func() { _, _ = r.node.Ctl(context.Background(), "delete_user", user) }) // which may be gone
+	r.call(c, "rabbit_auth_backend_internal:add_user", user, user, "test")
+	c.Cleanup(func() { _, _ = r.eval("rabbit_auth_backend_internal:delete_user", user, "test") }) // who may be gone
 }
 
 func (r rabbit) DeleteUser(c *client, user string) { r.ctl(c, "delete_user", user) }
 
 func (r rabbit) Grant(c *client, user, host string, p brokertest.Permissions) {
-	r.ctl(c, "set_permissions", "-p", host, user, p.Configure, p.Write, p.Read)
+	r.call(c, "rabbit_auth_backend_internal:set_permissions", user, host, p.Configure, p.Write, p.Read, "test")
+}
+
+func (r rabbit) GrantTopics(c *client, user, exchange string, p brokertest.TopicPermissions) {
+	r.call(c, "rabbit_auth_backend_internal:set_topic_permissions", user, "/", exchange, p.Write, p.Read, "test")
 }
 
 func (r rabbit) AddHost(c *client, name string) {
@@ -92,19 +99,39 @@ func (r rabbit) AddHost(c *client, name string) {
 
 func (r rabbit) DeleteHost(c *client, name string) { r.ctl(c, "delete_vhost", name) }
 
-func (r rabbit) SetPolicy(c *client, p brokertest.Policy) {
+func (r rabbit) SetPolicy(c *client, p brokertest.Policy)         { r.setPolicy(c, "", p) }
+func (r rabbit) SetOperatorPolicy(c *client, p brokertest.Policy) { r.setPolicy(c, "_op", p) }
+func (r rabbit) ClearPolicy(c *client)                            { r.call(c, "rabbit_policy:delete", "/", c.name, "test") }
+func (r rabbit) ClearOperatorPolicy(c *client) {
+	r.call(c, "rabbit_policy:delete_op", "/", c.name, "test")
+}
+
+// setPolicy does what rabbitmqctl set_policy, or set_operator_policy, takes seconds for.
+func (r rabbit) setPolicy(c *client, kind string, p brokertest.Policy) {
 	c.Helper()
 	definition, err := json.Marshal(p.Definition)
 	c.ok(err)
-	_, err = r.node.Ctl(context.Background(), "set_policy", "--apply-to", cmp.Or(p.ApplyTo, "all"), "--priority", fmt.Sprint(p.Priority),
-		c.name, p.Pattern, string(definition))
-	c.ok(err)
-	c.Cleanup(func() { r.node.Ctl(context.Background(), "clear_policy", c.name) })
+	name := c.name
+	r.call(c, "rabbit_policy:parse_set"+kind, "/", name, p.Pattern, string(definition), fmt.Sprint(p.Priority), cmp.Or(p.ApplyTo, "all"), "test")
+	c.Cleanup(func() { _, _ = r.eval("rabbit_policy:delete"+kind, "/", name, "test") }) // it may be gone
 }
 
-func (r rabbit) ClearPolicy(c *client) {
-	_, err := r.node.Ctl(context.Background(), "clear_policy", c.name)
+// call has the node call a function with texts, which is to give ok.
+func (r rabbit) call(c *client, function string, texts ...string) {
+	c.Helper()
+	answer, err := r.eval(function, texts...)
 	c.ok(err)
+	if answer != "ok" {
+		c.Fatalf("%s of %q: %s", function, texts, answer)
+	}
+}
+
+func (r rabbit) eval(function string, texts ...string) (answer string, err error) {
+	arguments := make([]string, len(texts))
+	for i, text := range texts {
+		arguments[i] = "<<" + strings.Join(strings.Fields(strings.Trim(fmt.Sprint([]byte(text)), "[]")), ",") + ">>"
+	}
+	return r.node.Eval(context.Background(), function+"("+strings.Join(arguments, ",")+").\n")
 }
 
 // Hurry shortens how often channels that are opened from now on look.
@@ -175,12 +202,20 @@ func (d double) Grant(c *client, user, host string, p brokertest.Permissions) {
 	c.ok(d.SetPermissions(user, host, p))
 }
 
+func (d double) GrantTopics(c *client, user, exchange string, p brokertest.TopicPermissions) {
+	c.ok(d.SetTopicPermissions(user, "/", exchange, p))
+}
+
 func (d double) AddHost(_ *client, name string)    { d.AddVirtualHost(name) }
 func (d double) DeleteHost(_ *client, name string) { d.DeleteVirtualHost(name) }
 
 func (d double) SetPolicy(c *client, p brokertest.Policy) { c.ok(d.Server.SetPolicy(c.name, p)) }
 func (d double) ClearPolicy(c *client)                    { c.ok(d.Server.ClearPolicy("", c.name)) }
-func (double) Hurry(*client)                              {}
+func (d double) SetOperatorPolicy(c *client, p brokertest.Policy) {
+	c.ok(d.Server.SetOperatorPolicy(c.name, p))
+}
+func (d double) ClearOperatorPolicy(c *client) { c.ok(d.Server.ClearOperatorPolicy("", c.name)) }
+func (double) Hurry(*client)                   {}
 
 func (d double) Lenient(c *client) server {
 	return double{brokertest.NewServer(c, brokertest.Version(d.version), brokertest.IgnoreUnknown()), d.version}

@@ -109,6 +109,9 @@ func (ch *channel) consume(m *wire.BasicConsume) error {
 	if err := c.readArguments(m.Arguments); err != nil {
 		return err
 	}
+	if c.patience == noTTL && ch.connection.server.has(versions.ChecksTimeouts) {
+		c.patience = q.patience // whatever a policy gives from now on
+	}
 	ch.lastConsumer++
 	c.number = ch.lastConsumer
 	ch.consumers[c.tag] = c

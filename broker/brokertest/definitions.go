@@ -3,6 +3,7 @@ package brokertest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -54,15 +55,51 @@ type definitions struct {
 		Arguments   map[string]any `json:"arguments"`
 	} `json:"bindings"`
 	Policies []struct {
-		Name        string         `json:"name"`
-		VirtualHost string         `json:"vhost"`
-		Pattern     string         `json:"pattern"`
-		ApplyTo     string         `json:"apply-to"`
-		Priority    int            `json:"priority"`
-		Definition  map[string]any `json:"definition"`
+		Name        string `json:"name"`
+		VirtualHost string `json:"vhost"`
+		definedPolicy
 	} `json:"policies"`
-	// What is passed over.
-	TopicPermissions []json.RawMessage `json:"topic_permissions"`
+	TopicPermissions []struct {
+		User        string `json:"user"`
+		VirtualHost string `json:"vhost"`
+		Exchange    string `json:"exchange"`
+		Write       string `json:"write"`
+		Read        string `json:"read"`
+	} `json:"topic_permissions"`
+	Parameters []struct {
+		Component   string          `json:"component"`
+		Name        string          `json:"name"`
+		VirtualHost string          `json:"vhost"`
+		Value       json.RawMessage `json:"value"`
+	} `json:"parameters"`
+}
+
+// definedPolicy is a policy, or one of an operator.
+type definedPolicy struct {
+	Pattern    string      `json:"pattern"`
+	ApplyTo    string      `json:"apply-to"`
+	Priority   int         `json:"priority"`
+	Definition policyTable `json:"definition"`
+}
+
+// policyTable is an object or, of operator policies, a list of keys with their values.
+type policyTable map[string]any
+
+func (t *policyTable) UnmarshalJSON(text []byte) error {
+	var pairs [][2]any
+	if unmarshal(text, &pairs) != nil {
+		return unmarshal(text, (*map[string]any)(t))
+	}
+	*t = policyTable{}
+	for _, pair := range pairs {
+		(*t)[fmt.Sprint(pair[0])] = pair[1]
+	}
+	return nil
+}
+
+func (p definedPolicy) in(virtualHost string) Policy {
+	definition, _ := fromJSON(map[string]any(p.Definition)).(wire.Table)
+	return Policy{virtualHost, p.Pattern, p.ApplyTo, p.Priority, definition}
 }
 
 // readDefinitions reads an export; nothing is one of nothing.
@@ -70,15 +107,23 @@ func readDefinitions(text []byte) (d definitions, err error) {
 	if len(text) == 0 {
 		return d, nil
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber() // a whole number is one
-	if err := decoder.Decode(&d); err != nil {
+	if err := unmarshal(text, &d); err != nil {
 		return d, fmt.Errorf("brokertest: Config.Definitions: %w", err)
 	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return d, fmt.Errorf("brokertest: Config.Definitions: there is more behind the end")
-	}
 	return d, nil
+}
+
+// unmarshal reads JSON in which a whole number is one.
+func unmarshal(text []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return errors.New("there is more behind the end")
+	}
+	return nil
 }
 
 // complete has a Config name the users and virtual hosts that the definitions have.
@@ -122,6 +167,11 @@ func (s *Server) define(d definitions) error {
 		}
 		s.grantsOf(p.User)[p.VirtualHost] = g
 	}
+	for _, p := range d.TopicPermissions {
+		if err := s.SetTopicPermissions(p.User, p.VirtualHost, p.Exchange, TopicPermissions{p.Write, p.Read}); err != nil {
+			return fmt.Errorf("brokertest: Config.Definitions: topic permissions of %s: %w", p.User, err)
+		}
+	}
 	for _, q := range d.Queues {
 		err := s.defined(q.VirtualHost, q.Arguments, []string{q.Name}, func(h *virtualHost, arguments wire.Table) error {
 			_, err := h.obtain(q.Name, declaration{durable: q.Durable, autoDelete: q.AutoDelete, arguments: arguments})
@@ -161,13 +211,21 @@ func (s *Server) define(d definitions) error {
 		}
 	}
 	for _, p := range d.Policies {
-		definition, _ := fromJSON(p.Definition).(wire.Table)
-		if err := s.SetPolicy(p.Name, Policy{p.VirtualHost, p.Pattern, p.ApplyTo, p.Priority, definition}); err != nil {
+		if err := s.SetPolicy(p.Name, p.in(p.VirtualHost)); err != nil {
 			s.seen.ignored["definitions policy "+p.Name] = struct{}{} // it has a key that is not known here, such as ha-mode
 		}
 	}
-	if len(d.TopicPermissions) > 0 {
-		s.seen.ignored["definitions topic_permissions"] = struct{}{}
+	for _, p := range d.Parameters {
+		if p.Component != "operator_policy" {
+			continue
+		}
+		var value definedPolicy
+		if err := unmarshal(p.Value, &value); err != nil {
+			return fmt.Errorf("brokertest: Config.Definitions: operator policy %q: %w", p.Name, err)
+		}
+		if err := s.SetOperatorPolicy(p.Name, value.in(p.VirtualHost)); err != nil {
+			s.seen.ignored["definitions operator policy "+p.Name] = struct{}{}
+		}
 	}
 	return nil
 }

@@ -42,8 +42,7 @@
 //
 //   - EXTERNAL is offered wherever there is TLS, and takes the common name of a certificate; RabbitMQ has a plugin for it,
 //     and takes all of the distinguished name unless it is told otherwise.
-//   - Permissions come into effect at once; RabbitMQ lets a channel go on for a while with what it was allowed last. There
-//     are no permissions for topics.
+//   - Permissions come into effect at once; RabbitMQ lets a channel go on for a while with what it was allowed last.
 //   - It refuses with 540 an argument of queue.declare, exchange.declare or basic.consume that it does not
 //     know; RabbitMQ ignores it. A test that sets one expects something to come of it. Config.IgnoreUnknown
 //     has it pass them over, and [Server.Ignored] tells which. It knows those that the Version knows, for the types of

@@ -15,13 +15,14 @@ type virtualHost struct {
 	exchanges map[string]*exchange
 	queues    map[string]*queue
 	policies  map[string]*policy
+	bounds    map[string]*policy // of operators
 }
 
 // traces is the exchange at which RabbitMQ shows all messages, once an operator has it do so. Nobody does here.
 const traces = "amq.rabbitmq.trace"
 
 func newVirtualHost(s *Server, name string) *virtualHost {
-	h := &virtualHost{server: s, name: name, exchanges: make(map[string]*exchange), queues: make(map[string]*queue), policies: make(map[string]*policy)}
+	h := &virtualHost{server: s, name: name, exchanges: make(map[string]*exchange), queues: make(map[string]*queue), policies: make(map[string]*policy), bounds: make(map[string]*policy)}
 	for name, kind := range map[string]string{
 		"": "direct", "amq.direct": "direct", "amq.fanout": "fanout", "amq.topic": "topic",
 		"amq.headers": "headers", "amq.match": "headers",

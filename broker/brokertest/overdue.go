@@ -34,6 +34,23 @@ func (d *delivery) expect(ch *channel) {
 	})
 }
 
+// expectAnew has deliveries that are open wait as long as the queue gives by now. A consumer that has come when another
+// time was given may keep that.
+func (q *queue) expectAnew() {
+	for c := range q.host.server.connections {
+		for _, ch := range c.channels {
+			for _, d := range ch.unacked.open {
+				if d.queue == q && !d.overdue {
+					if d.timer != nil {
+						d.timer.Stop()
+					}
+					d.expect(ch)
+				}
+			}
+		}
+	}
+}
+
 // holds tells whether a delivery is open.
 func (ds *deliveries) holds(d *delivery) bool {
 	for _, open := range ds.open {

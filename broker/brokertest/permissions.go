@@ -112,6 +112,7 @@ func DeleteUser(user string) Fault {
 		delete(s.users, user)
 		delete(s.hashes, user)
 		delete(s.grants, user)
+		maps.DeleteFunc(s.topics, func(of topicExchange, _ grant) bool { return of.user == user })
 		s.closeAll(func(c *connection) bool { return c.user == user }, "user '%s' is deleted", user)
 	}}
 }
@@ -143,17 +144,14 @@ func (ch *channel) may(a access, kind, name string) error {
 	if g, granted := grants[c.host.name]; granted && g[a].MatchString(name) {
 		return nil
 	}
-	which := ""
-	if c.server.has(versions.NamesAccess) {
-		which = a.String() + " "
-	}
-	return refuse(accessRefused, "%saccess to %s '%s' in vhost '%s' refused for user '%s'", which, kind, name, c.host.name, c.user)
+	return refuse(accessRefused, "%saccess to %s '%s' in vhost '%s' refused for user '%s'", c.server.named(a), kind, name, c.host.name, c.user)
 }
 
 // authorize refuses a method that the user has no permission for. What a method is refused for anyway, whoever sends it,
 // and before RabbitMQ looks at permissions, it lets pass. A message is looked at in publish.
 func (ch *channel) authorize(m wire.Method) error {
-	if _, restricted := ch.connection.server.grants[ch.connection.user]; !restricted {
+	s := ch.connection.server
+	if _, restricted := s.grants[ch.connection.user]; !restricted && len(s.topics) == 0 {
 		return nil
 	}
 	switch m := m.(type) {
@@ -170,13 +168,13 @@ func (ch *channel) authorize(m wire.Method) error {
 			return ch.may(configure, "exchange", withoutBreaks(m.Exchange))
 		}
 	case *wire.ExchangeBind:
-		return ch.mayBind(m.Source, "exchange", m.Destination)
+		return ch.mayBind(m.Source, "exchange", m.Destination, m.RoutingKey)
 	case *wire.ExchangeUnbind:
-		return ch.mayBind(m.Source, "exchange", m.Destination)
+		return ch.mayBind(m.Source, "exchange", m.Destination, m.RoutingKey)
 	case *wire.QueueBind:
-		return ch.mayBind(m.Exchange, "queue", ch.meant(m.Queue))
+		return ch.mayBind(m.Exchange, "queue", ch.meant(m.Queue), ch.bindingKey(m.Queue, m.RoutingKey))
 	case *wire.QueueUnbind:
-		return ch.mayBind(m.Exchange, "queue", ch.meant(m.Queue))
+		return ch.mayBind(m.Exchange, "queue", ch.meant(m.Queue), ch.bindingKey(m.Queue, m.RoutingKey))
 	case *wire.QueueDeclare:
 		if m.Passive {
 			return ch.mayLook("queue", withoutBreaks(ch.meant(m.Queue)))
@@ -240,7 +238,7 @@ func (ch *channel) mayDeclare(kind, name string, arguments wire.Table, exchange 
 }
 
 // mayBind is also about what ends a binding.
-func (ch *channel) mayBind(source, kind, destination string) error {
+func (ch *channel) mayBind(source, kind, destination, key string) error {
 	source, destination = withoutBreaks(source), withoutBreaks(destination)
 	if destination == "" {
 		return nil
@@ -248,5 +246,19 @@ func (ch *channel) mayBind(source, kind, destination string) error {
 	if err := ch.may(write, kind, destination); err != nil || source == "" {
 		return err
 	}
-	return ch.may(read, "exchange", source)
+	if err := ch.may(read, "exchange", source); err != nil {
+		return err
+	}
+	if x := ch.host().exchanges[source]; x != nil {
+		return ch.mayUse(read, x, key)
+	}
+	return nil
+}
+
+// bindingKey is the key of a binding; with no queue and no key it is the name of the queue declared last.
+func (ch *channel) bindingKey(queue, key string) string {
+	if queue == "" && key == "" {
+		return ch.lastQueue
+	}
+	return key
 }

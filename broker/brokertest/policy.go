@@ -7,7 +7,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"time"
 
 	"github.com/everhop/everhop/broker/internal/versions"
 	"github.com/everhop/everhop/broker/internal/wire"
@@ -24,8 +23,7 @@ type Policy struct {
 	ApplyTo string
 	// Priority decides between policies that match the same name: the highest one counts, and that alone.
 	Priority int
-	// Definition has the names of arguments, without their x-: expires, message-ttl, max-length, max-length-bytes,
-	// overflow, dead-letter-exchange, dead-letter-routing-key, delivery-limit, and alternate-exchange for exchanges.
+	// Definition has the names of arguments, without their x-. Which ones there are, DIFFERENCES.md lists.
 	Definition map[string]any
 }
 
@@ -42,8 +40,22 @@ type policy struct {
 // came with. It fails when the definition has what is not known here or a value that RabbitMQ refuses, when the virtual
 // host is not there, and when the server is closed.
 func (s *Server) SetPolicy(name string, p Policy) error {
+	return s.setPolicy(name, p, "policy", func(policyKey) bool { return true },
+		func(h *virtualHost) map[string]*policy { return h.policies })
+}
+
+// SetOperatorPolicy sets a policy that bounds what others ask for: of its numbers and those of the policy that a queue has,
+// the lower one counts, and from RabbitMQ 4.0 on its overflow. The rest is as with SetPolicy, but that fewer keys are
+// known: limits.
+func (s *Server) SetOperatorPolicy(name string, p Policy) error {
+	return s.setPolicy(name, p, "operator policy", func(k policyKey) bool { return k.bounds },
+		func(h *virtualHost) map[string]*policy { return h.bounds })
+}
+
+// setPolicy sets one of the policies of a virtual host that are of a kind.
+func (s *Server) setPolicy(name string, p Policy, kind string, fits func(policyKey) bool, of func(*virtualHost) map[string]*policy) error {
 	fail := func(format string, args ...any) error {
-		return fmt.Errorf("brokertest: policy %s: %w", name, fmt.Errorf(format, args...))
+		return fmt.Errorf("brokertest: %s %s: %w", kind, name, fmt.Errorf(format, args...))
 	}
 	expression, err := regexp.Compile(p.Pattern)
 	if err != nil {
@@ -60,17 +72,23 @@ func (s *Server) SetPolicy(name string, p Policy) error {
 	if len(p.Definition) == 0 {
 		return fail("%w", errors.New("the definition is empty"))
 	}
-	for _, key := range slices.Sorted(maps.Keys(p.Definition)) {
-		read, known := policyKeys[key]
-		if !known {
-			return fail("%s is not known here, but %q", key, slices.Sorted(maps.Keys(policyKeys)))
+	known := make(map[string]policyKey)
+	for _, k := range s.policyKeys() {
+		if fits(k) {
+			known[k.name] = k
 		}
-		if problem := read(&limits{deadLetters: true}, p.Definition[key]); problem != "" {
-			return fail("%s: %s", key, problem)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Definition)) {
+		k, there := known[name]
+		if !there {
+			return fail("%s is not known here, but %q", name, slices.Sorted(maps.Keys(known)))
+		}
+		if problem := k.check(p.Definition[name]); problem != "" {
+			return fail("%s: %s", name, problem)
 		}
 	}
 	p.Definition = maps.Clone(p.Definition)
-	return s.changePolicy(p.VirtualHost, fail, func(h *virtualHost) { h.policies[name] = &policy{p, name, expression} })
+	return s.changePolicies(p.VirtualHost, fail, func(h *virtualHost) { of(h)[name] = &policy{p, name, expression} })
 }
 
 // ClearPolicy ends a policy, if it is there: its queues and exchanges have their own arguments again, or another policy.
@@ -79,10 +97,18 @@ func (s *Server) ClearPolicy(vhost, name string) error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("brokertest: policy %s: %w", name, fmt.Errorf(format, args...))
 	}
-	return s.changePolicy(vhost, fail, func(h *virtualHost) { delete(h.policies, name) })
+	return s.changePolicies(vhost, fail, func(h *virtualHost) { delete(h.policies, name) })
 }
 
-func (s *Server) changePolicy(vhost string, fail func(string, ...any) error, change func(*virtualHost)) error {
+// ClearOperatorPolicy ends an operator policy, as ClearPolicy ends others.
+func (s *Server) ClearOperatorPolicy(vhost, name string) error {
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("brokertest: operator policy %s: %w", name, fmt.Errorf(format, args...))
+	}
+	return s.changePolicies(vhost, fail, func(h *virtualHost) { delete(h.bounds, name) })
+}
+
+func (s *Server) changePolicies(vhost string, fail func(string, ...any) error, change func(*virtualHost)) error {
 	s.mu.Lock()
 	defer s.unlock()
 	host := s.host(vhost)
@@ -99,32 +125,10 @@ func (s *Server) changePolicy(vhost string, fail func(string, ...any) error, cha
 	return nil
 }
 
-// policyKeys read what a policy may have.
-var policyKeys = map[string]func(l *limits, value any) (problem string){
-	"expires":                 readAs("x-expires"),
-	"message-ttl":             readAs("x-message-ttl"),
-	"max-length":              readAs("x-max-length"),
-	"max-length-bytes":        readAs("x-max-length-bytes"),
-	"overflow":                readAs("x-overflow"),
-	"dead-letter-exchange":    readAs("x-dead-letter-exchange"),
-	"dead-letter-routing-key": readAs("x-dead-letter-routing-key"),
-	"delivery-limit":          readAs(deliveryLimit),
-	alternateExchange: func(_ *limits, v any) string {
-		_, ok := v.(string)
-		return unlessOK(ok, v)
-	},
-}
-
-// readAs reads as the argument of that name is read.
-func readAs(name string) func(*limits, any) string {
-	at := slices.IndexFunc(everyArgument, func(a argument) bool { return a.name == name })
-	return everyArgument[at].read
-}
-
-// policyOf finds the definition of the policy for a name, of those that fit.
-func (h *virtualHost) policyOf(name string, fits func(*policy) bool) wire.Table {
+// definitionOf is that of the policy for a name, of those that fit.
+func definitionOf(policies map[string]*policy, name string, fits func(*policy) bool) wire.Table {
 	var best *policy
-	for _, p := range h.policies {
+	for _, p := range policies {
 		better := best == nil || p.Priority > best.Priority || p.Priority == best.Priority && p.name < best.name
 		if better && fits(p) && p.expression.MatchString(name) {
 			best = p
@@ -138,69 +142,59 @@ func (h *virtualHost) policyOf(name string, fits func(*policy) bool) wire.Table 
 
 // policy is the definition of the exchange's policy.
 func (x *exchange) policy() wire.Table {
-	return x.host.policyOf(x.name, func(p *policy) bool { return p.ApplyTo == "all" || p.ApplyTo == "exchanges" })
+	return definitionOf(x.host.policies, x.name, func(p *policy) bool { return p.ApplyTo == "all" || p.ApplyTo == "exchanges" })
+}
+
+// policy is the definition of the queue's policy, and of what bounds it. One that has something for which queues of this
+// type have no use is not for them.
+func (q *queue) policy() wire.Table {
+	if len(q.host.policies) == 0 && len(q.host.bounds) == 0 {
+		return nil
+	}
+	targets := []string{"all", "queues", map[kind]string{classic: "classic_queues", quorum: "quorum_queues", stream: "streams"}[q.kind]}
+	var unfit []string
+	for _, k := range q.host.server.policyKeys() {
+		if k.unfit&q.kind != 0 {
+			unfit = append(unfit, k.name)
+		}
+	}
+	fits := func(p *policy) bool {
+		return slices.Contains(targets, p.ApplyTo) && !slices.ContainsFunc(unfit, func(key string) bool {
+			_, has := p.Definition[key]
+			return has
+		})
+	}
+	return bounded(definitionOf(q.host.policies, q.name, fits), definitionOf(q.host.bounds, q.name, fits))
 }
 
 // obey works out which limits are in effect, of the queue's own and those of its policy.
 func (q *queue) obey() {
-	lease := q.lease
+	lease, patience := q.lease, q.patience
 	q.limits = q.own
 	s := q.host.server
-	if definition := q.policy(); definition != nil {
-		p := limits{kind: q.kind, ttl: noTTL, maxLength: unlimited, maxBytes: unlimited, deliveryLimit: unlimited, deadLetters: true}
-		for key, value := range definition {
-			policyKeys[key](&p, value)
+	definition := q.policy()
+	if definition != nil {
+		p := limits{
+			kind: q.kind, ttl: noTTL, maxLength: unlimited, maxBytes: unlimited, deliveryLimit: unlimited, patience: noTTL, deadLetters: true,
 		}
-		q.combine(p, definition)
+		for _, k := range s.policyKeys() {
+			if value, given := definition[k.name]; given && k.read != nil {
+				k.read(&p, value)
+			}
+		}
+		if q.kind != quorum && s.has(versions.ChecksTimeouts) {
+			p.patience = noTTL
+		}
+		q.combine(p, definition, q.kind == quorum && s.has(versions.PolicyLeases))
 	}
-	if q.kind == quorum && q.arguments[deliveryLimit] == nil && q.deliveryLimit == unlimited {
+	if q.kind == quorum && q.arguments[deliveryLimit] == nil && definition["delivery-limit"] == nil {
 		q.deliveryLimit = s.deliveryLimit()
 	}
 	if q.lease != lease {
 		q.renew()
 	}
+	if q.patience != patience {
+		q.expectAnew()
+	}
 	q.touch()
-}
-
-// policy is the definition of the queue's policy. One that has something for which queues of this type have no use
-// is not for them.
-func (q *queue) policy() wire.Table {
-	targets := []string{"all", "queues", map[kind]string{classic: "classic_queues", quorum: "quorum_queues", stream: "streams"}[q.kind]}
-	return q.host.policyOf(q.name, func(p *policy) bool {
-		for key := range p.Definition {
-			useless := q.kind == classic && key == "delivery-limit" || q.kind == stream && key != "max-length-bytes"
-			if useless && key != alternateExchange {
-				return false
-			}
-		}
-		return slices.Contains(targets, p.ApplyTo)
-	})
-}
-
-// combine adds what a policy asks for.
-func (l *limits) combine(p limits, definition wire.Table) {
-	least := func(own *int, other int) {
-		if *own == unlimited || other != unlimited && other < *own {
-			*own = other
-		}
-	}
-	shorter := func(own *time.Duration, other, none time.Duration) {
-		if *own == none || other != none && other < *own {
-			*own = other
-		}
-	}
-	least(&l.maxLength, p.maxLength)
-	least(&l.maxBytes, p.maxBytes)
-	least(&l.deliveryLimit, p.deliveryLimit)
-	shorter(&l.ttl, p.ttl, noTTL)
-	shorter(&l.lease, p.lease, 0)
-	if mode, given := definition["overflow"].(string); given && (l.kind == quorum || !l.overflows) {
-		l.overflow(mode)
-	}
-	if exchange, given := definition["dead-letter-exchange"].(string); given && !l.deadLetters {
-		l.deadLetters, l.deadExchange = true, exchange
-	}
-	if l.deadKey == nil {
-		l.deadKey = p.deadKey
-	}
 }

@@ -122,6 +122,9 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish, f fate) error {
 	if x.internal {
 		return refuse(accessRefused, "cannot publish to internal exchange '%s' in vhost '%s'", x.name, host.name)
 	}
+	if err := ch.mayUse(write, x, msg.key); err != nil {
+		return err
+	}
 	if err := ch.address(msg); err != nil {
 		return err
 	}
@@ -135,6 +138,9 @@ func (ch *channel) publish(msg *message, m *wire.BasicPublish, f fate) error {
 		return err
 	}
 	if err := msg.copy(); err != nil {
+		return err
+	}
+	if err := ch.mayCopy(x, msg); err != nil {
 		return err
 	}
 	r := routed{message: msg, exchange: x, mandatory: m.Mandatory, fate: f}

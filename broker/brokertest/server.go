@@ -31,8 +31,8 @@ type Config struct {
 	VirtualHosts []string
 	// Definitions are what RabbitMQ exports as JSON, by rabbitmqctl export_definitions or from its management, of all
 	// virtual hosts or of one: users, virtual hosts, permissions, queues, exchanges, bindings and policies come on top
-	// of those above. A user of them has the permissions that they give, and no others. Topic permissions are passed over,
-	// and so are policies with a key that is not known here, which Ignored tells; the rest is of no consequence.
+	// of those above. A user of them has the permissions that they give, and no others. Policies with a key that is not
+	// known here are passed over, which Ignored tells; the rest is of no consequence.
 	Definitions []byte
 	// Heartbeat is what the server proposes; the client decides. Most take the shorter one of that and
 	// their own wish, but whatever they answer counts, and 0 is no heartbeats. Whole seconds. Defaults to
@@ -129,6 +129,7 @@ type Server struct {
 	users       map[string]string
 	hashes      map[string]func(password string) bool // of users whose password nobody knows
 	grants      map[string]map[string]grant           // by user, and virtual host
+	topics      map[topicExchange]grant
 	hosts       map[string]*virtualHost
 	connections map[*connection]struct{}
 	lastID      int
@@ -218,6 +219,7 @@ func Start(config Config) (*Server, error) {
 		required:    config.ClientCertificates,
 		grants:      make(map[string]map[string]grant),
 		hashes:      make(map[string]func(string) bool),
+		topics:      make(map[topicExchange]grant),
 		version:     config.Version,
 		heartbeat:   config.Heartbeat,
 		lenient:     config.IgnoreUnknown,

@@ -1,6 +1,9 @@
 package brokertest
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+)
 
 // VirtualHost is what a virtual host of a Server holds: see Server.In. A Server's own methods of these names are those of
 // the first one.
@@ -67,6 +70,10 @@ func DeleteVirtualHost(name string) Fault {
 		}
 		s.closeAll(func(c *connection) bool { return c.host == h }, "vhost '%s' is deleted", name)
 		delete(s.hosts, name)
+		for _, grants := range s.grants {
+			delete(grants, name)
+		}
+		maps.DeleteFunc(s.topics, func(of topicExchange, _ grant) bool { return of.host == name })
 		h.close()
 	}}
 }

@@ -27,6 +27,8 @@ const (
 
 	// NamesAccess: who lacks a permission is told which.
 	NamesAccess Feature = "a refusal says which access is refused"
+	// AsksForCopies: topic permissions are about the keys in CC and BCC, too.
+	AsksForCopies Feature = "topic permissions are about the keys of copies"
 	// AsksToLook: a passive declaration takes the permission to configure.
 	AsksToLook Feature = "a passive declaration takes the permission to configure"
 	// NamesTypes: what is declared without a type is compared, and called, classic.
@@ -59,6 +61,14 @@ const (
 	ChecksTimeouts Feature = "quorum queues and their consumers may have an x-consumer-timeout"
 	// HasLazyQueues: x-queue-mode is checked, and x-queue-version may be 1.
 	HasLazyQueues Feature = "classic queues have modes and versions"
+	// MirrorsQueues: policies may mirror classic queues.
+	MirrorsQueues Feature = "policies have ha-mode and its siblings"
+	// PolicyTimesOut: a policy may have a consumer-timeout.
+	PolicyTimesOut Feature = "a policy may have a consumer-timeout"
+	// BoundsMore: operator policies may have overflow, and policies keys for groups of quorum queues and filters of streams.
+	BoundsMore Feature = "an operator policy may have overflow"
+	// PolicyLeases: a policy's expires counts before a quorum queue's own, and not the shorter one.
+	PolicyLeases Feature = "a policy's lease of a quorum queue counts before its own"
 	// LocatesClassic: a classic queue may have an x-queue-leader-locator.
 	LocatesClassic Feature = "a classic queue may say where its leader is"
 	// RefusesMasters: the argument x-queue-master-locator ends the connection.
@@ -106,6 +116,7 @@ var spans = map[Feature]struct{ since, until release }{
 	CutsTexts:        {until: four},
 	PrintsUnicode:    {since: four},
 	NamesAccess:      {since: four},
+	AsksForCopies:    {since: four},
 	AsksToLook:       {since: fourThree},
 	NamesTypes:       {since: four},
 	ForgivesTypes:    {since: four},
@@ -120,6 +131,10 @@ var spans = map[Feature]struct{ since, until release }{
 	TimesOutQueues:   {since: four, until: fourThree},
 	ChecksTimeouts:   {since: fourThree},
 	HasLazyQueues:    {until: fourThree},
+	MirrorsQueues:    {until: four},
+	PolicyTimesOut:   {since: four},
+	BoundsMore:       {since: four},
+	PolicyLeases:     {until: four},
 	LocatesClassic:   {since: four},
 	RefusesMasters:   {since: fourThree},
 	NamesStreams:     {since: four},
