@@ -60,7 +60,7 @@ func TestDelayInMemory(t *testing.T) {
 				}
 				var log bytes.Buffer
 				c, err := consumer.New(consumer.Config{
-					URLs: []string{server.URL()}, Dial: server.Dial, Name: "test", ConsumerTimeout: timeout, Logger: zerolog.New(&log), Subscriptions: []consumer.Subscription{s},
+					URLs: []string{server.URL()}, Dial: server.Dial, Name: "test", ConsumerTimeout: timeout, Logger: zerolog.New(zerolog.SyncWriter(&log)), Subscriptions: []consumer.Subscription{s},
 				})
 				if err != nil {
 					t.Fatal(err)
@@ -74,6 +74,7 @@ func TestDelayInMemory(t *testing.T) {
 				if err := c.Run(ctx); err != nil {
 					t.Fatal(err)
 				}
+				synctest.Wait() // for the log
 				if waited != tt.want || others != 1 {
 					t.Errorf("it came again after %v; want %v; %d others were handled", waited, tt.want, others)
 				}

@@ -53,7 +53,7 @@ func TestDetail(t *testing.T) {
 				defer cancel()
 				var log bytes.Buffer
 				c, err := consumer.New(consumer.Config{
-					URLs: []string{server.URL()}, Dial: server.Dial, Name: "test", Logger: zerolog.New(&log),
+					URLs: []string{server.URL()}, Dial: server.Dial, Name: "test", Logger: zerolog.New(zerolog.SyncWriter(&log)),
 					Subscriptions: []consumer.Subscription{{
 						Queue: "work", Retry: consumer.Retry{Attempts: 1},
 						Handler: func(context.Context, *consumer.Delivery) error { cancel(); return test.err },
@@ -65,6 +65,7 @@ func TestDetail(t *testing.T) {
 				if err := c.Run(ctx); err != nil {
 					t.Fatal(err)
 				}
+				synctest.Wait() // for the log
 				parked := server.Messages("work.parked")
 				if len(parked) != 1 || parked[0].Headers[consumer.HeaderError] != test.header {
 					t.Fatalf("parked: %v, want %q", parked, test.header)

@@ -2,13 +2,17 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer"
@@ -270,4 +274,39 @@ func TestBinBroken(t *testing.T) {
 	if err := b.write([]*parked.Entry{entry}); err == nil {
 		t.Error("it was written")
 	}
+}
+
+// A stream is looked at from an offset on.
+func TestPeekStream(t *testing.T) {
+	server := oneQueue(t)
+	if err := errors.Join(server.DeclareQueue("s", map[string]any{"x-queue-type": "stream"}), server.Publish("s", "0", "1", "2")); err != nil {
+		t.Fatal(err)
+	}
+	for from, want := range map[string]string{"first": "0\n1\n2\n", "1": "1\n2\n"} {
+		status, stdout, stderr := inProcess(t, "peek", "s", "--output", "body", "--stream-offset", from, "--url", server.URL())
+		if status != 0 || stdout != want || stderr != "" {
+			t.Errorf("from %s: exit status %d, %q; %s", from, status, stdout, stderr)
+		}
+	}
+	if status, _, stderr := inProcess(t, "peek", "s", "--url", server.URL()); status != 1 || !strings.Contains(stderr, "say from where with --stream-offset") {
+		t.Errorf("exit status %d: %s", status, stderr)
+	}
+}
+
+// Long work tells how far it is, now and then.
+func TestSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said strings.Builder
+		cmd := &cobra.Command{}
+		cmd.SetErr(&said)
+		step := newSteps(cmd, "retried")
+		for range 25 {
+			time.Sleep(time.Second)
+			step.tick()
+		}
+		step.end()
+		if got, want := said.String(), "10 retried\n20 retried\n"; got != want {
+			t.Errorf("%q; want %q", got, want)
+		}
+	})
 }

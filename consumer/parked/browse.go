@@ -13,13 +13,13 @@ import (
 )
 
 var (
-	// ErrStream means that a message came from a stream, and Config.StreamOffset is not set: nothing can be taken out of it.
+	// ErrStream means that the queue is a stream, and Config.StreamOffset is not set: nothing can be taken out of it.
 	ErrStream = errors.New("parked: the queue is a stream")
 	// ErrTooMany means that there are more messages than can be held at once: 256 times 65,535, or 256 times
 	// Config.MaxMemory. Those at the front were looked at.
 	ErrTooMany = errors.New("parked: the queue is too long: the rest was not looked at")
 	// ErrElsewhere means that messages wait in the queue and are not delivered: it has a single active consumer, say.
-	ErrElsewhere = errors.New("parked: messages wait in the queue, and it delivers none: it has a single active consumer, or does not work")
+	ErrElsewhere = errors.New("parked: messages wait in the queue, and it delivers none: it has a single active consumer, is a stream, or does not work")
 )
 
 // Tally is how far a call has come.
@@ -313,6 +313,8 @@ func (b *browser) receive(ctx context.Context, p *part) (*broker.Delivery, error
 			return nil, err
 		case ready > 0 && waited >= patience:
 			return nil, ErrElsewhere
+		case ready > 0 && waited == 0 && b.tally.Seen == 0 && b.isStream(ctx):
+			return nil, ErrStream
 		case ready > 0:
 			empty = 0
 		default:
@@ -422,6 +424,12 @@ func (b *browser) askLives(ctx context.Context) {
 	default:
 		b.tally.Lives = LivesKept
 	}
+}
+
+// isStream tells whether the queue is one, which delivers nothing that is there unless it is asked for an offset.
+func (b *browser) isStream(ctx context.Context) bool {
+	kind, err := b.session.QueueType(ctx, b.config.Queue)
+	return err == nil && kind == "stream"
 }
 
 // timesReturned is how often a message has come back to a quorum queue; 0 for any other queue.

@@ -2,6 +2,7 @@ package parked_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -154,6 +155,48 @@ func TestRabbitMQRetry(t *testing.T) {
 	}
 }
 
+// What the broker has dead-lettered goes back to its queue, and has its lives again: nothing of its deaths stays with it.
+func TestRabbitMQRetryDeadLettered(t *testing.T) {
+	for _, kind := range []string{"classic", "quorum"} {
+		t.Run(kind, func(t *testing.T) {
+			r := onRabbitMQ(t, kind, nil)
+			_, err := r.channel.QueueDelete(r.origin, false, false, false)
+			r.must(err)
+			_, err = r.channel.QueueDeclare(r.origin, true, false, false, false, amqp.Table{
+				"x-queue-type": kind, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": r.config.Queue,
+			})
+			r.must(err)
+			confirm, err := r.channel.PublishWithDeferredConfirm("", r.origin, true, false, amqp.Publishing{Body: []byte("m"), Headers: amqp.Table{"own": "kept"}})
+			r.must(err)
+			confirm.Wait()
+			for round := range 2 { // a message that dies again in the same queue goes the same way
+				rabbittest.Eventually(t, 30*time.Second, "it is rejected", func() bool {
+					d, ok, err := r.channel.Get(r.origin, false)
+					r.must(err)
+					if ok && d.Headers["x-death"] != nil {
+						t.Errorf("round %d: it has %v", round, d.Headers)
+					}
+					return ok && d.Reject(false) == nil
+				})
+				rabbittest.Eventually(t, 30*time.Second, "it is dead", func() bool {
+					tally, err := parked.Look(t.Context(), r.config, func(e *parked.Entry) error {
+						if e.From != r.origin || e.Error != "rejected" || e.Times != 1 || e.Last.IsZero() {
+							t.Errorf("round %d: %+v", round, e)
+						}
+						return nil
+					})
+					r.must(err)
+					return tally.Seen == 1
+				})
+				tally, err := parked.Retry(t.Context(), r.config, func(_ *parked.Entry, err error) { r.must(err) })
+				if err != nil || tally.Done != 1 {
+					t.Errorf("round %d: %+v, %v", round, tally, err)
+				}
+			}
+		})
+	}
+}
+
 // The connections end at any moment, between a confirm and its acknowledgement among others: each message is in at least
 // one of the two queues, and those that were told of as retried are in the origin.
 func TestRabbitMQRetryCut(t *testing.T) {
@@ -262,5 +305,8 @@ func TestRabbitMQStream(t *testing.T) {
 		if err != nil || !slices.Equal(seen, want) {
 			t.Errorf("from %v: %v, %q", offset, err, seen)
 		}
+	}
+	if _, err := parked.Look(t.Context(), r.config, func(*parked.Entry) error { return nil }); !errors.Is(err, parked.ErrStream) {
+		t.Errorf("without an offset: %v", err)
 	}
 }
