@@ -96,7 +96,7 @@ func TestHandlersMayOverwriteTheirDeliveries(t *testing.T) {
 	log, journal := &lines{}, &book{}
 	c, err := consumer.New(consumer.Config{
 		URLs: []string{server.URL()}, Logger: zerolog.New(log).Level(zerolog.WarnLevel), Journal: journal,
-		ConsumerTimeout: 2 * time.Second, // how long they have been at it is looked at often; what waits longer may lose its place
+		ConsumerTimeout: 10 * time.Second, // how long they have been at it is looked at often; what waits longer may lose its place
 		OnStale: func(s consumer.Stale) {
 			v.mu.Lock()
 			defer v.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 	"sync"
@@ -172,8 +173,11 @@ func (b *brokenPassing) alarm(lasts time.Duration) {
 	})
 	b.must(b.node.MemoryAlarm(b.Context(), true))
 	rabbittest.Eventually(b, patience, "the publisher is blocked", func() bool { return b.Publisher().State() == publish.Blocked })
-	time.Sleep(500 * time.Millisecond) // what was confirmed is acknowledged
 	before := b.left()
+	for now := (map[string]int)(nil); !maps.Equal(now, before); before = b.left() { // until what was confirmed is acknowledged
+		now = before
+		time.Sleep(time.Second)
+	}
 	for _, way := range passings {
 		b.must(b.Subscription(way + ".in").Resume())
 	}

@@ -121,6 +121,7 @@ type Server struct {
 
 	mu          sync.Mutex
 	listener    net.Listener // nil in memory, and while connections are refused
+	releasePort func()       // while they are, their port is kept
 	inMemory    bool
 	closed      bool
 	stopped     bool     // StopApp
@@ -302,6 +303,10 @@ func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.refuse()
+	if s.releasePort != nil {
+		s.releasePort()
+		s.releasePort = nil
+	}
 	for c := range s.connections {
 		c.over()
 		c.out.close()
@@ -358,10 +363,11 @@ func (s *Server) accept(conn net.Conn) bool {
 	return true
 }
 
-// refuse closes the port. Callers hold mu.
+// refuse closes the port, and keeps it. Callers hold mu.
 func (s *Server) refuse() {
 	if s.listener != nil {
 		s.listener.Close()
+		s.releasePort = keepPort(s.listener.Addr())
 		s.listener = nil
 	}
 }
@@ -374,7 +380,12 @@ func (s *Server) allow() error {
 	case s.inMemory, s.listener != nil, s.stopped, s.refusing:
 		return nil
 	}
-	return s.listen()
+	if err := s.listen(); err != nil {
+		return err
+	}
+	s.releasePort()
+	s.releasePort = nil
+	return nil
 }
 
 // unlock delivers what can be delivered, tells those who wait for a change, and releases mu. Whatever
