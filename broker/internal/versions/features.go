@@ -42,6 +42,14 @@ const (
 	// QosPerConsumer: a prefetch of a channel, basic.qos global, is one of each of its consumers.
 	QosPerConsumer Feature = "the prefetch of a channel is that of each consumer"
 
+	// GoesBehind: what comes back to a quorum queue without a delivery limit goes behind all others, and has lost its
+	// priority.
+	GoesBehind Feature = "what comes back without a delivery limit goes behind"
+	// QuorumShares: a quorum queue serves two messages with a priority above 4, and then the oldest.
+	QuorumShares Feature = "a quorum queue has two priorities"
+	// QuorumPriorities: a quorum queue serves messages by their priority, of which there are 32, and 4 is that of those
+	// without.
+	QuorumPriorities Feature = "a quorum queue has 32 priorities"
 	// DefaultLimit: a quorum queue has a delivery limit of 20 if it is declared without one. With a limit,
 	// what comes back comes first.
 	DefaultLimit Feature = "a quorum queue has a delivery limit of 20 by default"
@@ -123,6 +131,9 @@ var spans = map[Feature]struct{ since, until release }{
 	KeepsExchanges:   {since: fourThree},
 	QuotesTypes:      {since: fourThree},
 	QosPerConsumer:   {since: fourThree},
+	GoesBehind:       {until: fourThree},
+	QuorumShares:     {since: four, until: fourThree},
+	QuorumPriorities: {since: fourThree},
 	DefaultLimit:     {since: four},
 	NackCounts:       {until: fourThree},
 	Acquired:         {since: fourThree},
