@@ -37,6 +37,9 @@ var operatorScenarios = []scenario{
 	{"operator policy: overflow", boundsOverflow},
 	{"operator policy: deliveries", boundsDeliveries},
 	{"operator policy that does not fit", boundsUnfit},
+	{"TLS", encrypted},
+	{"TLS: a certificate is required", certificateRequired},
+	{"EXTERNAL", external},
 	{"consumer timeout of a queue", queueTimeout},
 	{"consumer timeout of a consumer", consumerTimeout},
 }

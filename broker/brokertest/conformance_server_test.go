@@ -37,9 +37,10 @@ type server interface {
 	ClearPolicy(c *client)                    // before that
 	SetOperatorPolicy(c *client, p brokertest.Policy)
 	ClearOperatorPolicy(c *client)
-	Hurry(c *client)                     // channels look at once for what is overdue
-	Lenient(c *client) server            // the same, or one like it, that passes over unknown arguments
-	Limited(c *client, bytes int) server // the same, or one like it, with a max_message_size while the test runs
+	Hurry(c *client)                         // channels look at once for what is overdue
+	Lenient(c *client) server                // the same, or one like it, that passes over unknown arguments
+	Limited(c *client, bytes int) server     // the same, or one like it, with a max_message_size while the test runs
+	Secure(c *client, required bool) secured // the same, or one like it, with TLS
 }
 
 type rabbit struct{ node *rabbittest.Node }
@@ -126,10 +127,15 @@ func (r rabbit) call(c *client, function string, texts ...string) {
 	}
 }
 
+// erlangBinary is a text in numbers, of which none needs quoting.
+func erlangBinary(text string) string {
+	return "<<" + strings.Join(strings.Fields(strings.Trim(fmt.Sprint([]byte(text)), "[]")), ",") + ">>"
+}
+
 func (r rabbit) eval(function string, texts ...string) (answer string, err error) {
 	arguments := make([]string, len(texts))
 	for i, text := range texts {
-		arguments[i] = "<<" + strings.Join(strings.Fields(strings.Trim(fmt.Sprint([]byte(text)), "[]")), ",") + ">>"
+		arguments[i] = erlangBinary(text)
 	}
 	return r.node.Eval(context.Background(), function+"("+strings.Join(arguments, ",")+").\n")
 }

@@ -24,6 +24,7 @@ var streamScenarios = slices.Concat(
 		{"stream: a reader that comes back", streamAgain},
 		{"stream: properties", streamProperties},
 		{"stream: a dead letter", streamOfLetters},
+		{"stream: its length", streamLength},
 		{"stream: an exclusive reader", streamExclusive},
 		{"stream: deleted under its reader", streamDeleted},
 		{"stream: what is not acknowledged", streamUnsettled},
@@ -234,16 +235,23 @@ func streamProperties(c *client) {
 	}
 }
 
+// streamOfLetters has dead letters routed to a stream and to another queue.
 func streamOfLetters(c *client) {
-	if !c.differs(keepsLetters) && !c.has(versions.NamesStreams) {
-		c.Skip("this RabbitMQ does not deliver it")
-	}
 	ch := c.channel()
 	ch.stream()
-	ch.queueNamed(c.other("short"), "x-message-ttl", 1, "x-dead-letter-exchange", "", "x-dead-letter-routing-key", c.name)
+	ch.exchange("fanout")
+	witness := ch.queueNamed(c.other("witness"))
+	ch.bind(c.name, "", c.name)
+	ch.bind(witness, "", c.name)
+	ch.queueNamed(c.other("short"), "x-message-ttl", 1, "x-dead-letter-exchange", c.name)
 	ch.publish(c.other("short"), "0")
-	d := c.read("first").want("0")
-	if d.Headers["x-first-death-reason"] != "expired" {
+	ch.wantQueue(witness, "0")
+	if !c.has(versions.StreamsTakeLetters) {
+		ch.publish(c.name, "1")
+		c.read("first").want("1")
+		return
+	}
+	if d := c.read("first").want("0"); d.Headers["x-first-death-reason"] != "expired" {
 		c.Errorf("the headers are %v", d.Headers)
 	}
 }
@@ -293,4 +301,16 @@ func streamRejects(c *client, reject func(amqp.Delivery) error) {
 		return
 	}
 	ch.wantClosed(540, "NOT_IMPLEMENTED - basic.nack and basic.reject not supported by stream queues queue '"+c.name+"' in vhost '/'")
+}
+
+// streamLength is what a declaration tells of it, which reading changes nothing about. Some versions tell it late.
+func streamLength(c *client) {
+	ch := c.channel()
+	ch.stream("0", "1", "2")
+	c.ok(c.read("first").want("0", "1", "2").Ack(true))
+	ch.publish(c.name, "3")
+	ch.awaitReady(c.name, 4)
+	q, err := ch.QueueDeclarePassive(c.name, true, false, false, false, nil)
+	c.ok(err)
+	c.wantCounts(q, 4, 0)
 }

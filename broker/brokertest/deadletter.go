@@ -59,6 +59,9 @@ func (q *queue) deadLetter(e *entry, reason string) {
 		q.host.server.reply(msg)
 	}
 	for _, target := range x.route(msg) {
+		if target.kind == stream && !q.host.server.has(versions.StreamsTakeLetters) {
+			continue
+		}
 		if !cycle(target, msg.deaths) {
 			target.publish(msg, failed)
 		}

@@ -74,9 +74,11 @@ func (ch *channel) declareQueue(m *wire.QueueDeclare) error {
 		return err
 	}
 	ch.lastQueue = q.name
-	ch.answer(m.NoWait, &wire.QueueDeclareOK{
-		Queue: q.name, MessageCount: uint32(q.ready.Len()), ConsumerCount: uint32(len(q.consumers)),
-	})
+	consumers := len(q.consumers)
+	if q.kind == stream { // which does not tell
+		consumers = 0
+	}
+	ch.answer(m.NoWait, &wire.QueueDeclareOK{Queue: q.name, MessageCount: uint32(q.ready.Len()), ConsumerCount: uint32(consumers)})
 	return nil
 }
 

@@ -143,7 +143,7 @@ func (d *delivery) requeue(why comeback) {
 		q.deadLetter(e, "delivery_limit")
 		return
 	}
-	q.putBack(e, why != lost && q.kind == quorum && q.deliveryLimit == unlimited)
+	q.putBack(e, why != lost && q.kind == quorum && q.deliveryLimit == unlimited && q.host.server.has(versions.GoesBehind))
 }
 
 // reject is the end of a delivery that the client does not want.

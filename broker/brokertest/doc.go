@@ -52,12 +52,12 @@
 //     x-single-active-consumer, x-delivery-limit and x-consumer-timeout; of alternate-exchange for exchanges; and of
 //     x-priority, x-stream-offset and x-consumer-timeout for consumers. The others are checked, and that is all.
 //   - It speaks AMQP 0-9-1 only, and hangs up on a client of AMQP 1.0.
-//   - A dead letter in a stream is delivered; RabbitMQ 3.10 does not deliver it.
-//   - A quorum queue serves messages as they came; RabbitMQ from 4.0 on by their priority.
+//   - A priority of 0 counts as none, which is 4 in a quorum queue of RabbitMQ 4.3.
 //   - The consumer timeout is exact, and there is none that nobody asked for; RabbitMQ before 4.3 looks once a minute,
 //     and gives 30 minutes.
 //   - A stream forgets nothing, and its last chunk is its last message; of x-max-age, of x-max-length-bytes and of
 //     filters nothing comes.
+//   - The length of a stream is told at once; RabbitMQ tells what it was up to 5 s before.
 //   - The pattern of a policy is a regular expression of Go; of two policies with the same priority the first by name
 //     counts.
 //   - Everything is in memory. A publisher confirm says that the message was routed, and each message is

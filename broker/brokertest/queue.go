@@ -43,6 +43,9 @@ type queue struct {
 	ready       *list.List      // of *entry, by position; a stream's are never taken out
 	bytes       int             // of the bodies in it
 	ends        []*list.Element // the last ready one of each priority, if there are priorities
+	shares      bool            // those of a lower priority get their share
+	expiresEach bool            // not only the head expires, but that of each priority
+	turn        int             // of three, then
 	log         []logged        // a stream's, by offset
 	returning   []*entry        // to be put among the ready ones
 	last        uint64          // position of the newest
@@ -68,8 +71,9 @@ const firstPosition = 1 << 32
 
 func newQueue(h *virtualHost, name string, d declaration, l limits) *queue {
 	q := &queue{host: h, name: name, declaration: d, own: l, last: firstPosition}
-	if l.maxPriority > 0 {
-		q.ends = make([]*list.Element, l.maxPriority+1)
+	if highest := q.highestPriority(); highest > 0 {
+		q.ends = make([]*list.Element, highest+1)
+		q.shares, q.expiresEach = l.kind == quorum && highest == 1, l.kind == quorum && highest > 1
 	}
 	q.clear()
 	h.queues[name] = q
@@ -144,7 +148,7 @@ func (q *queue) pushBack(e *entry) {
 
 // clear loses what is ready.
 func (q *queue) clear() {
-	q.ready, q.bytes = list.New(), 0
+	q.ready, q.bytes, q.turn = list.New(), 0, 0
 	clear(q.ends)
 }
 
@@ -166,6 +170,9 @@ func (q *queue) putBack(e *entry, behind bool) {
 	case behind:
 		q.last++
 		e.position = q.last
+		if q.ends != nil { // it has lost its priority
+			e.position += q.rank(0) // where there are two
+		}
 	default:
 		q.returns++
 		e.position = q.returns
@@ -197,13 +204,19 @@ func (q *queue) merge() {
 }
 
 func (q *queue) take() *entry {
-	front := q.ready.Front()
-	e := front.Value.(*entry)
+	head := q.head()
+	q.served(head)
+	return q.takeOut(head)
+}
+
+// takeOut takes the first element of its priority.
+func (q *queue) takeOut(first *list.Element) *entry {
+	e := first.Value.(*entry)
 	if q.ends != nil {
-		q.left(front)
+		q.left(first)
 	}
 	q.bytes -= len(e.body)
-	q.ready.Remove(front)
+	q.ready.Remove(first)
 	return e
 }
 
@@ -238,8 +251,12 @@ func (q *queue) dispatch() {
 // expire drops entries from the head, which is where RabbitMQ looks too: one that is too old behind
 // one that is not stays.
 func (q *queue) expire(tooOld func(*entry) bool) {
+	if q.expiresEach {
+		q.expireEach(func(e *entry) bool { return !e.expires.IsZero() && tooOld(e) })
+		return
+	}
 	for q.ready.Len() > 0 {
-		e := q.ready.Front().Value.(*entry)
+		e := q.head().Value.(*entry)
 		if e.expires.IsZero() || !tooOld(e) {
 			return
 		}
@@ -256,7 +273,11 @@ func (q *queue) schedule() {
 	if q.ready.Len() == 0 {
 		return
 	}
-	if at := q.ready.Front().Value.(*entry).expires; !at.IsZero() {
+	at := q.head().Value.(*entry).expires
+	if q.expiresEach {
+		at = q.earliest()
+	}
+	if !at.IsZero() {
 		server := q.host.server
 		q.expiry = time.AfterFunc(time.Until(at), func() {
 			server.mu.Lock()

@@ -42,6 +42,14 @@ const (
 	// QosPerConsumer: a prefetch of a channel, basic.qos global, is one of each of its consumers.
 	QosPerConsumer Feature = "the prefetch of a channel is that of each consumer"
 
+	// GoesBehind: what comes back to a quorum queue without a delivery limit goes behind all others, and has lost its
+	// priority.
+	GoesBehind Feature = "what comes back without a delivery limit goes behind"
+	// QuorumShares: a quorum queue serves two messages with a priority above 4, and then the oldest.
+	QuorumShares Feature = "a quorum queue has two priorities"
+	// QuorumPriorities: a quorum queue serves messages by their priority, of which there are 32, and 4 is that of those
+	// without.
+	QuorumPriorities Feature = "a quorum queue has 32 priorities"
 	// DefaultLimit: a quorum queue has a delivery limit of 20 if it is declared without one. With a limit,
 	// what comes back comes first.
 	DefaultLimit Feature = "a quorum queue has a delivery limit of 20 by default"
@@ -73,6 +81,8 @@ const (
 	LocatesClassic Feature = "a classic queue may say where its leader is"
 	// RefusesMasters: the argument x-queue-master-locator ends the connection.
 	RefusesMasters Feature = "a queue with an x-queue-master-locator is refused with 541"
+	// StreamsTakeLetters: a dead letter comes into a stream. Before, it is lost there.
+	StreamsTakeLetters Feature = "a dead letter comes into a stream"
 	// NamesStreams: what a consumer of a stream is refused for speaks of a stream.
 	NamesStreams Feature = "a refusal calls a stream a stream"
 	// ReadsAges: an x-max-age or x-stream-offset without a number is refused. Before, it ends the connection.
@@ -108,43 +118,47 @@ var (
 
 // spans say from which release on something is so, and until before which.
 var spans = map[Feature]struct{ since, until release }{
-	Anonymous:        {since: four},
-	AMQP1:            {since: four},
-	LargeFrames:      {since: fourOne},
-	SmallMessages:    {since: four},
-	RefusesHuge:      {since: fourThree},
-	CutsTexts:        {until: four},
-	PrintsUnicode:    {since: four},
-	NamesAccess:      {since: four},
-	AsksForCopies:    {since: four},
-	AsksToLook:       {since: fourThree},
-	NamesTypes:       {since: four},
-	ForgivesTypes:    {since: four},
-	KeepsExchanges:   {since: fourThree},
-	QuotesTypes:      {since: fourThree},
-	QosPerConsumer:   {since: fourThree},
-	DefaultLimit:     {since: four},
-	NackCounts:       {until: fourThree},
-	Acquired:         {since: fourThree},
-	CountsFromZero:   {until: four},
-	TimesOutChannels: {until: fourThree},
-	TimesOutQueues:   {since: four, until: fourThree},
-	ChecksTimeouts:   {since: fourThree},
-	HasLazyQueues:    {until: fourThree},
-	MirrorsQueues:    {until: four},
-	PolicyTimesOut:   {since: four},
-	BoundsMore:       {since: four},
-	PolicyLeases:     {until: four},
-	LocatesClassic:   {since: four},
-	RefusesMasters:   {since: fourThree},
-	NamesStreams:     {since: four},
-	ReadsAges:        {since: fourThree},
-	StreamsAreDeaf:   {since: four},
-	LastDeath:        {since: four},
-	KnowsDeaths:      {since: four},
-	KeepsCopies:      {since: four},
-	QueuesReplies:    {since: fourThree},
-	RoutesAtOnce:     {since: four},
-	NamesLostQueues:  {since: fourThree},
-	DeadRedelivered:  {since: fourThree},
+	Anonymous:          {since: four},
+	AMQP1:              {since: four},
+	LargeFrames:        {since: fourOne},
+	SmallMessages:      {since: four},
+	RefusesHuge:        {since: fourThree},
+	CutsTexts:          {until: four},
+	PrintsUnicode:      {since: four},
+	NamesAccess:        {since: four},
+	AsksForCopies:      {since: four},
+	AsksToLook:         {since: fourThree},
+	NamesTypes:         {since: four},
+	ForgivesTypes:      {since: four},
+	KeepsExchanges:     {since: fourThree},
+	QuotesTypes:        {since: fourThree},
+	QosPerConsumer:     {since: fourThree},
+	GoesBehind:         {until: fourThree},
+	QuorumShares:       {since: four, until: fourThree},
+	QuorumPriorities:   {since: fourThree},
+	DefaultLimit:       {since: four},
+	NackCounts:         {until: fourThree},
+	Acquired:           {since: fourThree},
+	CountsFromZero:     {until: four},
+	TimesOutChannels:   {until: fourThree},
+	TimesOutQueues:     {since: four, until: fourThree},
+	ChecksTimeouts:     {since: fourThree},
+	HasLazyQueues:      {until: fourThree},
+	MirrorsQueues:      {until: four},
+	PolicyTimesOut:     {since: four},
+	BoundsMore:         {since: four},
+	PolicyLeases:       {until: four},
+	LocatesClassic:     {since: four},
+	RefusesMasters:     {since: fourThree},
+	StreamsTakeLetters: {since: four},
+	NamesStreams:       {since: four},
+	ReadsAges:          {since: fourThree},
+	StreamsAreDeaf:     {since: four},
+	LastDeath:          {since: four},
+	KnowsDeaths:        {since: four},
+	KeepsCopies:        {since: four},
+	QueuesReplies:      {since: fourThree},
+	RoutesAtOnce:       {since: four},
+	NamesLostQueues:    {since: fourThree},
+	DeadRedelivered:    {since: fourThree},
 }
