@@ -79,7 +79,8 @@
 //  1. Make handlers idempotent, and let them return when their context ends: one that does not
 //     outlives Run, and its message is delivered again.
 //  2. Handle within the broker's consumer_timeout (30 minutes by default; from RabbitMQ 4.3 on only quorum queues
-//     have one), counted from when the broker sent the message: with Prefetch 64 and Concurrency 1 the last of 64 waits for 63 handlers.
+//     have one), counted from when the broker sent the message: with Prefetch 64 and Concurrency 1 the last of 64 waits
+//     for 63 handlers.
 //  3. Call Run once, and look at its error.
 package consumer
 

@@ -9,7 +9,8 @@ import (
 )
 
 var (
-	// ErrRetriesExhausted means that Run gave up because Config.MaxReviveAttempts attempts of one revival have failed. It comes wrapped in an *Error.
+	// ErrRetriesExhausted means that Run gave up because Config.MaxReviveAttempts attempts of one revival have failed.
+	// It comes wrapped in an *Error.
 	ErrRetriesExhausted = errors.New("consumer: the attempts to revive are used up")
 	// ErrUnfinished means that Run stopped, and handlers had not returned even after their context was
 	// cancelled. Their messages were not acknowledged; the broker delivers them again.

@@ -6,8 +6,8 @@ import (
 )
 
 // giveBack returns to the queue what waits in its lane, what is kept, and what the broker has sent and nobody has
-// received. The workers do so, too, with what they have in hand. The channel must have been cancelled, after stop, or pause and release; if another one is in
-// its place, nothing happens.
+// received. The workers do so, too, with what they have in hand. The channel must have been cancelled, after stop, or
+// pause and release; if another one is in its place, nothing happens.
 func (d *dispatcher) giveBack(s source) {
 	c := d.fallSilent(s)
 	if c == nil || d.staysWithChannel() {

@@ -118,7 +118,8 @@ type matrixPlace struct {
 	when  brokertest.Moment
 	// then makes the moment come, once the fault waits for it.
 	then func(*stage)
-	// shared is a place at which nobody can tell whom a fault is about: what is under way there is for all, or a channel is opened for one of them.
+	// shared is a place at which nobody can tell whom a fault is about: what is under way there is for all, or a
+	// channel is opened for one of them.
 	shared bool
 }
 

@@ -142,7 +142,7 @@ func (o *overruns) tidy(late *overrun) {
 	}
 }
 
-// find returns the one that a delivery is of, if any. It is not locked any more.
+// findOverrun returns the one that a delivery is of, if any. It is not locked any more.
 func (d *dispatcher) findOverrun(delivery *Delivery) (late overrun, found bool) {
 	o := &d.overruns
 	if o.n.Load() == 0 {

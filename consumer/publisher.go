@@ -13,9 +13,10 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
-// Publisher publishes over a connection of its own, with the consumer's endpoints, credentials and settings. It connects
-// when this is called the first time, and is stopped by Run, once all handlers have returned, or by a Stop before Run: what
-// nobody waits for may not be sent then. The consumer itself publishes with it, too: what is parked, delayed or saved. So do not Stop it.
+// Publisher publishes over a connection of its own, with the consumer's endpoints, credentials and settings. It
+// connects when this is called the first time, and is stopped by Run, once all handlers have returned, or by a Stop
+// before Run: what nobody waits for may not be sent then. The consumer itself publishes with it, too: what is parked,
+// delayed or saved. So do not Stop it.
 //
 // A handler that publishes a message before it returns nil loses nothing: the delivery is acknowledged when the broker has
 // the message, and comes again if not. To wait for many at once, publish in a [publish.Batch].

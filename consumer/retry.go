@@ -31,10 +31,10 @@ type Retry struct {
 	// has an x-dead-letter-exchange, to Park otherwise (whether a policy gives the queue one cannot
 	// be seen from here), and to PutBack if the broker names the queue.
 	Poison Poison
-	// ParkingQueue is where poison messages are parked. It is declared, durable, where it is missing.
-	// Defaults to the queue's name and ".parked", and for a queue whose name ends so to itself: what fails again when
-	// it is consumed from there is published to the end of the parking queue, with its history. The user must be allowed to write to amq.default,
-	// the default exchange, and to configure the queue where it is missing. Refused, the message stays
+	// ParkingQueue is where poison messages are parked. It is declared, durable, where it is missing. Defaults to the
+	// queue's name and ".parked", and for a queue whose name ends so to itself: what fails again when it is consumed
+	// from there is published to the end of the parking queue, with its history. The user must be allowed to write to
+	// amq.default, the default exchange, and to configure the queue where it is missing. Refused, the message stays
 	// unacknowledged, with an error in the log, for three quarters of the ConsumerTimeout, or until the consumer stops.
 	ParkingQueue string
 }

@@ -49,7 +49,8 @@ type suppliedWorld struct {
 	do             misconduct
 }
 
-// misbehave is called in the place of what it does. It behaves from its third call on, but again in the end; what hangs does not return.
+// misbehave is called in the place of what it does. It behaves from its third call on, but again in the end; what hangs
+// does not return.
 func (w *suppliedWorld) misbehave() {
 	if w.c.Load() != nil && (w.calls.Add(1) <= 2 || w.stopping.Load()) {
 		w.do(w)

@@ -83,10 +83,10 @@
 //
 // # Memory
 //
-// A client that does not read is sent no more than fits into a buffer: its messages stay in their queues,
-// its questions wait, direct replies to it are lost. One that the broker does not listen to can write 64 KiB. Nothing else a client does
-// takes more room than what it has declared, opened and published, and has not deleted, closed and
-// acknowledged, or what has not been confirmed; of that there may be as much as it likes.
+// A client that does not read is sent no more than fits into a buffer: its messages stay in their queues, its questions
+// wait, direct replies to it are lost. One that the broker does not listen to can write 64 KiB. Nothing else a client
+// does takes more room than what it has declared, opened and published, and has not deleted, closed and acknowledged,
+// or what has not been confirmed; of that there may be as much as it likes.
 //
 // It is a broker for tests. It listens on 127.0.0.1, unless Config.Addr is another.
 package brokertest

@@ -24,11 +24,12 @@
 //
 // # Events
 //
-// /events tells each event in the JSON of the journal; its id is the event's number. It begins with the oldest event that
-// is remembered, or behind Last-Event-ID or ?since=. A number that is yet to be reached is of another log, as in memory a
-// process's own is: then it begins with the oldest one. What is not remembered any more is told as one event of the kind
-// "gap". The newest 4096 events are remembered, idle checks between two others as one (kind "cycle"), and "outcomes" only
-// among the newest 1024. There may be 32 readers; one that does not read costs its place for a minute, and the consumer nothing.
+// /events tells each event in the JSON of the journal; its id is the event's number. It begins with the oldest event
+// that is remembered, or behind Last-Event-ID or ?since=. A number that is yet to be reached is of another log, as in
+// memory a process's own is: then it begins with the oldest one. What is not remembered any more is told as one event
+// of the kind "gap". The newest 4096 events are remembered, idle checks between two others as one (kind "cycle"), and
+// "outcomes" only among the newest 1024. There may be 32 readers; one that does not read costs its place for a minute,
+// and the consumer nothing.
 //
 // # What the caller must do
 //

@@ -37,8 +37,8 @@ type Outage struct {
 	// Duration is not End minus Begin when the wall clock was set.
 	Duration time.Duration
 	Cause    Cause
-	// Ending is the trigger of the end: Revived, Connected, Stop, or a publisher's ConnectionUnblocked. It is empty if that is missing, and where a
-	// process that had stood still went on as if nothing had been.
+	// Ending is the trigger of the end: Revived, Connected, Stop, or a publisher's ConnectionUnblocked. It is empty if
+	// that is missing, and where a process that had stood still went on as if nothing had been.
 	Ending fsm.Trigger
 	// Attempts to connect or to revive.
 	Attempts int

@@ -30,11 +30,11 @@
 // everhop_deliveries_deduplicated_total.
 //
 // everhop_handler_duration_seconds is a classic histogram, and in a scrape that asks for protobuf a native one, too
-// (scrape_native_histograms in the scrape's configuration; with always_scrape_classic_histograms Prometheus keeps both). Its
-// buckets are 9 % wide (schema 3). They are filled from [consumer.HandlingTime].Fine, whose buckets are up to a quarter wide and
-// end otherwise: a call is at most an eighth away from the bucket that counts it, and a quantile is wrong by 22 % at most. Up
-// to a microsecond is the zero bucket, and what takes longer than 67 minutes is in the bucket behind those.
-// everhop_consumer_outage_duration_seconds is classic only.
+// (scrape_native_histograms in the scrape's configuration; with always_scrape_classic_histograms Prometheus keeps
+// both). Its buckets are 9 % wide (schema 3). They are filled from [consumer.HandlingTime].Fine, whose buckets are up
+// to a quarter wide and end otherwise: a call is at most an eighth away from the bucket that counts it, and a quantile
+// is wrong by 22 % at most. Up to a microsecond is the zero bucket, and what takes longer than 67 minutes is in the
+// bucket behind those. everhop_consumer_outage_duration_seconds is classic only.
 //
 // # What the caller must do
 //

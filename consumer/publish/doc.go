@@ -21,8 +21,8 @@
 //
 // # Lifecycle
 //
-// A publisher's states are Disconnected, Connecting, Publishing, Blocked and Reviving; [Lifecycle] is the table. Each transition is
-// an event in a journal, and a line in the log, as those of a consumer are.
+// A publisher's states are Disconnected, Connecting, Publishing, Blocked and Reviving; [Lifecycle] is the table. Each
+// transition is an event in a journal, and a line in the log, as those of a consumer are.
 //
 // # Inside
 //

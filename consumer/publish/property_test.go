@@ -83,7 +83,7 @@ var (
 	missing = target{"missing", "a"}
 )
 
-// queueOf is where a target's messages are.
+// queue is where a target's messages are.
 func (t target) queue() string {
 	if t.exchange == "ex" {
 		return "ex-" + t.key

@@ -11,7 +11,8 @@ import (
 const (
 	perDecade = 13
 	decades   = 9
-	// buckets is how many there are: the one up to 1 us, those of each decade, two that reach over the hour, and what is longer.
+	// buckets is how many there are: the one up to 1 us, those of each decade, two that reach over the hour, and what
+	// is longer.
 	buckets = 1 + perDecade*decades + perDecade - 5 + 1
 )
 
