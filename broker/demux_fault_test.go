@@ -22,7 +22,7 @@ func reading(t *testing.T, stream []byte, limit int64, cut func() int) (got []*D
 	var in *inbox
 	d := newDemux(&feed{left: stream, cut: func() int {
 		if in != nil {
-			got = append(got, drained(in)...)
+			got = append(got, takenFrom(in)...)
 		}
 		return cut()
 	}})
@@ -31,7 +31,7 @@ func reading(t *testing.T, stream []byte, limit int64, cut func() int) (got []*D
 	for {
 		n, err := d.Read(p)
 		passed += n
-		got = append(got, drained(in)...)
+		got = append(got, takenFrom(in)...)
 		if err == io.EOF {
 			return got, passed, nil
 		}
@@ -268,7 +268,7 @@ func TestChannelNumbersAreUsedAgain(t *testing.T) {
 			}
 			second := opened(d, 1<<20, 1)[0]
 			read(append(message(nil, 1, &wire.BasicDeliver{}, "second"), method(nil, 1, &wire.BasicConsumeOK{})...))
-			if got := drained(second.inbox); len(got) != 1 || string(got[0].Body) != "second" {
+			if got := takenFrom(second.inbox); len(got) != 1 || string(got[0].Body) != "second" {
 				t.Errorf("got %d deliveries", len(got))
 			}
 		})

@@ -139,7 +139,7 @@ func (w *streamWriter) open(d *demux) *takings {
 
 func (t *takings) take() {
 	for i, r := range t.routes {
-		for _, m := range drained(r.inbox) {
+		for _, m := range takenFrom(r.inbox) {
 			t.got[i] = append(t.got[i], seen{tag: m.DeliveryTag, body: crc32.ChecksumIEEE(m.Body), headers: len(m.Headers)})
 		}
 	}

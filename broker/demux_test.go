@@ -55,8 +55,8 @@ func method(to []byte, channel uint16, m wire.Method) []byte {
 	return wire.AppendFrame(to, wire.Frame{Type: wire.FrameMethod, Channel: channel, Payload: wire.AppendMethod(nil, m)})
 }
 
-// drained takes what is in an inbox, without waiting.
-func drained(in *inbox) (all []*Delivery) {
+// takenFrom takes what is in an inbox, without waiting.
+func takenFrom(in *inbox) (all []*Delivery) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	all = append(all, in.waiting[in.taken:]...)
@@ -90,7 +90,7 @@ func TestDemuxClosesBehindDeliveries(t *testing.T) {
 					t.Fatal("the consumer never ends")
 				}
 			}
-			if n := len(drained(in)); n != 3 {
+			if n := len(takenFrom(in)); n != 3 {
 				t.Errorf("it has ended, and %d deliveries are there; want 3", n)
 			}
 		})
@@ -138,7 +138,7 @@ func TestDemuxCutAnywhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			n += m
-			for _, delivery := range drained(r.inbox) {
+			for _, delivery := range takenFrom(r.inbox) {
 				got = append(got, fmt.Sprint(delivery.DeliveryTag, string(delivery.Body), delivery.MessageID, n))
 			}
 		}

@@ -173,7 +173,7 @@ func compareReading(t *testing.T, properties, body []byte) {
 	if used := after.TotalAlloc - before.TotalAlloc; used > 64<<10+128*uint64(len(stream)) {
 		t.Errorf("%d bytes took %d", len(stream), used)
 	}
-	got := drained(in)
+	got := takenFrom(in)
 	if len(got) != 2 || string(got[1].Body) != "behind" || got[1].MessageID != "behind" || got[1].Unreadable != nil {
 		t.Fatalf("got %d deliveries, failure %v", len(got), d.failure)
 	}

@@ -188,6 +188,11 @@ func (d *dispatcher) resize(concurrency int) {
 	d.change(func(v *view) { v.concurrency = concurrency })
 }
 
+func (d *dispatcher) concurrency() int { return d.view.Load().concurrency }
+
+// isIdle tells whether nothing is received or begun.
+func (d *dispatcher) isIdle() bool { return d.view.Load().idle() }
+
 // flush sends all acknowledgements that are waiting.
 func (d *dispatcher) flush() {
 	if c := d.view.Load().channel; c != nil {

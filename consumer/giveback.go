@@ -27,9 +27,9 @@ func (d *dispatcher) giveBack(s source) {
 	}
 }
 
-// drain takes note of what a stream has delivered and nobody has received: where it goes on is known by that. The
+// noteUnreceived takes note of what a stream has delivered and nobody has received: where it goes on is known by that. The
 // channel must have been cancelled, after pause.
-func (d *dispatcher) drain(s source) {
+func (d *dispatcher) noteUnreceived(s source) {
 	c := d.fallSilent(s)
 	for ok := c != nil; ok; {
 		_, ok = c.receive(nil)
@@ -58,7 +58,7 @@ const silencePatience = cutGrace / 2
 // awaitSilence waits, when it is paused or over, until the broker has heard of it: what goes back before that, it
 // would send again at once, and each time counts towards a quorum queue's delivery limit.
 func (d *dispatcher) awaitSilence(c *channel) {
-	if !d.view.Load().idle() || d.staysWithChannel() {
+	if !d.isIdle() || d.staysWithChannel() {
 		return
 	}
 	timer := time.NewTimer(silencePatience)
@@ -129,7 +129,7 @@ func (d *dispatcher) finish(s source) ending {
 			return ended
 		case d.kind.isStream():
 			d.pause()
-			d.drain(s)
+			d.noteUnreceived(s)
 			return finished
 		case v.channel == nil, v.channel.source != s, d.inMemory() == 0, isLost(s):
 			return finished

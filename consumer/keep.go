@@ -16,7 +16,6 @@ type waitingRoom struct {
 	served  atomic.Bool  // one of them was what was taken last
 	// heldBack is how many others wait to go back, since they can go nowhere else.
 	heldBack atomic.Int64
-	told     Stats // the supervisor's: as of what events have told of what went back
 
 	mu    sync.Mutex
 	jobs  []keptJob   // the first to be due in front
@@ -144,6 +143,15 @@ func (d *dispatcher) returnLongKept() {
 	d.window.handled()
 }
 
+// keepsAny tells whether anything waits for its next turn.
+func (d *dispatcher) keepsAny() bool { return d.kept.waiting.Load() > 0 }
+
+// hasWaitedTooLong tells whether the broker will not wait much longer for an acknowledgement.
+func (d *dispatcher) hasWaitedTooLong() bool {
+	_, since, ok := d.oldest()
+	return ok && time.Since(since) >= d.env.keepFor
+}
+
 // releaseLongKept gives back what has waited for nearly as long as the broker waits for acknowledgements: all of it
 // in a pause.
 func (s *supervisor) releaseLongKept() {
@@ -155,19 +163,16 @@ func (s *supervisor) releaseLongKept() {
 		if sub.live == nil || s.stopping {
 			continue
 		}
-		if d := sub.dispatch; !d.view.Load().idle() {
-			if d.kept.waiting.Load() > 0 {
+		if !sub.dispatch.isIdle() {
+			if sub.dispatch.keepsAny() {
 				s.background.Go(func() {
-					d.returnLongKept()
+					sub.dispatch.returnLongKept()
 					s.post(released{sub: sub})
 				})
 			}
 			continue
 		}
-		if !sub.applied.Paused || sub.released {
-			continue
-		}
-		if _, since, ok := sub.dispatch.oldest(); !ok || time.Since(since) < sub.dispatch.env.keepFor {
+		if !sub.applied.Paused || sub.released || !sub.dispatch.hasWaitedTooLong() {
 			continue
 		}
 		sub.released, sub.steered = true, true // the broker is not to send anything meanwhile
@@ -203,7 +208,7 @@ func (s *supervisor) noteReleased(sub *subscription) {
 	if s.stopping { // the end tells
 		return
 	}
-	now, told := s.counts[sub.index].stats(), &sub.dispatch.kept.told
+	now, told := s.counts[sub.index].stats(), &sub.returned
 	e := Evidence{
 		ReturnedUnstarted: now.ReturnedUnstarted - told.ReturnedUnstarted, Unfinished: now.Requeued - told.Requeued,
 	}

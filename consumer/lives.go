@@ -73,6 +73,9 @@ func lastLives(limit int) int {
 // expect says which limit the queue has on the broker that it is consumed from next.
 func (d *dispatcher) expect(limit int) { d.lastLives.Store(int64(lastLives(limit))) }
 
+// losesLives tells whether what is lost with a channel counts: the queue is a quorum queue, as far as is known, with a limit.
+func (d *dispatcher) losesLives() bool { return d.queueType() == "quorum" && d.lastLives.Load() > 0 }
+
 // integer is a whole number of whatever type, within an int32; false for anything else.
 func integer(v any) (n int, ok bool) {
 	switch v := reflect.ValueOf(v); {

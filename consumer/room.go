@@ -41,22 +41,27 @@ func (d *dispatcher) putAside() (kept, behind int) {
 
 // isCrowded tells whether a handler is free, and nothing comes since everything that may was put aside.
 func (sub *subscription) isCrowded() bool {
-	d := sub.dispatch
-	aside := d.aside()
-	if aside == 0 || sub.live == nil || !sub.spec.canBeConsumedAnew() || d.kind.isStream() {
+	aside := sub.dispatch.aside()
+	if aside == 0 || sub.live == nil || !sub.spec.canBeConsumedAnew() || sub.dispatch.kind.isStream() {
 		return false
 	}
+	free, outstanding := sub.dispatch.free(sub.live, aside)
+	full := sub.window.isHeld() || outstanding >= sub.applied.Prefetch
+	return free > 0 && full && sub.window.spares(aside)
+}
+
+// free is how many workers have nothing to do and get nothing, since so much was put aside, and how much is outstanding of
+// the current basic.consume. It is 0 if they are to do nothing.
+func (d *dispatcher) free(live source, aside int) (workers, outstanding int) {
 	v := d.view.Load()
-	if v.channel == nil || v.channel.source != sub.live || v.idle() || v.trying {
-		return false
+	if v.channel == nil || v.channel.source != live || v.idle() || v.trying {
+		return 0, 0
 	}
 	if waiting, _, _ := v.channel.source.Waiting(); waiting > 0 {
-		return false
+		return 0, 0
 	}
 	acks := v.channel.acks
-	free := v.concurrency - (acks.Held() - aside)
-	full := sub.window.isHeld() || acks.HeldFrom(v.channel.begins.Load()) >= sub.applied.Prefetch
-	return free > 0 && full && sub.window.spares(aside)
+	return v.concurrency - (acks.Held() - aside), acks.HeldFrom(v.channel.begins.Load())
 }
 
 // spares tells whether there is room for as much again beside what was put aside.

@@ -82,7 +82,7 @@ func (o *steered) carryOut(session *broker.Session) {
 	case o.intake.Paused:
 		o.sub.dispatch.fallSilent(o.live)
 	case o.sub.dispatch.kind.isStream(): // a new channel begins with what was not handled by now
-		o.sub.dispatch.drain(o.live)
+		o.sub.dispatch.noteUnreceived(o.live)
 		_ = o.live.Close(ctx)
 		o.intake.StreamOffset = o.sub.dispatch.offset()
 		o.is, o.err = o.sub.consume(ctx, session, &o.intake)

@@ -101,6 +101,7 @@ type subscription struct {
 	released bool   // since it was paused: what waited in memory has gone back
 	warned   uint64 // the delivery tag of the last warning about consumer_timeout
 	told     told   // of what became of messages
+	returned Stats  // as of what events have told of what went back
 
 	allowance allowance
 }

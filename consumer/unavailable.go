@@ -44,6 +44,9 @@ func (d *dispatcher) missing(reason string) {
 	d.env.tripped()
 }
 
+// takeMissing returns what the supervisor has not heard of yet; nil if there is nothing.
+func (d *dispatcher) takeMissing() (reason *string) { return d.absence.reason.Swap(nil) }
+
 // next is how often in a row it was missed, and for how long to pause.
 func (a *absence) next(most time.Duration) (row int64, pause time.Duration) {
 	row, pause = a.row.Add(1), firstAbsence
@@ -53,9 +56,9 @@ func (a *absence) next(most time.Duration) (row int64, pause time.Duration) {
 	return row, min(pause, most)
 }
 
-// evidence is for the event of a pause.
-func (a *absence) evidence(reason string, most time.Duration) (e Evidence, pause time.Duration) {
-	row, pause := a.next(most)
+// restFor says for how long to pause for what is missing, with what the event says of it.
+func (d *dispatcher) restFor(reason string, most time.Duration) (e Evidence, pause time.Duration) {
+	row, pause := d.absence.next(most)
 	e.Error = reason
 	e.Note = "what handlers need is not available"
 	if row > 1 {

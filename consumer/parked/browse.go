@@ -171,8 +171,8 @@ func (b *browser) keepOrder(ctx context.Context) error {
 }
 
 var (
-	errDone    = errors.New("nothing more is wanted")
-	errDrained = errors.New("nothing more is delivered")
+	errDone   = errors.New("nothing more is wanted")
+	errNoMore = errors.New("nothing more is delivered")
 )
 
 // room is how many messages of the size that they have so far there is memory for.
@@ -239,9 +239,9 @@ func (b *browser) take(ctx context.Context, left int, see seer) (n int, err erro
 	close(over)
 	canceller.Wait()
 	switch {
-	case errors.Is(err, errDrained) && n == 0:
+	case errors.Is(err, errNoMore) && n == 0:
 		err = errDone
-	case errors.Is(err, errDrained), err == nil:
+	case errors.Is(err, errNoMore), err == nil:
 		err = failure
 	}
 	if err != nil && ctx.Err() != nil {
@@ -279,7 +279,7 @@ func (b *browser) subscribe(ctx context.Context, messages int) (*part, error) {
 
 func sizeOf(d *broker.Delivery) int64 { return int64(len(d.Body)) + around }
 
-// receive waits for the next message. It returns errDrained when the consumer was cancelled and all is received, and
+// receive waits for the next message. It returns errNoMore when the consumer was cancelled and all is received, and
 // errDone when the queue has none left: others have taken them, or their time was over.
 func (b *browser) receive(ctx context.Context, p *part) (*broker.Delivery, error) {
 	empty := 0
@@ -294,7 +294,7 @@ func (b *browser) receive(ctx context.Context, p *part) (*broker.Delivery, error
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case inTime && p.cancelled.Load():
-			return nil, errDrained
+			return nil, errNoMore
 		case inTime: // lost, of which the session is about to tell
 			select {
 			case <-ctx.Done():

@@ -68,8 +68,8 @@ func (r *real) park(from, to int, err func(int) string) {
 	last.Wait()
 }
 
-// drain takes all messages out of a queue.
-func (r *real) drain(queue string) (bodies []string) {
+// takeAll takes all messages out of a queue.
+func (r *real) takeAll(queue string) (bodies []string) {
 	r.Helper()
 	for {
 		d, ok, err := r.channel.Get(queue, true)
@@ -116,7 +116,7 @@ func TestRabbitMQOrder(t *testing.T) {
 			look(func(c *parked.Config) { c.MaxMemory = 50 << 10 }) // about 50 messages
 			r.park(n, n+10, always("late"))
 			look(func(c *parked.Config) { c.Count = n / 2 })
-			if got := r.drain(r.config.Queue); !slices.Equal(got, numbers(n+10, all)) {
+			if got := r.takeAll(r.config.Queue); !slices.Equal(got, numbers(n+10, all)) {
 				t.Errorf("%d: %q", len(got), got)
 			}
 		})
@@ -140,10 +140,10 @@ func TestRabbitMQRetry(t *testing.T) {
 			if err != nil || tally.Done != n/3 || tally.Seen != n {
 				t.Errorf("%+v, %v", tally, err)
 			}
-			if got := r.drain(r.origin); !slices.Equal(got, numbers(n, func(i int) bool { return i%3 == 0 })) {
+			if got := r.takeAll(r.origin); !slices.Equal(got, numbers(n, func(i int) bool { return i%3 == 0 })) {
 				t.Errorf("retried: %q", got)
 			}
-			if got := r.drain(r.config.Queue); !slices.Equal(got, numbers(n, func(i int) bool { return i%3 != 0 })) {
+			if got := r.takeAll(r.config.Queue); !slices.Equal(got, numbers(n, func(i int) bool { return i%3 != 0 })) {
 				t.Errorf("left: %q", got)
 			}
 		})
@@ -178,7 +178,7 @@ func TestRabbitMQRetryCut(t *testing.T) {
 					t.Errorf("after %d: nothing was said", after)
 				}
 				r.settle(t.Context(), direct.Queue)
-				origin, left := r.drain(r.origin), r.drain(direct.Queue)
+				origin, left := r.takeAll(r.origin), r.takeAll(direct.Queue)
 				have := map[string]bool{}
 				for _, body := range slices.Concat(origin, left) {
 					have[body] = true

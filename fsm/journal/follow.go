@@ -76,7 +76,7 @@ func (f *follower) advance(yield func(Record, error) bool) (more bool, err error
 		return false, err
 	}
 	if f.file != nil {
-		if atEnd, err := f.drain(newer == "", yield); err != nil || !atEnd {
+		if atEnd, err := f.yieldRest(newer == "", yield); err != nil || !atEnd {
 			return false, err
 		}
 		if replaced, err := f.reopen(); replaced || err != nil {
@@ -106,10 +106,10 @@ func (f *follower) newer() (string, error) {
 	return "", nil
 }
 
-// drain yields what the file has. It returns false when it has gone back to look
+// yieldRest yields what the file has. It returns false when it has gone back to look
 // again later: to before what was taken back, or for what may not be damage, since
 // the file was cut and written while it was read.
-func (f *follower) drain(last bool, yield func(Record, error) bool) (atEnd bool, err error) {
+func (f *follower) yieldRest(last bool, yield func(Record, error) bool) (atEnd bool, err error) {
 	err = f.readLines(last, func(r Record, err error) bool {
 		f.mark()
 		return yield(r, err)
