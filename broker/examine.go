@@ -78,8 +78,8 @@ const (
 var errUnspeakable = errors.New("its name is too long for what the broker would have to say")
 
 // QueueType asks for a queue's type as [Session.ExamineQueue] does, and for nothing else: "classic", "quorum" or "stream". It
-// takes a round trip for that, and one for each way in which the queue is not just durable. The error says why it is not known: there is no such
-// queue, or the user may not configure it.
+// takes a channel for that, and one for each way in which the queue is not just durable. The error says why it is not known:
+// there is no such queue, say, or the user may not configure it.
 func (s *Session) QueueType(ctx context.Context, queue string) (string, error) {
 	if !s.canSayDifference(queue) {
 		return "", errUnspeakable

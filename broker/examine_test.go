@@ -55,6 +55,9 @@ func TestExamineQueue(t *testing.T) {
 			if diff := cmp.Diff(broker.QueueFacts{Durable: true, AutoDelete: tt.options.AutoDelete, Arguments: tt.want}, facts); diff != "" {
 				t.Errorf("%s: %s", tt.name, diff)
 			}
+			if kind, err := s.QueueType(t.Context(), name); err != nil || kind != tt.want["x-queue-type"] {
+				t.Errorf("%s: it is of type %q, %v", tt.name, kind, err)
+			}
 		}
 	})
 }
@@ -83,6 +86,10 @@ func TestExaminingCreatesNothing(t *testing.T) {
 			}
 		}
 		missing("permissions")
+		if kind, err := s.QueueType(t.Context(), name); err == nil {
+			t.Errorf("it is of type %s", kind)
+		}
+		missing("its type")
 	})
 }
 
