@@ -15,6 +15,8 @@ func (d *delivery) expect(ch *channel) {
 	}
 	if d.consumer != nil && d.consumer.patience != noTTL {
 		patience = d.consumer.patience
+	} else if patience != noTTL && d.consumer != nil && ch.connection.server.has(versions.ChecksTimeouts) {
+		return // the queue had none when the consumer came
 	}
 	if patience == noTTL {
 		return

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/everhop/everhop/broker/internal/wire"
 )
 
 func TestPolicyRefused(t *testing.T) {
@@ -67,4 +69,43 @@ func TestPolicyInTime(t *testing.T) {
 			t.Error("the lease counts though the policy is gone")
 		}
 	})
+}
+
+// An operator's policy bounds, and asks for nothing else.
+func TestOperatorPolicyRefused(t *testing.T) {
+	for version, known := range map[string]bool{"3.10": false, "4.0": true} {
+		s := NewInMemoryServer(t, Version(version))
+		for _, key := range []string{"dead-letter-exchange", "consumer-timeout", "alternate-exchange"} {
+			err := s.SetOperatorPolicy("p", Policy{Definition: map[string]any{key: "x"}})
+			if err == nil || !strings.Contains(err.Error(), "operator policy p: "+key+" is not known") {
+				t.Errorf("%s: %v", key, err)
+			}
+		}
+		if err := s.SetOperatorPolicy("p", Policy{Definition: map[string]any{"overflow": "drop-head"}}); (err == nil) != known {
+			t.Errorf("%s: overflow: %v", version, err)
+		}
+		if err := s.ClearOperatorPolicy("nowhere", "p"); err == nil || !strings.Contains(err.Error(), "no virtual host") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// The versions differ in when they look at a consumer timeout that a policy gives.
+func TestPolicyTimesOutLater(t *testing.T) {
+	for version, open := range map[string]bool{"4.0": false, "4.3": true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := NewInMemoryServer(t, Version(version))
+			ok(t, s.DeclareQueue("q", map[string]any{"x-queue-type": "quorum"}))
+			ok(t, s.Publish("q", "1"))
+			p := join(t, s)
+			p.send(1, &wire.BasicConsume{Queue: "q"})
+			synctest.Wait()
+			ok(t, s.SetPolicy("p", Policy{Definition: map[string]any{"consumer-timeout": 1000}}))
+			time.Sleep(time.Minute)
+			if q := stateOf(t, s, "q"); (q.Unacknowledged == 1) != open {
+				t.Errorf("%s: %+v", version, q)
+			}
+			p.Close()
+		})
+	}
 }

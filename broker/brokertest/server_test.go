@@ -18,16 +18,24 @@ import (
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
+// A start takes less than a millisecond, whenever nobody else has the machine.
 func TestStartIsQuick(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		config Config
-	}{{"tcp", Config{}}, {"memory", Config{InMemory: true}}} {
-		began := time.Now()
-		s, err := Start(test.config)
-		ok(t, err)
-		t.Logf("%s: %v", test.name, time.Since(began))
-		s.Close()
+	for name, config := range map[string]Config{"tcp": {}, "memory": {InMemory: true}} {
+		least := time.Hour
+		for range 1000 {
+			began := time.Now()
+			s, err := Start(config)
+			least = min(least, time.Since(began))
+			ok(t, err)
+			s.Close()
+			if least < time.Millisecond {
+				break
+			}
+		}
+		t.Logf("%s: %v", name, least)
+		if least >= time.Millisecond {
+			t.Errorf("%s: not once below a millisecond", name)
+		}
 	}
 }
 

@@ -47,18 +47,25 @@ The control is HTTP with JSON:
                     "name" (of the connection), "connection" (its ID), "peer", "queue" and "vhost"; "again":true repeats.
   GET /faults/ID?wait=5s
                     Tells whether that was played, once it was or when the time is over.
-  POST /undo        {"what":"stop-app"}, or refuse-connections, or alarm
-  POST /publish     {"queue":"q","bodies":["1","2"]}
+  POST /actions     {"action":"publish","queue":"q","bodies":["1","2"]}
+                    Does at once what an operator does.
   GET /api/connections and DELETE /api/connections/NAME, as RabbitMQ's management plugin has them
   GET /queues, /connections, /settlements, /ignored
 
 Faults, and the fields that some have: reset, hang-up, close-connection and close-channel (code, text),
 consumer-timeout, cancel-consumers, freeze (direction: both, to-client, from-client), thaw, delay (after: 1.5s),
-stop-heartbeats, send (bytes, in base64), garbage, split-frames, large-header, stop-in-body, block (text), unblock, drop,
-nack, unroute, withhold, confirm-after (after), confirm-together (count), withhold-confirms, release-confirms,
-suspend-queue, resume-queue and delete-queue (queue), delete-exchange (exchange), set-password (user, password),
-delete-user (user), delete-vhost (vhost), refuse-connections, stop-app, alarm (text), nothing. What cannot be played, ever,
-is answered with status 400 and an "error".
+drip (after: the pause between two bytes), limit (direction, count: bytes a second), stop-heartbeats, send (bytes, in
+base64), garbage, split-frames, large-header, stop-in-body, block (text), unblock, drop, nack, unroute, withhold,
+confirm-after (after), confirm-together (count), withhold-confirms, release-confirms, suspend-queue, resume-queue and
+delete-queue (queue), end-connections-at (queue, text: a body), delete-exchange (exchange), unbind (exchange, key, queue,
+arguments), set-password (user, password), delete-user (user), delete-vhost (vhost), refuse-connections, stop-app, alarm
+(text), nothing. What cannot be played, ever, is answered with status 400 and an "error".
+
+Actions, and the fields that some have, besides vhost: publish (queue, bodies), declare-queue (queue, arguments),
+declare-exchange (exchange, type, arguments), bind (exchange, key, queue, arguments), add-vhost, set-policy and
+set-operator-policy (policy: its name, pattern, apply-to, priority, definition), clear-policy and clear-operator-policy
+(policy), set-permissions (user, configure, write, read), clear-permissions (user), set-topic-permissions (user, exchange,
+write, read), clear-topic-permissions (user, exchange), start-app, accept-connections, clear-alarm (text: of one).
 
 It ends with the process that has started it, when its standard input ends, which a terminal's does not, and after
 SIGINT, SIGTERM or SIGHUP.

@@ -6,10 +6,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/everhop/everhop/cmd/everhop/internal/operator"
 )
 
 // A broker begins with a line, breaks over HTTP, and ends with its input.
@@ -57,6 +61,16 @@ func TestBroker(t *testing.T) {
 	}
 	input.Close()
 	p.wait(0)
+}
+
+// The help tells of all that the control can do.
+func TestBrokerHelp(t *testing.T) {
+	words := strings.FieldsFunc(newBroker().Long, func(r rune) bool { return !unicode.IsLetter(r) && r != '-' })
+	for _, name := range slices.Concat(operator.Names(), operator.Actions()) {
+		if !slices.Contains(words, name) {
+			t.Errorf("no word of %s", name)
+		}
+	}
 }
 
 func TestBrokerRefuses(t *testing.T) {

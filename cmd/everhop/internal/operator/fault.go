@@ -16,16 +16,19 @@ type Fault struct {
 	At   At     `json:"at"` // at once, if it is left out
 
 	Code      uint16 `json:"code"` // of close-connection and close-channel
-	Text      string `json:"text"` // of these, of block and alarm
+	Text      string `json:"text"` // of these, of block and alarm; the body of end-connections-at
 	Direction string `json:"direction"`
-	After     string `json:"after"` // such as 1.5s
-	Count     int    `json:"count"`
+	After     string `json:"after"` // such as 1.5s; the pause of drip
+	Count     int    `json:"count"` // of confirm-together; the bytes a second of limit
 	Queue     string `json:"queue"`
 	Exchange  string `json:"exchange"`
 	User      string `json:"user"`
 	Password  string `json:"password"`
 	Host      string `json:"vhost"` // of delete-vhost; of other faults it is that of At
 	Bytes     []byte `json:"bytes"` // in base64
+
+	Key       string         `json:"key"` // of unbind
+	Arguments map[string]any `json:"arguments"`
 }
 
 // At is a moment. It has one of the first five fields, or none, which is at once.
@@ -48,36 +51,42 @@ type At struct {
 
 // faults are made of the fields that they have.
 var faults = map[string]func(f Fault) brokertest.Fault{
-	"nothing":            func(Fault) brokertest.Fault { return brokertest.Fault{} },
-	"reset":              func(Fault) brokertest.Fault { return brokertest.Reset() },
-	"hang-up":            func(Fault) brokertest.Fault { return brokertest.HangUp() },
-	"close-connection":   func(f Fault) brokertest.Fault { return brokertest.CloseConnection(f.Code, f.Text) },
-	"close-channel":      func(f Fault) brokertest.Fault { return brokertest.CloseChannel(f.Code, f.Text) },
-	"consumer-timeout":   func(Fault) brokertest.Fault { return brokertest.ConsumerTimeout() },
-	"cancel-consumers":   func(Fault) brokertest.Fault { return brokertest.CancelConsumers() },
-	"freeze":             func(f Fault) brokertest.Fault { return brokertest.Freeze(f.direction()) },
-	"thaw":               func(Fault) brokertest.Fault { return brokertest.Thaw() },
-	"delay":              func(f Fault) brokertest.Fault { return brokertest.Delay(f.after()) },
-	"stop-heartbeats":    func(Fault) brokertest.Fault { return brokertest.StopHeartbeats() },
-	"send":               func(f Fault) brokertest.Fault { return brokertest.Send(f.Bytes) },
-	"garbage":            func(Fault) brokertest.Fault { return brokertest.Garbage() },
-	"split-frames":       func(Fault) brokertest.Fault { return brokertest.SplitFrames() },
-	"large-header":       func(Fault) brokertest.Fault { return brokertest.LargeHeader() },
-	"stop-in-body":       func(Fault) brokertest.Fault { return brokertest.StopInBody() },
-	"block":              func(f Fault) brokertest.Fault { return brokertest.Block(f.Text) },
-	"unblock":            func(Fault) brokertest.Fault { return brokertest.Unblock() },
-	"drop":               func(Fault) brokertest.Fault { return brokertest.Drop() },
-	"nack":               func(Fault) brokertest.Fault { return brokertest.Nack() },
-	"unroute":            func(Fault) brokertest.Fault { return brokertest.Unroute() },
-	"withhold":           func(Fault) brokertest.Fault { return brokertest.Withhold() },
-	"confirm-after":      func(f Fault) brokertest.Fault { return brokertest.ConfirmAfter(f.after()) },
-	"confirm-together":   func(f Fault) brokertest.Fault { return brokertest.ConfirmTogether(f.Count) },
-	"withhold-confirms":  func(f Fault) brokertest.Fault { return brokertest.WithholdConfirms(f.Queue) },
-	"release-confirms":   func(f Fault) brokertest.Fault { return brokertest.ReleaseConfirms(f.Queue) },
-	"suspend-queue":      func(f Fault) brokertest.Fault { return brokertest.SuspendQueue(f.Queue) },
-	"resume-queue":       func(f Fault) brokertest.Fault { return brokertest.ResumeQueue(f.Queue) },
-	"delete-queue":       func(f Fault) brokertest.Fault { return brokertest.DeleteQueue(f.Queue) },
-	"delete-exchange":    func(f Fault) brokertest.Fault { return brokertest.DeleteExchange(f.Exchange) },
+	"nothing":           func(Fault) brokertest.Fault { return brokertest.Fault{} },
+	"reset":             func(Fault) brokertest.Fault { return brokertest.Reset() },
+	"hang-up":           func(Fault) brokertest.Fault { return brokertest.HangUp() },
+	"close-connection":  func(f Fault) brokertest.Fault { return brokertest.CloseConnection(f.Code, f.Text) },
+	"close-channel":     func(f Fault) brokertest.Fault { return brokertest.CloseChannel(f.Code, f.Text) },
+	"consumer-timeout":  func(Fault) brokertest.Fault { return brokertest.ConsumerTimeout() },
+	"cancel-consumers":  func(Fault) brokertest.Fault { return brokertest.CancelConsumers() },
+	"freeze":            func(f Fault) brokertest.Fault { return brokertest.Freeze(f.direction()) },
+	"thaw":              func(Fault) brokertest.Fault { return brokertest.Thaw() },
+	"drip":              func(f Fault) brokertest.Fault { return brokertest.Drip(f.after()) },
+	"limit":             func(f Fault) brokertest.Fault { return brokertest.Limit(f.direction(), f.Count) },
+	"delay":             func(f Fault) brokertest.Fault { return brokertest.Delay(f.after()) },
+	"stop-heartbeats":   func(Fault) brokertest.Fault { return brokertest.StopHeartbeats() },
+	"send":              func(f Fault) brokertest.Fault { return brokertest.Send(f.Bytes) },
+	"garbage":           func(Fault) brokertest.Fault { return brokertest.Garbage() },
+	"split-frames":      func(Fault) brokertest.Fault { return brokertest.SplitFrames() },
+	"large-header":      func(Fault) brokertest.Fault { return brokertest.LargeHeader() },
+	"stop-in-body":      func(Fault) brokertest.Fault { return brokertest.StopInBody() },
+	"block":             func(f Fault) brokertest.Fault { return brokertest.Block(f.Text) },
+	"unblock":           func(Fault) brokertest.Fault { return brokertest.Unblock() },
+	"drop":              func(Fault) brokertest.Fault { return brokertest.Drop() },
+	"nack":              func(Fault) brokertest.Fault { return brokertest.Nack() },
+	"unroute":           func(Fault) brokertest.Fault { return brokertest.Unroute() },
+	"withhold":          func(Fault) brokertest.Fault { return brokertest.Withhold() },
+	"confirm-after":     func(f Fault) brokertest.Fault { return brokertest.ConfirmAfter(f.after()) },
+	"confirm-together":  func(f Fault) brokertest.Fault { return brokertest.ConfirmTogether(f.Count) },
+	"withhold-confirms": func(f Fault) brokertest.Fault { return brokertest.WithholdConfirms(f.Queue) },
+	"release-confirms":  func(f Fault) brokertest.Fault { return brokertest.ReleaseConfirms(f.Queue) },
+	"suspend-queue":     func(f Fault) brokertest.Fault { return brokertest.SuspendQueue(f.Queue) },
+	"resume-queue":      func(f Fault) brokertest.Fault { return brokertest.ResumeQueue(f.Queue) },
+	"delete-queue":      func(f Fault) brokertest.Fault { return brokertest.DeleteQueue(f.Queue) },
+	"delete-exchange":   func(f Fault) brokertest.Fault { return brokertest.DeleteExchange(f.Exchange) },
+	"unbind": func(f Fault) brokertest.Fault {
+		return brokertest.Unbind(f.Exchange, f.Key, f.Queue, table(f.Arguments))
+	},
+	"end-connections-at": func(f Fault) brokertest.Fault { return brokertest.EndConnectionsAt(f.Queue, f.Text) },
 	"set-password":       func(f Fault) brokertest.Fault { return brokertest.SetPassword(f.User, f.Password) },
 	"delete-user":        func(f Fault) brokertest.Fault { return brokertest.DeleteUser(f.User) },
 	"delete-vhost":       func(f Fault) brokertest.Fault { return brokertest.DeleteVirtualHost(f.Host) },
@@ -113,6 +122,9 @@ func (f Fault) parse() (brokertest.Moment, brokertest.Fault, error) {
 	}
 	if _, known := directions[f.Direction]; !known {
 		return when, none, fmt.Errorf("direction is %q, want both, to-client or from-client", f.Direction)
+	}
+	if f.Name == "limit" && f.Count < 1 {
+		return when, none, fmt.Errorf("count is %d, want bytes a second", f.Count)
 	}
 	if f.After != "" {
 		if d, err := time.ParseDuration(f.After); err != nil || d < 0 {

@@ -2,7 +2,6 @@ package operator
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -28,8 +27,7 @@ func Handler(server *brokertest.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /faults", answer(h.inject))
 	mux.HandleFunc("GET /faults/{id}", answer(h.wait))
-	mux.HandleFunc("POST /publish", answer(h.publish))
-	mux.HandleFunc("POST /undo", answer(h.undo))
+	mux.HandleFunc("POST /actions", answer(h.act))
 	mux.HandleFunc("GET /queues", answer(func(*http.Request) (any, error) { return list(server.Queues()), nil }))
 	mux.HandleFunc("GET /connections", answer(func(*http.Request) (any, error) { return list(server.Connections()), nil }))
 	mux.HandleFunc("GET /settlements", answer(func(*http.Request) (any, error) { return list(server.Settlements()), nil }))
@@ -63,6 +61,7 @@ func answer(do func(*http.Request) (any, error)) http.HandlerFunc {
 func read(r *http.Request, into any) error {
 	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
+	decoder.UseNumber() // a whole number is one
 	return decoder.Decode(into)
 }
 
@@ -119,43 +118,10 @@ func (h *handler) wait(r *http.Request) (any, error) {
 	return map[string]any{"id": id, "played": isClosed(played)}, nil
 }
 
-func (h *handler) publish(r *http.Request) (any, error) {
-	var m struct {
-		Host   string   `json:"vhost"`
-		Queue  string   `json:"queue"`
-		Bodies []string `json:"bodies"`
-	}
-	if err := read(r, &m); err != nil {
+func (h *handler) act(r *http.Request) (any, error) {
+	var a Action
+	if err := read(r, &a); err != nil {
 		return nil, err
 	}
-	host := h.server.VirtualHost
-	if m.Host != "" {
-		host = h.server.In(m.Host)
-	}
-	if err := host.Publish(m.Queue, m.Bodies...); err != nil {
-		return nil, err
-	}
-	return map[string]int{"published": len(m.Bodies)}, nil
-}
-
-func (h *handler) undo(r *http.Request) (any, error) {
-	var state struct {
-		What string `json:"what"`
-		Text string `json:"text"` // of one alarm; all, if it is left out
-	}
-	err := read(r, &state)
-	switch {
-	case err != nil:
-	case state.What == "stop-app":
-		err = h.server.StartApp()
-	case state.What == "refuse-connections":
-		err = h.server.AcceptConnections()
-	case state.What == "alarm" && state.Text != "":
-		h.server.EndAlarm(state.Text)
-	case state.What == "alarm":
-		h.server.ClearAlarm()
-	default:
-		err = errors.New("what is stop-app, refuse-connections or alarm")
-	}
-	return map[string]bool{"undone": true}, err
+	return map[string]bool{"done": true}, a.do(h.server)
 }

@@ -58,6 +58,11 @@ func (d desk) want(method, path, body, want string) {
 	}
 }
 
+func (d desk) acts(body string) {
+	d.Helper()
+	d.want("POST", "/actions", body, `{"done":true}`)
+}
+
 func (d desk) refuses(method, path, body, want string) {
 	d.Helper()
 	if status, got := d.ask(method, path, body); status != 400 || !strings.Contains(got, want) {
@@ -92,19 +97,20 @@ func TestFaultsRefused(t *testing.T) {
 		`{"fault":"reset","at":{"frame":true,"connect":true}}`: "at has one of",
 		`{"fault":"freeze","direction":"up"}`:                  "direction is",
 		`{"fault":"delay","after":"soon"}`:                     "after is",
+		`{"fault":"limit"}`:                                    "count is",
 	} {
 		d.refuses("POST", "/faults", body, want)
 	}
 	d.refuses("GET", "/faults/1", "", "there is no fault")
-	d.refuses("POST", "/undo", `{"what":"time"}`, "what is")
-	d.refuses("POST", "/publish", `{"queue":"nowhere","bodies":["1"]}`, "no queue")
+	d.refuses("POST", "/actions", `{"action":"explode"}`, `there is no action \"explode\"; there are accept-connections,`)
+	d.refuses("POST", "/actions", `{"action":"publish","queue":"nowhere","bodies":["1"]}`, "no queue")
 }
 
 // Every fault can be made, and has a name of its own.
 func TestFaultsAreAllThere(t *testing.T) {
 	seen := map[string]string{}
 	for _, name := range Names() {
-		_, what, err := Fault{Name: name}.parse()
+		_, what, err := Fault{Name: name, Count: 1}.parse()
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -126,7 +132,7 @@ func TestPublishAndLook(t *testing.T) {
 	}
 	d.want("GET", "/connections", "", "[]")
 	d.want("GET", "/ignored", "", "[]")
-	d.want("POST", "/publish", `{"queue":"q","bodies":["1","2"]}`, `{"published":2}`)
+	d.acts(`{"action":"publish","queue":"q","bodies":["1","2"]}`)
 	_, text := d.ask("GET", "/queues", "")
 	var queues []brokertest.QueueState
 	if err := json.Unmarshal([]byte(text), &queues); err != nil || len(queues) != 1 || queues[0].Ready != 2 {
@@ -143,18 +149,18 @@ func TestUndo(t *testing.T) {
 		}
 		return err == nil
 	}
-	for _, what := range []string{"stop-app", "refuse-connections"} {
+	for what, undo := range map[string]string{"stop-app": "start-app", "refuse-connections": "accept-connections"} {
 		d.ask("POST", "/faults", fmt.Sprintf(`{"fault":%q}`, what))
 		if dial() {
 			t.Errorf("%s: let in", what)
 		}
-		d.want("POST", "/undo", fmt.Sprintf(`{"what":%q}`, what), `{"undone":true}`)
+		d.acts(fmt.Sprintf(`{"action":%q}`, undo))
 		if !dial() {
 			t.Errorf("%s is not undone", what)
 		}
 	}
 	d.want("POST", "/faults", `{"fault":"alarm","text":"low on disk"}`, `{"id":3,"played":true}`)
-	d.want("POST", "/undo", `{"what":"alarm","text":"low on disk"}`, `{"undone":true}`)
+	d.acts(`{"action":"clear-alarm","text":"low on disk"}`)
 }
 
 func TestManagement(t *testing.T) {
