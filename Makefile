@@ -79,7 +79,7 @@ bench: prepare ## Measure throughput, overhead, latency, publishing, 1000 subscr
 	go test -run '^$$' -bench 'Status|Timing' -benchmem ./consumer ./consumer/internal/measure
 	go test -run '^$$' -bench Scrape ./consumer/prom
 	go test -run '^$$' -bench Publish -benchtime 1x -timeout 60m ./consumer/publish
-	go test -run '^$$' -bench 'ConsumeOutput|Windows' -benchtime 1x -timeout 30m ./cmd/everhop
+	go test -run '^$$' -bench 'ConsumeOutput|ConsumeExec|Windows' -benchtime 1x -timeout 30m ./cmd/everhop
 	go test -run '^$$' -bench . -benchmem ./fsm ./fsm/journal ./consumer/history
 	go test -run '^$$' -bench Demux ./broker
 

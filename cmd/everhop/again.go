@@ -24,6 +24,9 @@ func writeAll(w io.Writer, p []byte) (n int, err error) {
 // patient is a writer that waits.
 type patient struct{ w io.Writer }
 
+// Unwrap is the writer below.
+func (p patient) Unwrap() io.Writer { return p.w }
+
 func (p patient) Write(text []byte) (int, error) { return writeAll(p.w, text) }
 
 // errEmpty says that there is nothing to be read now.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -10,19 +11,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollRoom tells whether it could wait.
+// pollRoom waits for room, and tells whether it could.
 func pollRoom(file *os.File) bool {
+	const patience = 1000 // ms; it may become blocking meanwhile
+	n, err := pollWritable(file, patience)
+	return err == nil && n >= 0
+}
+
+// hasRoom tells whether there is room for a few bytes, or an error to be had.
+func hasRoom(file *os.File) bool {
+	n, err := pollWritable(file, 0)
+	return err == nil && n == 1
+}
+
+func pollWritable(file *os.File, patience int) (n int, err error) {
 	raw, err := file.SyscallConn()
 	if err != nil {
-		return false
+		return 0, err
 	}
-	const patience = 1000 // ms; it may become blocking meanwhile
-	polled := false
+	var result error
 	err = raw.Control(func(fd uintptr) {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, patience)
-		polled = err == nil && n >= 0
+		n, result = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, patience)
 	})
-	return err == nil && polled
+	return n, cmp.Or(err, result)
 }
 
 // readNow reads what is there, and waits for nothing: errEmpty.

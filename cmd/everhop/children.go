@@ -8,45 +8,24 @@ import (
 	"sync"
 )
 
-// children are the commands that everhop has started. A few goroutines start all of them, each on a thread of its own:
-// Linux kills a command with the thread that has started it (see killedWithUs), and Go ends threads when it likes.
+// children are the commands that everhop has started. Linux kills a command with the thread that has started it (see
+// killedWithUs), and Go ends threads when it likes: who starts one keeps its thread until it has waited for it.
 type children struct {
-	requests chan request
-	over     chan struct{}
-	owned    sync.WaitGroup
+	over  chan struct{}
+	owned sync.WaitGroup
 
 	starting sync.RWMutex // locked, none is being started: what is there and not among pids is not ours
 	pids     sync.Map
 }
 
-type request struct {
-	cmd *exec.Cmd
-	err chan<- error
-}
-
 // newChildren must be ended. As the first process of a container, everhop waits for orphans, too, which nobody else
 // would do: those that commands leave behind.
 func newChildren() *children {
-	c := &children{requests: make(chan request), over: make(chan struct{})}
-	for range runtime.GOMAXPROCS(0) {
-		c.owned.Go(c.serve)
-	}
+	c := &children{over: make(chan struct{})}
 	if os.Getpid() == 1 {
 		c.owned.Go(c.reapOrphans)
 	}
 	return c
-}
-
-func (c *children) serve() {
-	runtime.LockOSThread() // for good: the thread ends with the goroutine
-	for {
-		select {
-		case r := <-c.requests:
-			r.err <- c.begin(r.cmd)
-		case <-c.over:
-			return
-		}
-	}
 }
 
 func (c *children) end() {
@@ -56,29 +35,30 @@ func (c *children) end() {
 
 var errEnding = errors.New("everhop ends")
 
+// start starts a command. The same goroutine must wait for it.
 func (c *children) start(cmd *exec.Cmd) error {
-	err := make(chan error, 1)
 	select {
-	case c.requests <- request{cmd, err}:
-		return <-err
 	case <-c.over:
 		return errEnding
+	default:
 	}
-}
-
-func (c *children) begin(cmd *exec.Cmd) error {
 	c.starting.RLock()
 	defer c.starting.RUnlock()
+	runtime.LockOSThread()
 	err := cmd.Start()
-	if err == nil {
-		c.pids.Store(cmd.Process.Pid, nil)
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
 	}
-	return err
+	c.pids.Store(cmd.Process.Pid, nil)
+	return nil
 }
 
-// wait waits for one that was started.
-func (c *children) wait(cmd *exec.Cmd) error {
+// wait waits for one that was started, and passes on what it writes.
+func (c *children) wait(cmd *exec.Cmd, outputs commandOutputs) error {
+	attend(cmd, outputs)
 	err := cmd.Wait()
+	runtime.UnlockOSThread()
 	c.pids.Delete(cmd.Process.Pid)
 	return err
 }

@@ -47,6 +47,8 @@ func TestReap(t *testing.T) {
 	var out strings.Builder
 	parent := exec.Command("sh", "-c", "sh -c 'echo $$' & exit 3")
 	parent.Stdout = &out
+	parent.SysProcAttr = &syscall.SysProcAttr{}
+	waitable(parent)
 	if err := c.start(parent); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +56,7 @@ func TestReap(t *testing.T) {
 	if c.reap(); !isZombie(parent.Process.Pid) {
 		t.Error("somebody else's was waited for")
 	}
-	if err := c.wait(parent); parent.ProcessState.ExitCode() != 3 {
+	if err := c.wait(parent, nil); parent.ProcessState.ExitCode() != 3 {
 		t.Errorf("the parent's end: %v", err)
 	}
 	orphan, err := strconv.Atoi(strings.TrimSpace(out.String()))

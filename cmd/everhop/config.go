@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/rs/zerolog"
@@ -24,8 +25,11 @@ func (f *consumption) subscription() consumer.Subscription {
 		DeliveryLimit: f.deliveryLimit,
 		Dedup:         consumer.Dedup{Window: f.dedup},
 	}
-	if f.runs() && s.Prefetch == 0 { // a command takes longer than a round trip: leave the rest to others
+	if f.runs() && s.Prefetch == 0 { // none waits behind a slow command as long as another consumer is free
 		s.Prefetch = s.Concurrency
+		if f.count > 0 || f.ending.byItself() { // but what there is, is to be done with: the next command waits for no round trip
+			s.Prefetch = min(s.Prefetch+1, math.MaxUint16)
+		}
 	}
 	f.source.apply(&s)
 	if f.every > 0 && s.Prefetch == 0 {

@@ -83,6 +83,11 @@ func TestConsumeConfig(t *testing.T) {
 		{"commands have no backlog", "--exec cat --timeout 90s --concurrency 3", func(_ *consumer.Config, s *consumer.Subscription) {
 			s.Concurrency, s.Prefetch = 3, 3
 		}},
+		{"but for those that end by themselves", "--exec cat --concurrency 3 --count 9", func(_ *consumer.Config, s *consumer.Subscription) {
+			s.Concurrency, s.Prefetch = 3, 4
+		}},
+		{"as soon as the queue is empty", "--exec cat --until-empty", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 2 }},
+		{"and not more than is asked for", "--exec cat --count 1", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 1 }},
 		{"unless they are given one", "--exec cat --prefetch 9", func(_ *consumer.Config, s *consumer.Subscription) { s.Prefetch = 9 }},
 		{"dedup", "--dedup 500", func(_ *consumer.Config, s *consumer.Subscription) { s.Dedup.Window = 500 }},
 		{"max-revive-attempts", "--max-revive-attempts 7", func(c *consumer.Config, _ *consumer.Subscription) { c.MaxReviveAttempts = 7 }},

@@ -114,6 +114,10 @@ message, while the command runs, as the line that --output jsonl writes (not on 
 command's outputs are pipes, which everhop copies to its own; with --concurrency, in whole lines. A message is
 acknowledged when that is done.
 
+With a command, no more messages are taken from the queue than are handled at once: none waits behind a slow command while
+another consumer is free. So a command begins a round trip to the broker after the last one has ended. A run that ends by
+itself (--count, --until-empty, --idle-timeout) takes one message more, which saves that; with --prefetch any run does.
+
 The exit status of the command decides what becomes of the message. 0 acknowledges it. 75 (EX_TEMPFAIL)
 puts it back: the command is run for it again after a second, and for others meanwhile, however many are put back
 (up to 1024). 65 (EX_DATAERR) says that trying again cannot help: the message is poison at once. Those of
@@ -222,7 +226,7 @@ Exit status, of everhop itself:
 	flags.Var(number(&f.concurrency, math.MaxUint16), "concurrency", "how many messages to handle at once; 1 keeps the order of the queue")
 	flags.Var(name(&f.keyHeader, "NAME"), "key-header", "keep the order of messages that have the same value in this header; others are handled meanwhile")
 	flags.Var(number(&f.dedup, noMost), "dedup", "remember the message_id of the last N handled messages, and acknowledge one that comes again without handling it (default none)")
-	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "how many messages to have unacknowledged (default 64, or --concurrency if that is more; with --exec, --concurrency)")
+	flags.Var(number(&f.prefetch, math.MaxUint16), "prefetch", "how many messages to have unacknowledged (default 64, or --concurrency if that is more; with a command, --concurrency, and one more in a run that ends by itself)")
 	flags.Var(size(&f.prefetchBytes, 1), "prefetch-bytes", "how many bytes of messages may wait for a handler; of large ones fewer than --prefetch are asked for (default no limit)")
 	flags.Var(limitOfDeliveries(&f.deliveryLimit), "delivery-limit", "how often a quorum queue lets a message come back before it drops it; 0 if it has no limit (default 20, from RabbitMQ 4.0 on)")
 	flags.Var(period(&f.silence, time.Hour), "silence", "probe the broker when nothing has come in for so long")

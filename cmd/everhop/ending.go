@@ -27,6 +27,9 @@ func (f *ending) add(cmd *cobra.Command) {
 	complete(cmd, "idle-timeout")
 }
 
+// byItself tells whether it stops so.
+func (f *ending) byItself() bool { return f.empty || f.idle > 0 }
+
 // check returns what is wrong with the flags together.
 func (f *ending) check(from *source) error {
 	switch {
@@ -50,7 +53,7 @@ type depths func(ctx context.Context) (int, error)
 
 // watch looks at a consumer until ctx ends, or it is time to stop it. It returns why it cannot go on looking.
 func (f *ending) watch(ctx context.Context, look func() consumer.Status, left depths, heartbeat time.Duration, logger zerolog.Logger, stop func()) error {
-	if !f.empty && f.idle == 0 {
+	if !f.byItself() {
 		return nil
 	}
 	every := looks

@@ -31,8 +31,9 @@ const (
 
 // command hands each message to a command.
 type command struct {
-	direct         []string      // the words of a shell's command that is none but a program and its arguments
-	words          []string      // a program and its arguments
+	found          string        // where the program of plain is; empty: nowhere, or there is none
+	plain          []string      // a program and its arguments, if no shell is needed
+	words          []string      // what to start else
 	reject         []int         // exit statuses
 	timeout        time.Duration // 0: none
 	stdout, stderr *shared
@@ -42,12 +43,16 @@ type command struct {
 
 // newCommand must be ended (see children). With lines, those of commands that run at once do not mix.
 func newCommand(h handling, lines bool, stdout, stderr io.Writer, broken func()) *command {
-	return &command{
-		direct: directly(h.exec), words: h.words(), reject: h.reject, timeout: h.timeout,
+	c := &command{
+		plain: h.plain(), words: h.words(), reject: h.reject, timeout: h.timeout,
 		stdout:   &shared{w: stdout, lines: lines, broken: broken},
 		stderr:   &shared{w: stderr, lines: lines, ends: true},
 		children: newChildren(),
 	}
+	if c.plain != nil {
+		c.found, _ = exec.LookPath(c.plain[0])
+	}
+	return c
 }
 
 // handle is a consumer.Handler; outcome says what an exit status means. When ctx ends, the command and its children are
@@ -69,7 +74,7 @@ func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
 		defer close(ended)
 		endGroup(cmd, exited)
 	})
-	err = c.children.wait(cmd)
+	err = c.children.wait(cmd, outputs)
 	whole.withdraw()
 	close(exited)
 	if !survives() {
@@ -88,48 +93,55 @@ func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
 // lastWords is how long to wait for the output of a command that was ended.
 const lastWords = 200 * time.Millisecond
 
-// begin starts the command. What needs no shell is started without one, which takes half the time; if that cannot be, the
-// shell tells why, or knows better.
+// begin starts the command. What needs no shell is started without one, which takes half the time, and from where it was
+// found, which takes less than to look for it again; if that cannot be, the shell or the system tells why, or knows better.
 func (c *command) begin(d *consumer.Delivery) (cmd *exec.Cmd, all *whole, outputs commandOutputs, err error) {
-	if c.direct != nil {
-		if cmd, all, outputs, err = c.start(c.direct, d); err == nil {
+	if c.found != "" {
+		cmd = exec.Command(c.found, c.plain[1:]...)
+		cmd.Args[0] = c.plain[0]
+		if all, outputs, err = c.start(cmd, d); err == nil {
 			return cmd, all, outputs, nil
 		}
 	}
-	return c.start(c.words, d)
+	cmd = exec.Command(c.words[0], c.words[1:]...)
+	all, outputs, err = c.start(cmd, d)
+	return cmd, all, outputs, err
 }
 
 // start starts a program with outputs of its own.
-func (c *command) start(words []string, d *consumer.Delivery) (*exec.Cmd, *whole, commandOutputs, error) {
-	cmd := exec.Command(words[0], words[1:]...)
+func (c *command) start(cmd *exec.Cmd, d *consumer.Delivery) (*whole, commandOutputs, error) {
 	cmd.Env = environment(os.Environ(), d)
 	cmd.WaitDelay = unread
 	ownGroup(cmd) // also, Ctrl-C is for us: the command may finish
 	killedWithUs(cmd)
+	waitable(cmd)
 	all, err := offer(cmd, d)
 	if err != nil {
-		return nil, nil, nil, unavailable(err)
+		return nil, nil, unavailable(err)
 	}
 	var outputs commandOutputs
-	defer func() { outputs.inherited() }()
+	fail := func(err error) (*whole, commandOutputs, error) {
+		outputs.drop()
+		all.withdraw()
+		return nil, nil, err
+	}
 	for _, s := range []*shared{c.stdout, c.stderr} {
 		o, err := s.open()
 		if err != nil {
-			all.withdraw()
-			return nil, nil, nil, unavailable(err)
+			return fail(unavailable(err))
 		}
 		outputs = append(outputs, o)
 	}
 	cmd.Stdout, cmd.Stderr = outputs[0].write, outputs[1].write
-	if err := c.children.start(cmd); err != nil {
-		all.withdraw()
-		if errors.Is(err, errEnding) {
-			return nil, nil, nil, as(consumer.Requeue, err)
-		}
-		return nil, nil, nil, unavailable(err)
+	switch err := c.children.start(cmd); {
+	case errors.Is(err, errEnding):
+		return fail(as(consumer.Requeue, err))
+	case err != nil:
+		return fail(unavailable(err))
 	}
+	outputs.inherited()
 	all.begin(d)
-	return cmd, all, outputs, nil
+	return all, outputs, nil
 }
 
 // unavailable is for a command that could not be started, with what to do.

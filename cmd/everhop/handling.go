@@ -59,7 +59,15 @@ func (h *handling) posts() bool { return h.http.URL != nil }
 // hands tells whether one of them does.
 func (h *handling) hands() bool { return h.runs() || h.posts() }
 
-// words are the command's program and its arguments.
+// plain are the command's program and its arguments, if that needs no shell.
+func (h *handling) plain() []string {
+	if h.argv {
+		return h.program
+	}
+	return directly(h.exec)
+}
+
+// words are the command's program and its arguments, or the shell's.
 func (h *handling) words() []string {
 	if h.argv {
 		return h.program

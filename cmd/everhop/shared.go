@@ -38,7 +38,12 @@ const (
 
 // commandOutput is the pipe of one command.
 type commandOutput struct {
+	to          *shared
 	read, write *os.File
+	copied      bool          // a goroutine passes it on
+	held        []byte        // what was read and is not passed on
+	failed      error         // the first of passing on
+	told        bool          // that all is out
 	out         chan struct{} // closed when all is out that the command had written before it ended
 	lost        error         // why some of it is not; to be read after out
 	last        *tail         // nil: not kept; to be read after out
@@ -66,25 +71,42 @@ func (o *commandOutput) end() string {
 
 // open makes a pipe. The command is to inherit its write end.
 func (s *shared) open() (*commandOutput, error) {
-	read, write, err := os.Pipe()
+	read, write, err := plainPipe()
 	if err != nil {
 		return nil, err
 	}
-	o := &commandOutput{read: read, write: write, out: make(chan struct{})}
+	o := &commandOutput{to: s, read: read, write: write, out: make(chan struct{})}
 	if s.ends {
 		o.last = new(tail)
 	}
-	go s.copy(o) // until no process has the other end any more, which a command may leave behind
 	return o, nil
 }
 
 // commandOutputs are the standard output and the standard error of one command.
 type commandOutputs []*commandOutput
 
-// inherited is called when the command has the write ends, or could not be started.
+// inherited is called when the command has the write ends.
 func (outputs commandOutputs) inherited() {
 	for _, o := range outputs {
 		o.write.Close()
+	}
+}
+
+// drop is called when there is no command.
+func (outputs commandOutputs) drop() {
+	outputs.inherited()
+	for _, o := range outputs {
+		o.read.Close()
+	}
+}
+
+// copy has goroutines pass on what comes, also after the command has ended: it may leave a process behind.
+func (outputs commandOutputs) copy() {
+	for _, o := range outputs {
+		if !o.copied && !o.told {
+			o.copied, o.read = true, pollable(o.read)
+			go o.copy() // until no process has the other end any more
+		}
 	}
 }
 
@@ -92,7 +114,7 @@ func (outputs commandOutputs) inherited() {
 func (outputs commandOutputs) finish(ctx context.Context) bool {
 	for _, o := range outputs {
 		var late <-chan time.Time
-		if o.read.SetReadDeadline(time.Now()) != nil { // where a pipe has none, one that is left open has no end
+		if o.copied && o.read.SetReadDeadline(time.Now()) != nil { // where a pipe has none, one that is left open has no end
 			late = time.After(unread)
 		}
 		select {
@@ -105,56 +127,60 @@ func (outputs commandOutputs) finish(ctx context.Context) bool {
 	return true
 }
 
-// copy passes on what comes through the pipe, also after the command has ended: it may leave a process behind.
-func (s *shared) copy(o *commandOutput) {
+func (o *commandOutput) copy() {
 	defer o.read.Close()
-	var held []byte
-	var lost error
-	pass := func(n int) {
-		lost = cmp.Or(lost, s.pass(held[:n]))
-		held = append(held[:0], held[n:]...)
-	}
-	told, ended := false, false // that all is out; and the command has
-	tell := func() {
-		if pass(len(held)); !told {
-			told, o.lost = true, lost
-			close(o.out)
-		}
-	}
+	ended := false // the command has
 	for {
-		held = slices.Grow(held, copied)
 		read := o.read.Read
-		if ended && !told {
+		if ended && !o.told {
 			read = func(p []byte) (int, error) { return readNow(o.read, p) }
 		}
-		n, err := read(held[len(held):cap(held)])
-		held = held[:len(held)+n]
-		if !told && o.last != nil {
-			o.last.add(held[len(held)-n:])
-		}
+		n, err := read(o.space())
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			ended = true // what it has written may still be there
 			_ = o.read.SetReadDeadline(time.Time{})
-		case errors.Is(err, errEmpty):
-			tell()
-		case err != nil:
-			tell()
+		case o.take(n, err, o.to.pass):
 			return
-		case !s.lines || len(held) >= longestLine:
-			pass(len(held))
-		default:
-			pass(bytes.LastIndexByte(held, '\n') + 1)
 		}
 	}
 }
 
-func (s *shared) pass(text []byte) error {
-	if len(text) == 0 {
-		return nil
+// space is where to read to.
+func (o *commandOutput) space() []byte {
+	o.held = slices.Grow(o.held, copied)
+	return o.held[len(o.held):][:copied]
+}
+
+// take is told how reading went. It tells whether it was the last time.
+func (o *commandOutput) take(n int, err error, pass func([]byte) error) (over bool) {
+	o.held = o.held[:len(o.held)+n]
+	if !o.told && o.last != nil {
+		o.last.add(o.held[len(o.held)-n:])
 	}
+	ready := len(o.held)
+	if err == nil && o.to.lines && ready < longestLine {
+		ready = bytes.LastIndexByte(o.held, '\n') + 1
+	}
+	if ready > 0 {
+		o.failed = cmp.Or(o.failed, pass(o.held[:ready]))
+		o.held = append(o.held[:0], o.held[ready:]...)
+	}
+	if err != nil && !o.told {
+		o.told, o.lost = true, o.failed
+		close(o.out)
+	}
+	return err != nil && !errors.Is(err, errEmpty)
+}
+
+func (s *shared) pass(text []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.write(text)
+}
+
+// write is called with mu held.
+func (s *shared) write(text []byte) error {
 	if err := s.failure(); err != nil {
 		return err
 	}

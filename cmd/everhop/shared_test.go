@@ -29,6 +29,7 @@ func TestSharedLines(t *testing.T) {
 		}
 		outputs = append(outputs, o)
 	}
+	outputs.copy()
 	write := func(i int, text string) {
 		t.Helper()
 		if _, err := outputs[i].write.WriteString(text); err != nil {
@@ -242,7 +243,7 @@ func TestExecSlowReader(t *testing.T) {
 	p.start()
 	rabbittest.Eventually(t, patience, "it consumes", func() bool {
 		q, _ := server.Queue("q")
-		return q.Unacknowledged == 1
+		return q.Unacknowledged == 2 // one is at hand
 	})
 	time.Sleep(2 * time.Second) // longer than the command may take
 	p.signal(syscall.SIGTERM)

@@ -15,12 +15,13 @@ import (
 //	body ───────► pipe ──► standard input
 //	writeWhole ─► pipe ──► file descriptor 3
 //
-// A command that reads neither does not notice: what the pipe does not hold waits until the command has ended, and is
-// given up then. What every pipe holds is in it before the command starts.
+// A command that reads neither does not notice. What every pipe holds of the body is in it before the command starts, and of
+// the line soon after: it takes longer to make, and few commands read it. The rest waits until the command has ended, and is
+// given up then.
 type whole struct {
 	read    []*os.File
-	write   *os.File      // nil if all is in the pipe
-	written chan struct{} // nil before begin
+	line    *os.File
+	written chan struct{} // nil as long as no goroutine writes the line
 }
 
 // held is what every pipe holds.
@@ -36,56 +37,47 @@ func offer(cmd *exec.Cmd, d *consumer.Delivery) (o *whole, err error) {
 	}()
 	cmd.Stdin = bytes.NewReader(d.Body)
 	if len(d.Body) <= held {
-		in, err := o.filled(d.Body)
+		in, body, err := o.pipe()
 		if err != nil {
+			return o, err
+		}
+		defer body.Close()
+		if _, err = body.Write(d.Body); err != nil {
 			return o, err
 		}
 		cmd.Stdin = in
 	}
-	var line bytes.Buffer
-	if len(d.Body) <= held {
-		_ = writeWhole(&line, d) // a buffer takes everything
-	}
-	var three *os.File
-	if line.Len() > 0 && line.Len() <= held {
-		three, err = o.filled(line.Bytes())
-	} else {
-		three, o.write, err = o.pipe()
-	}
-	cmd.ExtraFiles = []*os.File{three} // the first is 3
+	three, line, err := o.pipe()
+	o.line, cmd.ExtraFiles = line, []*os.File{three} // the first is 3
 	return o, err
 }
 
 func (o *whole) pipe() (read, write *os.File, err error) {
-	read, write, err = os.Pipe()
+	read, write, err = plainPipe()
 	if err == nil {
 		o.read = append(o.read, read)
 	}
 	return read, write, err
 }
 
-// filled is the end of a pipe with a text in it.
-func (o *whole) filled(text []byte) (*os.File, error) {
-	read, write, err := o.pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer write.Close()
-	_, err = write.Write(text)
-	return read, err
-}
-
 // begin is called when the command has its ends.
 func (o *whole) begin(d *consumer.Delivery) {
 	o.closeRead()
-	if o.write == nil {
+	var line bytes.Buffer
+	if len(d.Body) <= held {
+		_ = formatJSON(&line, d) // a failure is one of writeWhole, too
+	}
+	if n := line.Len(); 0 < n && n <= held {
+		_, _ = o.line.Write(line.Bytes()) // nobody has to read it
+		o.line.Close()
 		return
 	}
+	o.line = pollable(o.line)
 	o.written = make(chan struct{})
 	go func() {
 		defer close(o.written)
-		defer o.write.Close()
-		_ = writeWhole(o.write, d) // nobody has to read it
+		defer o.line.Close()
+		_ = writeWhole(o.line, d)
 	}()
 }
 
@@ -100,9 +92,7 @@ func (o *whole) closeRead() {
 // more, but by what package os/exec does with a large body.
 func (o *whole) withdraw() {
 	o.closeRead()
-	if o.write != nil {
-		o.write.Close() // which ends a write that waits
-	}
+	o.line.Close() // which ends a write that waits
 	if o.written != nil {
 		<-o.written
 	}
