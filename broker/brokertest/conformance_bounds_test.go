@@ -61,7 +61,7 @@ func boundsOverflow(c *client) {
 
 // rejects publishes bodies of which some may be refused.
 func (ch *channel) rejects(queue string, bodies ...string) {
-	publisher := ch.connection.channel()
+	publisher := ch.channel()
 	ch.c.ok(publisher.Confirm(false))
 	for _, body := range bodies {
 		publisher.confirmed("", queue, amqp.Publishing{Body: []byte(body)})

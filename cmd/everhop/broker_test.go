@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -59,6 +61,30 @@ func TestBroker(t *testing.T) {
 	if got := <-closed; got == nil || got.Code != 320 {
 		t.Errorf("closed with %v", got)
 	}
+	input.Close()
+	p.wait(0)
+}
+
+// With --tls it says whom to trust.
+func TestBrokerTLS(t *testing.T) {
+	p := prepare(t, "broker", "--tls")
+	input, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ready brokerReady
+	if err := json.NewDecoder(p.startPiped()).Decode(&ready); err != nil {
+		t.Fatalf("%v; %s", err, p.stderr.String())
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(ready.Authority)) || !strings.HasPrefix(ready.URL, "amqps://") {
+		t.Fatalf("ready: %+v", ready)
+	}
+	conn, err := amqp.DialTLS(ready.URL, &tls.Config{RootCAs: roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
 	input.Close()
 	p.wait(0)
 }
