@@ -114,10 +114,11 @@ func TestUntilEmptyOnRabbitMQ(t *testing.T) {
 	}
 	t.Run("stream", func(t *testing.T) { // which nobody has said to be one
 		queue := newQueueOf(t, "stream", "x")
-		stop := publishOnAndOn(t, queue) // or it would be taken for a queue that is empty
+		stop := publishOnAndOn(t, queue) // until it is known for a stream, or it would be taken for a queue that is empty
 		p := prepare(t, "consume", "--queue", queue, "--until-empty").start()
+		rabbittest.Eventually(t, patience, "a message", func() bool { return p.stdout.String() != "" })
+		stop() // it looks at its queue when nothing comes
 		p.wait(1)
-		stop()
 		p.logs("everhop: --until-empty: the queue " + queue + " is a stream, which keeps its messages; use --idle-timeout")
 	})
 }
