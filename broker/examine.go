@@ -74,6 +74,9 @@ const (
 	classicType = "classic"
 )
 
+// errTaken is for a broker that has taken what it should have refused, and may have declared a queue.
+var errTaken = errors.New("the broker has taken a type of queue that does not exist")
+
 // errUnspeakable is why a queue cannot be asked for.
 var errUnspeakable = errors.New("its name is too long for what the broker would have to say")
 
@@ -110,6 +113,9 @@ func (s *Session) learn(ctx context.Context, queue, name string, value any, fact
 			return err
 		})
 		if err == nil {
+			if name == queueType {
+				return errTaken
+			}
 			return nil // queues of its type do not know the argument
 		}
 		difference := inequivalent.FindStringSubmatch(err.(*Error).cause()) //nolint:errorlint // onChannel returns no other

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -82,6 +83,48 @@ func TestDelayInMemory(t *testing.T) {
 					t.Errorf("told: %v\n%s", told, log.String())
 				}
 			})
+		})
+	}
+}
+
+// What waits in memory for its delay has as many attempts as what waits in a delay queue, and is poison after them.
+func TestDelayInMemoryCounts(t *testing.T) {
+	for _, queue := range []string{"orders", strings.Repeat("q", 244)} {
+		synctest.Test(t, func(t *testing.T) {
+			server := brokertest.NewInMemoryServer(t)
+			if err := errors.Join(server.DeclareQueue(queue, nil), server.Publish(queue, "m")); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			var seen []int
+			c, err := consumer.New(consumer.Config{
+				URLs: []string{server.URL()}, Dial: server.Dial, Name: "test",
+				Subscriptions: []consumer.Subscription{{
+					Queue: queue, Retry: consumer.Retry{Attempts: 4},
+					Handler: func(_ context.Context, d *consumer.Delivery) error {
+						if seen = append(seen, consumer.Attempts(d)); len(seen)%2 == 0 {
+							return errors.New("down")
+						}
+						return consumer.RetryAfter(time.Minute)
+					},
+				}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+			parked := server.Messages(queue + ".parked")
+			if !slices.Equal(seen, []int{0, 1, 2, 3}) || len(parked) != 1 {
+				t.Fatalf("%.10s: it was called with %v before, and %d are parked", queue, seen, len(parked))
+			}
+			first, _ := parked[0].Headers[consumer.HeaderFirstFailed].(time.Time)
+			last, _ := parked[0].Headers[consumer.HeaderLastFailed].(time.Time)
+			if last.Sub(first) < time.Minute {
+				t.Errorf("%.10s: it failed first at %v, and last at %v", queue, first, last)
+			}
 		})
 	}
 }

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -10,7 +11,8 @@ import (
 // about a failure it is a field of its own, called name, and the field "error" is without it. A name that the
 // line has already, such as [FieldQueue], is not for this. With an empty text Detail returns err, and Detail of nil is nil.
 //
-// What a handler returns may have several, wrapped or not; of two that were joined (errors.Join) the log knows one.
+// What a handler returns may have several, wrapped or not; those of one name share a field. Of two that were joined
+// (errors.Join) the log knows one.
 func Detail(err error, name, text string) error {
 	if err == nil || text == "" {
 		return err
@@ -39,7 +41,12 @@ func detailsOf(err error) (brief string, details []extra) {
 			break // somebody has made another text of it
 		}
 		brief = strings.Replace(brief, whole, d.error.Error(), 1)
-		details = append(details, d.extra)
+		same := slices.IndexFunc(details, func(e extra) bool { return e.name == d.name })
+		if same < 0 {
+			details = append(details, d.extra)
+		} else { // the outer one was said later
+			details[same].text = d.text + "\n" + details[same].text
+		}
 	}
 	return brief, details
 }

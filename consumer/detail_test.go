@@ -36,6 +36,9 @@ func TestDetail(t *testing.T) {
 		"two": {consumer.Detail(fmt.Errorf("here: %w", consumer.Detail(exit, "inner", "1")), "outer", "2"), "here: exit status 3: 1: 2", map[string]any{
 			"error": "here: exit status 3", "inner": "1", "outer": "2",
 		}},
+		"two of one name": {consumer.Detail(fmt.Errorf("here: %w", consumer.Detail(exit, "stderr", "1")), "stderr", "2"), "here: exit status 3: 1: 2", map[string]any{
+			"error": "here: exit status 3", "stderr": "1\n2",
+		}},
 		"another text": {silent{said}, "another text", map[string]any{"error": "another text"}},
 		"nothing said": {consumer.Detail(exit, "stderr", ""), "exit status 3", map[string]any{"error": "exit status 3"}},
 		"without any":  {exit, "exit status 3", map[string]any{"error": "exit status 3"}},

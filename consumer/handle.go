@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -153,14 +152,9 @@ func (w *worker) attemptAgain(a answer) outcome {
 		if !waited {
 			return outcome{verdict: requeued, failure: *f}
 		}
-		delivery := *w.came
-		delivery.Headers = maps.Clone(w.came.Headers)
-		if delivery.Headers == nil {
-			delivery.Headers = map[string]any{}
-		}
-		delivery.Headers[HeaderAttempts], delivery.Headers[HeaderQueue] = int64(f.attempts), w.came.Queue
-		w.hand.begin(w.job.channel, &delivery)
-		if a = w.call(&delivery); a.meaning == succeeded {
+		delivery := f.next()
+		w.hand.begin(w.job.channel, delivery)
+		if a = w.call(delivery); a.meaning == succeeded {
 			return d.handled()
 		}
 	}
@@ -286,7 +280,11 @@ func (d *dispatcher) inWords(o outcome) string {
 	case passedOver:
 		return "to be passed over"
 	case parked:
-		return "to be parked in " + d.parkingQueue(o.failure.delivery)
+		where := "to be parked in " + d.parkingQueue(o.failure.delivery)
+		if o.pause > 0 {
+			where += fmt.Sprintf(", from which it came, in %v", o.pause.Round(time.Millisecond))
+		}
+		return where
 	case delayed:
 		return fmt.Sprintf("to be tried again in %v, out of a delay queue: the broker would not wait so long for its acknowledgement",
 			o.pause.Round(time.Millisecond))

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"maps"
 	"strings"
 	"unicode/utf8"
 
@@ -10,12 +11,13 @@ import (
 // Headers of a message that was published again because its handler failed: to be retried after a delay, or into a
 // parking queue. One that was saved (HeaderSaved) has HeaderExchange, HeaderRoutingKey and HeaderUserID. If they fit
 // into no frame together with the message's own, only HeaderAttempts, HeaderQueue, HeaderOriginQueue, HeaderParkingQueue,
-// HeaderExchange, HeaderRoutingKey, HeaderExpiration and HeaderUserID are added; if that is too much, a message is parked with none of them.
+// HeaderExchange, HeaderRoutingKey, HeaderExpiration and HeaderUserID are added; if that is too much, a message is parked
+// with those of them that it came with.
 const (
 	// HeaderAttempts is how often the handler has been called for the message so far (int64); see [Attempts].
 	// Take it off a message that is moved back from the parking queue, or its next failure parks it again.
 	HeaderAttempts = "x-everhop-attempts"
-	// HeaderError is the text of the last failure: valid UTF-8, at most 1 KiB.
+	// HeaderError is the text of the last failure: valid UTF-8, at most 1 KiB, without the middle of what is longer.
 	HeaderError = "x-everhop-error"
 	// HeaderFirstFailed and HeaderLastFailed are when the handler failed first and last (timestamp, so in
 	// seconds).
@@ -105,11 +107,11 @@ type detail int
 const (
 	everything detail = iota
 	essentials
-	nothingOfOurs
+	nothingNew
 )
 
 func (much detail) String() string {
-	return [...]string{"all of ours", "few of ours", "none of ours"}[much]
+	return [...]string{"all of ours", "few of ours", "no new ones of ours"}[much]
 }
 
 // maxErrorText is how many bytes of an error go into HeaderError.
@@ -132,8 +134,12 @@ func (r *republisher) headers(d *Delivery, why failure, much detail) map[string]
 	h := carried(d)
 	r.tell(h, d, why)
 	for _, our := range ours {
-		if much == nothingOfOurs || much == essentials && !our.essential {
-			delete(h, our.name)
+		if much == everything || much == essentials && our.essential {
+			continue
+		}
+		delete(h, our.name)
+		if had, there := d.Headers[our.name]; there && our.essential && d.Unreadable == nil { // there was room for it
+			h[our.name] = had
 		}
 	}
 	return h
@@ -184,33 +190,53 @@ func (r *republisher) tell(h map[string]any, d *Delivery, why failure) {
 	if why.attempts > Attempts(d) { // its handler has had it
 		delete(h, HeaderSaved)
 	}
-	if !IsParked(d.Headers, d.Queue) {
-		delete(h, HeaderOriginQueue)
-	} else if origin, said := h[HeaderQueue].(string); said && origin != d.Queue {
-		earlier(h, HeaderOriginQueue, origin)
-	}
+	tellCounted(h, d, why)
 	if why.parkedIn != "" {
 		h[HeaderParkingQueue] = why.parkedIn
 	}
-	earlier(h, HeaderFirstFailed, why.first)
 	h[HeaderLastFailed] = why.last
-	h[HeaderAttempts] = int64(why.attempts)
 	h[HeaderError] = errorText(why.reason)
-	h[HeaderQueue] = d.Queue
 	h[HeaderHost] = r.host
 	if d.Expiration != "" {
 		h[HeaderExpiration] = d.Expiration
 	}
 }
 
+// tellCounted adds what counts: how often it has failed, since when, and in which queue.
+func tellCounted(h map[string]any, d *Delivery, why failure) {
+	if !IsParked(d.Headers, d.Queue) {
+		delete(h, HeaderOriginQueue)
+	} else if origin, said := h[HeaderQueue].(string); said && origin != d.Queue {
+		earlier(h, HeaderOriginQueue, origin)
+	}
+	earlier(h, HeaderFirstFailed, why.first)
+	h[HeaderAttempts], h[HeaderQueue] = int64(why.attempts), d.Queue
+}
+
+// next is the delivery for its next turn here, which knows of those before.
+func (f *failure) next() *Delivery {
+	d := *f.delivery
+	d.Headers = maps.Clone(d.Headers)
+	if d.Headers == nil {
+		d.Headers = map[string]any{}
+	}
+	tellCounted(d.Headers, f.delivery, *f)
+	return &d
+}
+
+// errorText leaves out what is in the middle, if need be: an error begins with what failed, and ends with why.
 func errorText(text string) string {
+	const gap = " ... "
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) <= maxErrorText {
 		return text
 	}
-	end := maxErrorText
-	for !utf8.RuneStart(text[end]) {
-		end--
+	begin, end := maxErrorText/2-len(gap), len(text)-maxErrorText/2
+	for !utf8.RuneStart(text[begin]) {
+		begin--
 	}
-	return text[:end]
+	for !utf8.RuneStart(text[end]) {
+		end++
+	}
+	return text[:begin] + gap + text[end:]
 }

@@ -38,7 +38,7 @@ func TestFateOfHeaders(t *testing.T) {
 	r := newRepublisher(nil, zerolog.Nop())
 	for name, want := range fates {
 		d := &Delivery{Headers: map[string]any{name: "value"}}
-		m := copyOf(d, r.headers(d, itFailed, nothingOfOurs))
+		m := copyOf(d, r.headers(d, itFailed, nothingNew))
 		headers := map[string]any{name: "value"}
 		switch want {
 		case dropped:
@@ -120,6 +120,20 @@ func TestHeadersThatHardlyFit(t *testing.T) {
 			})
 		})
 	}
+	republishing(t, func(t *testing.T, server *brokertest.Server, r *republisher) { // what it came with fits again
+		declareIn(t, server, "work", nil)
+		d := delivered("x")
+		d.Headers = map[string]any{
+			"own": strings.Repeat("x", frame-150), HeaderQueue: "orders", HeaderParkingQueue: "work", HeaderHost: "earlier",
+		}
+		if err := r.park(t.Context(), d, "parked", itFailed); err != nil {
+			t.Fatal(err)
+		}
+		headers := server.Messages("parked")[0].Headers
+		if headers[HeaderQueue] != "orders" || headers[HeaderParkingQueue] != "work" || len(headers) != 3 {
+			t.Errorf("%d headers: %v, %v", len(headers), headers[HeaderQueue], headers[HeaderParkingQueue])
+		}
+	})
 	republishing(t, func(t *testing.T, server *brokertest.Server, r *republisher) {
 		d := delivered("x")
 		d.Headers = map[string]any{"own": strings.Repeat("x", frame)}
@@ -157,13 +171,14 @@ func TestAttempts(t *testing.T) {
 }
 
 func TestErrorText(t *testing.T) {
+	const half = maxErrorText / 2
 	tests := []struct{ name, text, want string }{
 		{"short", "no", "no"},
 		{"as long as may be", strings.Repeat("a", maxErrorText), strings.Repeat("a", maxErrorText)},
-		{"longer", strings.Repeat("a", maxErrorText+1), strings.Repeat("a", maxErrorText)},
-		{"amid a rune", strings.Repeat("a", maxErrorText-1) + "€", strings.Repeat("a", maxErrorText-1)},
+		{"longer", strings.Repeat("a", half) + "b" + strings.Repeat("c", half), strings.Repeat("a", half-5) + " ... " + strings.Repeat("c", half)},
+		{"amid runes", strings.Repeat("a", half-6) + "€ and €" + strings.Repeat("b", half-1), strings.Repeat("a", half-6) + " ... " + strings.Repeat("b", half-1)},
 		{"invalid", "a\xffb", "a\uFFFDb"},
-		{"invalid at the end", strings.Repeat("a", maxErrorText-1) + "\xff", strings.Repeat("a", maxErrorText-1)},
+		{"invalid at the end", strings.Repeat("a", maxErrorText-1) + "\xff", strings.Repeat("a", half-5) + " ... " + strings.Repeat("a", half-3) + "\uFFFD"},
 	}
 	for _, test := range tests {
 		if got := errorText(test.text); got != test.want || !utf8.ValidString(got) {

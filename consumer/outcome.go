@@ -111,7 +111,7 @@ func (a answer) in(ctx context.Context) answer {
 // outcome is what becomes of a delivery.
 type outcome struct {
 	verdict verdict
-	pause   time.Duration // of again and delayed
+	pause   time.Duration // of again and delayed; of parked, before it is published to where it came from
 	failure failure
 	failed  bool // otherwise the handler chose it, or was not given its chance
 	tripped bool // and that was once too often in a row
@@ -126,7 +126,7 @@ type failure struct {
 	details     []extra
 	cause       string    // the name of the note about it, if it is rare
 	told        string    // the cause that an event has told of
-	parkedIn    string    // the parking queue, if it is published there
+	parkedIn    string    // set when it is published: into this parking queue
 	attempts    int       // how often the handler was called for it so far
 	first, last time.Time // when it failed; an earlier round's first goes before this one
 }
@@ -170,6 +170,9 @@ func (d *dispatcher) decide(a answer, f failure) outcome {
 	}
 	if a.meaning == overran && (o.verdict == again || o.verdict == putBack) {
 		o.verdict = postponed
+	}
+	if o.verdict == parked && d.parkingQueue(f.delivery) == f.delivery.Queue { // it comes again, and has failed often
+		o.pause = max(d.spec.RequeuePause, d.spec.Retry.pause(f.attempts))
 	}
 	if o.verdict == again && o.pause >= d.mayKeep(f.delivery) {
 		o.verdict, o.pause = delayed, max(o.pause, time.Millisecond)

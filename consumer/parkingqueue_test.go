@@ -11,19 +11,16 @@ import (
 	"github.com/everhop/everhop/consumer"
 )
 
-// failing consumes one message from a queue, for which the handler returns an error.
+// failing consumes one message from a queue, for which the handler returns an error, until it is parked.
 func failing(t *testing.T, server *brokertest.Server, queue, parkingQueue string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
-	called := false
 	c, err := consumer.New(consumer.Config{
 		URLs: []string{server.URL()}, Dial: server.Dial, Name: "test",
 		Subscriptions: []consumer.Subscription{{
 			Queue: queue, Prefetch: 1, Retry: consumer.Retry{Attempts: 1, ParkingQueue: parkingQueue},
 			Handler: func(context.Context, *consumer.Delivery) error {
-				called = true
-				cancel()
 				return errors.New("failed in " + queue)
 			},
 		}},
@@ -31,8 +28,14 @@ func failing(t *testing.T, server *brokertest.Server, queue, parkingQueue string
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Run(ctx); err != nil || !called {
-		t.Fatalf("consuming from %s: %v, called %v", queue, err, called)
+	go func() {
+		for ctx.Err() == nil && c.Stats().Parked == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	if err := c.Run(ctx); err != nil || c.Stats().Parked == 0 {
+		t.Fatalf("consuming from %s: %v, %+v", queue, err, c.Stats())
 	}
 }
 
@@ -82,6 +85,7 @@ func TestParkedElsewhere(t *testing.T) {
 	}{
 		{"the origin is written once", map[string]any{consumer.HeaderQueue: "second", consumer.HeaderOriginQueue: "first"}, "w.parked", "", "w.parked", "first"},
 		{"another one was asked for", map[string]any{consumer.HeaderQueue: "orders", consumer.HeaderParkingQueue: "bin"}, "bin", "hopeless", "hopeless", "orders"},
+		{"the default was asked for", map[string]any{consumer.HeaderQueue: "orders", consumer.HeaderParkingQueue: "bin"}, "bin", "bin.parked", "bin.parked", "orders"},
 		{"never parked", nil, "bin", "", "bin.parked", nil},
 		{"parked elsewhere, and moved", map[string]any{consumer.HeaderQueue: "orders", consumer.HeaderParkingQueue: "bin"}, "work", "", "work.parked", nil},
 		{"parked twice, and moved", map[string]any{
@@ -107,4 +111,44 @@ func TestParkedElsewhere(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is parked in the queue from which it came, and comes again, is not handled as fast as that can be, and is there once.
+func TestParkedWhereItCameFrom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := brokertest.NewInMemoryServer(t)
+		if err := errors.Join(server.DeclareQueue("orders.parked", nil), server.Publish("orders.parked", "m"), server.Publish("orders.parked", "fine")); err != nil {
+			t.Fatal(err)
+		}
+		const hour, slowest = time.Hour, 10 * time.Second
+		ctx, cancel := context.WithTimeout(t.Context(), hour)
+		defer cancel()
+		calls, others, seen := 0, 0, 0
+		c, err := consumer.New(consumer.Config{
+			URLs: []string{server.URL()}, Dial: server.Dial, Name: "test",
+			Subscriptions: []consumer.Subscription{{
+				Queue: "orders.parked", Prefetch: 1, Retry: consumer.Retry{Attempts: 2, Backoff: consumer.Backoff{Initial: time.Second, Max: slowest}},
+				Handler: func(_ context.Context, d *consumer.Delivery) error {
+					if string(d.Body) == "fine" {
+						others++
+						return nil
+					}
+					calls, seen = calls+1, consumer.Attempts(d)
+					return errors.New("not this one")
+				},
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if least, most := int(hour/slowest), int(hour/(slowest/2))+10; calls < least || calls > most || seen < least/2 || others != 1 {
+			t.Errorf("%d calls, want %d to %d, and so many attempts: %d; %d others were handled", calls, least, most, seen, others)
+		}
+		if q, _ := server.Queue("orders.parked"); q.Ready != 1 {
+			t.Errorf("%+v", q)
+		}
+	})
 }

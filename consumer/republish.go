@@ -42,7 +42,7 @@ func (r *republisher) ready(ctx context.Context) { _ = r.sending.begin().Ready(c
 // virtual host's default type.
 func (r *republisher) park(ctx context.Context, d *Delivery, queue string, why failure) error {
 	why.parkedIn = queue
-	err := r.copy(ctx, d, queue, why, nothingOfOurs)
+	err := r.copy(ctx, d, queue, why, nothingNew)
 	if !errors.Is(err, broker.ErrUnroutable) {
 		return err
 	}
@@ -53,7 +53,7 @@ func (r *republisher) park(ctx context.Context, d *Delivery, queue string, why f
 	case class != broker.Precondition: // which says that somebody else just declared it, otherwise
 		return err
 	}
-	return r.copy(ctx, d, queue, why, nothingOfOurs)
+	return r.copy(ctx, d, queue, why, nothingNew)
 }
 
 // copy publishes the message into a queue, with as many of our headers as fit, and no fewer than least.

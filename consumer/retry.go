@@ -34,10 +34,13 @@ type Retry struct {
 	// ParkingQueue is where poison messages are parked. It is declared, durable, where it is missing. Defaults to the
 	// queue's name and ".parked", and for what comes from a parking queue to that: to a queue whose name ends so, or
 	// into which the message was parked (HeaderParkingQueue). What fails again is published to its end, with its
-	// history. The user must be allowed to write to amq.default, the default exchange, and to configure the queue where
-	// it is missing. Refused, the message stays unacknowledged, with an error in the log, for three quarters of the
-	// ConsumerTimeout, or until the consumer stops.
+	// history, after RequeuePause or the pause that Backoff has by then, if that is longer: it comes again. The user must
+	// be allowed to write to amq.default, the default exchange, and to configure the queue where it is missing. Refused,
+	// the message stays unacknowledged, with an error in the log, for three quarters of the ConsumerTimeout, or until the
+	// consumer stops.
 	ParkingQueue string
+
+	parksByDefault bool // nobody has named a ParkingQueue
 }
 
 // Poison is what becomes of a message that cannot be handled.
@@ -72,7 +75,7 @@ func (r Retry) withDefaults(s Subscription) Retry {
 		}
 	}
 	if r.ParkingQueue == "" && s.Queue != "" {
-		r.ParkingQueue = DefaultParkingQueue(s.Queue)
+		r.ParkingQueue, r.parksByDefault = DefaultParkingQueue(s.Queue), true
 	}
 	return r
 }
@@ -98,11 +101,10 @@ func IsParked(headers map[string]any, queue string) bool {
 
 // parkingQueue is where a message is parked. What came from a parking queue goes back there, unless another one was asked for.
 func (d *dispatcher) parkingQueue(came *Delivery) string {
-	said := d.spec.Retry.ParkingQueue
-	if said == DefaultParkingQueue(d.spec.Queue) && IsParked(came.Headers, came.Queue) {
+	if d.spec.Retry.parksByDefault && IsParked(came.Headers, came.Queue) {
 		return came.Queue
 	}
-	return said
+	return d.spec.Retry.ParkingQueue
 }
 
 // pause before the next attempt, after so many.

@@ -72,7 +72,10 @@ func (m *mover) run(o outcome, moved *atomic.Uint64) {
 		m.passOn()
 		d.window.rouse()
 	})
-	published, never := d.republish(m.job.channel, o)
+	published, never := false, false
+	if o.verdict != parked || o.pause == 0 || d.linger(m.job.channel, m.came, o.pause) {
+		published, never = d.republish(m.job.channel, o)
+	}
 	if !slow.Stop() {
 		aside.Add(-1)
 	}
@@ -129,6 +132,9 @@ func (d *dispatcher) mayKeep(came *Delivery) time.Duration {
 
 // putBack has the message handled again later, here or, if it must be, by whoever gets it from the queue.
 func (w *worker) putBack(o outcome) {
+	if o.verdict == delayed { // else it has attempts without end
+		w.came = o.failure.next()
+	}
 	if !w.putAside(w.dispatcher.pauseAside(o)) {
 		w.requeue(o)
 	}

@@ -62,7 +62,8 @@ if there may be several), status, text and advice. The names stay as they are; t
 
 EVERHOP_URL is used when --url is missing. User and password of --management are those in its URL, else guest and guest.
 
-Exit status: 0 all is ok, 1 there are warnings, 2 wrong command line, 3 something is broken.`,
+Exit status: 0 all is ok, 1 there are warnings, 2 wrong command line, 3 something is broken,
+130 given up after a signal.`,
 		Example: `  everhop doctor --url amqp://guest:guest@localhost/
   everhop doctor --queue orders --exec ./handle.sh --journal /var/lib/orders/journal
   everhop doctor --queue orders --prefetch 64 --handling-time 45s
@@ -136,7 +137,7 @@ func (f *doctorFlags) examine(ctx context.Context, out *term.Output, urls []stri
 	}
 	report := doctor.Run(bounded, config)
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return &interrupted{context.Cause(ctx)}
 	}
 	if f.json {
 		unsaid = json.NewEncoder(out).Encode(report)

@@ -50,7 +50,7 @@ func conclude(err error, stderr io.Writer) int {
 	switch {
 	case errors.As(err, &damaged):
 		return 3
-	case errors.Is(err, past.ErrInterrupted):
+	case errors.Is(err, past.ErrInterrupted), errors.As(err, new(*interrupted)):
 		return 130 // as a shell says it of a command that SIGINT has ended
 	}
 	return 1

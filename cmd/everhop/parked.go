@@ -50,7 +50,7 @@ errors that differ in numbers and ids alone are one group.
 --output jsonl writes an object for each: error, from, times, first, last, message_id and size; with --group error, count,
 first, last, from and example. What is not known is left out.
 
-Exit status: 0 done, 1 failed, 2 wrong command line.`,
+Exit status: 0 done, 1 failed, 2 wrong command line, 130 ended by a second signal.`,
 		Example: `  everhop parked list orders.parked
   everhop parked list orders.parked --group
   everhop parked list orders.parked --error timeout --since 2h --output jsonl | jq -r .message_id`,
@@ -180,7 +180,7 @@ command ends with what that wrote to standard error, as far as it was kept.
 
 --output jsonl is what 'everhop consume --output jsonl' writes, which 'everhop publish --input jsonl' reads.
 
-Exit status: 0 done, 1 failed or nothing matches, 2 wrong command line.`,
+Exit status: 0 done, 1 failed or nothing matches, 2 wrong command line, 130 ended by a second signal.`,
 		Example: `  everhop parked show orders.parked --id 7b0c
   everhop parked show orders.parked --error timeout --output jsonl | jq .headers`,
 		Args: queueArgument,

@@ -88,7 +88,7 @@ at once; then what was on its way may be in both queues.
 Messages are held while it works, those that do not match until the end: with --rate and filters, choose with --count so many
 that it takes less than the broker's consumer_timeout, 30 minutes by default.
 
-Exit status: 0 all that is meant was retried, 1 not all, 2 wrong command line.`,
+Exit status: 0 all that is meant was retried, 1 not all, 2 wrong command line, 130 ended by a second signal.`,
 		Example: `  everhop parked retry orders.parked --dry-run
   everhop parked retry orders.parked --error 'no stock' --rate 50/s
   everhop parked retry orders.parked --id 7b0c --yes`,
@@ -161,7 +161,7 @@ Of those that a broker has dead-lettered x-death is lost by that, which says fro
 A message that could not be read stays, and the exit status is 1. A signal stops it, and a second one ends it at once; then the
 last messages may be in both places.
 
-Exit status: 0 all that is meant was discarded, 1 not all, 2 wrong command line.`,
+Exit status: 0 all that is meant was discarded, 1 not all, 2 wrong command line, 130 ended by a second signal.`,
 		Example: `  everhop parked discard orders.parked --error 'no such customer' --to discarded.jsonl
   everhop publish --input jsonl --queue orders.parked < discarded.jsonl`,
 		Args: queueArgument,
@@ -277,6 +277,8 @@ func (b *bin) write(batch []*parked.Entry) error {
 	if info, err := b.Stat(); err != nil || info.Size() != b.size { // where a file cannot be locked
 		return errors.Join(err, errors.New("somebody else writes to the file of --to"))
 	}
+	uncut <- struct{}{}
+	defer func() { <-uncut }()
 	_, err := b.WriteAt(lines.Bytes(), b.size)
 	if err == nil {
 		err = b.Sync()

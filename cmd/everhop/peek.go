@@ -40,7 +40,7 @@ A stream is looked at from --stream-offset on: first, last or next, an offset, a
 --output table has a line for each message, with the begin of its body; jsonl is what 'everhop consume --output jsonl'
 writes, which 'everhop publish --input jsonl' reads; body writes bodies, each with a newline.
 
-Exit status: 0 done, 1 failed, 2 wrong command line.`,
+Exit status: 0 done, 1 failed, 2 wrong command line, 130 ended by a second signal.`,
 		Example: `  everhop peek orders
   everhop peek orders --count 1 --output jsonl | jq
   everhop peek events --stream-offset last`,

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -24,7 +25,7 @@ func stopSignals() []os.Signal {
 }
 
 // interruptible turns stopSignals into contexts: the first one ends soft, as the end of ctx does; the
-// second one ends hard; a third one kills the process. The cause says which signal came. release must be
+// second one ends hard; a third one kills the process, if it is still there. The cause says which signal came. release must be
 // called; it ends both.
 //
 // softly, unless it is nil, is called with the cause before soft ends: what it logs comes before anything that the
@@ -75,9 +76,25 @@ func untilSignal(cmd *cobra.Command, softly func(cause error), work func(ctx con
 	case err := <-done:
 		return err
 	case <-hard.Done():
-		return fmt.Errorf("%w: ended at once", context.Cause(hard))
 	}
+	patience := time.NewTimer(uncutFor)
+	defer patience.Stop()
+	select {
+	case err := <-done:
+		return err
+	case uncut <- struct{}{}: // nothing is begun any more
+	case <-patience.C:
+	}
+	return &interrupted{fmt.Errorf("%w: ended at once", context.Cause(hard))}
 }
+
+// uncut is held while something is written that a second signal must not cut in the middle, unless it takes uncutFor.
+var uncut = make(chan struct{}, 1)
+
+const uncutFor = time.Second
+
+// interrupted says that a signal has ended the work, with its cause.
+type interrupted struct{ error }
 
 // second is nil if none comes. SIGHUP is none: a terminal that is closed may send several.
 func second(signals <-chan os.Signal, released <-chan struct{}) os.Signal {

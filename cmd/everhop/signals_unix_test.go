@@ -193,7 +193,7 @@ func TestSecondSignal(t *testing.T) {
 			p.signal(syscall.SIGTERM)
 			p.logs("terminated: stopping")
 			p.signal(syscall.SIGINT)
-			p.wait(1)
+			p.wait(130)
 			if got := p.stderr.String(); !strings.HasSuffix(got, "everhop: interrupt: ended at once\n") {
 				t.Errorf("standard error:\n%s", got)
 			}

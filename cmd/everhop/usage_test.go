@@ -225,7 +225,8 @@ func TestExitStatuses(t *testing.T) {
 			interrupt()
 			have = append(have, strconv.Itoa(want))
 		}
-		if told := toldStatuses(t, tt.command); !slices.Equal(told, have) {
+		told := slices.DeleteFunc(toldStatuses(t, tt.command), func(s string) bool { return s == "130" }) // after a signal: see TestSecondSignal
+		if !slices.Equal(told, have) {
 			t.Errorf("%s --help tells of exit status %s; it has %s", tt.command, told, have)
 		}
 	}

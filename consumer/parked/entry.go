@@ -52,12 +52,14 @@ func (e *Entry) readOurs(headers map[string]any) {
 	e.From = cmp.Or(text(headers, consumer.HeaderOriginQueue), text(headers, consumer.HeaderQueue))
 }
 
-// readDeaths reads x-death: a table for each queue and reason, the latest first. What ours have said goes before: the broker
-// knows only that a parked message has gone on from the parking queue.
+// readDeaths reads x-death: a table for each queue and reason, the latest first. What ours have said goes before, if the
+// message died in the queue that they are about, or in the parking queue, from which it has only gone on. Otherwise somebody
+// has moved it since.
 func (e *Entry) readDeaths(headers map[string]any) {
 	deaths, _ := headers["x-death"].([]any)
 	var times int
 	var reason, from string
+	moved := true
 	var first, last time.Time
 	for _, death := range deaths {
 		d, ok := death.(map[string]any)
@@ -65,7 +67,9 @@ func (e *Entry) readDeaths(headers map[string]any) {
 			continue
 		}
 		times += number(d, "count")
-		from = cmp.Or(from, text(d, "queue"))
+		queue := text(d, "queue")
+		from = cmp.Or(from, queue)
+		moved = moved && queue != text(headers, consumer.HeaderQueue) && !consumer.IsParked(headers, queue)
 		reason = cmp.Or(reason, text(d, "reason"))
 		if at, ok := d["time"].(time.Time); ok { // of the first death for that reason
 			if first.IsZero() || at.Before(first) {
@@ -75,6 +79,9 @@ func (e *Entry) readDeaths(headers map[string]any) {
 				last = at
 			}
 		}
+	}
+	if from != "" && moved {
+		*e = Entry{Message: e.Message}
 	}
 	e.Error, e.From, e.Times = cmp.Or(e.Error, reason), cmp.Or(e.From, from), cmp.Or(e.Times, times)
 	if e.First.IsZero() {

@@ -13,6 +13,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -294,7 +295,7 @@ func (d *demonstration) overcome(ctx context.Context, f fault, o *outcome) error
 	}
 	forgotten := func() bool { return len(d.server.Connections()) <= 2 } // the consumer's and the publisher's
 	if err := d.server.Await(ctx, forgotten); err != nil {
-		return context.Cause(ctx)
+		return cmp.Or(context.Cause(ctx), err)
 	}
 	now, measured := d.ledger.now(), outcome{}
 	err := d.ledger.await(ctx, func(h *history) bool {

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -35,7 +36,7 @@ func (d *demonstration) repair(ctx context.Context) error {
 	d.forget()
 	all := func() bool { q, _ := d.server.Queue(parkingQueue); return q.Ready == Failing }
 	if err := d.server.Await(ctx, all); err != nil {
-		return context.Cause(ctx)
+		return cmp.Or(context.Cause(ctx), err)
 	}
 	config := parked.Config{URLs: []string{d.server.URL()}, Queue: parkingQueue, Name: name + "-repair"}
 	var groups parked.Groups
