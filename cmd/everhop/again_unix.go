@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -11,29 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollRoom waits for room, and tells whether it could.
+// pollRoom tells whether it could wait.
 func pollRoom(file *os.File) bool {
-	const patience = 1000 // ms; it may become blocking meanwhile
-	n, err := pollWritable(file, patience)
-	return err == nil && n >= 0
-}
-
-// hasRoom tells whether there is room for a few bytes, or an error to be had.
-func hasRoom(file *os.File) bool {
-	n, err := pollWritable(file, 0)
-	return err == nil && n == 1
-}
-
-func pollWritable(file *os.File, patience int) (n int, err error) {
 	raw, err := file.SyscallConn()
 	if err != nil {
-		return 0, err
+		return false
 	}
-	var result error
+	const patience = 1000 // ms; it may become blocking meanwhile
+	polled := false
 	err = raw.Control(func(fd uintptr) {
-		n, result = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, patience)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, patience)
+		polled = err == nil && n >= 0
 	})
-	return n, cmp.Or(err, result)
+	return err == nil && polled
 }
 
 // readNow reads what is there, and waits for nothing: errEmpty.

@@ -11,33 +11,14 @@ import (
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
-// plainPipe makes a pipe that Go's poller does not know, which would wake up a thread for whatever is written.
-func plainPipe() (read, write *os.File, err error) {
-	var ends [2]int
-	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, os.NewSyscallError("pipe2", err)
-	}
-	return os.NewFile(uintptr(ends[0]), "|0"), os.NewFile(uintptr(ends[1]), "|1"), nil
-}
-
-// pollable is an end of a plain pipe for a goroutine that waits. It takes no thread for that, if there is a descriptor left.
-func pollable(plain *os.File) *os.File {
-	fd, err := unix.FcntlInt(plain.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return plain
-	}
-	_ = unix.SetNonblock(fd, true)
-	plain.Close()
-	return os.NewFile(uintptr(fd), plain.Name())
-}
-
 // waitable asks for a descriptor that tells when the command has ended.
 func waitable(cmd *exec.Cmd) {
 	none := -1
 	cmd.SysProcAttr.PidFD = &none
 }
 
-// soon is within how many milliseconds the end of most commands comes that are short.
+// soon is for how many milliseconds nothing but the command's end is waited for: most short commands end within that, and
+// what they have written is read then, all at once.
 const soon = 2
 
 // attend passes on what a command writes until it has ended:
@@ -47,8 +28,8 @@ const soon = 2
 //	the command     ─┘
 //
 // The goroutine that has started the command does so, on its own thread. To wake up others, and to be woken up by them, takes
-// longer than all else that everhop does for a command; for one that ends soon, even to be woken up for what it writes. What
-// may have to wait is left to goroutines (see copy): for the reader of our output, or for the rest of a line.
+// longer than all else that everhop does for a command. What may have to wait is left to goroutines (see copy): for the reader
+// of our output, or for the rest of a line.
 func attend(cmd *exec.Cmd, outputs commandOutputs) {
 	defer outputs.copy()
 	command := *cmd.SysProcAttr.PidFD
@@ -85,8 +66,8 @@ func (outputs commandOutputs) attended(fds []unix.PollFd) bool {
 	left := false
 	for i, o := range outputs {
 		fds[i] = unix.PollFd{Fd: -1}
-		if !o.copied && !o.told {
-			fds[i] = unix.PollFd{Fd: int32(o.read.Fd()), Events: unix.POLLIN}
+		if o.read == nil && !o.told {
+			fds[i] = unix.PollFd{Fd: int32(o.ours.fd), Events: unix.POLLIN}
 			left = true
 		}
 	}
@@ -96,18 +77,34 @@ func (outputs commandOutputs) attended(fds []unix.PollFd) bool {
 // passOn reads once, and passes on. It returns false if that might have to wait.
 func (o *commandOutput) passOn(events int16) bool {
 	n, err, s := 0, io.EOF, o.to
-	if len(o.held) > 0 || !s.mu.TryLock() {
+	if len(o.held) > 0 || !s.isPrompt() || !s.mu.TryLock() {
 		return false
 	}
 	defer s.mu.Unlock()
 	if events != unix.POLLHUP {
-		if file, ok := term.Behind(s.w).(*os.File); !ok || !hasRoom(file) {
-			return false
-		}
-		n, err = o.read.Read(o.space())
+		n, err = o.ours.Read(o.space())
 	}
 	if o.take(n, err, s.write) {
-		o.read.Close()
+		o.ours.Close()
 	}
 	return true
+}
+
+// isPrompt tells whether nobody has to wait who writes there: neither for a reader, as at a pipe, nor for a terminal.
+func (s *shared) isPrompt() bool {
+	s.look.Do(func() {
+		file, ok := term.Behind(s.w).(*os.File)
+		if !ok {
+			return
+		}
+		info, err := file.Stat()
+		s.prompt = err == nil && (info.Mode().IsRegular() || isNull(info))
+	})
+	return s.prompt
+}
+
+// isNull tells whether a file is the one to which everything can be written, and from which nothing comes.
+func isNull(info os.FileInfo) bool {
+	null, err := os.Stat(os.DevNull)
+	return err == nil && os.SameFile(null, info)
 }

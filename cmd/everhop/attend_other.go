@@ -2,14 +2,7 @@
 
 package main
 
-import (
-	"os"
-	"os/exec"
-)
-
-func plainPipe() (read, write *os.File, err error) { return os.Pipe() }
-
-func pollable(pipe *os.File) *os.File { return pipe }
+import "os/exec"
 
 func waitable(*exec.Cmd) {}
 

@@ -99,13 +99,18 @@ func (c *command) begin(d *consumer.Delivery) (cmd *exec.Cmd, all *whole, output
 	if c.found != "" {
 		cmd = exec.Command(c.found, c.plain[1:]...)
 		cmd.Args[0] = c.plain[0]
-		if all, outputs, err = c.start(cmd, d); err == nil {
-			return cmd, all, outputs, nil
+		if all, outputs, err = c.start(cmd, d); err == nil || isLack(err) {
+			return cmd, all, outputs, err
 		}
 	}
 	cmd = exec.Command(c.words[0], c.words[1:]...)
 	all, outputs, err = c.start(cmd, d)
 	return cmd, all, outputs, err
+}
+
+// isLack tells whether something is used up, of which a shell would need more.
+func isLack(err error) bool {
+	return slices.ContainsFunc([]error{syscall.EAGAIN, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}, func(lack error) bool { return errors.Is(err, lack) })
 }
 
 // start starts a program with outputs of its own.

@@ -27,6 +27,9 @@ type shared struct {
 
 	mu     sync.Mutex // held while writing, which may take for ever
 	failed atomic.Pointer[error]
+
+	look   sync.Once
+	prompt bool // nobody has to wait who writes
 }
 
 const (
@@ -38,15 +41,16 @@ const (
 
 // commandOutput is the pipe of one command.
 type commandOutput struct {
-	to          *shared
-	read, write *os.File
-	copied      bool          // a goroutine passes it on
-	held        []byte        // what was read and is not passed on
-	failed      error         // the first of passing on
-	told        bool          // that all is out
-	out         chan struct{} // closed when all is out that the command had written before it ended
-	lost        error         // why some of it is not; to be read after out
-	last        *tail         // nil: not kept; to be read after out
+	to     *shared
+	ours   *pipeEnd      // of the pipe, to be read
+	write  *os.File      // its other end
+	read   *os.File      // the end, if a goroutine passes on what comes
+	held   []byte        // what was read and is not passed on
+	failed error         // the first of passing on
+	told   bool          // that all is out
+	out    chan struct{} // closed when all is out that the command had written before it ended
+	lost   error         // why some of it is not; to be read after out
+	last   *tail         // nil: not kept; to be read after out
 }
 
 // loss is why something is lost of what the command has written.
@@ -71,11 +75,11 @@ func (o *commandOutput) end() string {
 
 // open makes a pipe. The command is to inherit its write end.
 func (s *shared) open() (*commandOutput, error) {
-	read, write, err := plainPipe()
+	ours, write, err := pipeFrom()
 	if err != nil {
 		return nil, err
 	}
-	o := &commandOutput{to: s, read: read, write: write, out: make(chan struct{})}
+	o := &commandOutput{to: s, ours: ours, write: write, out: make(chan struct{})}
 	if s.ends {
 		o.last = new(tail)
 	}
@@ -96,15 +100,15 @@ func (outputs commandOutputs) inherited() {
 func (outputs commandOutputs) drop() {
 	outputs.inherited()
 	for _, o := range outputs {
-		o.read.Close()
+		o.ours.Close()
 	}
 }
 
 // copy has goroutines pass on what comes, also after the command has ended: it may leave a process behind.
 func (outputs commandOutputs) copy() {
 	for _, o := range outputs {
-		if !o.copied && !o.told {
-			o.copied, o.read = true, pollable(o.read)
+		if o.read == nil && !o.told {
+			o.read = o.ours.waitable()
 			go o.copy() // until no process has the other end any more
 		}
 	}
@@ -114,7 +118,7 @@ func (outputs commandOutputs) copy() {
 func (outputs commandOutputs) finish(ctx context.Context) bool {
 	for _, o := range outputs {
 		var late <-chan time.Time
-		if o.copied && o.read.SetReadDeadline(time.Now()) != nil { // where a pipe has none, one that is left open has no end
+		if o.read != nil && o.read.SetReadDeadline(time.Now()) != nil { // where a pipe has none, one that is left open has no end
 			late = time.After(unread)
 		}
 		select {
@@ -128,7 +132,7 @@ func (outputs commandOutputs) finish(ctx context.Context) bool {
 }
 
 func (o *commandOutput) copy() {
-	defer o.read.Close()
+	defer o.ours.Close()
 	ended := false // the command has
 	for {
 		read := o.read.Read
@@ -149,7 +153,7 @@ func (o *commandOutput) copy() {
 // space is where to read to.
 func (o *commandOutput) space() []byte {
 	o.held = slices.Grow(o.held, copied)
-	return o.held[len(o.held):][:copied]
+	return o.held[len(o.held):cap(o.held)]
 }
 
 // take is told how reading went. It tells whether it was the last time.
@@ -160,7 +164,10 @@ func (o *commandOutput) take(n int, err error, pass func([]byte) error) (over bo
 	}
 	ready := len(o.held)
 	if err == nil && o.to.lines && ready < longestLine {
-		ready = bytes.LastIndexByte(o.held, '\n') + 1
+		ready = 0
+		if last := bytes.LastIndexByte(o.held[len(o.held)-n:], '\n'); last >= 0 { // there is none before
+			ready = len(o.held) - n + last + 1
+		}
 	}
 	if ready > 0 {
 		o.failed = cmp.Or(o.failed, pass(o.held[:ready]))

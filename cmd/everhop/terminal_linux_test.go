@@ -33,6 +33,21 @@ func openTerminal(t *testing.T) (tty *os.File, screen *transcript, read func()) 
 // openKeyboard opens one on which a test can type, too.
 func openKeyboard(t *testing.T) (tty, keys *os.File, screen *transcript, read func()) {
 	t.Helper()
+	tty, master := openPair(t)
+	screen = new(transcript)
+	var reader sync.WaitGroup
+	reader.Go(func() { io.Copy(screen, master) }) // until EIO: nobody has it open for writing
+	t.Cleanup(func() {
+		tty.Close()
+		reader.Wait()
+		master.Close()
+	})
+	return tty, master, screen, reader.Wait
+}
+
+// openPair opens a pseudo-terminal, and what is behind it.
+func openPair(t *testing.T) (tty, master *os.File) {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Skip("needs /dev/ptmx, which containers without a /dev/pts do not have: ", err)
@@ -49,15 +64,7 @@ func openKeyboard(t *testing.T) (tty, keys *os.File, screen *transcript, read fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	screen = new(transcript)
-	var reader sync.WaitGroup
-	reader.Go(func() { io.Copy(screen, master) }) // until EIO: nobody has it open for writing
-	t.Cleanup(func() {
-		tty.Close()
-		reader.Wait()
-		master.Close()
-	})
-	return tty, master, screen, reader.Wait
+	return tty, master
 }
 
 // run runs it to its end, with the terminal in place of those of its outputs that are tty.

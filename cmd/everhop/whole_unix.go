@@ -20,7 +20,7 @@ import (
 // given up then.
 type whole struct {
 	read    []*os.File
-	line    *os.File
+	line    *pipeEnd
 	written chan struct{} // nil as long as no goroutine writes the line
 }
 
@@ -52,12 +52,12 @@ func offer(cmd *exec.Cmd, d *consumer.Delivery) (o *whole, err error) {
 	return o, err
 }
 
-func (o *whole) pipe() (read, write *os.File, err error) {
-	read, write, err = plainPipe()
+func (o *whole) pipe() (theirs *os.File, ours *pipeEnd, err error) {
+	theirs, ours, err = pipeTo()
 	if err == nil {
-		o.read = append(o.read, read)
+		o.read = append(o.read, theirs)
 	}
-	return read, write, err
+	return theirs, ours, err
 }
 
 // begin is called when the command has its ends.
@@ -72,12 +72,12 @@ func (o *whole) begin(d *consumer.Delivery) {
 		o.line.Close()
 		return
 	}
-	o.line = pollable(o.line)
+	file := o.line.waitable()
 	o.written = make(chan struct{})
 	go func() {
 		defer close(o.written)
-		defer o.line.Close()
-		_ = writeWhole(o.line, d)
+		defer file.Close()
+		_ = writeWhole(file, d)
 	}()
 }
 
