@@ -64,7 +64,7 @@ func (e *pipeEnd) Read(p []byte) (int, error) {
 }
 
 // Write is for who knows that there is room.
-func (e *pipeEnd) Write(p []byte) (int, error) {
+func (e *pipeEnd) Write(p []byte) (int, error) { //nolint:unparam // as that of a file
 	n, err := again(func() (int, error) { return unix.Write(e.fd, p) })
 	return max(0, n), os.NewSyscallError("write", err)
 }
