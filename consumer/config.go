@@ -365,7 +365,7 @@ func (s Subscription) problems() (problems []string) {
 	if s.Retry.Poison == Park && s.Retry.ParkingQueue == s.Queue && s.Queue != "" && !IsParkingQueue(s.Queue) {
 		report("Retry.ParkingQueue: %q is the Queue itself", s.Queue)
 	}
-	for _, problem := range s.Retry.problems() {
+	for _, problem := range s.Retry.problems(s.Queue) {
 		report("Retry.%s", problem)
 	}
 	return problems

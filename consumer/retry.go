@@ -39,8 +39,6 @@ type Retry struct {
 	// the message stays unacknowledged, with an error in the log, for three quarters of the ConsumerTimeout, or until the
 	// consumer stops.
 	ParkingQueue string
-
-	parksByDefault bool // nobody has named a ParkingQueue
 }
 
 // Poison is what becomes of a message that cannot be handled.
@@ -74,9 +72,6 @@ func (r Retry) withDefaults(s Subscription) Retry {
 			r.Poison = PutBack
 		}
 	}
-	if r.ParkingQueue == "" && s.Queue != "" {
-		r.ParkingQueue, r.parksByDefault = DefaultParkingQueue(s.Queue), true
-	}
 	return r
 }
 
@@ -101,10 +96,18 @@ func IsParked(headers map[string]any, queue string) bool {
 
 // parkingQueue is where a message is parked. What came from a parking queue goes back there, unless another one was asked for.
 func (d *dispatcher) parkingQueue(came *Delivery) string {
-	if d.spec.Retry.parksByDefault && IsParked(came.Headers, came.Queue) {
+	if d.spec.Retry.ParkingQueue == "" && IsParked(came.Headers, came.Queue) {
 		return came.Queue
 	}
-	return d.spec.Retry.ParkingQueue
+	return d.spec.Retry.parkingQueueOf(d.spec.Queue)
+}
+
+// parkingQueueOf is where messages of a queue are parked that were not before; "" if there is no name for it.
+func (r Retry) parkingQueueOf(queue string) string {
+	if r.ParkingQueue == "" && queue != "" {
+		return DefaultParkingQueue(queue)
+	}
+	return r.ParkingQueue
 }
 
 // pause before the next attempt, after so many.
@@ -114,7 +117,7 @@ func (r Retry) pause(attempts int) time.Duration {
 	return least + rand.N(bound-least+1)
 }
 
-func (r Retry) problems() (problems []string) {
+func (r Retry) problems(queue string) (problems []string) {
 	report := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if r.Attempts < 1 {
 		report("Attempts: %d is not positive", r.Attempts)
@@ -125,11 +128,12 @@ func (r Retry) problems() (problems []string) {
 	switch r.Poison {
 	case DeadLetter, PutBack:
 	case Park:
-		if r.ParkingQueue == "" {
+		bin := r.parkingQueueOf(queue)
+		if bin == "" {
 			report("ParkingQueue: missing, and Queue has no name to make one of")
 		}
-		if err := broker.CheckName(r.ParkingQueue); err != nil {
-			report("ParkingQueue: %q: %v; by default it is the Queue's name and .parked", r.ParkingQueue, err)
+		if err := broker.CheckName(bin); err != nil {
+			report("ParkingQueue: %q: %v; by default it is the Queue's name and .parked", bin, err)
 		}
 	default:
 		report("Poison: %q is none of %q, %q and %q", r.Poison, DeadLetter, Park, PutBack)
