@@ -18,20 +18,22 @@ func (d *delivery) expect(ch *channel) {
 	if patience == noTTL {
 		return
 	}
+	server := ch.connection.server
 	var timer *time.Timer
-	timer = time.AfterFunc(time.Until(d.at.Add(patience)), func() { d.timeOut(ch, timer, patience) })
+	timer = time.AfterFunc(time.Until(d.at.Add(patience)), func() {
+		server.mu.Lock()
+		defer server.unlock()
+		d.timeOut(ch, timer, patience)
+	})
 	d.timer = timer
 }
 
-// timeOut is what the timer does. While it waits for mu, another time may have been given: then there is another timer.
+// timeOut is what the timer does. While it waited for mu, another time may have been given: then there is another timer.
 func (d *delivery) timeOut(ch *channel, timer *time.Timer, patience time.Duration) {
-	server := ch.connection.server
-	server.mu.Lock()
-	defer server.unlock()
 	if d.timer != timer || !ch.unacked.holds(d) {
 		return
 	}
-	if server.has(versions.TimesOutChannels) {
+	if ch.connection.server.has(versions.TimesOutChannels) {
 		ch.close(tooLate(ch.id, patience), 0, 0)
 	} else {
 		ch.cancelOverdue(d.consumer)

@@ -213,7 +213,7 @@ func TestPolicyOvertakesTimer(t *testing.T) {
 				old = d.timer
 			})
 			ok(t, s.ClearPolicy("", "p"))
-			d.timeOut(ch, old, time.Second)
+			locked(s, func() { d.timeOut(ch, old, time.Second) })
 			if q := stateOf(t, s, "q"); q.Unacknowledged != 1 {
 				t.Errorf("the old time has ended the channel: %+v", q)
 			}
