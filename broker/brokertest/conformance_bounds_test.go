@@ -183,7 +183,7 @@ func policyTimeout(c *client) {
 		c.Skip("a policy has no consumer timeout")
 	}
 	c.server.Hurry(c)
-	c.policy(map[string]any{"consumer-timeout": 500})
+	c.policy(map[string]any{"consumer-timeout": overdueAfter})
 	ch := c.channel()
 	args := []any{"x-queue-type", "quorum", "x-consumer-timeout", 100000}
 	ch.durable(c.name, args...)

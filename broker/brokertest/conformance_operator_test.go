@@ -32,6 +32,7 @@ var operatorScenarios = []scenario{
 	{"policy keys and types of queues", policyKeys},
 	{"policy without a limit of deliveries", noLimitByPolicy},
 	{"consumer timeout of a policy", policyTimeout},
+	{"consumer timeout of a policy that comes later", policyTimeoutLater},
 	{"operator policy: the lowest counts", boundsLowest},
 	{"operator policy: time", boundsTime},
 	{"operator policy: overflow", boundsOverflow},

@@ -197,9 +197,9 @@ func (d double) Deadly(c *client, queue string) {
 	c.ok(d.Publish(queue, deadlyBody))
 }
 
-func (d double) AddUser(_ *client, user string) {
+func (d double) AddUser(c *client, user string) {
 	d.SetPassword(user, user)
-	d.ClearPermissions(user, "/") // nobody but the operator grants any
+	c.ok(d.ClearPermissions(user, "/")) // nobody but the operator grants any
 }
 
 func (d double) DeleteUser(_ *client, user string) { d.Server.DeleteUser(user) }

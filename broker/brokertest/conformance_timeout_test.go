@@ -2,6 +2,7 @@ package brokertest_test
 
 import (
 	"fmt"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -65,4 +66,32 @@ func consumerTimeout(c *client) {
 	slow.consume(c.name, consuming{tag: "slow", arguments: amqp.Table{"x-consumer-timeout": overdueAfter}}).want("1")
 	c.overdue(slow, cancels)
 	ch.wantQueue(c.name, "1R")
+}
+
+// policyTimeoutLater is one that a policy gives, or changes, while a message is out: that is timed from its delivery.
+func policyTimeoutLater(c *client) {
+	if !c.has(versions.TimesOutQueues) {
+		c.Skip("a consumer keeps the timeout that it came with, if there is any")
+	}
+	const held = overdueAfter * 5 / 6 // when the policy comes: half a second is left then
+	c.server.Hurry(c)
+	ch := c.channel()
+	for name, before := range map[string]int{"none": 0, "longer": 100000} {
+		if before > 0 {
+			c.policy(map[string]any{"consumer-timeout": before})
+		}
+		ch.durable(c.other(name))
+		early := c.dial(amqp.Config{}).channel()
+		ch.publish(c.other(name), "1")
+		early.consume(c.other(name), consuming{tag: "early"}).want("1")
+		time.Sleep(held * time.Millisecond)
+		c.policy(map[string]any{"consumer-timeout": overdueAfter})
+		late := c.dial(amqp.Config{}).channel()
+		ch.durable(c.other(name+"-late"), "x-consumer-timeout", held)
+		ch.publish(c.other(name+"-late"), "2")
+		late.consume(c.other(name+"-late"), consuming{tag: "late"}).want("2")
+		c.overdue(early, nil)
+		late.sync() // its time is not over yet
+		c.server.ClearPolicy(c)
+	}
 }

@@ -12,6 +12,7 @@ import (
 // delivery is an entry that was sent to a client and not settled yet.
 type delivery struct {
 	tag      uint64
+	at       time.Time // when it was sent
 	entry    *entry
 	queue    *queue
 	consumer *consumer   // nil if the client asked with basic.get
@@ -29,7 +30,7 @@ type deliveries struct {
 // hold gives an entry a delivery tag, and keeps it until it is settled.
 func (ch *channel) hold(e *entry, q *queue, c *consumer, noAck bool) *delivery {
 	ch.unacked.tag++
-	d := &delivery{tag: ch.unacked.tag, entry: e, queue: q, consumer: c}
+	d := &delivery{tag: ch.unacked.tag, at: time.Now(), entry: e, queue: q, consumer: c}
 	if noAck {
 		q.acknowledged++
 		return d

@@ -7,45 +7,58 @@ import (
 )
 
 // expect ends the consumer, or its channel, when the delivery is not settled in the time that its queue, or the
-// consumer, gives. RabbitMQ before 4.3 looks once a minute; here the time is exact.
+// consumer, gives. That counts from the delivery, also when a policy gives it later or changes it. RabbitMQ before 4.3
+// looks once a minute; here the time is exact.
 func (d *delivery) expect(ch *channel) {
-	patience := d.queue.patience
-	if d.consumer == nil && !ch.connection.server.has(versions.TimesOutQueues) {
-		return
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
 	}
-	if d.consumer != nil && d.consumer.patience != noTTL {
-		patience = d.consumer.patience
-	} else if patience != noTTL && d.consumer != nil && ch.connection.server.has(versions.ChecksTimeouts) {
-		return // the queue had none when the consumer came
-	}
+	patience := d.patience()
 	if patience == noTTL {
 		return
 	}
 	server := ch.connection.server
-	d.timer = time.AfterFunc(patience, func() {
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Until(d.at.Add(patience)), func() {
 		server.mu.Lock()
 		defer server.unlock()
-		if !ch.unacked.holds(d) {
-			return
-		}
-		if server.has(versions.TimesOutChannels) {
-			ch.close(tooLate(ch.id, patience), 0, 0)
-		} else {
-			ch.cancelOverdue(d.consumer)
-		}
+		d.timeOut(ch, timer, patience)
 	})
+	d.timer = timer
 }
 
-// expectAnew has deliveries that are open wait as long as the queue gives by now. A consumer that has come when another
-// time was given may keep that.
+// timeOut is what the timer does. While it waited for mu, another time may have been given: then there is another timer.
+func (d *delivery) timeOut(ch *channel, timer *time.Timer, patience time.Duration) {
+	if d.timer != timer || !ch.unacked.holds(d) {
+		return
+	}
+	if ch.connection.server.has(versions.TimesOutChannels) {
+		ch.close(tooLate(ch.id, patience), 0, 0)
+	} else {
+		ch.cancelOverdue(d.consumer)
+	}
+}
+
+// patience is the time in which the delivery is to be settled; noTTL for any. Where consumers have their own, they have
+// taken over the queue's when they came, and nothing else counts.
+func (d *delivery) patience() time.Duration {
+	switch {
+	case d.consumer != nil && d.consumer.patience != noTTL:
+		return d.consumer.patience
+	case d.queue.host.server.has(versions.TimesOutQueues):
+		return d.queue.patience
+	}
+	return noTTL
+}
+
+// expectAnew has open deliveries wait as long as the queue gives by now. Of those of consumers with a time of their own
+// nothing changes.
 func (q *queue) expectAnew() {
 	for c := range q.host.server.connections {
 		for _, ch := range c.channels {
 			for _, d := range ch.unacked.open {
-				if d.queue == q && !d.overdue {
-					if d.timer != nil {
-						d.timer.Stop()
-					}
+				if d.queue == q && !d.overdue && (d.consumer == nil || d.consumer.patience == noTTL) {
 					d.expect(ch)
 				}
 			}

@@ -46,27 +46,46 @@ func (p Permissions) compile() (g grant, err error) {
 	return g, err
 }
 
-// SetPermissions gives a user other permissions in a virtual host. Users have every permission in every virtual host until
-// they are given some, or some are taken from them; elsewhere they keep what they have, and have none in virtual hosts that
-// come later. It fails with what is no regular expression. RabbitMQ lets a channel go on for a while with what it was
-// allowed last; here permissions come into effect at once.
+// SetPermissions gives a user other permissions in a virtual host; "" is the first one. Users have every permission in every
+// virtual host until they are given some, or some are taken from them; elsewhere they keep what they have, and have none in
+// virtual hosts that come later. It fails with what is no regular expression, when there is no such user or virtual host,
+// and when the server is closed. RabbitMQ lets a channel go on for a while with what it was allowed last; here permissions
+// come into effect at once.
 func (s *Server) SetPermissions(user, virtualHost string, p Permissions) error {
 	g, err := p.compile()
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.unlock()
-	s.restrict(user)[virtualHost] = g
-	return nil
+	return s.changePermissions(user, virtualHost, func(host string) error {
+		s.restrict(user)[host] = g
+		return nil
+	})
 }
 
 // ClearPermissions takes a user's permissions in a virtual host away: connections to come are refused there, and open ones
-// may do nothing.
-func (s *Server) ClearPermissions(user, virtualHost string) {
+// may do nothing. It fails as SetPermissions does.
+func (s *Server) ClearPermissions(user, virtualHost string) error {
+	return s.changePermissions(user, virtualHost, func(host string) error {
+		delete(s.restrict(user), host)
+		return nil
+	})
+}
+
+// changePermissions does what an operator does about a user in a virtual host, if both are there.
+func (s *Server) changePermissions(user, virtualHost string, change func(host string) error) error {
 	s.mu.Lock()
 	defer s.unlock()
-	delete(s.restrict(user), virtualHost)
+	host := s.host(virtualHost)
+	_, known := s.users[user]
+	switch {
+	case s.closed:
+		return ErrClosed
+	case !known:
+		return fmt.Errorf("brokertest: there is no user %q", user)
+	case host == nil:
+		return fmt.Errorf("brokertest: there is no virtual host %q", virtualHost)
+	}
+	return change(host.name)
 }
 
 var everything, _ = Permissions{".*", ".*", ".*"}.compile()

@@ -120,7 +120,7 @@ func (s *Server) changePolicies(vhost string, fail func(string, ...any) error, c
 	}
 	change(host)
 	for _, q := range host.queues {
-		q.obey()
+		q.obeyAnew()
 	}
 	return nil
 }
@@ -169,7 +169,6 @@ func (q *queue) policy() wire.Table {
 
 // obey works out which limits are in effect, of the queue's own and those of its policy.
 func (q *queue) obey() {
-	lease, patience := q.lease, q.patience
 	q.limits = q.own
 	s := q.host.server
 	definition := q.policy()
@@ -190,6 +189,12 @@ func (q *queue) obey() {
 	if q.kind == quorum && q.arguments[deliveryLimit] == nil && definition["delivery-limit"] == nil {
 		q.deliveryLimit = s.deliveryLimit()
 	}
+}
+
+// obeyAnew obeys policies that have changed.
+func (q *queue) obeyAnew() {
+	lease, patience := q.lease, q.patience
+	q.obey()
 	if q.lease != lease {
 		q.renew()
 	}

@@ -109,3 +109,123 @@ func TestPolicyTimesOutLater(t *testing.T) {
 		})
 	}
 }
+
+// A delivery is timed from when it was sent, whatever a policy has given meanwhile, and not from when the policy came.
+func TestPolicyTimesOutFromDelivery(t *testing.T) {
+	const held = 10 * time.Second // when the policy comes
+	for _, test := range []struct {
+		name         string
+		before, then int // milliseconds; 0 is no policy
+		overdue      time.Duration
+	}{
+		{"none before", 0, 15000, 15 * time.Second},
+		{"none before, and overdue at once", 0, 5000, held},
+		{"longer", 12000, 30000, 30 * time.Second},
+		{"shorter", 100000, 15000, 15 * time.Second},
+		{"shorter, and overdue at once", 100000, 5000, held},
+		{"none any more", 12000, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := NewInMemoryServer(t, Version("4.0"))
+				policy := func(milliseconds int) {
+					if milliseconds == 0 {
+						ok(t, s.ClearPolicy("", "p"))
+						return
+					}
+					ok(t, s.SetPolicy("p", Policy{Definition: map[string]any{"consumer-timeout": milliseconds}}))
+				}
+				policy(test.before)
+				ok(t, s.DeclareQueue("q", nil))
+				ok(t, s.Publish("q", "1", "2"))
+				p := join(t, s)
+				defer p.Close()
+				p.send(1, &wire.BasicQos{PrefetchCount: 1})
+				p.send(1, &wire.BasicConsume{Queue: "q"})
+				p.send(1, &wire.BasicGet{Queue: "q"})
+				synctest.Wait()
+				time.Sleep(held)
+				policy(test.then)
+				if test.overdue == 0 {
+					time.Sleep(time.Hour)
+				} else {
+					time.Sleep(test.overdue - held - time.Millisecond)
+				}
+				synctest.Wait()
+				if q := stateOf(t, s, "q"); test.overdue != held && q.Unacknowledged != 2 {
+					t.Errorf("too early: %+v", q)
+				}
+				time.Sleep(2 * time.Millisecond)
+				synctest.Wait()
+				if q := stateOf(t, s, "q"); test.overdue > 0 && q.Unacknowledged != 0 {
+					t.Errorf("too late: %+v", q)
+				}
+			})
+		})
+	}
+}
+
+// A consumer of 4.3 keeps the time that it came with, or that the queue gave then.
+func TestPolicyLeavesConsumersTheirTime(t *testing.T) {
+	for name, arguments := range map[string]wire.Table{"its own": {"x-consumer-timeout": int32(15000)}, "the queue's": nil} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := NewInMemoryServer(t, Version("4.3"))
+				ok(t, s.DeclareQueue("q", map[string]any{"x-queue-type": "quorum", "x-consumer-timeout": 15000}))
+				ok(t, s.Publish("q", "1"))
+				p := join(t, s)
+				defer p.Close()
+				p.send(1, &wire.BasicConsume{Queue: "q", Arguments: arguments})
+				time.Sleep(10 * time.Second)
+				ok(t, s.SetPolicy("p", Policy{Definition: map[string]any{"consumer-timeout": 12000}}))
+				time.Sleep(4 * time.Second)
+				if q := stateOf(t, s, "q"); q.Unacknowledged != 1 {
+					t.Errorf("after 14 s: %+v", q)
+				}
+				time.Sleep(2 * time.Second)
+				if q := stateOf(t, s, "q"); q.Consumers != 0 {
+					t.Errorf("after 16 s: %+v", q)
+				}
+			})
+		})
+	}
+}
+
+// The old time may end while the new one is being given: its callback has waited for mu, and is too late.
+func TestPolicyOvertakesTimer(t *testing.T) {
+	for name, arguments := range map[string]map[string]any{"another time": {"x-consumer-timeout": 1000000}, "none": nil} {
+		t.Run(name, func(t *testing.T) {
+			s := NewInMemoryServer(t, Version("4.0"))
+			ok(t, s.SetPolicy("p", Policy{Definition: map[string]any{"consumer-timeout": 500000}}))
+			ok(t, s.DeclareQueue("q", arguments))
+			ok(t, s.Publish("q", "1"))
+			p := join(t, s)
+			p.send(1, &wire.BasicConsume{Queue: "q"})
+			await(t, s, "it is delivered", func() bool { return stateOf(t, s, "q").Unacknowledged == 1 })
+			var ch *channel
+			var d *delivery
+			var old *time.Timer
+			locked(s, func() {
+				for c := range s.connections {
+					ch = c.channels[1]
+				}
+				d = ch.unacked.open[0]
+				old = d.timer
+			})
+			ok(t, s.ClearPolicy("", "p"))
+			locked(s, func() { d.timeOut(ch, old, time.Second) })
+			if q := stateOf(t, s, "q"); q.Unacknowledged != 1 {
+				t.Errorf("the old time has ended the channel: %+v", q)
+			}
+		})
+	}
+}
+
+// A queue that is new has no deliveries to look for. Who looks for some meets a connection that is none, and panics.
+func TestNewQueueLooksForNoDeliveries(t *testing.T) {
+	s := NewInMemoryServer(t, Version("4.0"))
+	ok(t, s.SetPolicy("p", Policy{Definition: map[string]any{"consumer-timeout": 1000}}))
+	s.connections[nil] = struct{}{}
+	defer delete(s.connections, nil)
+	ok(t, s.DeclareQueue("q", nil))
+}

@@ -78,6 +78,7 @@ func newQueue(h *virtualHost, name string, d declaration, l limits) *queue {
 	q.clear()
 	h.queues[name] = q
 	q.obey()
+	q.renew()
 	return q
 }
 
@@ -170,8 +171,10 @@ func (q *queue) putBack(e *entry, behind bool) {
 	case behind:
 		q.last++
 		e.position = q.last
-		if q.ends != nil { // it has lost its priority
-			e.position += q.rank(0) // where there are two
+		if q.ends != nil {
+			// It counts as one of the lower of two priorities, whatever it came with. A queue with 32 puts nothing behind:
+			// the versions that have such queues put first what comes back.
+			e.position += q.rank(0)
 		}
 	default:
 		q.returns++

@@ -8,8 +8,8 @@ import (
 )
 
 // TopicPermissions are what a user may do with the routing keys of a topic exchange, as regular expressions, in which
-// {username} and {vhost} stand for the user's and the virtual host's name; "" matches no key. Write is to publish with a
-// key, Read to bind with it.
+// {username} and {vhost} stand for the user's and the virtual host's name; "" matches only the empty key. Write is to
+// publish with a key, Read to bind with it.
 type TopicPermissions struct{ Write, Read string }
 
 // topicExchange is the one for which a user has topic permissions.
@@ -21,24 +21,25 @@ func (p TopicPermissions) compile(of topicExchange) (grant, error) {
 }
 
 // SetTopicPermissions has a user use only some routing keys of a topic exchange, as rabbitmqctl set_topic_permissions does.
-// Users may use all keys of exchanges for which they have no such permissions. It fails with what is no regular expression.
+// Users may use all keys of exchanges for which they have no such permissions. It fails as SetPermissions does; the
+// exchange may come later.
 func (s *Server) SetTopicPermissions(user, virtualHost, exchange string, p TopicPermissions) error {
-	of := topicExchange{user, virtualHost, exchange}
-	g, err := p.compile(of)
-	if err != nil {
+	return s.changePermissions(user, virtualHost, func(host string) error {
+		of := topicExchange{user, host, exchange}
+		g, err := p.compile(of)
+		if err == nil {
+			s.topics[of] = g
+		}
 		return err
-	}
-	s.mu.Lock()
-	defer s.unlock()
-	s.topics[of] = g
-	return nil
+	})
 }
 
-// ClearTopicPermissions ends SetTopicPermissions: the user may use all keys of the exchange.
-func (s *Server) ClearTopicPermissions(user, virtualHost, exchange string) {
-	s.mu.Lock()
-	defer s.unlock()
-	delete(s.topics, topicExchange{user, virtualHost, exchange})
+// ClearTopicPermissions ends SetTopicPermissions: the user may use all keys of the exchange. It fails as SetPermissions does.
+func (s *Server) ClearTopicPermissions(user, virtualHost, exchange string) error {
+	return s.changePermissions(user, virtualHost, func(host string) error {
+		delete(s.topics, topicExchange{user, host, exchange})
+		return nil
+	})
 }
 
 // mayUse refuses a routing key of a topic exchange that the user has no permission for.

@@ -67,6 +67,10 @@ set-operator-policy (policy: its name, pattern, apply-to, priority, definition),
 (policy), set-permissions (user, configure, write, read), clear-permissions (user), set-topic-permissions (user, exchange,
 write, read), clear-topic-permissions (user, exchange), start-app, accept-connections, clear-alarm (text: of one).
 
+A field that is missing, and one that the fault or the action has not, is refused with status 400, too. These may be left
+out: vhost (but of add-vhost and delete-vhost), key, arguments, direction, apply-to, priority, and text (but of
+end-connections-at).
+
 It ends with the process that has started it, when its standard input ends, which a terminal's does not, and after
 SIGINT, SIGTERM or SIGHUP.
 

@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -15,7 +14,7 @@ import (
 type Action struct {
 	Name string `json:"action"`
 
-	Host      string         `json:"vhost"` // defaults to the first one; of permissions, to "/"
+	Host      string         `json:"vhost"` // defaults to the first one
 	Queue     string         `json:"queue"`
 	Exchange  string         `json:"exchange"`
 	Type      string         `json:"type"` // of an exchange
@@ -37,60 +36,79 @@ type Action struct {
 	Text string `json:"text"` // of one alarm; all, if it is left out
 }
 
-// actions come about at once.
-var actions = map[string]func(s *brokertest.Server, a Action) error{
-	"publish":       func(s *brokertest.Server, a Action) error { return a.in(s).Publish(a.Queue, a.Bodies...) },
-	"declare-queue": func(s *brokertest.Server, a Action) error { return a.in(s).DeclareQueue(a.Queue, a.Arguments) },
-	"declare-exchange": func(s *brokertest.Server, a Action) error {
+// action has fields, and comes about at once.
+type action struct {
+	fields
+	do func(s *brokertest.Server, a Action) error
+}
+
+var actions = map[string]action{
+	"publish": {fields{"queue bodies", "vhost"}, func(s *brokertest.Server, a Action) error {
+		return a.in(s).Publish(a.Queue, a.Bodies...)
+	}},
+	"declare-queue": {fields{"queue", "vhost arguments"}, func(s *brokertest.Server, a Action) error {
+		return a.in(s).DeclareQueue(a.Queue, a.Arguments)
+	}},
+	"declare-exchange": {fields{"exchange type", "vhost arguments"}, func(s *brokertest.Server, a Action) error {
 		return a.in(s).DeclareExchange(a.Exchange, a.Type, a.Arguments)
-	},
-	"bind": func(s *brokertest.Server, a Action) error {
+	}},
+	"bind": {fields{"exchange queue", "vhost key arguments"}, func(s *brokertest.Server, a Action) error {
 		return a.in(s).Bind(a.Exchange, a.Key, a.Queue, a.Arguments)
-	},
-	"add-vhost": func(s *brokertest.Server, a Action) error {
+	}},
+	"add-vhost": {fields{"vhost", ""}, func(s *brokertest.Server, a Action) error {
 		s.AddVirtualHost(a.Host)
 		return nil
-	},
-	"set-policy":            func(s *brokertest.Server, a Action) error { return s.SetPolicy(a.Policy, a.policy()) },
-	"clear-policy":          func(s *brokertest.Server, a Action) error { return s.ClearPolicy(a.Host, a.Policy) },
-	"set-operator-policy":   func(s *brokertest.Server, a Action) error { return s.SetOperatorPolicy(a.Policy, a.policy()) },
-	"clear-operator-policy": func(s *brokertest.Server, a Action) error { return s.ClearOperatorPolicy(a.Host, a.Policy) },
-	"set-permissions": func(s *brokertest.Server, a Action) error {
-		return s.SetPermissions(a.User, a.host(), brokertest.Permissions{Configure: a.Configure, Write: a.Write, Read: a.Read})
-	},
-	"clear-permissions": func(s *brokertest.Server, a Action) error {
-		s.ClearPermissions(a.User, a.host())
-		return nil
-	},
-	"set-topic-permissions": func(s *brokertest.Server, a Action) error {
-		return s.SetTopicPermissions(a.User, a.host(), a.Exchange, brokertest.TopicPermissions{Write: a.Write, Read: a.Read})
-	},
-	"clear-topic-permissions": func(s *brokertest.Server, a Action) error {
-		s.ClearTopicPermissions(a.User, a.host(), a.Exchange)
-		return nil
-	},
-	"start-app":          func(s *brokertest.Server, _ Action) error { return s.StartApp() },
-	"accept-connections": func(s *brokertest.Server, _ Action) error { return s.AcceptConnections() },
-	"clear-alarm": func(s *brokertest.Server, a Action) error {
+	}},
+	"set-policy": {fields{"policy pattern definition", "vhost apply-to priority"}, func(s *brokertest.Server, a Action) error {
+		return s.SetPolicy(a.Policy, a.policy())
+	}},
+	"clear-policy": {fields{"policy", "vhost"}, func(s *brokertest.Server, a Action) error {
+		return s.ClearPolicy(a.Host, a.Policy)
+	}},
+	"set-operator-policy": {fields{"policy pattern definition", "vhost apply-to priority"}, func(s *brokertest.Server, a Action) error {
+		return s.SetOperatorPolicy(a.Policy, a.policy())
+	}},
+	"clear-operator-policy": {fields{"policy", "vhost"}, func(s *brokertest.Server, a Action) error {
+		return s.ClearOperatorPolicy(a.Host, a.Policy)
+	}},
+	"set-permissions": {fields{"user configure write read", "vhost"}, func(s *brokertest.Server, a Action) error {
+		return s.SetPermissions(a.User, a.Host, brokertest.Permissions{Configure: a.Configure, Write: a.Write, Read: a.Read})
+	}},
+	"clear-permissions": {fields{"user", "vhost"}, func(s *brokertest.Server, a Action) error {
+		return s.ClearPermissions(a.User, a.Host)
+	}},
+	"set-topic-permissions": {fields{"user exchange write read", "vhost"}, func(s *brokertest.Server, a Action) error {
+		return s.SetTopicPermissions(a.User, a.Host, a.Exchange, brokertest.TopicPermissions{Write: a.Write, Read: a.Read})
+	}},
+	"clear-topic-permissions": {fields{"user exchange", "vhost"}, func(s *brokertest.Server, a Action) error {
+		return s.ClearTopicPermissions(a.User, a.Host, a.Exchange)
+	}},
+	"start-app":          {do: func(s *brokertest.Server, _ Action) error { return s.StartApp() }},
+	"accept-connections": {do: func(s *brokertest.Server, _ Action) error { return s.AcceptConnections() }},
+	"clear-alarm": {fields{"", "text"}, func(s *brokertest.Server, a Action) error {
 		if a.Text == "" {
 			s.ClearAlarm()
 		} else {
 			s.EndAlarm(a.Text)
 		}
 		return nil
-	},
+	}},
 }
 
 // Actions are the names of those that there are, in alphabetical order.
 func Actions() []string { return slices.Sorted(maps.Keys(actions)) }
 
-func (a Action) do(s *brokertest.Server) error {
-	act := actions[a.Name]
-	if act == nil {
+func (a Action) do(s *brokertest.Server, given map[string]json.RawMessage) error {
+	act, known := actions[a.Name]
+	if !known {
 		return fmt.Errorf("there is no action %q; there are %s", a.Name, strings.Join(Actions(), ", "))
 	}
+	delete(given, "action")
+	if err := act.check(a.Name, given); err != nil {
+		return err
+	}
 	a.Arguments, a.Definition = table(a.Arguments), table(a.Definition)
-	return act(s, a)
+	return act.do(s, a)
 }
 
 func (a Action) in(s *brokertest.Server) *brokertest.VirtualHost {
@@ -99,8 +117,6 @@ func (a Action) in(s *brokertest.Server) *brokertest.VirtualHost {
 	}
 	return s.In(a.Host)
 }
-
-func (a Action) host() string { return cmp.Or(a.Host, "/") }
 
 func (a Action) policy() brokertest.Policy {
 	return brokertest.Policy{VirtualHost: a.Host, Pattern: a.Pattern, ApplyTo: a.ApplyTo, Priority: a.Priority, Definition: a.Definition}

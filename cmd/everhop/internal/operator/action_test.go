@@ -45,7 +45,7 @@ func TestTopologyAndPolicies(t *testing.T) {
 			t.Errorf("%s: %d messages, want %d", step.action, got, step.left)
 		}
 	}
-	d.refuses("POST", "/actions", `{"action":"set-policy","policy":"p","definition":{"max-length":1.5}}`, "max-length")
+	d.refuses("POST", "/actions", `{"action":"set-policy","policy":"p","pattern":"","definition":{"max-length":1.5}}`, "max-length")
 	d.refuses("POST", "/actions", `{"action":"clear-policy","policy":"p","vhost":"nowhere"}`, "no virtual host")
 }
 

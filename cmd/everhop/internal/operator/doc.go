@@ -11,7 +11,7 @@
 //	GET  /queues, /connections, /settlements, /ignored
 //
 // [Fault], [At] and [Action] have the fields. An error is answered with status 400 and {"error": "..."}: also a fault that can never
-// be played.
+// be played, and a field that is missing or that the fault or the action has not.
 //
 // It guards nothing: whoever reaches it commands the broker.
 package operator

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,7 +25,7 @@ type Fault struct {
 	Exchange  string `json:"exchange"`
 	User      string `json:"user"`
 	Password  string `json:"password"`
-	Host      string `json:"vhost"` // of delete-vhost; of other faults it is that of At
+	Host      string `json:"vhost"` // of delete-vhost; other faults have that of At
 	Bytes     []byte `json:"bytes"` // in base64
 
 	Key       string         `json:"key"` // of unbind
@@ -49,50 +50,55 @@ type At struct {
 	Again      bool   `json:"again"` // each time
 }
 
-// faults are made of the fields that they have.
-var faults = map[string]func(f Fault) brokertest.Fault{
-	"nothing":           func(Fault) brokertest.Fault { return brokertest.Fault{} },
-	"reset":             func(Fault) brokertest.Fault { return brokertest.Reset() },
-	"hang-up":           func(Fault) brokertest.Fault { return brokertest.HangUp() },
-	"close-connection":  func(f Fault) brokertest.Fault { return brokertest.CloseConnection(f.Code, f.Text) },
-	"close-channel":     func(f Fault) brokertest.Fault { return brokertest.CloseChannel(f.Code, f.Text) },
-	"consumer-timeout":  func(Fault) brokertest.Fault { return brokertest.ConsumerTimeout() },
-	"cancel-consumers":  func(Fault) brokertest.Fault { return brokertest.CancelConsumers() },
-	"freeze":            func(f Fault) brokertest.Fault { return brokertest.Freeze(f.direction()) },
-	"thaw":              func(Fault) brokertest.Fault { return brokertest.Thaw() },
-	"drip":              func(f Fault) brokertest.Fault { return brokertest.Drip(f.after()) },
-	"limit":             func(f Fault) brokertest.Fault { return brokertest.Limit(f.direction(), f.Count) },
-	"delay":             func(f Fault) brokertest.Fault { return brokertest.Delay(f.after()) },
-	"stop-heartbeats":   func(Fault) brokertest.Fault { return brokertest.StopHeartbeats() },
-	"send":              func(f Fault) brokertest.Fault { return brokertest.Send(f.Bytes) },
-	"garbage":           func(Fault) brokertest.Fault { return brokertest.Garbage() },
-	"split-frames":      func(Fault) brokertest.Fault { return brokertest.SplitFrames() },
-	"large-header":      func(Fault) brokertest.Fault { return brokertest.LargeHeader() },
-	"stop-in-body":      func(Fault) brokertest.Fault { return brokertest.StopInBody() },
-	"block":             func(f Fault) brokertest.Fault { return brokertest.Block(f.Text) },
-	"unblock":           func(Fault) brokertest.Fault { return brokertest.Unblock() },
-	"drop":              func(Fault) brokertest.Fault { return brokertest.Drop() },
-	"nack":              func(Fault) brokertest.Fault { return brokertest.Nack() },
-	"unroute":           func(Fault) brokertest.Fault { return brokertest.Unroute() },
-	"withhold":          func(Fault) brokertest.Fault { return brokertest.Withhold() },
-	"confirm-after":     func(f Fault) brokertest.Fault { return brokertest.ConfirmAfter(f.after()) },
-	"confirm-together":  func(f Fault) brokertest.Fault { return brokertest.ConfirmTogether(f.Count) },
-	"withhold-confirms": func(f Fault) brokertest.Fault { return brokertest.WithholdConfirms(f.Queue) },
-	"release-confirms":  func(f Fault) brokertest.Fault { return brokertest.ReleaseConfirms(f.Queue) },
-	"suspend-queue":     func(f Fault) brokertest.Fault { return brokertest.SuspendQueue(f.Queue) },
-	"resume-queue":      func(f Fault) brokertest.Fault { return brokertest.ResumeQueue(f.Queue) },
-	"delete-queue":      func(f Fault) brokertest.Fault { return brokertest.DeleteQueue(f.Queue) },
-	"delete-exchange":   func(f Fault) brokertest.Fault { return brokertest.DeleteExchange(f.Exchange) },
-	"unbind": func(f Fault) brokertest.Fault {
+// kind of fault: it is made of the fields that it has, besides At.
+type kind struct {
+	fields
+	of func(f Fault) brokertest.Fault
+}
+
+var faults = map[string]kind{
+	"nothing":           {of: func(Fault) brokertest.Fault { return brokertest.Fault{} }},
+	"reset":             {of: func(Fault) brokertest.Fault { return brokertest.Reset() }},
+	"hang-up":           {of: func(Fault) brokertest.Fault { return brokertest.HangUp() }},
+	"close-connection":  {fields{"code", "text"}, func(f Fault) brokertest.Fault { return brokertest.CloseConnection(f.Code, f.Text) }},
+	"close-channel":     {fields{"code", "text"}, func(f Fault) brokertest.Fault { return brokertest.CloseChannel(f.Code, f.Text) }},
+	"consumer-timeout":  {of: func(Fault) brokertest.Fault { return brokertest.ConsumerTimeout() }},
+	"cancel-consumers":  {of: func(Fault) brokertest.Fault { return brokertest.CancelConsumers() }},
+	"freeze":            {fields{"", "direction"}, func(f Fault) brokertest.Fault { return brokertest.Freeze(f.direction()) }},
+	"thaw":              {of: func(Fault) brokertest.Fault { return brokertest.Thaw() }},
+	"drip":              {fields{"after", ""}, func(f Fault) brokertest.Fault { return brokertest.Drip(f.after()) }},
+	"limit":             {fields{"count", "direction"}, func(f Fault) brokertest.Fault { return brokertest.Limit(f.direction(), f.Count) }},
+	"delay":             {fields{"after", ""}, func(f Fault) brokertest.Fault { return brokertest.Delay(f.after()) }},
+	"stop-heartbeats":   {of: func(Fault) brokertest.Fault { return brokertest.StopHeartbeats() }},
+	"send":              {fields{"bytes", ""}, func(f Fault) brokertest.Fault { return brokertest.Send(f.Bytes) }},
+	"garbage":           {of: func(Fault) brokertest.Fault { return brokertest.Garbage() }},
+	"split-frames":      {of: func(Fault) brokertest.Fault { return brokertest.SplitFrames() }},
+	"large-header":      {of: func(Fault) brokertest.Fault { return brokertest.LargeHeader() }},
+	"stop-in-body":      {of: func(Fault) brokertest.Fault { return brokertest.StopInBody() }},
+	"block":             {fields{"", "text"}, func(f Fault) brokertest.Fault { return brokertest.Block(f.Text) }},
+	"unblock":           {of: func(Fault) brokertest.Fault { return brokertest.Unblock() }},
+	"drop":              {of: func(Fault) brokertest.Fault { return brokertest.Drop() }},
+	"nack":              {of: func(Fault) brokertest.Fault { return brokertest.Nack() }},
+	"unroute":           {of: func(Fault) brokertest.Fault { return brokertest.Unroute() }},
+	"withhold":          {of: func(Fault) brokertest.Fault { return brokertest.Withhold() }},
+	"confirm-after":     {fields{"after", ""}, func(f Fault) brokertest.Fault { return brokertest.ConfirmAfter(f.after()) }},
+	"confirm-together":  {fields{"count", ""}, func(f Fault) brokertest.Fault { return brokertest.ConfirmTogether(f.Count) }},
+	"withhold-confirms": {fields{"queue", ""}, func(f Fault) brokertest.Fault { return brokertest.WithholdConfirms(f.Queue) }},
+	"release-confirms":  {fields{"queue", ""}, func(f Fault) brokertest.Fault { return brokertest.ReleaseConfirms(f.Queue) }},
+	"suspend-queue":     {fields{"queue", ""}, func(f Fault) brokertest.Fault { return brokertest.SuspendQueue(f.Queue) }},
+	"resume-queue":      {fields{"queue", ""}, func(f Fault) brokertest.Fault { return brokertest.ResumeQueue(f.Queue) }},
+	"delete-queue":      {fields{"queue", ""}, func(f Fault) brokertest.Fault { return brokertest.DeleteQueue(f.Queue) }},
+	"delete-exchange":   {fields{"exchange", ""}, func(f Fault) brokertest.Fault { return brokertest.DeleteExchange(f.Exchange) }},
+	"unbind": {fields{"exchange queue", "key arguments"}, func(f Fault) brokertest.Fault {
 		return brokertest.Unbind(f.Exchange, f.Key, f.Queue, table(f.Arguments))
-	},
-	"end-connections-at": func(f Fault) brokertest.Fault { return brokertest.EndConnectionsAt(f.Queue, f.Text) },
-	"set-password":       func(f Fault) brokertest.Fault { return brokertest.SetPassword(f.User, f.Password) },
-	"delete-user":        func(f Fault) brokertest.Fault { return brokertest.DeleteUser(f.User) },
-	"delete-vhost":       func(f Fault) brokertest.Fault { return brokertest.DeleteVirtualHost(f.Host) },
-	"refuse-connections": func(Fault) brokertest.Fault { return brokertest.RefuseConnections() },
-	"alarm":              func(f Fault) brokertest.Fault { return brokertest.Alarm(f.Text) },
-	"stop-app":           func(Fault) brokertest.Fault { return brokertest.StopApp() },
+	}},
+	"end-connections-at": {fields{"queue text", ""}, func(f Fault) brokertest.Fault { return brokertest.EndConnectionsAt(f.Queue, f.Text) }},
+	"set-password":       {fields{"user password", ""}, func(f Fault) brokertest.Fault { return brokertest.SetPassword(f.User, f.Password) }},
+	"delete-user":        {fields{"user", ""}, func(f Fault) brokertest.Fault { return brokertest.DeleteUser(f.User) }},
+	"delete-vhost":       {fields{"vhost", ""}, func(f Fault) brokertest.Fault { return brokertest.DeleteVirtualHost(f.Host) }},
+	"refuse-connections": {of: func(Fault) brokertest.Fault { return brokertest.RefuseConnections() }},
+	"alarm":              {fields{"", "text"}, func(f Fault) brokertest.Fault { return brokertest.Alarm(f.Text) }},
+	"stop-app":           {of: func(Fault) brokertest.Fault { return brokertest.StopApp() }},
 }
 
 // Names are the faults that there are, in alphabetical order.
@@ -110,28 +116,33 @@ func (f Fault) after() time.Duration {
 }
 
 // parse tells what is to be injected, and when.
-func (f Fault) parse() (brokertest.Moment, brokertest.Fault, error) {
+func (f Fault) parse(given map[string]json.RawMessage) (brokertest.Moment, brokertest.Fault, error) {
 	var none brokertest.Fault
 	when, err := f.At.moment()
 	if err != nil {
 		return when, none, err
 	}
-	of := faults[f.Name]
-	if of == nil {
+	kind, known := faults[f.Name]
+	if !known {
 		return when, none, fmt.Errorf("there is no fault %q; there are %s", f.Name, strings.Join(Names(), ", "))
+	}
+	delete(given, "fault")
+	delete(given, "at")
+	if err := kind.check(f.Name, given); err != nil {
+		return when, none, err
 	}
 	if _, known := directions[f.Direction]; !known {
 		return when, none, fmt.Errorf("direction is %q, want both, to-client or from-client", f.Direction)
 	}
-	if f.Name == "limit" && f.Count < 1 {
-		return when, none, fmt.Errorf("count is %d, want bytes a second", f.Count)
+	if given["count"] != nil && f.Count < 1 {
+		return when, none, fmt.Errorf("count is %d, want 1 or more", f.Count)
 	}
 	if f.After != "" {
 		if d, err := time.ParseDuration(f.After); err != nil || d < 0 {
 			return when, none, fmt.Errorf("after is %q, want a duration such as 1.5s", f.After)
 		}
 	}
-	return when, of(f), nil
+	return when, kind.of(f), nil
 }
 
 func (a At) moment() (m brokertest.Moment, err error) {
@@ -141,8 +152,13 @@ func (a At) moment() (m brokertest.Moment, err error) {
 			given++
 		}
 	}
-	if given > 1 {
+	switch {
+	case given > 1:
 		return m, fmt.Errorf("at has one of connect, frame, method, received and sent")
+	case a.Received < 0 || a.Sent < 0 || a.Nth < 0:
+		return m, fmt.Errorf("received, sent and nth of at count from 1")
+	case a.Nth > 0 && !a.Connect && !a.Frame && a.Method == "":
+		return m, fmt.Errorf("nth of at counts connect, frame or method, and there is none")
 	}
 	switch {
 	case a.Connect:

@@ -57,20 +57,13 @@ func answer(do func(*http.Request) (any, error)) http.HandlerFunc {
 	}
 }
 
-// read takes no field that it does not know: it would be a fault that is another one than was meant.
-func read(r *http.Request, into any) error {
-	decoder := json.NewDecoder(r.Body)
-	decoder.DisallowUnknownFields()
-	decoder.UseNumber() // a whole number is one
-	return decoder.Decode(into)
-}
-
 func (h *handler) inject(r *http.Request) (any, error) {
 	var f Fault
-	if err := read(r, &f); err != nil {
+	given, err := read(r, &f)
+	if err != nil {
 		return nil, err
 	}
-	when, what, err := f.parse()
+	when, what, err := f.parse(given)
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +113,9 @@ func (h *handler) wait(r *http.Request) (any, error) {
 
 func (h *handler) act(r *http.Request) (any, error) {
 	var a Action
-	if err := read(r, &a); err != nil {
+	given, err := read(r, &a)
+	if err != nil {
 		return nil, err
 	}
-	return map[string]bool{"done": true}, a.do(h.server)
+	return map[string]bool{"done": true}, a.do(h.server, given)
 }

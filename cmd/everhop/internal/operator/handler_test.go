@@ -97,7 +97,7 @@ func TestFaultsRefused(t *testing.T) {
 		`{"fault":"reset","at":{"frame":true,"connect":true}}`: "at has one of",
 		`{"fault":"freeze","direction":"up"}`:                  "direction is",
 		`{"fault":"delay","after":"soon"}`:                     "after is",
-		`{"fault":"limit"}`:                                    "count is",
+		`{"fault":"limit"}`:                                    `limit needs \"count\"`,
 	} {
 		d.refuses("POST", "/faults", body, want)
 	}
@@ -110,7 +110,7 @@ func TestFaultsRefused(t *testing.T) {
 func TestFaultsAreAllThere(t *testing.T) {
 	seen := map[string]string{}
 	for _, name := range Names() {
-		_, what, err := Fault{Name: name, Count: 1}.parse()
+		_, what, err := Fault{Name: name, Count: 1}.parse(given(faults[name].needs))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
