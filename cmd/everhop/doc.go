@@ -62,6 +62,8 @@
 //	  pauses.go           --backoff, --breaker
 //	  lookup.go           whether there is such a command
 //	  children.go         commands are started, and killed with everhop; orphans
+//	  attend.go           until a command has ended, its outputs are passed on
+//	  pipe.go             our ends of its pipes
 //	  shared.go           the output of commands, in whole lines
 //	  reader.go           the reader of standard output has gone
 //	  nowhere.go          standard output was closed from the beginning

@@ -92,6 +92,28 @@ type part struct {
 	acked     atomic.Int64
 	enough    chan struct{}
 	cancelled atomic.Bool
+	quiet     chan struct{} // closed when the broker delivers nothing more
+}
+
+// awaitQuiet is for who acknowledges something of the part. Before, that would make room for more, and what is on its way when
+// the consumer is cancelled goes back behind what the next part takes: a quorum queue would lose its order. If less comes than
+// was asked for, it is not waited for any longer.
+func (p *part) awaitQuiet() {
+	select {
+	case <-p.quiet:
+		return
+	case <-time.After(idle):
+	}
+	p.end()
+	<-p.quiet
+}
+
+// end has the consumer cancelled.
+func (p *part) end() {
+	select {
+	case p.enough <- struct{}{}:
+	default:
+	}
 }
 
 // seer is called for each message that is meant. ack takes it out of the queue, at any time before the end.
@@ -141,6 +163,9 @@ func browse(ctx context.Context, config Config, see seer, after func(*browser) e
 // walk goes through what was there at the start, part by part.
 func (b *browser) walk(ctx context.Context, see seer) error {
 	left, err := b.length(ctx)
+	if err == nil && left == 0 && b.isStream(ctx) { // whose length is told some seconds late
+		err = ErrStream
+	}
 	if err != nil || left == 0 {
 		return err
 	}
@@ -215,7 +240,7 @@ func (b *browser) take(ctx context.Context, left int, see seer) (n int, err erro
 	if err != nil {
 		return 0, err
 	}
-	// More than were asked for come when some are acknowledged, and more than fits when they are larger than those before.
+	// More than fits comes when they are larger than those before.
 	over := make(chan struct{})
 	var canceller sync.WaitGroup
 	var failure error
@@ -226,6 +251,7 @@ func (b *browser) take(ctx context.Context, left int, see seer) (n int, err erro
 		}
 		p.cancelled.Store(true)
 		failure = p.consumer.Cancel(context.WithoutCancel(ctx)) // or nothing could be acknowledged any more
+		close(p.quiet)
 	})
 	for err == nil && n < left {
 		var d *broker.Delivery
@@ -257,15 +283,12 @@ func (b *browser) subscribe(ctx context.Context, messages int) (*part, error) {
 	if len(b.parts) == maxParts {
 		return nil, ErrTooMany
 	}
-	p := &part{enough: make(chan struct{}, 1)}
+	p := &part{enough: make(chan struct{}, 1), quiet: make(chan struct{})}
 	in := broker.Intake{Prefetch: messages, Arrived: func(d *broker.Delivery, _ int64) {
 		b.returned.Store(timesReturned(d) > 0 || number(d.Headers, "x-acquired-count") > 0) // the latter from 4.3 on
 		waiting := p.waiting.Add(sizeOf(d))
 		if p.arrived.Add(1) >= int64(messages) || waiting >= b.config.MaxMemory {
-			select {
-			case p.enough <- struct{}{}:
-			default:
-			}
+			p.end()
 		}
 	}}
 	if b.config.StreamOffset != nil && len(b.parts) > 0 {
@@ -340,6 +363,7 @@ func (b *browser) look(p *part, d *broker.Delivery, see seer) error {
 	}
 	b.tally.Matched++
 	ack := func() error {
+		p.awaitQuiet()
 		err := p.consumer.Ack(d.DeliveryTag)
 		if err == nil {
 			p.acked.Add(1)
