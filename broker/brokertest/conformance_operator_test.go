@@ -40,7 +40,7 @@ var operatorScenarios = []scenario{
 	{"operator policy that does not fit", boundsUnfit},
 	{"TLS", encrypted},
 	{"TLS: a certificate is required", certificateRequired},
-	{"EXTERNAL", external},
+	{"login by certificate", external},
 	{"consumer timeout of a queue", queueTimeout},
 	{"consumer timeout of a consumer", consumerTimeout},
 }
