@@ -46,7 +46,8 @@ func (p *permanent) Unwrap() error { return p.error }
 // queue's name and .retry.1300; the user must be allowed to configure and read it, and to write to
 // amq.default, the default exchange. More than 48 days, a queue that the broker has named, or one whose name is too long to
 // make that of a delay queue, cannot be: the message waits in memory then, for three quarters of ConsumerTimeout at most. If
-// that is shorter, it is handled again before its time, and an error is logged.
+// that is shorter, it is handled again before its time, and an error is logged. Past 1024 messages that wait so, or past
+// Prefetch in an auto-delete queue or one with a single active consumer, nothing more is delivered until one is due.
 func RetryAfter(delay time.Duration) error { return &retryAfter{max(delay, time.Millisecond)} }
 
 type retryAfter struct{ delay time.Duration } //nolint:errname // an outcome, not a failure
