@@ -93,15 +93,22 @@ func (h *history) checkOrder(d *modelDelivery) {
 }
 
 // checkRetry: one delivery's handler is called again after failures and short delays, and is told how often it was
-// called before; or after it was kept, and then it is told what it was told first.
+// called before; or after it was kept, and then it is told what it was told first, unless it was to be delayed.
 func (h *history) checkRetry(d *modelDelivery, delivery *Delivery) {
 	got := Attempts(delivery)
-	if d.calls > d.before && got == d.attempts {
+	waits := d.last == muchLater && d.never
+	if d.calls > d.before && (got == d.attempts || waits) {
 		if !h.keepable(d) {
 			h.fault("%v begins anew, and %s", d, d.ending())
 		}
 		if time.Since(d.ended) < requeuePause {
 			h.fault("%v begins anew, and was not kept for a while", d)
+		}
+		if waits {
+			if want := d.tried(); got != want {
+				h.fault("%v begins anew, and is told of %d calls before, want %d", d, got, want)
+			}
+			d.attempts = got
 		}
 		d.before, d.never = d.calls, false
 		return
