@@ -22,7 +22,7 @@ const (
 
 // demux stands between the socket and amqp091-go, and takes the deliveries out of what comes in: the frames of
 // basic.deliver, its header and its body on the channels that have a route; for a publisher, those of basic.return, and the
-// confirms.
+// confirms; and what tells of an alarm.
 // Everything else goes on to amqp091-go, unchanged and in order.
 //
 //	socket --> buffer --+--> route --> inbox           a delivery of a channel that we consume
@@ -38,6 +38,7 @@ type demux struct {
 	source  io.Reader
 	routes  routes
 	opening chan *route // of the channel that is about to be opened
+	alarms  alarms
 
 	written     outgoing
 	unconfirmed []uint16 // channels that have just been opened, for publishing
@@ -61,7 +62,7 @@ type kept struct {
 func newDemux(transport io.ReadWriteCloser) *demux {
 	return &demux{
 		WriteCloser: transport, source: transport,
-		opening: make(chan *route, 1), buffer: make([]byte, readSize),
+		opening: make(chan *route, 1), alarms: newAlarms(), buffer: make([]byte, readSize),
 	}
 }
 
@@ -119,8 +120,11 @@ func (d *demux) advance() bool {
 	if len(in) < frameHeader {
 		return false
 	}
-	kind, length := in[0], int64(binary.BigEndian.Uint32(in[3:]))
-	r := d.routes.get(binary.BigEndian.Uint16(in[1:]))
+	kind, channel, length := in[0], binary.BigEndian.Uint16(in[1:]), int64(binary.BigEndian.Uint32(in[3:]))
+	if channel == 0 && kind == wire.FrameMethod {
+		return d.connectionMethod(in, length)
+	}
+	r := d.routes.get(channel)
 	ours := r != nil && (kind == wire.FrameMethod ||
 		(kind == wire.FrameHeader || kind == wire.FrameBody) && r.expects != nothing)
 	if !ours {
@@ -221,8 +225,45 @@ func (d *demux) method(r *route, in []byte, length int64) bool {
 	return true
 }
 
+// connectionMethod takes out what tells of an alarm.
+func (d *demux) connectionMethod(in []byte, length int64) bool {
+	if length < 4 {
+		d.passing = length + frameOverhead
+		return true
+	}
+	if len(in) < frameHeader+4 {
+		return false
+	}
+	name := [2]uint16{binary.BigEndian.Uint16(in[7:]), binary.BigEndian.Uint16(in[9:])}
+	if name != connectionBlocked && name != connectionUnblocked {
+		d.passing = length + frameOverhead
+		return true
+	}
+	const longest = 4 + 1 + 255 // the method's numbers, a reason
+	if length > longest {
+		d.failure = amqp.ErrSyntax
+		return false
+	}
+	if int64(len(in)) < length+frameOverhead || !d.skip(int(length)+frameOverhead) {
+		return false
+	}
+	latest := alarm{active: name == connectionBlocked}
+	if reason := in[frameHeader+4 : frameHeader+length]; latest.active {
+		if len(reason) == 0 || len(reason) != 1+int(reason[0]) {
+			d.failure = amqp.ErrSyntax
+			return false
+		}
+		latest.reason = string(reason[1:])
+	}
+	d.alarms.put(latest)
+	return true
+}
+
 // Class and number of methods.
 var (
+	connectionBlocked   = [2]uint16{10, 60}
+	connectionUnblocked = [2]uint16{10, 61}
+
 	channelOpen    = [2]uint16{20, 10}
 	channelClose   = [2]uint16{20, 40}
 	channelCloseOK = [2]uint16{20, 41}

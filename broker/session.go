@@ -36,7 +36,8 @@ type Session struct {
 	watches sync.WaitGroup
 
 	mu   sync.Mutex
-	over bool // Abort waits for watches: none is to begin any more
+	over bool          // Abort waits for watches: none is to begin any more
+	gone chan struct{} // closed with over
 }
 
 // Loss tells that something broke which had worked.
@@ -56,9 +57,6 @@ type Blocked struct {
 	Active     bool
 	Reason     string
 }
-
-// alarms is how many changes of an alarm may wait for watchBlocked, which never waits itself.
-const alarms = 16
 
 // Open connects and opens the control channel; nothing is consumed yet. The generation is a number of the
 // caller's choice, by which losses and deliveries tell where they come from. The endpoints are tried from
@@ -82,13 +80,13 @@ func Open(ctx context.Context, plan Plan, generation uint64, first int) (*Sessio
 		probes:     newProbes(),
 		names:      make([]string, len(plan.Subscriptions)),
 		ended:      make(chan struct{}),
+		gone:       make(chan struct{}),
 	}
-	// Registered before anything else can happen on the connection, each with a buffer:
-	// amqp091-go drops a notification that nobody takes.
+	// Registered before anything else can happen on the connection, with a buffer: amqp091-go drops a notification that
+	// nobody takes.
 	closed := l.amqp.NotifyClose(make(chan *amqp.Error, 1))
-	blocked := l.amqp.NotifyBlocked(make(chan amqp.Blocking, alarms))
 	s.watches.Go(func() { s.watch(closed) })
-	s.watches.Go(func() { s.watchBlocked(blocked) })
+	s.watches.Go(s.watchBlocked)
 
 	err = s.guarded(ctx, func() error {
 		control, err := l.amqp.Channel()
@@ -179,18 +177,24 @@ func (s *Session) report(l Loss) {
 	}
 }
 
-func (s *Session) watchBlocked(changes <-chan amqp.Blocking) {
-	for b := range changes {
-		s.isBlocked.Store(b.Active)
-		s.link.conn.setPatient(b.Active)
-		if b.Active && s.impatient.Load() {
+func (s *Session) watchBlocked() {
+	for {
+		var latest alarm
+		select {
+		case latest = <-s.link.demux.alarms:
+		case <-s.gone:
+			return
+		}
+		s.isBlocked.Store(latest.active)
+		s.link.conn.setPatient(latest.active)
+		if latest.active && s.impatient.Load() {
 			s.abort(errBlocked)
 		}
 		select { // this goroutine is the only sender, so there is room after this
 		case <-s.blocked:
 		default:
 		}
-		s.blocked <- Blocked{Generation: s.generation, Active: b.Active, Reason: b.Reason}
+		s.blocked <- Blocked{Generation: s.generation, Active: latest.active, Reason: latest.reason}
 	}
 }
 
@@ -290,7 +294,10 @@ func (s *Session) Abort() {
 	s.abort(errAborted)
 	s.link.abort() // what waits for an answer returns
 	s.mu.Lock()
-	s.over = true
+	if !s.over {
+		s.over = true
+		close(s.gone)
+	}
 	s.mu.Unlock()
 	s.watches.Wait()
 }
