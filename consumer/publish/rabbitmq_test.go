@@ -155,8 +155,10 @@ func (l *live) wantOrder(queue string, n int) (twice int) {
 	}
 }
 
-// stream sends to each queue, a few thousand a second, until it is stopped.
+// stream sends to each queue, a few thousand a second, until it is stopped. It does not wait for room for ever: what holds
+// the window is told then.
 func (l *live) stream(queues ...string) (stop func() (each int)) {
+	const patience = 5 * time.Minute // a broker that was killed takes its time on a busy machine
 	over, each := make(chan struct{}), make(chan int, 1)
 	go func() {
 		for i := 0; ; i++ {
@@ -167,8 +169,13 @@ func (l *live) stream(queues ...string) (stop func() (each int)) {
 			case <-time.After(200 * time.Microsecond):
 			}
 			for _, queue := range queues {
-				if _, err := l.p.Send(context.Background(), to(queue, fmt.Sprint(i))); err != nil {
-					l.Error(err)
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				_, err := l.p.Send(ctx, to(queue, fmt.Sprint(i)))
+				cancel()
+				if err != nil {
+					l.Errorf("%d to %s: %v; %+v; %v", i, queue, err, l.p.Status(), l.triggers())
+					each <- i
+					return
 				}
 			}
 		}
