@@ -9,8 +9,8 @@ type alarm struct {
 
 // alarms has the last one that nobody has taken.
 //
-// amqp091-go does not get to see them. It would tell a listener from its reader, and closes the listener's channel from
-// whoever closes the connection, without a lock between the two: at the wrong moment the process ends.
+// amqp091-go does not get to see them. Its reader sends to the listener's channel, and whoever closes the connection closes
+// that channel, with no lock between the two (v1.16.0): at the wrong moment the process ends by a panic.
 type alarms chan alarm
 
 func newAlarms() alarms { return make(alarms, 1) }

@@ -22,8 +22,7 @@ const (
 
 // demux stands between the socket and amqp091-go, and takes the deliveries out of what comes in: the frames of
 // basic.deliver, its header and its body on the channels that have a route; for a publisher, those of basic.return, and the
-// confirms; and what tells of an alarm.
-// Everything else goes on to amqp091-go, unchanged and in order.
+// confirms; and what tells of an alarm. Everything else goes on to amqp091-go, unchanged and in order.
 //
 //	socket --> buffer --+--> route --> inbox           a delivery of a channel that we consume
 //	                    +--> amqp091-go's next Read    anything else

@@ -90,7 +90,7 @@ func (o *commandOutput) passOn(events int16) bool {
 	return true
 }
 
-// isPrompt tells whether nobody has to wait who writes there: neither for a reader, as at a pipe, nor for a terminal.
+// isPrompt tells whether a write there waits neither for a reader, as that to a pipe may, nor for a terminal.
 func (s *shared) isPrompt() bool {
 	s.look.Do(func() {
 		file, ok := term.Behind(s.w).(*os.File)

@@ -115,8 +115,8 @@ command's outputs are pipes, which everhop copies to its own; with --concurrency
 acknowledged when that is done.
 
 With a command, no more messages are taken from the queue than are handled at once: none waits behind a slow command while
-another consumer is free. So a command begins a round trip to the broker after the last one has ended. A run that ends by
-itself (--count, --until-empty, --idle-timeout) takes one message more, which saves that; with --prefetch any run does.
+another consumer is free. So there is a round trip to the broker between two commands. A run that ends by itself (--count,
+--until-empty, --idle-timeout) takes one message more, and has no such pause; --prefetch does the same for any run.
 
 The exit status of the command decides what becomes of the message. 0 acknowledges it. 75 (EX_TEMPFAIL)
 puts it back: the command is run for it again after a second, and for others meanwhile, however many are put back

@@ -133,7 +133,12 @@ func (f *doctorFlags) examine(ctx context.Context, out *term.Output, urls []stri
 	}
 	var unsaid error
 	if !f.json {
-		config.Told = func(found doctor.Finding) { unsaid = errors.Join(unsaid, out.Print(found.Line(out.Ink()))) }
+		config.Told = func(found doctor.Finding) {
+			if ctx.Err() != nil { // what fails now, a signal has ended
+				return
+			}
+			unsaid = errors.Join(unsaid, out.Print(found.Line(out.Ink())))
+		}
 	}
 	report := doctor.Run(bounded, config)
 	if ctx.Err() != nil {

@@ -29,7 +29,7 @@ type shared struct {
 	failed atomic.Pointer[error]
 
 	look   sync.Once
-	prompt bool // nobody has to wait who writes
+	prompt bool // a write never waits
 }
 
 const (

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -204,3 +205,28 @@ func TestSecondSignal(t *testing.T) {
 }
 
 func consumed(_ *program, server *brokertest.Server) bool { return server.Count("basic.consume") > 0 }
+
+// doctor ends at the first signal, which is no finding: 130.
+func TestDoctorInterrupted(t *testing.T) {
+	for _, output := range []string{"", "--json"} {
+		t.Run(output, func(t *testing.T) {
+			silent, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer silent.Close()
+			p := prepareAlone(t, strings.Fields("doctor --timeout 10m --url amqp://"+silent.Addr().String()+" "+output)...)
+			p.start()
+			conn, err := silent.Accept() // it is at work, and waits
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			p.signal(syscall.SIGTERM)
+			p.wait(130)
+			if got := p.stdout.String(); strings.Contains(got, "broken") {
+				t.Errorf("what a signal has ended is a finding:\n%s", got)
+			}
+		})
+	}
+}

@@ -3,7 +3,6 @@ package parked
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -35,19 +34,6 @@ type Tally struct {
 	// Returned is how often one of the messages had come back to its quorum queue before, at most.
 	Returned int
 }
-
-// Lives is what looking costs the messages of a queue.
-type Lives int
-
-const (
-	// LivesUnknown means that nothing tells whether it is a quorum queue: no message has come back before, and the user may
-	// not configure the queue, which is what it takes to ask.
-	LivesUnknown Lives = iota
-	// LivesKept means that it is no quorum queue, or the broker counts no look (from RabbitMQ 4.3 on).
-	LivesKept
-	// LivesSpent means that it is a quorum queue, and each message that was looked at and stays has come back once more.
-	LivesSpent
-)
 
 const (
 	maxParts = 256
@@ -82,38 +68,6 @@ type browser struct {
 
 	seen   int64 // bytes of all that was looked at
 	offset int64 // of the next message of a stream
-}
-
-// part is a consumer that has asked for some of the messages.
-type part struct {
-	consumer  *broker.Consumer
-	arrived   atomic.Int64
-	waiting   atomic.Int64 // bytes
-	acked     atomic.Int64
-	enough    chan struct{}
-	cancelled atomic.Bool
-	quiet     chan struct{} // closed when the broker delivers nothing more
-}
-
-// awaitQuiet is for who acknowledges something of the part. Before, that would make room for more, and what is on its way when
-// the consumer is cancelled goes back behind what the next part takes: a quorum queue would lose its order. If less comes than
-// was asked for, it is not waited for any longer.
-func (p *part) awaitQuiet() {
-	select {
-	case <-p.quiet:
-		return
-	case <-time.After(idle):
-	}
-	p.end()
-	<-p.quiet
-}
-
-// end has the consumer cancelled.
-func (p *part) end() {
-	select {
-	case p.enough <- struct{}{}:
-	default:
-	}
 }
 
 // seer is called for each message that is meant. ack takes it out of the queue, at any time before the end.
@@ -234,120 +188,6 @@ func (b *browser) length(ctx context.Context) (int, error) {
 	return ready, nil
 }
 
-// take subscribes for a part of what is left, and looks at all that comes.
-func (b *browser) take(ctx context.Context, left int, see seer) (n int, err error) {
-	p, err := b.subscribe(ctx, min(left, b.room()))
-	if err != nil {
-		return 0, err
-	}
-	// More than fits comes when they are larger than those before.
-	over := make(chan struct{})
-	var canceller sync.WaitGroup
-	var failure error
-	canceller.Go(func() {
-		select {
-		case <-p.enough:
-		case <-over:
-		}
-		p.cancelled.Store(true)
-		failure = p.consumer.Cancel(context.WithoutCancel(ctx)) // or nothing could be acknowledged any more
-		close(p.quiet)
-	})
-	for err == nil && n < left {
-		var d *broker.Delivery
-		if d, err = b.receive(ctx, p); err != nil {
-			break
-		}
-		n++
-		if see != nil {
-			err = b.look(p, d, see)
-		}
-		p.waiting.Add(-sizeOf(d))
-	}
-	close(over)
-	canceller.Wait()
-	switch {
-	case errors.Is(err, errNoMore) && n == 0:
-		err = errDone
-	case errors.Is(err, errNoMore), err == nil:
-		err = failure
-	}
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	return n, err
-}
-
-// subscribe begins a part.
-func (b *browser) subscribe(ctx context.Context, messages int) (*part, error) {
-	if len(b.parts) == maxParts {
-		return nil, ErrTooMany
-	}
-	p := &part{enough: make(chan struct{}, 1), quiet: make(chan struct{})}
-	in := broker.Intake{Prefetch: messages, Arrived: func(d *broker.Delivery, _ int64) {
-		b.returned.Store(timesReturned(d) > 0 || number(d.Headers, "x-acquired-count") > 0) // the latter from 4.3 on
-		waiting := p.waiting.Add(sizeOf(d))
-		if p.arrived.Add(1) >= int64(messages) || waiting >= b.config.MaxMemory {
-			p.end()
-		}
-	}}
-	if b.config.StreamOffset != nil && len(b.parts) > 0 {
-		in.StreamOffset = &b.offset
-	}
-	var err error
-	if p.consumer, err = b.session.Consume(ctx, len(b.parts), in); err != nil {
-		return nil, err
-	}
-	b.parts = append(b.parts, p)
-	return p, nil
-}
-
-func sizeOf(d *broker.Delivery) int64 { return int64(len(d.Body)) + around }
-
-// receive waits for the next message. It returns errNoMore when the consumer was cancelled and all is received, and
-// errDone when the queue has none left: others have taken them, or their time was over.
-func (b *browser) receive(ctx context.Context, p *part) (*broker.Delivery, error) {
-	empty := 0
-	for waited := time.Duration(0); ; waited += idle {
-		quiet, stop := context.WithTimeout(ctx, idle)
-		d, ok := p.consumer.Receive(quiet.Done())
-		inTime := quiet.Err() == nil
-		stop()
-		switch {
-		case ok:
-			return d, nil
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		case inTime && p.cancelled.Load():
-			return nil, errNoMore
-		case inTime: // lost, of which the session is about to tell
-			select {
-			case <-ctx.Done():
-				return nil, context.Cause(ctx)
-			case <-time.After(idle):
-				return nil, fmt.Errorf("parked: the consumer of queue %q is gone", b.config.Queue)
-			}
-		case b.config.StreamOffset != nil:
-			return nil, errDone
-		}
-		ready, err := b.session.QueueLength(ctx, b.config.Queue)
-		switch {
-		case err != nil:
-			return nil, err
-		case ready > 0 && waited >= patience:
-			return nil, ErrElsewhere
-		case ready > 0 && waited == 0 && b.tally.Seen == 0 && b.isStream(ctx):
-			return nil, ErrStream
-		case ready > 0:
-			empty = 0
-		default:
-			if empty++; empty > 1 { // what was on its way has come meanwhile
-				return nil, errDone
-			}
-		}
-	}
-}
-
 func (b *browser) look(p *part, d *broker.Delivery, see seer) error {
 	if _, stream := d.Headers["x-stream-offset"]; stream && b.config.StreamOffset == nil {
 		return ErrStream
@@ -421,46 +261,4 @@ func (b *browser) isBack(ctx context.Context, messages int) bool {
 		time.Sleep(recheck)
 	}
 	return false
-}
-
-// livesOf is what one delivery tells.
-func (b *browser) livesOf(d *broker.Delivery) Lives {
-	switch {
-	case b.config.StreamOffset != nil, b.nackSparesLives():
-		return LivesKept
-	case timesReturned(d) > 0:
-		return LivesSpent
-	case d.Redelivered:
-		return LivesKept
-	}
-	return LivesUnknown
-}
-
-// askLives asks for the type of the queue if no delivery has told what a look costs, and something is put back.
-func (b *browser) askLives(ctx context.Context) {
-	if b.tally.Lives != LivesUnknown || b.tally.Seen == b.tally.Done || b.session.Lost() {
-		return
-	}
-	switch kind, err := b.session.QueueType(ctx, b.config.Queue); {
-	case err != nil: // so it stays unknown
-	case kind == "quorum":
-		b.tally.Lives = LivesSpent
-	default:
-		b.tally.Lives = LivesKept
-	}
-}
-
-// isStream tells whether the queue is one, which delivers nothing that is there unless it is asked for an offset.
-func (b *browser) isStream(ctx context.Context) bool {
-	kind, err := b.session.QueueType(ctx, b.config.Queue)
-	return err == nil && kind == "stream"
-}
-
-// timesReturned is how often a message has come back to a quorum queue; 0 for any other queue.
-func timesReturned(d *broker.Delivery) int { return number(d.Headers, "x-delivery-count") }
-
-// nackSparesLives tells whether it costs no life of a message of a quorum queue: from RabbitMQ 4.3 on.
-func (b *browser) nackSparesLives() bool {
-	major, minor := b.session.ServerVersion()
-	return b.config.StreamOffset == nil && (major > 4 || major == 4 && minor >= 3)
 }

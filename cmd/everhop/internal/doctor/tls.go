@@ -62,6 +62,7 @@ func (c *clinic) listen(ctx context.Context, e broker.Endpoint, address string) 
 		return silentPort, err
 	}
 	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	end := c.deadline(ctx)
 	_ = conn.SetDeadline(end.Add(-time.Until(end) / 2))
 	if _, err := conn.Write([]byte("AMQP\x00\x00\x09\x01")); err != nil {
