@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -28,7 +29,7 @@ func TestDiffers(t *testing.T) {
 				URLs: []string{server.URL()}, Dial: server.Dial, Logger: zerolog.New(&log),
 				Observers: []func(fsm.Event){func(e fsm.Event) {
 					switch {
-					case e.Kind == fsm.KindNote && e.Name != NoteOutcomes && e.Name != NotePrefetchLowered:
+					case e.Kind == fsm.KindNote && e.Name != NoteOutcomes:
 						notes = append(notes, e)
 					case e.Trigger == Revived:
 						revived <- struct{}{}
@@ -65,6 +66,7 @@ func TestDiffers(t *testing.T) {
 					t.Fatal(err)
 				}
 				<-handled
+				time.Sleep(time.Minute) // losses in a row would be told of, too
 				server.Inject(brokertest.Now(), brokertest.Reset())
 				<-revived
 			}
