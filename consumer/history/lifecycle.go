@@ -86,7 +86,7 @@ var known = sync.OnceValue(func() signs {
 		},
 		tables: make(map[string]*Lifecycle), states: make(map[fsm.State]*Lifecycle), triggers: make(map[fsm.Trigger]*Lifecycle),
 	}
-	s.notes = map[string]*Lifecycle{publish.NoteRefused: s.publisher}
+	s.notes = map[string]*Lifecycle{publish.NoteRefused: s.publisher, publish.NoteUnconfirmed: s.publisher}
 	for _, pair := range [][2]*Lifecycle{{s.consumer, s.publisher}, {s.publisher, s.consumer}} {
 		own, other := pair[0], pair[1]
 		s.tables[own.Table.Fingerprint()] = own

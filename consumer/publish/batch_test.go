@@ -9,11 +9,11 @@ import (
 
 // What is confirmed while Commit looks at it is not sent again.
 func TestBatchConfirmedMeanwhile(t *testing.T) {
-	const messages = 5000
+	const messages = defaultCredit / 2
 	inHurry, cancel := context.WithCancel(t.Context())
 	cancel()
-	for range 20 { // it takes some luck to be at the moment
-		l, on := newLedger(2*messages, 1<<40), newLane()
+	for range 1000 { // it takes some luck to be at the moment
+		l, on := newLedger(2*messages, 1<<40), newLane(defaultCredit)
 		l.attach(on)
 		var b Batch
 		for range messages {

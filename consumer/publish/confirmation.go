@@ -24,6 +24,7 @@ type Confirmation struct {
 	sent     bool // it was written, or is being written
 	out      bool // on a lane, where it awaits its confirm
 	returned bool
+	inDoubt  bool  // it may be what the broker has ended a lane for
 	left     bool  // nobody waits for it: it is not sent again
 	deaths   int   // of connections while it was on trial
 	fits     *lane // into a frame of which it fits, as far as is known
@@ -39,7 +40,7 @@ type way int
 const (
 	awaitsRoom way = iota // in the window
 	onMain                // outgoing, or on the main lane
-	onSide                // doubtful, or on a side lane
+	onSide                // doubtful, or on a side lane or one that is aside
 	behind                // held, behind those
 )
 

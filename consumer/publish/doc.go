@@ -15,6 +15,11 @@
 //   - A target that gets no confirms, such as a queue without a majority of its nodes, takes at most half of the window; with
 //     more of them each takes less. All others go on, in the end with one message at a time each; but more than
 //     [Config].Window targets without confirms, such as a stuck queue that is bound for as many routing keys, fill it all.
+//   - RabbitMQ's flow control would stop reading the whole connection because of such a queue. So what awaits its confirm for
+//     long does so on a channel of its own, and the log says so ([NoteUnconfirmed]). Others wait for a quarter of a second
+//     then (at 5,000 messages a second; as fast as a publisher can, at 25,000, the connection is lost once, for 8 s). The
+//     first message to a quorum queue without a leader holds up what was sent on the same channel right behind it, for as
+//     long as RabbitMQ tries.
 //   - A message that the broker does not like ends the channel (too large, no such exchange, no permission), or the
 //     connection (a header that it cannot store). It gets that error; the others are sent again.
 //   - When a caller's ctx ends, its wait ends, and nothing else.
@@ -29,6 +34,7 @@
 // One goroutine, the supervisor (supervisor.go), opens, revives and gives up. The ledger (ledger.go) knows each message, and
 // where it is, target.go what goes to one place; confirmation.go is what a caller has of one message, and batch.go of many.
 // Lanes (lane.go) are channels with what is on its way over them: the main one, to which one goroutine writes (writer.go), and
-// side ones (side.go, doubt.go), on which messages in doubt go out one by one. When they come and go with their connection,
-// the ledger takes back what was on them (ledgerlanes.go).
+// side ones (side.go, doubt.go), for what is sent again and for what may be refused. A main one that gets no confirms is
+// set aside, and another one takes its place (aside.go). When they come and go with their connection, the ledger takes back
+// what was on them (ledgerlanes.go).
 package publish

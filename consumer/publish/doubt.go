@@ -2,10 +2,18 @@ package publish
 
 import (
 	"slices"
+
+	"github.com/everhop/everhop/broker"
 )
 
-// This file is about what may be refused, and goes out one by one over side lanes. There are several, so that one that ends
-// because of a message takes no other along that waits for its confirm: that would be sent again each time.
+// This file is about what goes out over side lanes: what was under way when its lane was lost, and what may be refused.
+//
+// There are several side lanes, and each target has one of its own as far as they suffice. A target that the broker does not
+// confirm holds up those that share its lane: RabbitMQ lets a channel wait for a quorum queue without a leader when it sends
+// it the first message. And a lane that ends because of a message takes no other along that waits for its confirm: that
+// would be sent again each time.
+//
+// What may be refused goes out one by one.
 
 const (
 	// mostSides is how many side lanes there may be.
@@ -19,30 +27,12 @@ func (l *ledger) castDoubt(on *lane, why error) (doubtful int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.main = nil
-	return l.doubt(on, why)
-}
-
-// doubt has what was on the main lane go out one by one.
-func (l *ledger) doubt(on *lane, why error) (doubtful int) {
-	rest := l.wanted(on, why)
-	for _, c := range rest {
-		c.way = onSide
-		c.target.plain--
-		c.target.doubts++
-	}
-	l.counts.Resent += uint64(len(rest))
-	l.doubtful.before(rest)
-	for _, c := range l.outgoing.take() { // some are behind those now
-		c.target.plain--
-		l.route(c)
-	}
-	l.wakeAll()
-	return len(rest)
+	return l.takeBack(on, why, true)
 }
 
 // killed is for a connection that the broker has ended because of what came in on it. RabbitMQ does so for a header that it
-// cannot store, for one. All that was on the main lane is in doubt then. What was on trial is to blame when that happens to
-// it a second time: the first time it may have been a message on the main lane.
+// cannot store, for one. All that was on its way is in doubt then. What was on trial is to blame when that happens to it a
+// second time: the first time it may have been another one.
 func (l *ledger) killed(why error) (resent int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,13 +40,7 @@ func (l *ledger) killed(why error) (resent int) {
 	if suspect == nil {
 		suspect = l.accused
 	}
-	main, sides := l.leaveLanes()
-	for _, side := range sides {
-		resent += l.takeBack(&l.doubtful, side, why)
-	}
-	if main != nil {
-		resent += l.doubt(main, why)
-	}
+	resent = l.sendAgain(why, true)
 	if suspect == nil || suspect.isSettled() {
 		return resent
 	}
@@ -68,14 +52,17 @@ func (l *ledger) killed(why error) (resent int) {
 	return resent
 }
 
-// awaitDoubtful waits until something is doubtful, and returns false when its connection is in use no more.
+// awaitDoubtful waits until something may go out over a side lane, and returns false when its connection is in use no more.
 func (l *ledger) awaitDoubtful(epoch uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.epoch == epoch && (l.isBlocked() || l.doubtful.len() == 0) {
+	for l.epoch == epoch {
+		if c, _ := l.firstDoubtful(); c != nil && !l.isBlocked() {
+			return true
+		}
 		l.wakeSide.Wait()
 	}
-	return l.epoch == epoch
+	return false
 }
 
 // addSide has doubtful messages go out on one more lane.
@@ -87,44 +74,73 @@ func (l *ledger) addSide(epoch uint64, on *lane) {
 	}
 }
 
-// nextDoubtful returns what is to be written next, and on which lane: nil if nothing is. Without a lane another one is
-// needed.
-func (l *ledger) nextDoubtful(epoch uint64) (c *Confirmation, on *lane) {
+// nextDoubtful returns what is to be written next, and on which lane, and whether the broker is to be asked then if it has
+// accepted it. It is nil if nothing is, and without a lane another one is needed.
+func (l *ledger) nextDoubtful(epoch uint64) (c *Confirmation, on *lane, trial bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.epoch == epoch && l.doubtful.len() > 0 {
-		c = l.doubtful.first()
-		if on = l.sideFor(c.target); on == nil {
-			return c, nil
+	for l.epoch == epoch {
+		if c, on = l.firstDoubtful(); on == nil {
+			return c, nil, false
 		}
 		if l.fits(on, c) {
-			l.doubtful.pop()
+			l.doubtful.remove(c)
+			c.target.side = on
+			if trial = l.needsTrial(c) && !on.isMixed(); trial {
+				l.trial = c
+			}
+			on.mixed = !trial
 			l.begin(on, c)
-			l.trial = c
+			return c, on, trial
+		}
+	}
+	return nil, nil, false
+}
+
+// firstDoubtful is the first one that may go out, and over which lane: nil if another one is needed.
+func (l *ledger) firstDoubtful() (*Confirmation, *lane) {
+	waits := map[*target]bool{}
+	for _, c := range l.doubtful.all() {
+		if waits[c.target] {
+			continue
+		}
+		on, another := l.sideFor(c)
+		if another || on != nil && on.span() < on.credit {
 			return c, on
 		}
+		waits[c.target] = true
 	}
 	return nil, nil
 }
 
-// sideFor is the lane on which the target has messages already, so that their order stays. Else a suspect gets an empty
-// one.
-func (l *ledger) sideFor(t *target) *lane {
-	for _, on := range l.sides {
-		if on.has(t) {
-			return on
+// needsTrial tells whether the broker is to be asked if it has accepted a message.
+func (l *ledger) needsTrial(c *Confirmation) bool {
+	return c.inDoubt || l.suspects[c.target.suspicion()]
+}
+
+// sideFor is the lane of the target, so that its order stays. Else it is an empty one, and if there is none, another one
+// is needed, or at last one that others use.
+func (l *ledger) sideFor(c *Confirmation) (on *lane, another bool) {
+	if c.target.side != nil {
+		return c.target.side, false
+	}
+	sides := 0
+	for _, side := range l.sides {
+		if side.aside {
+			continue
+		}
+		if len(side.open) == 0 {
+			return side, false
+		}
+		sides++
+		if (on == nil || len(side.open) < len(on.open)) && !(side.isMixed() && l.needsTrial(c)) {
+			on = side
 		}
 	}
-	suspect := l.suspects[t.suspicion()]
-	for _, on := range l.sides {
-		if !suspect || len(on.open) == 0 {
-			return on
-		}
+	if sides < mostSides {
+		return nil, true
 	}
-	if len(l.sides) < mostSides {
-		return nil
-	}
-	return l.sides[len(l.sides)-1]
+	return on, false
 }
 
 // accepted says that the broker has nothing against what was written last.
@@ -149,7 +165,7 @@ func (l *ledger) ended(on *lane) {
 }
 
 // sideLost is for the end of a side lane by nobody's fault.
-func (l *ledger) sideLost(on *lane, why error) {
+func (l *ledger) sideLost(on *lane, why *broker.Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.trial != nil && on.open[on.sent] == l.trial {
@@ -159,7 +175,7 @@ func (l *ledger) sideLost(on *lane, why error) {
 }
 
 // endSide takes a side lane out of use, and what is on it goes out again. It returns false if it was in use no more.
-func (l *ledger) endSide(on *lane, why error) bool {
+func (l *ledger) endSide(on *lane, why *broker.Error) bool {
 	i := slices.Index(l.sides, on)
 	if i < 0 {
 		return false
@@ -168,14 +184,13 @@ func (l *ledger) endSide(on *lane, why error) bool {
 	if l.trial != nil && on.open[on.sent] == l.trial {
 		l.trial = nil
 	}
-	l.takeBack(&l.doubtful, on, why)
-	l.wakeSide.Broadcast()
+	l.takeBack(on, why, why.Scope != broker.ScopeConnection)
 	return true
 }
 
 // refused is for the end of a side lane while its connection is alive: by the message that was on trial there. It returns
 // that, if its kind was not known.
-func (l *ledger) refused(on *lane, why error) (first *Confirmation) {
+func (l *ledger) refused(on *lane, why *broker.Error) (first *Confirmation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	culprit := l.trial

@@ -13,6 +13,9 @@ const (
 	// the same queue) is sent one by one from here on, until one is accepted; others that are refused until then are
 	// not told of.
 	NoteRefused = "refused"
+	// NoteUnconfirmed: the broker does not confirm a message, and others would have to wait for it. They go on over another
+	// channel, but what goes to the same exchange and routing key waits. Other targets may have the same trouble.
+	NoteUnconfirmed = "unconfirmed"
 )
 
 // The names of what a publisher adds to an event, in JSON and in log lines. What a consumer has, too, has the same name.

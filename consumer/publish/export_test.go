@@ -52,7 +52,7 @@ func (p *Publisher) Check() error {
 		if got := (counts{t.used, t.plain, t.doubts, t.held.len(), t.waiting.len(), t.bytes}); got != *n {
 			return fmt.Errorf("%q %q: %+v is counted, and there are %+v", t.exchange, t.key, got, *n)
 		}
-		if n.plain > 0 && n.doubts > 0 || n.held > 0 && n.doubts == 0 || n.used+n.waiting == 0 {
+		if n.plain > 0 && n.doubts > 0 || n.held > 0 && n.plain+n.doubts == 0 || n.used+n.waiting == 0 {
 			return fmt.Errorf("%q %q: %+v", t.exchange, t.key, *n)
 		}
 		if unserved, served := isIn(&l.lines.unserved, t), isIn(&l.lines.served, t); unserved != (n.waiting > 0 && n.used == 0) || served != (n.waiting > 0 && n.used > 0) {
@@ -76,3 +76,6 @@ func isIn(line *list.List, t *target) bool {
 	}
 	return false
 }
+
+// SetCredit has lanes be set aside for fewer messages.
+func (p *Publisher) SetCredit(n uint64) { p.ledger.credit = n }

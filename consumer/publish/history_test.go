@@ -95,6 +95,7 @@ func playHistory(p plan) *history {
 		}},
 	})
 	h.check(err)
+	h.p.SetCredit(p.credit)
 	ended := make(chan error, 1)
 	go func() { ended <- h.p.Run(context.Background()) }()
 

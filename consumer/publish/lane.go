@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/everhop/everhop/broker"
 )
@@ -11,15 +12,27 @@ import (
 // lane is a channel, and what is on its way over it.
 type lane struct {
 	channel *broker.PublishChannel
+	credit  uint64 // see defaultCredit
 	sent    uint64 // how many were; the broker counts along
-	lowest  uint64 // everything before it is settled
+	lowest  uint64 // the oldest one that is not settled; sent+1 if there is none
 	open    map[uint64]*Confirmation
+	moved   time.Time // when lowest became that, or was written
+
+	mixed   bool          // the broker was not asked whether it has accepted what is on it
+	leaving bool          // it is about to be set aside
+	aside   bool          // nothing more is written to it
+	done    chan struct{} // closed when it is aside and has all its confirms
 }
 
-func newLane() *lane { return &lane{lowest: 1, open: map[uint64]*Confirmation{}} }
+func newLane(credit uint64) *lane {
+	return &lane{credit: credit, lowest: 1, open: map[uint64]*Confirmation{}, done: make(chan struct{})}
+}
 
 // begin notes a message that is written next.
 func (l *lane) begin(c *Confirmation) {
+	if l.span() == 0 {
+		l.moved = time.Now()
+	}
 	l.sent++
 	l.open[l.sent] = c
 }
@@ -32,6 +45,7 @@ func (l *lane) settled(n uint64, multiple bool, settle func(*Confirmation)) {
 			settle(c)
 		}
 	}
+	defer l.move()
 	if !multiple {
 		take(n)
 		return
@@ -51,7 +65,18 @@ func (l *lane) settled(n uint64, multiple bool, settle func(*Confirmation)) {
 			}
 		}
 	}
-	l.lowest = n + 1
+	l.lowest, l.moved = n+1, time.Now()
+}
+
+// move has lowest be what it says.
+func (l *lane) move() {
+	was := l.lowest
+	for l.lowest <= l.sent && l.open[l.lowest] == nil {
+		l.lowest++
+	}
+	if l.lowest != was {
+		l.moved = time.Now()
+	}
 }
 
 // returned marks what came back. Where several of one id are on their way to one place, nobody knows which of them it
@@ -64,15 +89,8 @@ func (l *lane) returned(r broker.Returned) {
 	}
 }
 
-// has tells whether messages of a target are on the lane.
-func (l *lane) has(t *target) bool {
-	for _, c := range l.open {
-		if c.target == t {
-			return true
-		}
-	}
-	return false
-}
+// isMixed tells whether something else than what was written last may end it.
+func (l *lane) isMixed() bool { return l.mixed && len(l.open) > 0 }
 
 // take takes out what was begun last, if it is that.
 func (l *lane) take(c *Confirmation) bool {
@@ -80,6 +98,7 @@ func (l *lane) take(c *Confirmation) bool {
 		return false
 	}
 	delete(l.open, l.sent)
+	l.move()
 	return true
 }
 
@@ -87,6 +106,7 @@ func (l *lane) take(c *Confirmation) bool {
 func (l *lane) rest() []*Confirmation {
 	list := slices.Collect(maps.Values(l.open))
 	clear(l.open)
+	l.move()
 	inOrder(list)
 	return list
 }

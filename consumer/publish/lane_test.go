@@ -12,7 +12,7 @@ import (
 func TestLaneSettles(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		l, open := newLane(), map[uint64]bool{}
+		l, open := newLane(defaultCredit), map[uint64]bool{}
 		for range rapid.IntRange(1, 200).Draw(r, "steps") {
 			if rapid.IntRange(0, 2).Draw(r, "step") > 0 {
 				l.begin(&Confirmation{number: l.sent + 1})
@@ -48,7 +48,7 @@ func TestLaneSettles(t *testing.T) {
 // Many messages pass one that is never confirmed: it costs them neither memory nor time.
 func TestLaneWithOneThatStays(t *testing.T) {
 	t.Parallel()
-	l := newLane()
+	l := newLane(defaultCredit)
 	l.begin(&Confirmation{})
 	settled := 0
 	for range 200_000 {

@@ -17,7 +17,7 @@ import (
 //	           room in the window                    written                 confirmed, returned, refused
 //	Send ----> target.waiting ----> outgoing ------> main lane ----------------------> settled
 //	                         \---> doubtful ------> side lanes (one by one) --------/
-//	                          \--> target.held, behind those of its target that are doubtful
+//	                          \--> target.held, behind those of its target that are not on the main lane
 //
 // When a connection is lost, what is on its lanes goes back to where it came from, in its order.
 //
@@ -28,9 +28,11 @@ import (
 type ledger struct {
 	window      int   // messages
 	windowBytes int64 // of them
+	credit      uint64
 
 	mu       sync.Mutex
 	wakeMain sync.Cond // the main lane's writer waits for it
+	heldUp   bool      // that waits for confirms
 	wakeSide sync.Cond // that of the side lanes
 	epochs   uint64
 	prefix   string // of the ids that are given here
@@ -58,7 +60,7 @@ type ledger struct {
 func newLedger(window int, windowBytes int64) *ledger {
 	const idLength = 12 // 60 random bits
 	l := &ledger{
-		window: window, windowBytes: windowBytes, prefix: rand.Text()[:idLength] + "-",
+		window: window, windowBytes: windowBytes, credit: defaultCredit, prefix: rand.Text()[:idLength] + "-",
 		targets: map[targetName]*target{}, suspects: map[targetName]bool{},
 	}
 	l.wakeMain.L, l.wakeSide.L = &l.mu, &l.mu
@@ -123,11 +125,17 @@ func (l *ledger) admit(c *Confirmation) {
 
 // route decides on which way a message goes.
 func (l *ledger) route(c *Confirmation) {
-	t := c.target
-	switch {
-	case t.doubts > 0:
+	if t := c.target; t.held.len() > 0 || l.mustWait(t) {
 		c.way = behind
 		t.held.push(c)
+		return
+	}
+	l.send(c)
+}
+
+func (l *ledger) send(c *Confirmation) {
+	t := c.target
+	switch {
 	case t.plain == 0 && l.suspects[t.suspicion()]:
 		c.way = onSide
 		t.doubts++
@@ -138,6 +146,30 @@ func (l *ledger) route(c *Confirmation) {
 		t.plain++
 		l.outgoing.push(c)
 		l.wakeMain.Broadcast()
+	}
+}
+
+// free has what is behind others of its target go its way, as far as it need not wait any more.
+func (l *ledger) free(t *target) {
+	for t.held.len() > 0 && !l.mustWait(t) {
+		l.send(t.held.pop())
+	}
+}
+
+// reconsider has what is outgoing go out anew: some is behind others now.
+func (l *ledger) reconsider() {
+	list := l.outgoing.take()
+	of := map[*target][]*Confirmation{}
+	for _, c := range list {
+		c.way = behind
+		c.target.plain--
+		of[c.target] = append(of[c.target], c)
+	}
+	for t, list := range of {
+		t.held.before(list)
+	}
+	for _, c := range list {
+		l.free(c.target)
 	}
 }
 
@@ -158,11 +190,10 @@ func (l *ledger) settle(c *Confirmation, err error) {
 		t.plain--
 	case onSide:
 		if t.doubts--; t.doubts == 0 {
-			for _, held := range t.held.take() {
-				l.route(held)
-			}
+			t.side = nil
 		}
 	}
+	l.free(t)
 	if t.used == 0 && t.waiting.len() == 0 {
 		delete(l.targets, targetName{t.exchange, t.key})
 	}
@@ -203,6 +234,8 @@ func (l *ledger) advance(t *target) bool {
 func (l *ledger) confirmed(on *lane, n uint64, multiple, taken bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.tellMoved(on)
+	now := time.Now()
 	on.settled(n, multiple, func(c *Confirmation) {
 		switch {
 		case !taken:
@@ -210,6 +243,8 @@ func (l *ledger) confirmed(on *lane, n uint64, multiple, taken bool) {
 			return
 		case c.way == onSide:
 			delete(l.suspects, c.target.suspicion())
+		case c.way == onMain:
+			c.target.moved = now
 		}
 		if c.returned {
 			l.settle(c, &UnroutableError{Exchange: c.message.Exchange, RoutingKey: c.message.RoutingKey})
@@ -234,22 +269,29 @@ func (l *ledger) unwritten(on *lane, c *Confirmation, why error) {
 	}
 }
 
-// next waits for what is to be written on the main lane, and returns nil when that is in use no more.
-func (l *ledger) next(on *lane) *Confirmation {
+// next waits for what is to be written on the main lane, and says whether that is in use still. Without a message it is to be
+// set aside.
+func (l *ledger) next(on *lane) (c *Confirmation, inUse bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.main == on {
-		if l.isBlocked() || l.outgoing.len() == 0 {
+		switch {
+		case l.isBlocked() || l.outgoing.len() == 0 || on.leaving:
 			l.wakeMain.Wait()
-			continue
-		}
-		if c := l.outgoing.first(); l.fits(on, c) {
-			l.outgoing.pop()
-			l.begin(on, c)
-			return c
+		case l.isStuck(on) && l.countAside() < mostAside:
+			on.leaving = true
+			return nil, true
+		case on.span() >= on.credit && !on.flows():
+			l.awaitConfirm(on)
+		default:
+			if c := l.outgoing.first(); l.fits(on, c) {
+				l.outgoing.pop()
+				l.begin(on, c)
+				return c, true
+			}
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // fits tells whether the first message of its queue is known to fit into a frame. Else it finds that out, and anything may

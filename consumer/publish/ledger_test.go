@@ -11,7 +11,7 @@ import (
 func BenchmarkManyTargets(b *testing.B) {
 	for _, targets := range []int{10, 1000, 2000, 10_000, 100_000} {
 		b.Run(fmt.Sprint(targets), func(b *testing.B) {
-			l, on := newLedger(DefaultWindow, DefaultWindowBytes), newLane()
+			l, on := newLedger(DefaultWindow, DefaultWindowBytes), newLane(defaultCredit)
 			l.attach(on)
 			send := func(i int) {
 				if _, err := l.accept(&broker.Message{Exchange: "x", RoutingKey: fmt.Sprint(i % targets)}); err != nil {

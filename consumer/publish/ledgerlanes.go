@@ -46,12 +46,16 @@ func (l *ledger) isBlocked() bool { return !l.blockedSince.IsZero() }
 func (l *ledger) disconnected(why error) (resent int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.sendAgain(why, false)
+}
+
+func (l *ledger) sendAgain(why error, inDoubt bool) (resent int) {
 	main, sides := l.leaveLanes()
-	if main != nil {
-		resent += l.takeBack(&l.outgoing, main, why)
-	}
 	for _, side := range sides {
-		resent += l.takeBack(&l.doubtful, side, why)
+		resent += l.takeBack(side, why, inDoubt)
+	}
+	if main != nil {
+		resent += l.takeBack(main, why, inDoubt)
 	}
 	return resent
 }
@@ -63,10 +67,27 @@ func (l *ledger) leaveLanes() (main *lane, sides []*lane) {
 	return main, sides
 }
 
-// takeBack puts what is on a lane in front of the queue from which it came.
-func (l *ledger) takeBack(q *queue, from *lane, why error) (resent int) {
+// takeBack has what is on a lane go out again over side lanes, and what is outgoing to the same targets wait behind it.
+func (l *ledger) takeBack(from *lane, why error, inDoubt bool) (resent int) {
 	rest := l.wanted(from, why)
-	q.before(rest)
+	for _, c := range rest {
+		c.inDoubt = c.inDoubt || inDoubt
+		if c.way == onMain {
+			c.way = onSide
+			c.target.plain--
+			c.target.doubts++
+		}
+	}
+	list := append(rest, l.doubtful.take()...)
+	inOrder(list)
+	for _, c := range list {
+		if c.target.side == from {
+			c.target.side = nil
+		}
+	}
+	l.doubtful.before(list)
+	l.reconsider()
+	l.wakeAll()
 	l.counts.Resent += uint64(len(rest))
 	return len(rest)
 }

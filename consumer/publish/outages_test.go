@@ -220,7 +220,7 @@ func TestIdleSideLaneEnds(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 		r.must(c.Err())
-		if twice := r.wantOrder("q", 1); twice != 3 { // the main lane has ended, and a side lane each for two reasons
+		if twice := r.wantOrder("q", 1); twice != 2 { // the main lane has ended, and then that of its own
 			t.Errorf("%d more copies", twice)
 		}
 	})

@@ -55,6 +55,7 @@ type traits struct {
 type plan struct {
 	traits
 	window      int
+	credit      uint64
 	windowBytes int64
 	version     string
 	senders     [][]sending
@@ -144,6 +145,7 @@ func drawPlan(t *rapid.T, traits traits) plan {
 	p := plan{
 		traits:      traits,
 		window:      rapid.SampledFrom([]int{1, 2, 3, 8, 32}).Draw(t, "window"),
+		credit:      rapid.SampledFrom([]uint64{1, 2, 5, 200}).Draw(t, "credit"),
 		windowBytes: rapid.SampledFrom([]int64{1, 1000, 3000, 1 << 20, 1 << 20}).Draw(t, "window bytes"),
 		version:     rapid.SampledFrom([]string{"3.10", "4.3"}).Draw(t, "version"),
 	}

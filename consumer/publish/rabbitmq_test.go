@@ -369,3 +369,54 @@ func TestRabbitMQLargeMessage(t *testing.T) {
 		t.Errorf("more than the reset: %v", triggers)
 	}
 }
+
+// A queue whose process answers nobody keeps what goes to it from being confirmed, and nothing else: neither when it stops, nor
+// when there is another connection.
+func TestRabbitMQSuspendedQueue(t *testing.T) {
+	rabbittest.NeedsControl(t)
+	for kind, another := range map[string]string{"classic": "quorum", "quorum": "classic"} {
+		t.Run(kind, func(t *testing.T) {
+			l := onRabbitMQ(t)
+			stuck, other := l.queue(kind), l.queue(another)
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+			defer cancel()
+			sent := make(chan error, 1)
+			const n, each = 2000, 1000
+			go func() {
+				for i := range n {
+					if _, err := l.p.Send(ctx, to(stuck, fmt.Sprint(i))); err != nil {
+						sent <- err
+						return
+					}
+					if i < n/4 {
+						time.Sleep(time.Millisecond)
+					}
+				}
+				sent <- nil
+			}()
+			l.must(l.p.Publish(ctx, to(other, "first")))
+			l.must(l.node.SuspendQueue(ctx, stuck))
+			goesOn := func() {
+				began := time.Now()
+				var b publish.Batch
+				for i := range each {
+					l.must(b.Send(ctx, l.p, to(other, fmt.Sprint(i))))
+				}
+				l.must(b.Commit(ctx))
+				t.Logf("%d beside it in %v", each, time.Since(began))
+			}
+			goesOn()
+			l.proxy.Reset()
+			goesOn()
+			l.proxy.Reset()
+			l.must(l.p.Publish(ctx, to(other, "last")))
+			l.must(l.node.ResumeQueue(ctx, stuck))
+			l.must(<-sent)
+			l.flush()
+			l.wantConfirmed(n + 2*each + 2)
+			if failed := l.triggers(); slices.Contains(failed, publish.HeartbeatFailed) {
+				t.Errorf("%v", failed)
+			}
+		})
+	}
+}

@@ -10,24 +10,18 @@ import (
 // sidePause is how long it takes until a side lane is opened again that could not be.
 const sidePause = time.Second
 
-// sendDoubtful sends what may be refused, one by one: each is followed by a question that the broker answers only if it has
-// accepted the message.
+// sendDoubtful sends what goes over side lanes. What may be refused is followed by a question that the broker answers only if
+// it has accepted the message.
 func (s *supervisor) sendDoubtful(session *broker.Session, epoch uint64, dropped <-chan struct{}) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := s.until(dropped)
 	defer cancel()
-	s.background.Go(func() {
-		select {
-		case <-dropped:
-		case <-s.gone:
-		case <-ctx.Done():
-		}
-		cancel()
-	})
 	for s.ledger.awaitDoubtful(epoch) {
 		var err error
-		switch c, on := s.ledger.nextDoubtful(epoch); {
-		case on != nil:
+		switch c, on, trial := s.ledger.nextDoubtful(epoch); {
+		case trial:
 			err = s.try(ctx, on, c)
+		case on != nil:
+			err = s.pass(ctx, on, c)
 		case c != nil:
 			err = s.openSide(ctx, session, epoch)
 		}
@@ -56,7 +50,21 @@ func (s *supervisor) openSide(ctx context.Context, session *broker.Session, epoc
 	return nil
 }
 
-// try sends a message. The error says that it is not to blame for the end of the lane.
+// pass sends a message. The error says that its connection has ended.
+func (s *supervisor) pass(ctx context.Context, side *lane, c *Confirmation) error {
+	err := side.channel.Publish(&c.message)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	why := asBrokerError(err)
+	s.ledger.sideLost(side, why)
+	if why.Scope == broker.ScopeConnection {
+		return why
+	}
+	return nil
+}
+
+// try sends a message, and waits until the broker has accepted it. The error says that it is not to blame for the end of the lane.
 func (s *supervisor) try(ctx context.Context, side *lane, c *Confirmation) error {
 	err := side.channel.Publish(&c.message)
 	if err == nil {

@@ -163,7 +163,7 @@ func (s *supervisor) begin() {
 }
 
 func (s *supervisor) openLane(ctx context.Context, on *broker.Session) (*lane, error) {
-	l := newLane()
+	l := newLane(s.ledger.credit)
 	var err error
 	l.channel, err = on.OpenPublishChannel(ctx, broker.Receipts{
 		Settled:  func(n uint64, multiple, taken bool) { s.ledger.confirmed(l, n, multiple, taken) },

