@@ -134,6 +134,7 @@ func (d *dispatcher) start() { d.change(func(*view) {}) }
 func (d *dispatcher) attach(s source, prefetch int) {
 	from := d.offset()
 	if last := d.view.Load().channel; last != nil {
+		last.forgotten.Store(true)
 		last.acks.Replace()
 	}
 	c := d.newChannel(s, prefetch, from)
@@ -143,8 +144,15 @@ func (d *dispatcher) attach(s source, prefetch int) {
 
 // detach says that the channel in view is lost. What waits in its lane is forgotten: it comes again. What is
 // with a handler may still be settled, if the channel itself is open.
+//
+// The channel may not know yet that it is lost, and have more to receive. That is not begun either: it would pass
+// what has waited before it in its lane.
 func (d *dispatcher) detach() {
 	c := d.view.Load().channel
+	if c == nil {
+		return
+	}
+	c.forgotten.Store(true)
 	d.forget(func(of *channel) bool { return of == c })
 }
 

@@ -230,6 +230,43 @@ func TestLostDeliveriesAreForgotten(t *testing.T) {
 	})
 }
 
+// A connection is given up before all of its channels know. What still comes out of such a channel must not pass what was
+// forgotten of it, which comes again.
+func TestNothingPassesWhatWasForgotten(t *testing.T) {
+	var let chan struct{}
+	var calls []string
+	dispatching(t, Subscription{
+		Concurrency: 2,
+		OrderingKey: func(*Delivery) string { return "same" },
+		Handler: func(_ context.Context, d *Delivery) error {
+			calls = append(calls, d.MessageID)
+			<-let
+			return nil
+		},
+	}, func(t *testing.T, d *dispatcher, s *plainSource) {
+		let = make(chan struct{}) // of the bubble
+		come := func(tags ...uint64) {
+			for _, tag := range tags {
+				s.deliveries <- &Delivery{DeliveryTag: tag, MessageID: fmt.Sprint(tag)}
+			}
+			synctest.Wait()
+		}
+		come(1, 2)
+		d.detach()
+		come(3)
+		close(let)
+		synctest.Wait()
+		close(s.lost)
+		s = newPlainSource()
+		d.attach(s, d.spec.Prefetch)
+		d.resume()
+		come(2, 3)
+		if want := "[1 2 3]"; fmt.Sprint(calls) != want {
+			t.Errorf("handled were %v, want %s", calls, want)
+		}
+	})
+}
+
 // Any function of the caller's may end the goroutine that calls it, as t.FailNow does: that costs neither a worker,
 // nor the message, nor anybody's turn.
 func TestGoexit(t *testing.T) {

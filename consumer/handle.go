@@ -17,7 +17,7 @@ func (w *worker) handle() {
 	d, j := w.dispatcher, w.job
 	v := d.view.Load()
 	switch {
-	case j.channel.lost():
+	case j.channel.forgotten.Load() || j.channel.lost():
 	case v.idle() && !w.awaitTurn(j.channel):
 		d.returnUnseen(j)
 	case w.isWithAnother():

@@ -36,7 +36,7 @@ func TestProgram(t *testing.T) {
 			if text := printed(); text != "a book\n" {
 				t.Errorf("it printed %q", text)
 			}
-			if text := logged(); !strings.Contains(text, "Consuming -> Disconnected: Stop") || !strings.Contains(text, `"time":"20`) {
+			if text := logged(); !strings.Contains(text, " -> Disconnected: Stop") || !strings.Contains(text, `"time":"20`) {
 				t.Errorf("it logged\n%s", text)
 			}
 			if q, _ := server.Queue("orders"); q.Ready+q.Unacknowledged+q.Consumers != 0 {

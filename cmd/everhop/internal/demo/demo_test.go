@@ -226,6 +226,10 @@ func TestFails(t *testing.T) {
 	}
 	forbidden := away
 	forbidden.strike = func(s *brokertest.Server) {
+		_ = s.Await(t.Context(), func() bool { // the publisher has logged in; it would try for ever
+			q, _ := s.Queue(queue)
+			return q.Acknowledged > 0
+		})
 		s.SetPassword("guest", "another one")
 		s.Inject(brokertest.Now().Of(name), brokertest.Reset())
 	}
