@@ -38,6 +38,7 @@ type command struct {
 	timeout        time.Duration // 0: none
 	stdout, stderr *shared
 	children       *children
+	pipes          pipes
 	ended          atomic.Int64 // those that were not let finish, because everhop stops
 }
 
@@ -74,6 +75,7 @@ func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
 		defer close(ended)
 		endGroup(cmd, exited)
 	})
+	c.pipes.prepare()
 	err = c.children.wait(cmd, outputs)
 	whole.withdraw()
 	close(exited)
@@ -120,7 +122,7 @@ func (c *command) start(cmd *exec.Cmd, d *consumer.Delivery) (*whole, commandOut
 	ownGroup(cmd) // also, Ctrl-C is for us: the command may finish
 	killedWithUs(cmd)
 	waitable(cmd)
-	all, err := offer(cmd, d)
+	all, err := offer(cmd, d, &c.pipes)
 	if err != nil {
 		return nil, nil, unavailable(err)
 	}
@@ -131,7 +133,7 @@ func (c *command) start(cmd *exec.Cmd, d *consumer.Delivery) (*whole, commandOut
 		return nil, nil, err
 	}
 	for _, s := range []*shared{c.stdout, c.stderr} {
-		o, err := s.open()
+		o, err := s.open(&c.pipes)
 		if err != nil {
 			return fail(unavailable(err))
 		}
@@ -208,6 +210,12 @@ func (c *command) wasEnded(ctx context.Context, said string) error {
 		c.ended.Add(1)
 	}
 	return saying(fmt.Errorf("command: ended: %w", why), said)
+}
+
+// end is called when there will be no more commands.
+func (c *command) end() {
+	c.children.end()
+	c.pipes.drop()
 }
 
 // finish tells whether all commands were let finish, and all that they wrote is out.
