@@ -34,6 +34,7 @@ type command struct {
 	found          string        // where the program of plain is; empty: nowhere, or there is none
 	plain          []string      // a program and its arguments, if no shell is needed
 	words          []string      // what to start else
+	base           []string      // of its environment
 	reject         []int         // exit statuses
 	timeout        time.Duration // 0: none
 	stdout, stderr *shared
@@ -49,6 +50,7 @@ func newCommand(h handling, lines bool, stdout, stderr io.Writer, broken func())
 		stdout:   &shared{w: stdout, lines: lines, broken: broken},
 		stderr:   &shared{w: stderr, lines: lines, ends: true},
 		children: newChildren(),
+		base:     handedOn(os.Environ()),
 	}
 	if c.plain != nil {
 		c.found, _ = exec.LookPath(c.plain[0])
@@ -117,7 +119,7 @@ func isLack(err error) bool {
 
 // start starts a program with outputs of its own.
 func (c *command) start(cmd *exec.Cmd, d *consumer.Delivery) (*whole, commandOutputs, error) {
-	cmd.Env = environment(os.Environ(), d)
+	cmd.Env = environment(c.base, d)
 	cmd.WaitDelay = unread
 	ownGroup(cmd) // also, Ctrl-C is for us: the command may finish
 	killedWithUs(cmd)
