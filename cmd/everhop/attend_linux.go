@@ -76,16 +76,24 @@ func (outputs commandOutputs) attended(fds []unix.PollFd) bool {
 
 // passOn reads once, and passes on. It returns false if that might have to wait.
 func (o *commandOutput) passOn(events int16) bool {
-	n, err, s := 0, io.EOF, o.to
-	if len(o.held) > 0 || !s.isPrompt() || !s.mu.TryLock() {
+	s := o.to
+	switch {
+	case len(o.held) > 0:
+		return false
+	case events == unix.POLLHUP: // the end, and nothing to be written: as of most commands' standard error
+		o.take(0, io.EOF, nil)
+		o.pipes.release(o.ours)
+		return true
+	case !s.isPrompt() || !s.mu.TryLock():
 		return false
 	}
 	defer s.mu.Unlock()
-	if events != unix.POLLHUP {
-		n, err = o.ours.Read(o.space())
+	o.held, s.buffer = s.buffer, nil
+	if n, err := o.ours.Read(o.space()); o.take(n, err, s.write) {
+		o.pipes.release(o.ours)
 	}
-	if o.take(n, err, s.write) {
-		o.ours.Close()
+	if len(o.held) == 0 {
+		o.held, s.buffer = nil, o.held
 	}
 	return true
 }

@@ -52,7 +52,7 @@ func TestCommandOutputs(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			stdout, stderr := newFile(t), newFile(t)
 			c := newCommand(handling{exec: tt.command}, tt.lines, stdout, stderr, func() {})
-			defer c.children.end()
+			defer c.end()
 			said := ""
 			if err := c.handle(t.Context(), &consumer.Delivery{Body: []byte(long)}); err != nil {
 				said = err.Error()
@@ -69,7 +69,7 @@ func TestCommandOutputs(t *testing.T) {
 func TestCommandOutputHeldUp(t *testing.T) {
 	stderr := newFile(t)
 	c := newCommand(handling{exec: "echo a; echo b >&2"}, false, fullPipe(t), stderr, func() {})
-	defer c.children.end()
+	defer c.end()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
@@ -89,15 +89,21 @@ func TestCommandLeavesNoFiles(t *testing.T) {
 	for _, body := range []string{"short", strings.Repeat("x", 2*held)} {
 		for _, h := range []handling{{exec: "cat"}, {exec: "cat; echo"}, {argv: true, program: []string{"/no/such/program"}}} {
 			stdout := newFile(t)
-			c := newCommand(h, false, stdout, stdout, func() {})
-			once := func() { _ = c.handle(context.Background(), &consumer.Delivery{Body: []byte(body)}) }
-			once() // what is opened for good
-			before := openFiles(t)
-			for range 20 {
-				once()
+			handle := func(times int, then func()) {
+				c := newCommand(h, false, stdout, stdout, func() {})
+				defer c.end()
+				for range times {
+					_ = c.handle(context.Background(), &consumer.Delivery{Body: []byte(body)})
+				}
+				then()
 			}
+			one := 0
+			handle(1, func() { one = openFiles(t) })
+			before := openFiles(t) // with what is opened for good
+			handle(20, func() {
+				rabbittest.Eventually(t, patience, "no more files than after one command", func() bool { return openFiles(t) <= one+outputsOfOne })
+			})
 			rabbittest.Eventually(t, patience, "no more files than before", func() bool { return openFiles(t) <= before })
-			c.children.end()
 		}
 	}
 }
@@ -113,7 +119,7 @@ func TestCommandMoved(t *testing.T) {
 	for _, h := range []handling{{exec: "program"}, {argv: true, program: []string{"program"}}} {
 		stdout := newFile(t)
 		c := newCommand(h, false, stdout, stdout, func() {})
-		defer c.children.end()
+		defer c.end()
 		want := ""
 		for _, dir := range []string{first, second, first} {
 			at := filepath.Join(dir, "program")

@@ -383,7 +383,7 @@ func (f *consumption) destination(stdout, stderr io.Writer, broken func()) desti
 		return destination{handle: p.handle, finish: p.finish, end: p.end}
 	case f.runs():
 		cmd := newCommand(f.handling, f.concurrency > 1 || len(f.source.queues) > 1, standardOutput{term.Behind(stdout)}, patient{term.Behind(stderr)}, broken)
-		return destination{handle: cmd.handle, finish: cmd.finish, end: cmd.children.end}
+		return destination{handle: cmd.handle, finish: cmd.finish, end: cmd.end}
 	case f.output == "none":
 		return destination{
 			handle: func(context.Context, *consumer.Delivery) error { return nil },

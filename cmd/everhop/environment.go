@@ -52,12 +52,16 @@ func propertiesOf(d *consumer.Delivery) []property {
 	}
 }
 
-// environment is ours, with the message's properties and headers.
-func environment(ours []string, d *consumer.Delivery) []string {
-	env := slices.DeleteFunc(slices.Clone(ours), func(variable string) bool {
-		return strings.HasPrefix(variable, headerVariable) // of another message: we are a command of another everhop
-	})
-	for _, p := range propertiesOf(d) {
+// handedOn is of our environment what commands get. We may be a command of another everhop: that has headers of another message.
+func handedOn(ours []string) []string {
+	return slices.DeleteFunc(slices.Clone(ours), func(variable string) bool { return strings.HasPrefix(variable, headerVariable) })
+}
+
+// environment is base, with the message's properties and headers.
+func environment(base []string, d *consumer.Delivery) []string {
+	properties := propertiesOf(d)
+	env := append(make([]string, 0, len(base)+len(properties)+len(d.Headers)+1), base...)
+	for _, p := range properties {
 		env = append(env, "EVERHOP_"+p.name+"="+withoutNUL(p.value))
 	}
 	fit := fitting{each: longestVariable, all: allVariables}

@@ -34,10 +34,12 @@ type command struct {
 	found          string        // where the program of plain is; empty: nowhere, or there is none
 	plain          []string      // a program and its arguments, if no shell is needed
 	words          []string      // what to start else
+	base           []string      // of its environment
 	reject         []int         // exit statuses
 	timeout        time.Duration // 0: none
 	stdout, stderr *shared
 	children       *children
+	pipes          pipes
 	ended          atomic.Int64 // those that were not let finish, because everhop stops
 }
 
@@ -48,6 +50,7 @@ func newCommand(h handling, lines bool, stdout, stderr io.Writer, broken func())
 		stdout:   &shared{w: stdout, lines: lines, broken: broken},
 		stderr:   &shared{w: stderr, lines: lines, ends: true},
 		children: newChildren(),
+		base:     handedOn(os.Environ()),
 	}
 	if c.plain != nil {
 		c.found, _ = exec.LookPath(c.plain[0])
@@ -74,6 +77,7 @@ func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
 		defer close(ended)
 		endGroup(cmd, exited)
 	})
+	c.pipes.prepare()
 	err = c.children.wait(cmd, outputs)
 	whole.withdraw()
 	close(exited)
@@ -115,12 +119,12 @@ func isLack(err error) bool {
 
 // start starts a program with outputs of its own.
 func (c *command) start(cmd *exec.Cmd, d *consumer.Delivery) (*whole, commandOutputs, error) {
-	cmd.Env = environment(os.Environ(), d)
+	cmd.Env = environment(c.base, d)
 	cmd.WaitDelay = unread
 	ownGroup(cmd) // also, Ctrl-C is for us: the command may finish
 	killedWithUs(cmd)
 	waitable(cmd)
-	all, err := offer(cmd, d)
+	all, err := offer(cmd, d, &c.pipes)
 	if err != nil {
 		return nil, nil, unavailable(err)
 	}
@@ -131,7 +135,7 @@ func (c *command) start(cmd *exec.Cmd, d *consumer.Delivery) (*whole, commandOut
 		return nil, nil, err
 	}
 	for _, s := range []*shared{c.stdout, c.stderr} {
-		o, err := s.open()
+		o, err := s.open(&c.pipes)
 		if err != nil {
 			return fail(unavailable(err))
 		}
@@ -208,6 +212,12 @@ func (c *command) wasEnded(ctx context.Context, said string) error {
 		c.ended.Add(1)
 	}
 	return saying(fmt.Errorf("command: ended: %w", why), said)
+}
+
+// end is called when there will be no more commands.
+func (c *command) end() {
+	c.children.end()
+	c.pipes.drop()
 }
 
 // finish tells whether all commands were let finish, and all that they wrote is out.

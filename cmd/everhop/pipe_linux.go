@@ -25,21 +25,21 @@ func newPipes() (read, write int, err error) {
 }
 
 // pipeFrom is what a command writes to theirs.
-func pipeFrom() (ours *pipeEnd, theirs *os.File, err error) {
+func pipeFrom() (pipe, error) {
 	read, write, err := newPipes()
 	if err != nil {
-		return nil, nil, err
+		return pipe{}, err
 	}
-	return &pipeEnd{fd: read}, os.NewFile(uintptr(write), "|1"), nil
+	return pipe{&pipeEnd{fd: read}, os.NewFile(uintptr(write), "|1")}, nil
 }
 
 // pipeTo is what a command reads from theirs.
-func pipeTo() (theirs *os.File, ours *pipeEnd, err error) {
+func pipeTo() (pipe, error) {
 	read, write, err := newPipes()
 	if err != nil {
-		return nil, nil, err
+		return pipe{}, err
 	}
-	return os.NewFile(uintptr(read), "|0"), &pipeEnd{fd: write}, nil
+	return pipe{&pipeEnd{fd: write}, os.NewFile(uintptr(read), "|0")}, nil
 }
 
 // waitable is the file for a goroutine. The end is its from then on.

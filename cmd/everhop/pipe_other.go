@@ -7,14 +7,14 @@ import "os"
 // pipeEnd is our end of a pipe.
 type pipeEnd struct{ *os.File }
 
-func pipeFrom() (ours *pipeEnd, theirs *os.File, err error) {
+func pipeFrom() (pipe, error) {
 	read, write, err := os.Pipe()
-	return &pipeEnd{read}, write, err
+	return pipe{&pipeEnd{read}, write}, err
 }
 
-func pipeTo() (theirs *os.File, ours *pipeEnd, err error) {
+func pipeTo() (pipe, error) {
 	read, write, err := os.Pipe()
-	return read, &pipeEnd{write}, err
+	return pipe{&pipeEnd{write}, read}, err
 }
 
 // waitable is the file for a goroutine.

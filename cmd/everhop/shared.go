@@ -26,6 +26,7 @@ type shared struct {
 	broken func() // called once, when a write has failed
 
 	mu     sync.Mutex // held while writing, which may take for ever
+	buffer []byte     // empty; for who reads while he holds mu
 	failed atomic.Pointer[error]
 
 	look   sync.Once
@@ -42,6 +43,7 @@ const (
 // commandOutput is the pipe of one command.
 type commandOutput struct {
 	to     *shared
+	pipes  *pipes
 	ours   *pipeEnd      // of the pipe, to be read
 	write  *os.File      // its other end
 	read   *os.File      // the end, if a goroutine passes on what comes
@@ -73,13 +75,13 @@ func (o *commandOutput) end() string {
 	}
 }
 
-// open makes a pipe. The command is to inherit its write end.
-func (s *shared) open() (*commandOutput, error) {
-	ours, write, err := pipeFrom()
+// open takes a pipe. The command is to inherit its write end.
+func (s *shared) open(from *pipes) (*commandOutput, error) {
+	p, err := from.output()
 	if err != nil {
 		return nil, err
 	}
-	o := &commandOutput{to: s, ours: ours, write: write, out: make(chan struct{})}
+	o := &commandOutput{to: s, pipes: from, ours: p.ours, write: p.theirs, out: make(chan struct{})}
 	if s.ends {
 		o.last = new(tail)
 	}

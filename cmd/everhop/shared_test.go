@@ -23,7 +23,7 @@ func TestSharedLines(t *testing.T) {
 	s := &shared{w: &w, lines: true}
 	var outputs commandOutputs
 	for range 2 {
-		o, err := s.open()
+		o, err := s.open(new(pipes))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ func TestEnvironment(t *testing.T) {
 		DeliveryMode: 2, Priority: 7, Expiration: "60000", UserID: "guest",
 		Headers: map[string]any{consumer.HeaderAttempts: int64(2), "tenant": "a"},
 	}
-	got := environment([]string{"PATH=/bin", "EVERHOP_URL=amqp://u:pw@h/", "EVERHOP_HEADER_OF=another"}, d)
+	got := environment(handedOn([]string{"PATH=/bin", "EVERHOP_URL=amqp://u:pw@h/", "EVERHOP_HEADER_OF=another"}), d)
 	want := []string{
 		"PATH=/bin", "EVERHOP_URL=amqp://u:pw@h/", "EVERHOP_QUEUE=q", "EVERHOP_EXCHANGE=", "EVERHOP_ROUTING_KEY=", "EVERHOP_REDELIVERED=true",
 		"EVERHOP_MESSAGE_ID=ab", "EVERHOP_CORRELATION_ID=", "EVERHOP_REPLY_TO=", "EVERHOP_CONTENT_TYPE=",

@@ -15,11 +15,12 @@ import (
 //	body ───────► pipe ──► standard input
 //	writeWhole ─► pipe ──► file descriptor 3
 //
-// A command that reads neither does not notice. What every pipe holds of the body is in it before the command starts, and of
-// the line soon after: it takes longer to make, and few commands read it. The rest waits until the command has ended, and is
+// A command that reads neither does not notice. What every pipe holds is written at once when the command has started, the
+// body first: the line takes longer to make, and few commands read it. The rest waits until the command has ended, and is
 // given up then.
 type whole struct {
 	read    []*os.File
+	body    *pipeEnd // nil: package os/exec writes it
 	line    *pipeEnd
 	written chan struct{} // nil as long as no goroutine writes the line
 }
@@ -28,7 +29,7 @@ type whole struct {
 const held = 4 << 10
 
 // offer gives a command that is to be started the other ends of the pipes.
-func offer(cmd *exec.Cmd, d *consumer.Delivery) (o *whole, err error) {
+func offer(cmd *exec.Cmd, d *consumer.Delivery, from *pipes) (o *whole, err error) {
 	o = &whole{}
 	defer func() {
 		if err != nil {
@@ -37,31 +38,31 @@ func offer(cmd *exec.Cmd, d *consumer.Delivery) (o *whole, err error) {
 	}()
 	cmd.Stdin = bytes.NewReader(d.Body)
 	if len(d.Body) <= held {
-		in, body, err := o.pipe()
+		in, body, err := o.pipe(from)
 		if err != nil {
 			return o, err
 		}
-		defer body.Close()
-		if _, err = body.Write(d.Body); err != nil {
-			return o, err
-		}
-		cmd.Stdin = in
+		o.body, cmd.Stdin = body, in
 	}
-	three, line, err := o.pipe()
+	three, line, err := o.pipe(from)
 	o.line, cmd.ExtraFiles = line, []*os.File{three} // the first is 3
 	return o, err
 }
 
-func (o *whole) pipe() (theirs *os.File, ours *pipeEnd, err error) {
-	theirs, ours, err = pipeTo()
+func (o *whole) pipe(from *pipes) (theirs *os.File, ours *pipeEnd, err error) {
+	p, err := from.input()
 	if err == nil {
-		o.read = append(o.read, theirs)
+		o.read = append(o.read, p.theirs)
 	}
-	return theirs, ours, err
+	return p.theirs, p.ours, err
 }
 
 // begin is called when the command has its ends.
 func (o *whole) begin(d *consumer.Delivery) {
+	if o.body != nil {
+		_, _ = o.body.Write(d.Body) // as long as we have the other end, too, it cannot fail
+		o.body.Close()
+	}
 	o.closeRead()
 	var line bytes.Buffer
 	if len(d.Body) <= held {
@@ -92,6 +93,7 @@ func (o *whole) closeRead() {
 // more, but by what package os/exec does with a large body.
 func (o *whole) withdraw() {
 	o.closeRead()
+	o.body.Close()
 	o.line.Close() // which ends a write that waits
 	if o.written != nil {
 		<-o.written
