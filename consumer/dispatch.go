@@ -51,8 +51,9 @@ type dispatcher struct {
 	lanes     lanes.Lanes[job]
 	kept      waitingRoom
 	elsewhere atomic.Int64  // how many are being published, or held back, and with no worker
-	kind      queueKind     // of a stream nothing can be given back
+	kind      *queueKind    // of a stream nothing can be given back
 	recent    *dedup.Window // nil without Dedup
+	judge     judge
 	breaker   breaker
 	absence   absence
 	// lastLives is the delivery count from which on a message is saved; 0: never.
@@ -114,10 +115,11 @@ type view struct {
 
 func newDispatcher(spec Subscription, env environment) *dispatcher {
 	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), committing: make(chan struct{}, 1)}
+	d.kind = newQueueKind(spec)
+	d.judge = judge{spec: &d.spec, kind: d.kind, breaker: &d.breaker, keepFor: env.keepFor, work: env.work}
 	d.measures = measure.New()
 	d.calls.inside, d.calls.panics = env.inside, &d.panics
-	d.window = newWindow(spec, &d.kind, env.resize)
-	d.kind.v.Store(spec.kind())
+	d.window = newWindow(spec, d.kind, env.resize)
 	d.breaker.limit = int64(spec.Breaker.Failures)
 	d.rescues = newRescues()
 	if spec.Dedup.Window > 0 {

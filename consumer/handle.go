@@ -108,7 +108,7 @@ func (w *worker) attempt() outcome {
 	d, ended := w.dispatcher, true
 	if w.job.delivery.Unreadable != nil {
 		w.keep(*w.job.delivery)
-		o := d.unreadable(w.came)
+		o := d.judge.unreadable(w.came)
 		w.report(o)
 		return o
 	}
@@ -125,7 +125,7 @@ func (w *worker) attempt() outcome {
 	a := w.call(w.job.delivery)
 	ended = false
 	if a.meaning == succeeded { // and nothing was allocated
-		return d.handled()
+		return d.judge.success()
 	}
 	w.keep(w.hand.came)
 	return w.attemptAgain(a)
@@ -141,7 +141,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 		if a.meaning != couldNotTry {
 			f.attempts++
 		}
-		o := d.decide(a, *f)
+		o := d.judge.decide(a, *f)
 		w.report(o)
 		if o.verdict != again {
 			return o
@@ -155,17 +155,9 @@ func (w *worker) attemptAgain(a answer) outcome {
 		delivery := f.next()
 		w.hand.begin(w.job.channel, delivery)
 		if a = w.call(delivery); a.meaning == succeeded {
-			return d.handled()
+			return d.judge.success()
 		}
 	}
-}
-
-// handled is the outcome of a success.
-func (d *dispatcher) handled() outcome {
-	if d.breaker.limit > 0 {
-		d.breaker.succeeded()
-	}
-	return outcome{}
 }
 
 // call turns what the handler returns, or a panic, into an answer. While messages are tried one by one, it waits.
@@ -207,7 +199,7 @@ func (w *worker) call(delivery *Delivery) (a answer) {
 // for what is not acknowledged, so none is longer than mayKeep. False: it is not worth it any more, because its channel
 // is gone, or it is to go back.
 func (d *dispatcher) linger(c *channel, came *Delivery, pause time.Duration) bool {
-	timer, patience := time.NewTimer(pause), time.NewTimer(d.mayKeep(came))
+	timer, patience := time.NewTimer(pause), time.NewTimer(d.judge.mayKeep(came))
 	defer timer.Stop()
 	defer patience.Stop()
 	if d.kind.isStream() { // to which nothing goes back
@@ -252,7 +244,7 @@ func (w *worker) report(o outcome) {
 	if o.verdict == heldBack { // for long: this is the only line
 		line = d.env.logger.Error()
 	}
-	o.failure.addTo(d.about(line, w.came)).Int(FieldAttempt, o.failure.attempts).Msg(what + d.inWords(o))
+	o.failure.addTo(about(line, w.came)).Int(FieldAttempt, o.failure.attempts).Msg(what + d.judge.inWords(o))
 	if o.tripped {
 		d.env.tripped()
 	}
@@ -271,7 +263,7 @@ func (f *failure) addTo(line *zerolog.Event) *zerolog.Event {
 }
 
 // inWords tells in a log line what is to become of a message whose handler failed. None of it has happened yet.
-func (d *dispatcher) inWords(o outcome) string {
+func (j *judge) inWords(o outcome) string {
 	switch o.verdict {
 	case again:
 		return fmt.Sprintf("to be tried again in %v", o.pause.Round(time.Millisecond))
@@ -280,7 +272,7 @@ func (d *dispatcher) inWords(o outcome) string {
 	case passedOver:
 		return "to be passed over"
 	case parked:
-		where := "to be parked in " + d.parkingQueue(o.failure.delivery)
+		where := "to be parked in " + j.parkingQueue(o.failure.delivery)
 		if o.pause > 0 {
 			where += fmt.Sprintf(", from which it came, in %v", o.pause.Round(time.Millisecond))
 		}
@@ -292,14 +284,14 @@ func (d *dispatcher) inWords(o outcome) string {
 		return "to be published again, to the end of the queue"
 	case heldBack:
 		return fmt.Sprintf("to be held back, unacknowledged, for %s, since it can be neither handled nor parked: raise MaxMessageSize, or dead-letter what is poison",
-			roughly(d.mayKeep(o.failure.delivery)))
+			roughly(j.mayKeep(o.failure.delivery)))
 	default:
-		return fmt.Sprintf("to be handled again in %v", d.spec.RequeuePause)
+		return fmt.Sprintf("to be handled again in %v", j.spec.RequeuePause)
 	}
 }
 
 // about adds to a line which delivery it is about, as it came.
-func (d *dispatcher) about(line *zerolog.Event, came *Delivery) *zerolog.Event {
+func about(line *zerolog.Event, came *Delivery) *zerolog.Event {
 	return line.Str(FieldQueue, came.Queue).Uint64(FieldGeneration, came.Generation).
 		Uint64("delivery_tag", came.DeliveryTag).Str("message_id", came.MessageID)
 }

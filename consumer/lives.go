@@ -74,7 +74,7 @@ func lastLives(limit int) int {
 func (d *dispatcher) expect(limit int) { d.lastLives.Store(int64(lastLives(limit))) }
 
 // losesLives tells whether what is lost with a channel counts: the queue is a quorum queue, as far as is known, with a limit.
-func (d *dispatcher) losesLives() bool { return d.queueType() == "quorum" && d.lastLives.Load() > 0 }
+func (d *dispatcher) losesLives() bool { return d.kind.name() == "quorum" && d.lastLives.Load() > 0 }
 
 // integer is a whole number of whatever type, within an int32; false for anything else.
 func integer(v any) (n int, ok bool) {
@@ -195,11 +195,11 @@ func (d *dispatcher) save(s source, delivery *Delivery) {
 		d.saved(c, &came)
 	case err == nil: // it comes again, or has
 	case c == nil || c.lost():
-		d.about(d.env.logger.Error(), &came).Err(err).
+		about(d.env.logger.Error(), &came).Err(err).
 			Msg("the message has come back nearly as often as its queue allows, and could not be published again; its channel is lost: unless the broker delivers it again, it has dropped it")
 	default:
 		if times, tell := d.repeats.count("saved" + err.Error()); tell {
-			d.about(d.env.logger.Error(), &came).Err(err).Int("times", times).
+			about(d.env.logger.Error(), &came).Err(err).Int("times", times).
 				Msg("the message has come back nearly as often as its queue allows, and could not be published again; it is handled next")
 		}
 		if j := (job{delivery: delivery, channel: c}); !d.keep(keptJob{job: j}) {
@@ -216,7 +216,7 @@ func (d *dispatcher) saved(c *channel, came *Delivery) {
 	d.env.counts.saved.Add(1)
 	d.tellMessage(NoteSaved, came, failure{attempts: Attempts(came)}, "it had come back nearly as often as the queue allows (x-delivery-limit), and was published again, to its end")
 	if n := timesSaved(came) + 1; n >= oftenSaved {
-		d.about(d.env.logger.Error(), came).Int(FieldSaved, n).
+		about(d.env.logger.Error(), came).Int(FieldSaved, n).
 			Msg("the message is saved from its queue's delivery limit again and again, and nothing becomes of it: its handler puts it back, or something takes its connection away each time, perhaps the message itself")
 	}
 }
@@ -261,7 +261,7 @@ func (d *dispatcher) prepare(ctx context.Context) {
 // saveOnce ends when it has become another question whether the message is to be saved: its channel is lost, or it has come
 // again. It goes on for a moment when handlers are told to end: it takes no longer, and may be the last one.
 func (d *dispatcher) saveOnce(r *rescue, lost bool) error {
-	over, limit := r.source.Lost(), d.mayKeep(r.delivery)
+	over, limit := r.source.Lost(), d.judge.mayKeep(r.delivery)
 	if lost {
 		over, limit = r.again, math.MaxInt64
 	}
@@ -326,8 +326,8 @@ func (d *dispatcher) giveUp(c *channel, came *Delivery, attempts int) {
 		delivery: came, attempts: attempts, first: came.ReceivedAt, last: came.ReceivedAt,
 		reason: "it came back nearly as often as its queue allows; before that: " + reason,
 	}}
-	d.about(d.env.logger.Warn(), came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, attempts).
-		Msg("the message has failed before; " + d.inWords(o))
+	about(d.env.logger.Warn(), came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, attempts).
+		Msg("the message has failed before; " + d.judge.inWords(o))
 	w.conclude(o)
 }
 
@@ -341,7 +341,7 @@ func (d *dispatcher) settleUnreadable(s source, delivery, came *Delivery) {
 	}
 	c.track(delivery)
 	w := worker{dispatcher: d, job: job{delivery: delivery, channel: c}, tag: came.DeliveryTag, came: came}
-	o := d.unreadable(came)
+	o := d.judge.unreadable(came)
 	w.report(o)
 	w.conclude(o)
 }

@@ -72,7 +72,7 @@ func (s *subscriptionStatus) now() SubscriptionStatus {
 	}
 	s.override(&status)
 	if d := s.dispatch.Load(); d != nil {
-		status.Type, status.Concurrency = d.queueType(), d.concurrency()
+		status.Type, status.Concurrency = d.kind.name(), d.concurrency()
 		status.Handling = HandlingTime(d.measures.Summary())
 		d.tell(&status)
 	} else {

@@ -69,7 +69,7 @@ func (w *worker) tellFate(o outcome) {
 	d := w.dispatcher
 	switch o.verdict {
 	case parked:
-		d.tellMessage(NoteParked, w.came, o.failure, "parked in "+d.parkingQueue(w.came))
+		d.tellMessage(NoteParked, w.came, o.failure, "parked in "+d.judge.parkingQueue(w.came))
 	case rejected:
 		d.tellMessage(NoteDeadLettered, w.came, o.failure, "dead-lettered")
 	case passedOver:
@@ -89,7 +89,7 @@ func (w *worker) tellCause(o outcome) {
 		return
 	}
 	w.failure.told = f.cause
-	w.dispatcher.tellMessage(f.cause, w.came, f, w.dispatcher.inWords(o))
+	w.dispatcher.tellMessage(f.cause, w.came, f, w.dispatcher.judge.inWords(o))
 }
 
 func (d *dispatcher) tellMessage(name string, came *Delivery, why failure, note string) {

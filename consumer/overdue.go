@@ -95,7 +95,7 @@ func (s *supervisor) warnOverdue() {
 
 func (s *supervisor) strike(sub *subscription) strike {
 	major, minor := sub.on.session.ServerVersion()
-	return strikeOf(major, minor, sub.dispatch.queueType())
+	return strikeOf(major, minor, sub.kind.name())
 }
 
 // explain adds to a loss what is known about it, and what is to be done.

@@ -180,7 +180,7 @@ func (w *worker) isWithAnother() bool {
 		return false
 	}
 	w.keep(*w.job.delivery)
-	if late.owed || d.spec.RequeuePause >= d.mayKeep(w.came) {
+	if late.owed || d.spec.RequeuePause >= d.judge.mayKeep(w.came) {
 		w.conclude(w.countOverrun(late))
 	} else {
 		w.conclude(outcome{verdict: requeued, failure: failure{delivery: w.came}})
@@ -207,7 +207,7 @@ func (s *supervisor) overran(sub *subscription) {
 	const nearly = 85 // percent: it is looked at twenty times, and the broker is not punctual
 	looks := int(timeout * nearly / 100 / overdueEvery(s.config))
 	d.overran(looks, sub.applied.Prefetch <= d.concurrency(), 2*timeout)
-	if sub.spec.OrderingKey != nil || d.kind.isStream() { // what waits for the turn of one key is not to be all that there is
+	if sub.spec.OrderingKey != nil || sub.kind.isStream() { // what waits for the turn of one key is not to be all that there is
 		return
 	}
 	if prefetch, lowered := sub.window.calmDown(2 * timeout); lowered {

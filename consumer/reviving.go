@@ -157,7 +157,7 @@ func (sub *subscription) consume(ctx context.Context, session *broker.Session, i
 	major, _ := session.ServerVersion()
 	sub.dispatch.expect(sub.spec.deliveryLimit(major))
 	c, err := session.Consume(ctx, sub.index, *in)
-	if err != nil && in.StreamOffset != nil && asBrokerError(err).Class == broker.Precondition && sub.dispatch.kind.doubt() {
+	if err != nil && in.StreamOffset != nil && asBrokerError(err).Class == broker.Precondition && sub.kind.doubt() {
 		in.StreamOffset = nil
 		return session.Consume(ctx, sub.index, *in)
 	}

@@ -42,7 +42,7 @@ func (d *dispatcher) putAside() (kept, behind int) {
 // isCrowded tells whether a handler is free, and nothing comes since everything that may was put aside.
 func (sub *subscription) isCrowded() bool {
 	aside := sub.dispatch.aside()
-	if aside == 0 || sub.live == nil || !sub.spec.canBeConsumedAnew() || sub.dispatch.kind.isStream() {
+	if aside == 0 || sub.live == nil || !sub.spec.canBeConsumedAnew() || sub.kind.isStream() {
 		return false
 	}
 	free, outstanding := sub.dispatch.free(sub.live, aside)

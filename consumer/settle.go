@@ -110,7 +110,7 @@ func (m *mover) passOn() {
 // place in the prefetch. Then it is put back, since the broker's consumer_timeout would end the channel of all.
 func (w *worker) holdBack(o outcome) {
 	held := worker{dispatcher: w.dispatcher, job: w.job, tag: w.tag, came: w.came} // the worker gets another job
-	pause := w.dispatcher.mayKeep(o.failure.delivery)
+	pause := w.dispatcher.judge.mayKeep(o.failure.delivery)
 	aside := &w.dispatcher.kept.heldBack
 	aside.Add(1)
 	w.dispatcher.elsewhere.Add(1)
@@ -125,36 +125,21 @@ func (w *worker) holdBack(o outcome) {
 	})
 }
 
-// mayKeep is for how long a delivery may still stay unacknowledged.
-func (d *dispatcher) mayKeep(came *Delivery) time.Duration {
-	return max(0, d.env.keepFor-time.Since(came.ReceivedAt))
-}
-
 // putBack has the message handled again later, here or, if it must be, by whoever gets it from the queue.
 func (w *worker) putBack(o outcome) {
 	if o.verdict == delayed { // else it has attempts without end
 		w.came = o.failure.next()
 	}
-	if !w.putAside(w.dispatcher.pauseAside(o)) {
+	if !w.putAside(w.dispatcher.judge.pauseAside(o)) {
 		w.requeue(o)
 	}
-}
-
-// pauseAside is for how long a message is put aside. One that should be delayed, and cannot be, waits for its time, unless the
-// broker would not wait so long for its acknowledgement.
-func (d *dispatcher) pauseAside(o outcome) time.Duration {
-	pause := d.spec.RequeuePause
-	if o.verdict == delayed {
-		pause = max(pause, min(o.pause, d.mayKeep(o.failure.delivery)-pause))
-	}
-	return pause
 }
 
 // putAside keeps the job in memory, to be handled again, in the place of putting it back. It returns false if
 // it has to go back: because the consumer stops, or the broker would not wait so long for its acknowledgement.
 func (w *worker) putAside(pause time.Duration) bool {
 	d := w.dispatcher
-	if d.kind.isStream() || w.job.channel.lost() || pause >= d.mayKeep(w.came) {
+	if d.kind.isStream() || w.job.channel.lost() || pause >= d.judge.mayKeep(w.came) {
 		return false
 	}
 	j := w.job
@@ -200,16 +185,16 @@ func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 		then, pause, waits := "it is tried again", d.spec.RequeuePause, false
 		switch {
 		case errors.Is(err, errDelay):
-			then, pause = "it is handled again", d.pauseAside(o)
+			then, pause = "it is handled again", d.judge.pauseAside(o)
 			waits = pause >= o.pause // as long as it should
 		case never:
-			then, pause = "it is held back, unacknowledged, and put back", d.mayKeep(o.failure.delivery)
+			then, pause = "it is held back, unacknowledged, and put back", d.judge.mayKeep(o.failure.delivery)
 		case hopeless:
 			then = "it is handled again"
 		}
 		if !c.lost() && !waits {
 			if times, tell := d.repeats.count(o.verdict.String() + err.Error()); tell {
-				d.about(d.env.logger.Error(), o.failure.delivery).Err(err).Int("times", times).
+				about(d.env.logger.Error(), o.failure.delivery).Err(err).Int("times", times).
 					Msgf("the message could not be %s; %s in %s", o.verdict, then, roughly(pause))
 			}
 		}
@@ -229,7 +214,7 @@ func isRefusal(err error) bool {
 
 // tryRepublish waits for the confirm as long as the message may stay unacknowledged, and its channel lasts.
 func (d *dispatcher) tryRepublish(c *channel, o outcome) error {
-	ctx, cancel := context.WithTimeout(d.env.work, d.mayKeep(o.failure.delivery))
+	ctx, cancel := context.WithTimeout(d.env.work, d.judge.mayKeep(o.failure.delivery))
 	defer cancel()
 	d.workers.Go(func() { endWith(ctx, c.source.Lost(), cancel) })
 	switch o.verdict {
@@ -238,5 +223,5 @@ func (d *dispatcher) tryRepublish(c *channel, o outcome) error {
 	case postponed:
 		return d.env.outbox.postpone(ctx, o.failure.delivery, o.failure)
 	}
-	return d.env.outbox.park(ctx, o.failure.delivery, d.parkingQueue(o.failure.delivery), o.failure)
+	return d.env.outbox.park(ctx, o.failure.delivery, d.judge.parkingQueue(o.failure.delivery), o.failure)
 }

@@ -16,7 +16,7 @@ func (sub *subscription) intake() broker.Intake {
 	if sub.window.watches() {
 		in.Arrived = sub.window.arrived
 	}
-	if !sub.dispatch.kind.isStream() { // which delivers whole chunks, and must begin anew for each change
+	if !sub.kind.isStream() { // which delivers whole chunks, and must begin anew for each change
 		in.Prefetch = sub.window.next()
 	}
 	if sub.oneByOne {
@@ -50,7 +50,7 @@ func (s *supervisor) steer(sub *subscription) {
 		return
 	}
 	sub.steered = true
-	if want.Paused || sub.dispatch.kind.isStream() {
+	if want.Paused || sub.kind.isStream() {
 		sub.dispatch.pause()
 	}
 	session := sub.on.session
@@ -81,7 +81,7 @@ func (o *steered) carryOut(session *broker.Session) {
 	switch {
 	case o.intake.Paused:
 		o.sub.dispatch.fallSilent(o.live)
-	case o.sub.dispatch.kind.isStream(): // a new channel begins with what was not handled by now
+	case o.sub.kind.isStream(): // a new channel begins with what was not handled by now
 		o.sub.dispatch.noteUnreceived(o.live)
 		_ = o.live.Close(ctx)
 		o.intake.StreamOffset = o.sub.dispatch.offset()

@@ -201,7 +201,7 @@ func (d *dispatcher) nameOf(function string, name func(*Delivery) string, delive
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			d.about(d.env.logger.Error(), delivery).Msg(d.panics.tell(function, r))
+			about(d.env.logger.Error(), delivery).Msg(d.panics.tell(function, r))
 		}
 	}()
 	return name(delivery)
@@ -238,7 +238,7 @@ func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {
 	if d.spec.OnSettled != nil {
 		o.Settled = d.tellSettled
 	}
-	return &channel{source: s, acks: ack.New(s, o), kind: &d.kind}
+	return &channel{source: s, acks: ack.New(s, o), kind: d.kind}
 }
 
 // receive waits for the next delivery, until stop is closed.
