@@ -63,10 +63,8 @@ type dispatcher struct {
 	window    *window // nil without PrefetchBytes
 	measures  *measure.Calls
 
-	committing chan struct{} // held by the one Commit at a time
-	calls      callbacks
-	panics     panicLog
-	repeats    repeats // what could not be published again, or committed
+	calls     callbacks
+	repeats   repeats // what could not be published again
 
 	mu      sync.Mutex // guards changes of view, and:
 	running int        // workers
@@ -114,11 +112,11 @@ type view struct {
 }
 
 func newDispatcher(spec Subscription, env environment) *dispatcher {
-	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), committing: make(chan struct{}, 1)}
+	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1)}
 	d.kind = newQueueKind(spec)
 	d.judge = judge{spec: &d.spec, kind: d.kind, breaker: &d.breaker, keepFor: env.keepFor, work: env.work}
 	d.measures = measure.New()
-	d.calls.inside, d.calls.panics = env.inside, &d.panics
+	d.calls = callbacks{spec: &d.spec, env: &d.env, committing: make(chan struct{}, 1)}
 	d.window = newWindow(spec, d.kind, env.resize)
 	d.breaker.limit = int64(spec.Breaker.Failures)
 	d.rescues = newRescues()

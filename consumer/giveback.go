@@ -84,7 +84,7 @@ func (d *dispatcher) returnUnseen(j job) {
 		var id string
 		// On a goroutine of its own, since whoever gives back must not be ended.
 		_ = d.calls.call("Dedup.ID", func() error {
-			id = d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
+			id = d.calls.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
 			return nil
 		})
 		d.recent.Begin(id, false, nil)

@@ -54,7 +54,7 @@ func (w *worker) awaitTurn(c *channel) bool {
 // dedup tells whether the handler is to be called, as far as the job's id is concerned. It may have to wait.
 func (w *worker) dedup() (goOn bool) {
 	d, j := w.dispatcher, w.job
-	id := d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
+	id := d.calls.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
 	handled, ok := false, true
 	if j.again {
 		d.recent.Again(id)
@@ -184,7 +184,7 @@ func (w *worker) call(delivery *Delivery) (a answer) {
 	defer func() {
 		if r := recover(); r != nil {
 			w.timing.End(d.measures, w.number)
-			a = answer{meaning: fails, text: "consumer: " + d.panics.tell("the handler", r), cause: NotePanicked}
+			a = answer{meaning: fails, text: "consumer: " + d.calls.panics.tell("the handler", r), cause: NotePanicked}
 		}
 	}()
 	err := d.spec.Handler(ctx, delivery)

@@ -183,7 +183,7 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	if late, found := d.findOverrun(w.job.delivery); found && late.running { // it would wait behind itself
 		return true, true
 	}
-	w.job.key = d.nameOf("OrderingKey", d.spec.OrderingKey, w.job.delivery)
+	w.job.key = d.calls.nameOf("OrderingKey", d.spec.OrderingKey, w.job.delivery)
 	w.inLane = d.lanes.Begin(w.job.key, w.job)
 	if !w.inLane {
 		w.drop()
@@ -192,19 +192,6 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 		}
 	}
 	return true, w.inLane
-}
-
-// nameOf calls a function of the caller's; if it panics, the name is empty, as is that of what could not be read.
-func (d *dispatcher) nameOf(function string, name func(*Delivery) string, delivery *Delivery) string {
-	if delivery.Unreadable != nil {
-		return ""
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			about(d.env.logger.Error(), delivery).Msg(d.panics.tell(function, r))
-		}
-	}()
-	return name(delivery)
 }
 
 // source is a channel that is consumed: a *broker.Consumer, or a model of one in tests.
@@ -230,13 +217,13 @@ func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {
 		From:         from,
 		CommitPause:  d.spec.RequeuePause,
 		Acknowledged: func(deliveries int) { d.env.counts.acknowledged.Add(uint64(deliveries)) },
-		Stale:        d.staleOutcomes,
+		Stale:        d.calls.stale,
 	}
 	if d.spec.Commit != nil {
-		o.Commit = d.commit
+		o.Commit = d.calls.commit
 	}
 	if d.spec.OnSettled != nil {
-		o.Settled = d.tellSettled
+		o.Settled = d.calls.settled
 	}
 	return &channel{source: s, acks: ack.New(s, o), kind: d.kind}
 }
