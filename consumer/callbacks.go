@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-
 )
 
 // callbacks are the calls of Commit, OnStale and OnSettled, of one subscription. None begins once they are ended.

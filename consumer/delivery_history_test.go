@@ -216,7 +216,7 @@ func (h *history) pause(takes time.Duration) {
 	h.d.pause()
 	time.Sleep(takes)
 	h.channel.cancel()
-	h.d.fallSilent(h.channel)
+	h.d.crew.fallSilent(h.channel)
 }
 
 func (h *history) resume() {

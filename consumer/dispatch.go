@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/everhop/everhop/consumer/internal/dedup"
 	"github.com/everhop/everhop/consumer/internal/inside"
 	"github.com/everhop/everhop/consumer/internal/lanes"
-	"github.com/everhop/everhop/consumer/internal/measure"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -45,8 +43,7 @@ type Handler func(ctx context.Context, d *Delivery) error
 type dispatcher struct {
 	spec      Subscription
 	env       environment
-	view      atomic.Pointer[view]
-	workers   sync.WaitGroup
+	crew      *crew
 	turn      chan struct{} // held while receiving
 	lanes     lanes.Lanes[job]
 	kept      waitingRoom
@@ -61,16 +58,9 @@ type dispatcher struct {
 	rescues   *rescues
 	overruns  overruns
 	window    *window // nil without PrefetchBytes
-	measures  *measure.Calls
 
-	calls     callbacks
-	repeats   repeats // what could not be published again
-
-	mu      sync.Mutex // guards changes of view, and:
-	running int        // workers
-	crew    []*worker  // all of them
-	hired   int        // so many there were
-	retired retired
+	calls   callbacks
+	repeats repeats // what could not be published again
 }
 
 // environment is what all subscriptions of a consumer have in common.
@@ -99,52 +89,40 @@ type outbox interface {
 	ready(ctx context.Context)
 }
 
-// view is what the workers go by; a change replaces it.
-type view struct {
-	channel     *channel // to receive from; nil while there is none
-	paused      bool     // receive and begin nothing
-	returning   bool     // and give back what was not begun
-	over        bool     // likewise, and end
-	trying      bool     // call one handler at a time, until one has had what it needs
-	concurrency int
-	silent      chan struct{} // closed when the broker sends nothing more, since it is paused or over
-	changed     chan struct{} // closed when this is not the view any more
-}
-
 func newDispatcher(spec Subscription, env environment) *dispatcher {
 	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1)}
 	d.kind = newQueueKind(spec)
 	d.judge = judge{spec: &d.spec, kind: d.kind, breaker: &d.breaker, keepFor: env.keepFor, work: env.work}
-	d.measures = measure.New()
+	d.crew = newCrew(spec.Concurrency, func(number int) *worker { return &worker{dispatcher: d, number: number} })
 	d.calls = callbacks{spec: &d.spec, env: &d.env, committing: make(chan struct{}, 1)}
 	d.window = newWindow(spec, d.kind, env.resize)
 	d.breaker.limit = int64(spec.Breaker.Failures)
+	d.kept.crew, d.kept.lanes = d.crew, &d.lanes
 	d.rescues = newRescues()
 	if spec.Dedup.Window > 0 {
 		d.recent = dedup.New(spec.Dedup.Window)
 	}
-	d.view.Store(&view{concurrency: spec.Concurrency, changed: make(chan struct{})})
 	return d
 }
 
 // start begins with the workers.
-func (d *dispatcher) start() { d.change(func(*view) {}) }
+func (d *dispatcher) start() { d.crew.rouse() }
 
 // attach puts a channel that the broker has confirmed in the place of the last one, paused.
 func (d *dispatcher) attach(s source, prefetch int) {
 	from := d.offset()
-	if last := d.view.Load().channel; last != nil {
+	if last := d.crew.view().channel; last != nil {
 		last.acks.Replace()
 	}
 	c := d.newChannel(s, prefetch, from)
-	d.change(func(v *view) { v.channel, v.paused, v.returning, v.silent = c, true, false, make(chan struct{}) })
+	d.crew.change(func(v *view) { v.channel, v.paused, v.returning, v.silent = c, true, false, make(chan struct{}) })
 	d.forget(func(of *channel) bool { return of != c })
 }
 
 // detach says that the channel in view is lost. What waits in its lane is forgotten: it comes again. What is
 // with a handler may still be settled, if the channel itself is open.
 func (d *dispatcher) detach() {
-	c := d.view.Load().channel
+	c := d.crew.view().channel
 	d.forget(func(of *channel) bool { return of == c })
 }
 
@@ -153,31 +131,26 @@ func (d *dispatcher) detach() {
 func (d *dispatcher) forget(gone func(*channel) bool) {
 	isGone := func(j job) bool { return gone(j.channel) }
 	d.lanes.Remove(isGone)
-	d.removeKept(isGone)
+	d.kept.remove(isGone)
 }
 
 // pause has nothing more received or begun. What has come stays, unless release gives it back.
 func (d *dispatcher) pause() {
-	d.change(func(v *view) {
-		if !v.idle() {
-			v.silent = make(chan struct{})
-		}
-		v.paused = true
-	})
+	d.crew.rest(func(v *view) { v.paused = true })
 }
 
 // resume goes on after attach or pause.
-func (d *dispatcher) resume() { d.change(func(v *view) { v.paused, v.returning = false, false }) }
+func (d *dispatcher) resume() { d.crew.change(func(v *view) { v.paused, v.returning = false, false }) }
 
 // release gives back what a pause has kept. If the subscription is not paused any more, nothing happens.
 func (d *dispatcher) release(s source) {
-	d.change(func(v *view) { v.returning = v.paused })
+	d.crew.change(func(v *view) { v.returning = v.paused })
 	d.giveBack(s)
 }
 
 // fit says how many deliveries may be outstanding now.
 func (d *dispatcher) fit(prefetch int) {
-	if c := d.view.Load().channel; c != nil {
+	if c := d.crew.view().channel; c != nil {
 		c.acks.Fit(prefetch)
 	}
 }
@@ -185,24 +158,24 @@ func (d *dispatcher) fit(prefetch int) {
 // resize changes the number of workers. Of those that are too many, each ends when it has finished what it
 // is at.
 func (d *dispatcher) resize(concurrency int) {
-	d.change(func(v *view) { v.concurrency = concurrency })
+	d.crew.change(func(v *view) { v.concurrency = concurrency })
 }
 
-func (d *dispatcher) concurrency() int { return d.view.Load().concurrency }
+func (d *dispatcher) concurrency() int { return d.crew.view().concurrency }
 
 // isIdle tells whether nothing is received or begun.
-func (d *dispatcher) isIdle() bool { return d.view.Load().idle() }
+func (d *dispatcher) isIdle() bool { return d.crew.view().idle() }
 
 // flush sends all acknowledgements that are waiting.
 func (d *dispatcher) flush() {
-	if c := d.view.Load().channel; c != nil {
+	if c := d.crew.view().channel; c != nil {
 		c.acks.Flush()
 	}
 }
 
 // outstanding is how many deliveries of the channel in view are not settled.
 func (d *dispatcher) outstanding() int {
-	if c := d.view.Load().channel; c != nil {
+	if c := d.crew.view().channel; c != nil {
 		return c.acks.Outstanding()
 	}
 	return 0
@@ -210,7 +183,7 @@ func (d *dispatcher) outstanding() int {
 
 // oldest is the delivery of the channel in view that has been unacknowledged for longest.
 func (d *dispatcher) oldest() (tag uint64, since time.Time, ok bool) {
-	c := d.view.Load().channel
+	c := d.crew.view().channel
 	if c == nil {
 		return 0, since, false
 	}
@@ -223,7 +196,7 @@ func (d *dispatcher) oldest() (tag uint64, since time.Time, ok bool) {
 
 // unstarted is how many deliveries of the channel in view no handler has begun with, as far as is known.
 func (d *dispatcher) unstarted() int {
-	c := d.view.Load().channel
+	c := d.crew.view().channel
 	if c == nil {
 		return 0
 	}
@@ -234,7 +207,7 @@ func (d *dispatcher) unstarted() int {
 
 // inMemory is how many deliveries of the channel in view are not settled, with those that nobody has received.
 func (d *dispatcher) inMemory() int {
-	c := d.view.Load().channel
+	c := d.crew.view().channel
 	if c == nil {
 		return 0
 	}
@@ -245,7 +218,7 @@ func (d *dispatcher) inMemory() int {
 // offset is where a stream goes on after the channel in view. nil means where the subscription says, and 0
 // is an offset like any other.
 func (d *dispatcher) offset() *int64 {
-	if c := d.view.Load().channel; c != nil && d.kind.isStream() {
+	if c := d.crew.view().channel; c != nil && d.kind.isStream() {
 		return c.acks.Offset()
 	}
 	return nil
@@ -259,47 +232,18 @@ func (d *dispatcher) heal() {
 
 // stop ends the workers once their handlers have returned.
 func (d *dispatcher) stop() {
-	d.change(func(v *view) {
-		if !v.idle() {
-			v.silent = make(chan struct{})
-		}
-		v.over = true
-	})
+	d.crew.rest(func(v *view) { v.over = true })
 }
 
 // wait returns when the workers have ended.
-func (d *dispatcher) wait() { d.workers.Wait() }
+func (d *dispatcher) wait() { d.crew.begun.Wait() }
 
 // end has the caller's functions but handlers called no more; rest waits for those that are under way.
 func (d *dispatcher) end() (rest func()) { return d.calls.end() }
-
-// change replaces the view, and starts the workers that it asks for.
-func (d *dispatcher) change(edit func(*view)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	old := d.view.Load()
-	v := *old
-	v.changed = make(chan struct{})
-	edit(&v)
-	d.view.Store(&v)
-	close(old.changed)
-	for ; !v.over && d.running < v.concurrency; d.running++ {
-		w := &worker{dispatcher: d, number: d.hired}
-		d.hired++
-		d.crew = append(d.crew, w)
-		d.workers.Go(w.run)
-	}
-}
-
-// idle: nothing is received or begun.
-func (v *view) idle() bool { return v.paused || v.over }
-
-// leaving: what is not begun goes back.
-func (v *view) leaving() bool { return v.returning || v.over }
 
 // staysWithChannel tells whether what is not acknowledged goes back with its channel, and not one by one: to a
 // stream, which keeps it anyway; and when it stops, to a queue with a single active consumer. There, the next consumer
 // would get what is behind the prefetch before it got that.
 func (d *dispatcher) staysWithChannel() bool {
-	return d.kind.isStream() || d.spec.isSingleActive() && d.view.Load().over
+	return d.kind.isStream() || d.spec.isSingleActive() && d.crew.view().over
 }

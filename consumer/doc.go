@@ -128,6 +128,7 @@ package consumer
 //	  internal/report  observers, and lines of the log: nobody waits for what hears of them
 //	a delivery, in the order of its way
 //	  dispatch.go      what the supervisor does with the deliveries of a subscription
+//	  crew.go          the workers, and the view that they go by
 //	  giveback.go      what no handler has begun with goes back, in the end and when a pause takes long
 //	  worker.go        a worker receives it; it may have to wait for its predecessor of the same key
 //	  handle.go        the handler is called, and again in place

@@ -9,13 +9,13 @@ import (
 // received. The workers do so, too, with what they have in hand. The channel must have been cancelled, after stop, or
 // pause and release; if another one is in its place, nothing happens.
 func (d *dispatcher) giveBack(s source) {
-	c := d.fallSilent(s)
+	c := d.crew.fallSilent(s)
 	if c == nil || d.staysWithChannel() {
 		return
 	}
 	ofChannel := func(j job) bool { return j.channel == c }
 	waiting := d.lanes.Remove(ofChannel) // behind others of their keys
-	for _, j := range slices.Concat(d.removeKept(ofChannel), waiting) {
+	for _, j := range slices.Concat(d.kept.remove(ofChannel), waiting) {
 		d.returnUnseen(j)
 	}
 	for {
@@ -30,26 +30,10 @@ func (d *dispatcher) giveBack(s source) {
 // noteUnreceived takes note of what a stream has delivered and nobody has received: where it goes on is known by that. The
 // channel must have been cancelled, after pause.
 func (d *dispatcher) noteUnreceived(s source) {
-	c := d.fallSilent(s)
+	c := d.crew.fallSilent(s)
 	for ok := c != nil; ok; {
 		_, ok = c.receive(nil)
 	}
-}
-
-// fallSilent says that the broker sends nothing more on the channel, and returns it if it is in view.
-func (d *dispatcher) fallSilent(s source) *channel {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	v := d.view.Load()
-	if v.channel == nil || v.channel.source != s || !v.idle() {
-		return nil
-	}
-	select {
-	case <-v.silent:
-	default:
-		close(v.silent)
-	}
-	return v.channel
 }
 
 // silencePatience is how long one waits for a silence. Nobody does so behind the end of cutGrace.
@@ -63,14 +47,14 @@ func (d *dispatcher) awaitSilence(c *channel) {
 	}
 	timer := time.NewTimer(silencePatience)
 	defer timer.Stop()
-	for v := d.view.Load(); v.idle(); v = d.view.Load() {
+	for v := d.crew.view(); v.idle(); v = d.crew.view() {
 		select {
 		case <-v.silent:
 			return
 		case <-c.source.Lost():
 			return
 		case <-timer.C:
-			d.fallSilent(c.source) // the others have waited, too
+			d.crew.fallSilent(c.source) // the others have waited, too
 			return
 		case <-v.changed:
 		}
@@ -123,7 +107,7 @@ const (
 func (d *dispatcher) finish(s source) ending {
 	const look = 10 * time.Millisecond
 	for range finishPatience / look {
-		v := d.view.Load()
+		v := d.crew.view()
 		switch {
 		case v.over:
 			return ended

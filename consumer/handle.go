@@ -15,7 +15,7 @@ import (
 // back. While the subscription is paused, it waits.
 func (w *worker) handle() {
 	d, j := w.dispatcher, w.job
-	v := d.view.Load()
+	v := d.crew.view()
 	switch {
 	case j.channel.lost():
 	case v.idle() && !w.awaitTurn(j.channel):
@@ -32,7 +32,7 @@ func (w *worker) handle() {
 func (w *worker) awaitTurn(c *channel) bool {
 	d := w.dispatcher
 	for {
-		v := d.view.Load()
+		v := d.crew.view()
 		switch {
 		case c.lost():
 			return false
@@ -87,7 +87,7 @@ func (w *worker) conclude(o outcome) {
 	if o.verdict == acknowledged {
 		w.job.channel.acks.Finish(w.tag)
 	} else {
-		w.timing.Touch(w.dispatcher.measures)
+		w.timing.Touch(w.dispatcher.crew.measures)
 		w.settle(o)
 	}
 }
@@ -95,7 +95,7 @@ func (w *worker) conclude(o outcome) {
 // interrupted goes on when a function of the caller's has ended the goroutine: that is a failure.
 func (w *worker) interrupted() {
 	if w.timing.IsBusy() {
-		w.timing.End(w.dispatcher.measures, w.number)
+		w.timing.End(w.dispatcher.crew.measures, w.number)
 	}
 	if w.came == nil { // its handler has not begun
 		w.keep(*w.job.delivery)
@@ -180,15 +180,15 @@ func (w *worker) call(delivery *Delivery) (a answer) {
 		defer cancel()
 		ctx = limited
 	}
-	w.timing.Begin(d.measures)
+	w.timing.Begin(d.crew.measures)
 	defer func() {
 		if r := recover(); r != nil {
-			w.timing.End(d.measures, w.number)
+			w.timing.End(d.crew.measures, w.number)
 			a = answer{meaning: fails, text: "consumer: " + d.calls.panics.tell("the handler", r), cause: NotePanicked}
 		}
 	}()
 	err := d.spec.Handler(ctx, delivery)
-	w.timing.End(d.measures, w.number)
+	w.timing.End(d.crew.measures, w.number)
 	if err != nil {
 		return answerOf(err).in(ctx)
 	}
@@ -207,7 +207,7 @@ func (d *dispatcher) linger(c *channel, came *Delivery, pause time.Duration) boo
 	}
 	waited := false
 	for {
-		v := d.view.Load()
+		v := d.crew.view()
 		switch {
 		case v.leaving() || c.lost():
 			return false

@@ -147,13 +147,7 @@ func (d *dispatcher) rescue(s source, delivery *Delivery) bool {
 	if !d.isWorn(delivery) {
 		return false
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.view.Load().over { // the workers are waited for
-		return false
-	}
-	d.workers.Go(func() { d.save(s, delivery) })
-	return true
+	return d.crew.beside(func() { d.save(s, delivery) })
 }
 
 // isWorn tells whether a delivery has few lives left. What could not be read may not say how many: it needs no handler,
@@ -202,7 +196,7 @@ func (d *dispatcher) save(s source, delivery *Delivery) {
 			about(d.env.logger.Error(), &came).Err(err).Int("times", times).
 				Msg("the message has come back nearly as often as its queue allows, and could not be published again; it is handled next")
 		}
-		if j := (job{delivery: delivery, channel: c}); !d.keep(keptJob{job: j}) {
+		if j := (job{delivery: delivery, channel: c}); !d.kept.keep(keptJob{job: j}) {
 			d.returnUnseen(j)
 		}
 	}
@@ -268,7 +262,7 @@ func (d *dispatcher) saveOnce(r *rescue, lost bool) error {
 	ctx, end := context.WithTimeout(context.WithoutCancel(d.env.work), limit)
 	defer end()
 	defer context.AfterFunc(d.env.work, func() { time.AfterFunc(cutGrace/2, end) })()
-	d.workers.Go(func() { endWith(ctx, over, end) })
+	d.crew.begun.Go(func() { endWith(ctx, over, end) })
 	return d.env.outbox.save(ctx, r.delivery)
 }
 
@@ -296,7 +290,7 @@ func (d *dispatcher) isOrphan(r *rescue) bool {
 	var watched *channel
 	var passed <-chan time.Time
 	for {
-		v := d.view.Load()
+		v := d.crew.view()
 		switch c := v.channel; {
 		case v.over:
 			return true
@@ -349,7 +343,7 @@ func (d *dispatcher) settleUnreadable(s source, delivery, came *Delivery) {
 // awaitChannel waits until a source is received from, and returns nil if that will not be.
 func (d *dispatcher) awaitChannel(s source) *channel {
 	for {
-		v := d.view.Load()
+		v := d.crew.view()
 		if v.channel != nil && v.channel.source == s {
 			return v.channel
 		}

@@ -2,49 +2,11 @@ package consumer
 
 import (
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/everhop/everhop/fsm"
 )
-
-// handling is what the calls of a subscription's handler came to.
-type handling struct {
-	calls   uint64
-	total   time.Duration
-	longest time.Duration // since it was asked for last
-	oldest  time.Duration // for which the longest call under way has lasted; 0: none is
-}
-
-// handling asks the workers, with those that have ended.
-func (d *dispatcher) handling() (h handling) {
-	h.calls, h.total = d.measures.Sum()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	h.longest, d.retired.longest = d.retired.longest, 0
-	for _, w := range d.crew {
-		h.longest = max(h.longest, w.timing.TakeLongest())
-		if began, ended := w.timing.Last(); began > ended {
-			h.oldest = max(h.oldest, d.measures.Since(began))
-		}
-	}
-	return h
-}
-
-// retired is what the workers have measured that have ended: stamps, and a duration.
-type retired struct {
-	began, ended int64
-	longest      time.Duration // since it was asked for last
-}
-
-// retire keeps what a worker that ends has measured. It is called with mu held.
-func (d *dispatcher) retire(w *worker) {
-	r := &d.retired
-	began, ended := w.timing.Last()
-	r.began, r.ended = max(r.began, began), max(r.ended, ended)
-	r.longest = max(r.longest, w.timing.TakeLongest())
-}
 
 // minus are the deliveries that were counted since.
 func (s Stats) minus(before Stats) Stats {

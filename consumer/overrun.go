@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,24 +57,10 @@ func (h *hand) end() (late *overrun) {
 	return late
 }
 
-// hands calls see for what each handler has, which is locked meanwhile.
-func (d *dispatcher) hands(see func(*hand)) {
-	d.mu.Lock()
-	crew := slices.Clone(d.crew)
-	d.mu.Unlock()
-	for _, w := range crew {
-		w.hand.mu.Lock()
-		if w.hand.busy {
-			see(&w.hand)
-		}
-		w.hand.mu.Unlock()
-	}
-}
-
 // lookAtHands is called every now and then: how often a handler was seen with the same message tells for how long it
 // has had that.
 func (d *dispatcher) lookAtHands() {
-	d.hands(func(h *hand) { h.looks++ })
+	d.crew.hands(func(h *hand) { h.looks++ })
 	if d.overruns.n.Load() > 0 {
 		d.overruns.expire()
 	}
@@ -84,9 +69,9 @@ func (d *dispatcher) lookAtHands() {
 // overran notes whose handlers took so many looks: or, if nothing but handlers could keep a message for long, the one that
 // has had its own for longest.
 func (d *dispatcher) overran(looks int, blameOldest bool, patience time.Duration) {
-	lost := d.view.Load().channel
+	lost := d.crew.view().channel
 	most := -1
-	d.hands(func(h *hand) {
+	d.crew.hands(func(h *hand) {
 		if h.channel == lost && h.late == nil {
 			most = max(most, h.looks)
 		}
@@ -95,7 +80,7 @@ func (d *dispatcher) overran(looks int, blameOldest bool, patience time.Duration
 		return
 	}
 	looks = min(looks, max(most, 0))
-	d.hands(func(h *hand) {
+	d.crew.hands(func(h *hand) {
 		if h.channel == lost && h.late == nil && h.looks >= looks {
 			h.late = d.overruns.add(d.rescues.keyOf(&h.came), Attempts(&h.came), patience)
 		}

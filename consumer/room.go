@@ -13,35 +13,34 @@ const mostAside = 1024
 
 // aside is how many deliveries of the channel in view nobody can handle now: they were put back, wait behind such a one
 // for the turn of their key, or are held back.
-func (d *dispatcher) aside() int {
-	kept, behind := d.putAside()
-	return int(d.kept.heldBack.Load()) + kept + behind
+func (r *waitingRoom) aside() int {
+	kept, behind := r.putAside()
+	return int(r.heldBack.Load()) + kept + behind
 }
 
 // putAside is how many deliveries were put back, and how many wait behind such a one for the turn of their key.
-func (d *dispatcher) putAside() (kept, behind int) {
-	k := &d.kept
-	if k.waiting.Load() == 0 {
+func (r *waitingRoom) putAside() (kept, behind int) {
+	if r.isEmpty() {
 		return 0, 0
 	}
 	var keys []string
-	k.mu.Lock()
-	for _, j := range k.jobs {
+	r.mu.Lock()
+	for _, j := range r.jobs {
 		kept++
 		if j.inLane {
 			keys = append(keys, j.key)
 		}
 	}
-	k.mu.Unlock()
+	r.mu.Unlock()
 	for _, key := range keys {
-		behind += d.lanes.Waiting(key)
+		behind += r.lanes.Waiting(key)
 	}
 	return kept, behind
 }
 
 // isCrowded tells whether a handler is free, and nothing comes since everything that may was put aside.
 func (sub *subscription) isCrowded() bool {
-	aside := sub.dispatch.aside()
+	aside := sub.dispatch.kept.aside()
 	if aside == 0 || sub.live == nil || !sub.spec.canBeConsumedAnew() || sub.kind.isStream() {
 		return false
 	}
@@ -53,7 +52,7 @@ func (sub *subscription) isCrowded() bool {
 // free is how many workers have nothing to do and get nothing, since so much was put aside, and how much is outstanding of
 // the current basic.consume. It is 0 if they are to do nothing.
 func (d *dispatcher) free(live source, aside int) (workers, outstanding int) {
-	v := d.view.Load()
+	v := d.crew.view()
 	if v.channel == nil || v.channel.source != live || v.idle() || v.trying {
 		return 0, 0
 	}
@@ -76,7 +75,7 @@ func (w *window) spares(aside int) bool {
 
 // begin notes that what comes from now on is of another basic.consume. Nothing may come meanwhile.
 func (d *dispatcher) begin(s source) {
-	c := d.view.Load().channel
+	c := d.crew.view().channel
 	if c == nil || c.source != s {
 		return
 	}

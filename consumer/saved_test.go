@@ -253,7 +253,7 @@ func TestSavingEndsWithTheHandlers(t *testing.T) {
 		}
 		synctest.Wait()
 		d.stop()
-		d.fallSilent(source)
+		d.crew.fallSilent(source)
 		began := time.Now()
 		cut()
 		d.wait()

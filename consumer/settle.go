@@ -50,7 +50,7 @@ func (w *worker) move(o outcome, moved *atomic.Uint64) {
 	m.hasTurn.Store(w.inLane)
 	w.inLane = false
 	w.dispatcher.elsewhere.Add(1)
-	w.dispatcher.workers.Go(func() { m.run(o, moved) })
+	w.dispatcher.crew.begun.Go(func() { m.run(o, moved) })
 }
 
 // mover is in the place of a worker while a message is being moved.
@@ -101,7 +101,7 @@ func (m *mover) passOn() {
 	if !m.hasTurn.Swap(false) {
 		return
 	}
-	for _, j := range m.dispatcher.passOn(m.job.key) {
+	for _, j := range m.dispatcher.kept.passOn(m.job.key) {
 		m.dispatcher.returnUnseen(j)
 	}
 }
@@ -115,7 +115,7 @@ func (w *worker) holdBack(o outcome) {
 	aside.Add(1)
 	w.dispatcher.elsewhere.Add(1)
 	w.dispatcher.window.rouse()
-	w.dispatcher.workers.Go(func() {
+	w.dispatcher.crew.begun.Go(func() {
 		held.dispatcher.linger(held.job.channel, held.came, pause)
 		aside.Add(-1)
 		defer held.dispatcher.elsewhere.Add(-1)
@@ -145,7 +145,7 @@ func (w *worker) putAside(pause time.Duration) bool {
 	j := w.job
 	j.delivery, j.again = w.came, true
 	j.delivery.Redelivered = true // for its handler it is no other
-	if !d.keep(keptJob{job: j, due: time.Now().Add(pause), inLane: w.inLane}) {
+	if !d.kept.keep(keptJob{job: j, due: time.Now().Add(pause), inLane: w.inLane}) {
 		return false
 	}
 	w.inLane = false
@@ -216,7 +216,7 @@ func isRefusal(err error) bool {
 func (d *dispatcher) tryRepublish(c *channel, o outcome) error {
 	ctx, cancel := context.WithTimeout(d.env.work, d.judge.mayKeep(o.failure.delivery))
 	defer cancel()
-	d.workers.Go(func() { endWith(ctx, c.source.Lost(), cancel) })
+	d.crew.begun.Go(func() { endWith(ctx, c.source.Lost(), cancel) })
 	switch o.verdict {
 	case delayed:
 		return d.env.outbox.delay(ctx, o.failure.delivery, o.pause, o.failure)

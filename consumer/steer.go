@@ -80,7 +80,7 @@ func (o *steered) carryOut(session *broker.Session) {
 	}
 	switch {
 	case o.intake.Paused:
-		o.sub.dispatch.fallSilent(o.live)
+		o.sub.dispatch.crew.fallSilent(o.live)
 	case o.sub.kind.isStream(): // a new channel begins with what was not handled by now
 		o.sub.dispatch.noteUnreceived(o.live)
 		_ = o.live.Close(ctx)
@@ -183,7 +183,7 @@ func (o steered) note() (name string, e Evidence) {
 	if !o.intake.Paused {
 		e.Prefetch, e.Note = o.intake.Prefetch, fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
 		if o.crowded {
-			e.Note = fmt.Sprintf("%d deliveries wait in memory to be handled again: prefetch %d beside them", sub.dispatch.aside(), o.intake.Prefetch)
+			e.Note = fmt.Sprintf("%d deliveries wait in memory to be handled again: prefetch %d beside them", sub.dispatch.kept.aside(), o.intake.Prefetch)
 		} else if o.intake.Prefetch < sub.prefetch {
 			e.Note = fmt.Sprintf("%s: prefetch %d of %d", sub.window.reason(), o.intake.Prefetch, sub.prefetch)
 		}

@@ -217,7 +217,7 @@ func (s *supervisor) remember() {
 	}
 	s.remembered = time.Now()
 	for _, sub := range s.subscriptions {
-		sub.dispatch.measures.Remember()
+		sub.dispatch.crew.measures.Remember()
 	}
 }
 

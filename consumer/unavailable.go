@@ -72,7 +72,7 @@ func (d *dispatcher) restFor(reason string, most time.Duration) (e Evidence, pau
 func (d *dispatcher) tryOne() {
 	if d.absence.row.Load() > 0 {
 		d.absence.onTrial.Store(false)
-		d.change(func(v *view) { v.trying = true })
+		d.crew.change(func(v *view) { v.trying = true })
 	}
 }
 
@@ -81,7 +81,7 @@ func (d *dispatcher) tryOne() {
 func (w *worker) enter() (trial, ok bool) {
 	d, c := w.dispatcher, w.job.channel
 	for {
-		v := d.view.Load()
+		v := d.crew.view()
 		switch {
 		case !v.trying:
 			return false, true
@@ -103,6 +103,6 @@ func (w *worker) enter() (trial, ok bool) {
 func (d *dispatcher) tried(inVain bool) {
 	if !inVain {
 		d.absence.row.Store(0)
-		d.change(func(v *view) { v.trying = false })
+		d.crew.change(func(v *view) { v.trying = false })
 	}
 }

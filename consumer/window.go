@@ -272,7 +272,7 @@ func (r *recent) largest() int64 { return max(r.now, r.before) }
 // unfinished is how many deliveries of a live consumer have come in that no handler has finished with.
 func (d *dispatcher) unfinished(live *broker.Consumer) int {
 	n, _, _ := live.Waiting()
-	if c := d.view.Load().channel; c != nil {
+	if c := d.crew.view().channel; c != nil {
 		n += c.acks.Held()
 	}
 	return n

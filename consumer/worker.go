@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -54,7 +53,7 @@ func (w *worker) run() {
 	ended := false
 	defer func() {
 		if !ended {
-			w.dispatcher.workers.Go(w.run)
+			w.dispatcher.crew.begun.Go(w.run)
 		}
 	}()
 	if w.open { // a function of the caller's has ended the goroutine before this one
@@ -80,8 +79,8 @@ func (w *worker) next() bool {
 	}
 	w.drop()
 	for {
-		if d.view.Load() != w.view {
-			if w.view = d.stay(w); w.view == nil {
+		if d.crew.view() != w.view {
+			if w.view = d.crew.stay(w); w.view == nil {
 				return false
 			}
 		}
@@ -118,20 +117,6 @@ func (w *worker) letGo() {
 	}
 }
 
-// stay gives a worker the current view, or nil if it is not needed any more.
-func (d *dispatcher) stay(w *worker) *view {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	v := d.view.Load()
-	if v.over || d.running > v.concurrency {
-		d.running--
-		d.crew = slices.DeleteFunc(d.crew, func(other *worker) bool { return other == w })
-		d.retire(w)
-		return nil
-	}
-	return v
-}
-
 // receive waits for a delivery that may be handled now, as long as the worker's view lasts.
 //
 // One worker at a time receives. So the lanes fill in the queue's order; and nobody who has just been
@@ -142,7 +127,7 @@ func (d *dispatcher) receive(w *worker) bool {
 	if v.channel == nil || v.idle() {
 		return false
 	}
-	if v.concurrency == 1 && d.spec.OrderingKey == nil && d.kept.waiting.Load() == 0 {
+	if v.concurrency == 1 && d.spec.OrderingKey == nil && d.kept.isEmpty() {
 		received, _ := d.receiveNext(w)
 		return received
 	}
@@ -167,7 +152,7 @@ func (d *dispatcher) receiveInTurn(w *worker) (received, mine bool) {
 // receiveNext waits for a delivery; it is the worker's unless it waits in its lane.
 func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	c := w.view.channel
-	if j, ok := d.takeDue(c); ok {
+	if j, ok := d.kept.takeDue(c); ok {
 		w.take(j.job)
 		if w.inLane = j.inLane; w.inLane {
 			return true, true
@@ -187,7 +172,7 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	w.inLane = d.lanes.Begin(w.job.key, w.job)
 	if !w.inLane {
 		w.drop()
-		if d.kept.waiting.Load() > 0 { // perhaps behind one of those
+		if !d.kept.isEmpty() { // perhaps behind one of those
 			d.window.rouse()
 		}
 	}
