@@ -173,7 +173,7 @@ func (h *history) happen(e event) {
 			h.channel.cancel()
 			time.Sleep(e.takes)
 			h.channel.resume(h.prefetch)
-			h.d.fit(h.prefetch)
+			h.d.channel().fit(h.prefetch)
 			h.d.resume()
 		}
 	case "concurrency":
@@ -225,7 +225,7 @@ func (h *history) resume() {
 		h.note("resume")
 	})
 	h.channel.resume(h.prefetch)
-	h.d.fit(h.prefetch)
+	h.d.channel().fit(h.prefetch)
 	h.d.resume()
 }
 
@@ -310,7 +310,7 @@ func (h *history) flush() {
 		h.note("flush")
 		refused = h.refused
 	})
-	h.d.flush()
+	h.d.channel().flush()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, d := range h.channel.deliveries {

@@ -110,11 +110,11 @@ func (d *dispatcher) start() { d.crew.rouse() }
 
 // attach puts a channel that the broker has confirmed in the place of the last one, paused.
 func (d *dispatcher) attach(s source, prefetch int) {
-	from := d.offset()
-	if last := d.crew.view().channel; last != nil {
+	last := d.channel()
+	if last != nil {
 		last.acks.Replace()
 	}
-	c := d.newChannel(s, prefetch, from)
+	c := d.newChannel(s, prefetch, last.offset())
 	d.crew.change(func(v *view) { v.channel, v.paused, v.returning, v.silent = c, true, false, make(chan struct{}) })
 	d.forget(func(of *channel) bool { return of != c })
 }
@@ -122,7 +122,7 @@ func (d *dispatcher) attach(s source, prefetch int) {
 // detach says that the channel in view is lost. What waits in its lane is forgotten: it comes again. What is
 // with a handler may still be settled, if the channel itself is open.
 func (d *dispatcher) detach() {
-	c := d.crew.view().channel
+	c := d.channel()
 	d.forget(func(of *channel) bool { return of == c })
 }
 
@@ -148,80 +148,25 @@ func (d *dispatcher) release(s source) {
 	d.giveBack(s)
 }
 
-// fit says how many deliveries may be outstanding now.
-func (d *dispatcher) fit(prefetch int) {
-	if c := d.crew.view().channel; c != nil {
-		c.acks.Fit(prefetch)
-	}
-}
-
 // resize changes the number of workers. Of those that are too many, each ends when it has finished what it
 // is at.
 func (d *dispatcher) resize(concurrency int) {
 	d.crew.change(func(v *view) { v.concurrency = concurrency })
 }
 
-func (d *dispatcher) concurrency() int { return d.crew.view().concurrency }
-
 // isIdle tells whether nothing is received or begun.
 func (d *dispatcher) isIdle() bool { return d.crew.view().idle() }
 
-// flush sends all acknowledgements that are waiting.
-func (d *dispatcher) flush() {
-	if c := d.crew.view().channel; c != nil {
-		c.acks.Flush()
-	}
-}
+// channel is the one in view; nil before the first one.
+func (d *dispatcher) channel() *channel { return d.crew.view().channel }
 
-// outstanding is how many deliveries of the channel in view are not settled.
-func (d *dispatcher) outstanding() int {
-	if c := d.crew.view().channel; c != nil {
-		return c.acks.Outstanding()
-	}
-	return 0
-}
+// look tells what has come on the channel in view and is not settled.
+func (d *dispatcher) look() backlog { return d.channel().look() }
 
-// oldest is the delivery of the channel in view that has been unacknowledged for longest.
-func (d *dispatcher) oldest() (tag uint64, since time.Time, ok bool) {
-	c := d.crew.view().channel
-	if c == nil {
-		return 0, since, false
-	}
-	if i, ok := c.acks.Oldest(); ok {
-		return i.Tag, i.ReceivedAt, true
-	}
-	n, tag, since := c.source.Waiting()
-	return tag, since, n > 0
-}
-
-// unstarted is how many deliveries of the channel in view no handler has begun with, as far as is known.
-func (d *dispatcher) unstarted() int {
-	c := d.crew.view().channel
-	if c == nil {
-		return 0
-	}
-	inInbox, _, _ := c.source.Waiting()
+// unstarted is how many of those no handler has begun with, as far as is known.
+func (d *dispatcher) unstarted(b backlog) int {
 	_, inLanes := d.lanes.Size()
-	return inInbox + inLanes
-}
-
-// inMemory is how many deliveries of the channel in view are not settled, with those that nobody has received.
-func (d *dispatcher) inMemory() int {
-	c := d.crew.view().channel
-	if c == nil {
-		return 0
-	}
-	n, _, _ := c.source.Waiting()
-	return n + c.acks.Outstanding()
-}
-
-// offset is where a stream goes on after the channel in view. nil means where the subscription says, and 0
-// is an offset like any other.
-func (d *dispatcher) offset() *int64 {
-	if c := d.crew.view().channel; c != nil && d.kind.isStream() {
-		return c.acks.Offset()
-	}
-	return nil
+	return b.unreceived + inLanes
 }
 
 // heal has the breaker count anew.

@@ -129,6 +129,7 @@ package consumer
 //	a delivery, in the order of its way
 //	  dispatch.go      what the supervisor does with the deliveries of a subscription
 //	  crew.go          the workers, and the view that they go by
+//	  channel.go       what they receive from, and what has come on it
 //	  giveback.go      what no handler has begun with goes back, in the end and when a pause takes long
 //	  worker.go        a worker receives it; it may have to wait for its predecessor of the same key
 //	  handle.go        the handler is called, and again in place

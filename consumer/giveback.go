@@ -42,7 +42,7 @@ const silencePatience = cutGrace / 2
 // awaitSilence waits, when it is paused or over, until the broker has heard of it: what goes back before that, it
 // would send again at once, and each time counts towards a quorum queue's delivery limit.
 func (d *dispatcher) awaitSilence(c *channel) {
-	if !d.isIdle() || d.staysWithChannel() {
+	if !d.crew.view().idle() || d.staysWithChannel() {
 		return
 	}
 	timer := time.NewTimer(silencePatience)
@@ -115,7 +115,7 @@ func (d *dispatcher) finish(s source) ending {
 			d.pause()
 			d.noteUnreceived(s)
 			return finished
-		case v.channel == nil, v.channel.source != s, d.inMemory() == 0, isLost(s):
+		case v.channel == nil, v.channel.source != s, d.look().all() == 0, isLost(s):
 			return finished
 		}
 		time.Sleep(look)

@@ -150,8 +150,8 @@ func (d *dispatcher) returnLongKept() {
 
 // hasWaitedTooLong tells whether the broker will not wait much longer for an acknowledgement.
 func (d *dispatcher) hasWaitedTooLong() bool {
-	_, since, ok := d.oldest()
-	return ok && time.Since(since) >= d.env.keepFor
+	is := d.look()
+	return is.all() > 0 && time.Since(is.since) >= d.env.keepFor
 }
 
 // releaseLongKept gives back what has waited for nearly as long as the broker waits for acknowledgements: all of it

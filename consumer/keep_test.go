@@ -39,7 +39,7 @@ func TestKeysOfWhatGoesBackAreFree(t *testing.T) {
 	dispatching(t, Subscription{
 		Handler: func(context.Context, *Delivery) error { return nil },
 	}, func(t *testing.T, d *dispatcher, s *plainSource) {
-		c := d.crew.view().channel
+		c := d.channel()
 		first := job{delivery: &Delivery{DeliveryTag: 1}, channel: c, key: "k"}
 		second := job{delivery: &Delivery{DeliveryTag: 2}, channel: c, key: "k"}
 		d.pause()
@@ -63,7 +63,7 @@ func TestNothingIsKeptOfAReplacedChannel(t *testing.T) {
 	dispatching(t, Subscription{
 		Handler: func(context.Context, *Delivery) error { return nil },
 	}, func(t *testing.T, d *dispatcher, s *plainSource) {
-		old := d.crew.view().channel
+		old := d.channel()
 		d.attach(newPlainSource(), d.spec.Prefetch)
 		if d.kept.keep(keptJob{job: job{delivery: &Delivery{DeliveryTag: 1}, channel: old}}) {
 			t.Error("it is kept")
@@ -251,7 +251,7 @@ func TestMuchIsKept(t *testing.T) {
 	}, func(t *testing.T, d *dispatcher, s *plainSource) {
 		d.pause()
 		synctest.Wait()
-		c := d.crew.view().channel
+		c := d.channel()
 		for tag := range uint64(maxPrefetch) {
 			if !d.kept.keep(keptJob{job: job{delivery: &Delivery{DeliveryTag: tag + 1}, channel: c}}) {
 				t.Fatal("it is not kept")

@@ -72,7 +72,7 @@ func (s *subscriptionStatus) now() SubscriptionStatus {
 	}
 	s.override(&status)
 	if d := s.dispatch.Load(); d != nil {
-		status.Type, status.Concurrency = d.kind.name(), d.concurrency()
+		status.Type, status.Concurrency = d.kind.name(), d.crew.view().concurrency
 		status.Handling = HandlingTime(d.crew.measures.Summary())
 		d.tell(&status)
 	} else {
@@ -113,5 +113,5 @@ func (d *dispatcher) tell(s *SubscriptionStatus) {
 	kept, behind := d.kept.putAside()
 	s.InFlight = is.withHandlers
 	s.Aside = is.waitForRetry + kept + behind + int(d.elsewhere.Load())
-	s.Waiting = is.waitForTurn + max(0, d.unstarted()-behind)
+	s.Waiting = is.waitForTurn + max(0, d.unstarted(d.look())-behind)
 }

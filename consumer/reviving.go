@@ -126,7 +126,7 @@ func (o *consumed) carryOut(ctx context.Context, retired *broker.Consumer) {
 		if o.err = o.sub.retire(ctx, retired); o.err != nil {
 			return
 		}
-		o.intake.StreamOffset = o.sub.dispatch.offset() // only now, since handlers went on meanwhile
+		o.intake.StreamOffset = o.sub.dispatch.channel().offset() // only now, since handlers went on meanwhile
 	}
 	o.sub.dispatch.prepare(ctx)
 	o.consumer, o.err = o.sub.consume(ctx, o.session, &o.intake)
@@ -139,7 +139,7 @@ func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) error {
 	flushed := make(chan struct{})
 	go func() { // Commit may hang, and must not keep its subscription from being revived
 		defer close(flushed)
-		sub.dispatch.flush()
+		sub.dispatch.channel().flush()
 	}()
 	select {
 	case <-flushed:

@@ -44,23 +44,23 @@ func (sub *subscription) isCrowded() bool {
 	if aside == 0 || sub.live == nil || !sub.spec.canBeConsumedAnew() || sub.kind.isStream() {
 		return false
 	}
-	free, outstanding := sub.dispatch.free(sub.live, aside)
+	free, outstanding := sub.dispatch.crew.free(sub.live, aside)
 	full := sub.window.isHeld() || outstanding >= sub.applied.Prefetch
 	return free > 0 && full && sub.window.spares(aside)
 }
 
 // free is how many workers have nothing to do and get nothing, since so much was put aside, and how much is outstanding of
 // the current basic.consume. It is 0 if they are to do nothing.
-func (d *dispatcher) free(live source, aside int) (workers, outstanding int) {
-	v := d.crew.view()
+func (c *crew) free(live source, aside int) (workers, outstanding int) {
+	v := c.view()
 	if v.channel == nil || v.channel.source != live || v.idle() || v.trying {
 		return 0, 0
 	}
-	if waiting, _, _ := v.channel.source.Waiting(); waiting > 0 {
+	is := v.channel.look()
+	if is.unreceived > 0 {
 		return 0, 0
 	}
-	acks := v.channel.acks
-	return v.concurrency - (acks.Held() - aside), acks.HeldFrom(v.channel.begins.Load())
+	return v.concurrency - (is.held - aside), v.channel.acks.HeldFrom(v.channel.begins.Load())
 }
 
 // spares tells whether there is room for as much again beside what was put aside.
@@ -71,19 +71,6 @@ func (w *window) spares(aside int) bool {
 		return aside+w.choose() <= w.fit()
 	}
 	return aside <= mostAside
-}
-
-// begin notes that what comes from now on is of another basic.consume. Nothing may come meanwhile.
-func (d *dispatcher) begin(s source) {
-	c := d.crew.view().channel
-	if c == nil || c.source != s {
-		return
-	}
-	next := c.acks.Next()
-	if n, first, _ := c.source.Waiting(); n > 0 {
-		next = max(next, first+uint64(n))
-	}
-	c.begins.Store(next)
 }
 
 // canBeConsumedAnew tells whether nothing but a round trip is lost by a basic.cancel.

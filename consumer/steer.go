@@ -10,7 +10,7 @@ import (
 // intake is how the subscription is to be consumed now.
 func (sub *subscription) intake() broker.Intake {
 	in := broker.Intake{
-		Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.dispatch.offset(),
+		Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.dispatch.channel().offset(),
 		Apart: func(c *broker.Consumer, d *Delivery) bool { return sub.dispatch.rescue(c, d) },
 	}
 	if sub.window.watches() {
@@ -84,12 +84,12 @@ func (o *steered) carryOut(session *broker.Session) {
 	case o.sub.kind.isStream(): // a new channel begins with what was not handled by now
 		o.sub.dispatch.noteUnreceived(o.live)
 		_ = o.live.Close(ctx)
-		o.intake.StreamOffset = o.sub.dispatch.offset()
+		o.intake.StreamOffset = o.sub.dispatch.channel().offset()
 		o.is, o.err = o.sub.consume(ctx, session, &o.intake)
 	case !o.admit():
 		o.held = true
 	default:
-		o.sub.dispatch.begin(o.live)
+		o.sub.dispatch.channel().begin(o.live)
 		o.err = o.live.Resume(ctx, o.intake)
 	}
 }
@@ -152,7 +152,7 @@ func (o steered) takeOver(s *supervisor) error {
 	}
 	sub.applied, sub.released = o.intake, false
 	sub.window.opened(o.intake)
-	sub.dispatch.fit(o.intake.Prefetch)
+	sub.dispatch.channel().fit(o.intake.Prefetch)
 	if !o.intake.Paused { // look for deliveries again
 		sub.dispatch.resume()
 	}
@@ -168,7 +168,7 @@ func (o steered) note() (name string, e Evidence) {
 	switch {
 	case o.intake.Paused:
 		name, e.Note = NotePaused, "paused"
-		if n := o.sub.dispatch.inMemory(); n > 0 {
+		if n := o.sub.dispatch.look().all(); n > 0 {
 			e.Note += fmt.Sprintf("; %d deliveries stay in memory", n)
 		}
 	case o.was.Paused:

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"sync/atomic"
-	"time"
 
 	"github.com/everhop/everhop/consumer/internal/ack"
 	"github.com/everhop/everhop/consumer/internal/measure"
@@ -179,40 +178,6 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	return true, w.inLane
 }
 
-// source is a channel that is consumed: a *broker.Consumer, or a model of one in tests.
-type source interface {
-	ack.Channel
-	Receive(stop <-chan struct{}) (*Delivery, bool)
-	Waiting() (deliveries int, tag uint64, since time.Time)
-	Lost() <-chan struct{}
-}
-
-// channel is a source, and the acknowledger of what it has delivered.
-type channel struct {
-	source source
-	acks   *ack.Acknowledger
-	kind   *queueKind
-	begins atomic.Uint64 // the tag from which on deliveries are of the current basic.consume
-}
-
-func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {
-	o := ack.Options{
-		Prefetch:     prefetch,
-		Each:         d.spec.AckEach,
-		From:         from,
-		CommitPause:  d.spec.RequeuePause,
-		Acknowledged: func(deliveries int) { d.env.counts.acknowledged.Add(uint64(deliveries)) },
-		Stale:        d.calls.stale,
-	}
-	if d.spec.Commit != nil {
-		o.Commit = d.calls.commit
-	}
-	if d.spec.OnSettled != nil {
-		o.Settled = d.calls.settled
-	}
-	return &channel{source: s, acks: ack.New(s, o), kind: d.kind}
-}
-
 // receive waits for the next delivery, until stop is closed.
 func (c *channel) receive(stop <-chan struct{}) (*Delivery, bool) {
 	d, ok := c.source.Receive(stop)
@@ -234,6 +199,3 @@ func (c *channel) track(d *Delivery) {
 		restore(d)
 	}
 }
-
-// lost tells whether nothing more will come. What is with a handler may still be settled.
-func (c *channel) lost() bool { return isLost(c.source) }
