@@ -122,6 +122,24 @@ func (c *crew) stay(w *worker) *view {
 	return v
 }
 
+// awaitChannel waits until a source is received from, and returns nil if that will not be.
+func (c *crew) awaitChannel(s source) *channel {
+	for {
+		v := c.view()
+		if v.channel != nil && v.channel.source == s {
+			return v.channel
+		}
+		if v.over {
+			return nil
+		}
+		select {
+		case <-v.changed:
+		case <-s.Lost():
+			return nil
+		}
+	}
+}
+
 // hands calls see for what each handler has, which is locked meanwhile.
 func (c *crew) hands(see func(*hand)) {
 	c.mu.Lock()

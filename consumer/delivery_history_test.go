@@ -259,7 +259,7 @@ func (h *history) stop() {
 	h.background.Wait()
 	h.channel.requeue()
 	time.Sleep(soon) // what was finished on an older channel may wait for so long to be dropped
-	h.d.end()
+	h.d.calls.end()
 	h.locked(func() { h.over, h.overAt = true, time.Now() })
 }
 

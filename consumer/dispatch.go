@@ -53,9 +53,7 @@ type dispatcher struct {
 	judge     judge
 	breaker   breaker
 	absence   absence
-	// lastLives is the delivery count from which on a message is saved; 0: never.
-	lastLives atomic.Int64
-	rescues   *rescues
+	rescues   rescues
 	overruns  overruns
 	window    *window // nil without PrefetchBytes
 
@@ -98,7 +96,9 @@ func newDispatcher(spec Subscription, env environment) *dispatcher {
 	d.window = newWindow(spec, d.kind, env.resize)
 	d.breaker.limit = int64(spec.Breaker.Failures)
 	d.kept.crew, d.kept.lanes = d.crew, &d.lanes
-	d.rescues = newRescues()
+	d.absence.crew = d.crew
+	d.overruns.crew, d.overruns.kind = d.crew, d.kind
+	d.rescues.dispatcher = d
 	if spec.Dedup.Window > 0 {
 		d.recent = dedup.New(spec.Dedup.Window)
 	}
@@ -111,10 +111,11 @@ func (d *dispatcher) start() { d.crew.rouse() }
 // attach puts a channel that the broker has confirmed in the place of the last one, paused.
 func (d *dispatcher) attach(s source, prefetch int) {
 	last := d.channel()
+	from := last.offset()
 	if last != nil {
 		last.acks.Replace()
 	}
-	c := d.newChannel(s, prefetch, last.offset())
+	c := d.newChannel(s, prefetch, from)
 	d.crew.change(func(v *view) { v.channel, v.paused, v.returning, v.silent = c, true, false, make(chan struct{}) })
 	d.forget(func(of *channel) bool { return of != c })
 }
@@ -134,19 +135,11 @@ func (d *dispatcher) forget(gone func(*channel) bool) {
 	d.kept.remove(isGone)
 }
 
-// pause has nothing more received or begun. What has come stays, unless release gives it back.
-func (d *dispatcher) pause() {
-	d.crew.rest(func(v *view) { v.paused = true })
-}
+// pause has nothing more received or begun. What has come stays, unless giveBack is called.
+func (d *dispatcher) pause() { d.crew.rest(func(v *view) { v.paused = true }) }
 
 // resume goes on after attach or pause.
 func (d *dispatcher) resume() { d.crew.change(func(v *view) { v.paused, v.returning = false, false }) }
-
-// release gives back what a pause has kept. If the subscription is not paused any more, nothing happens.
-func (d *dispatcher) release(s source) {
-	d.crew.change(func(v *view) { v.returning = v.paused })
-	d.giveBack(s)
-}
 
 // resize changes the number of workers. Of those that are too many, each ends when it has finished what it
 // is at.
@@ -161,30 +154,23 @@ func (d *dispatcher) isIdle() bool { return d.crew.view().idle() }
 func (d *dispatcher) channel() *channel { return d.crew.view().channel }
 
 // look tells what has come on the channel in view and is not settled.
-func (d *dispatcher) look() backlog { return d.channel().look() }
-
-// unstarted is how many of those no handler has begun with, as far as is known.
-func (d *dispatcher) unstarted(b backlog) int {
-	_, inLanes := d.lanes.Size()
-	return b.unreceived + inLanes
+func (d *dispatcher) look() backlog {
+	b := d.channel().look()
+	_, b.inLanes = d.lanes.Size()
+	return b
 }
 
 // heal has the breaker count anew.
 func (d *dispatcher) heal() {
 	d.breaker.row.Store(0)
-	d.tryOne()
+	d.absence.tryOne()
 }
 
 // stop ends the workers once their handlers have returned.
-func (d *dispatcher) stop() {
-	d.crew.rest(func(v *view) { v.over = true })
-}
+func (d *dispatcher) stop() { d.crew.rest(func(v *view) { v.over = true }) }
 
 // wait returns when the workers have ended.
 func (d *dispatcher) wait() { d.crew.begun.Wait() }
-
-// end has the caller's functions but handlers called no more; rest waits for those that are under way.
-func (d *dispatcher) end() (rest func()) { return d.calls.end() }
 
 // staysWithChannel tells whether what is not acknowledged goes back with its channel, and not one by one: to a
 // stream, which keeps it anyway; and when it stops, to a queue with a single active consumer. There, the next consumer

@@ -80,7 +80,7 @@ func dispatching(t *testing.T, s Subscription, test func(*testing.T, *dispatcher
 			counts: &counts{}, logger: zerolog.Nop(), inside: &inside.Marks{}, work: t.Context(),
 			keepFor: time.Hour, tell: func(fsm.Kind, string, Evidence) {}, tripped: func() {},
 		})
-		d.expect(DefaultDeliveryLimit)
+		d.rescues.expect(DefaultDeliveryLimit)
 		d.start()
 		source := newPlainSource()
 		d.attach(source, d.spec.Prefetch)
@@ -108,7 +108,7 @@ func TestPauseBetweenIDAndHandler(t *testing.T) {
 		d = it
 		s.deliveries <- &Delivery{DeliveryTag: 1, MessageID: "m"}
 		synctest.Wait()
-		d.release(s)
+		d.giveBack(s)
 		synctest.Wait()
 		if n := d.env.counts.returnedUnstarted.Load(); n != 1 || calls != 0 {
 			t.Fatalf("%d went back, %d were handled; want one and none", n, calls)

@@ -6,9 +6,10 @@ import (
 )
 
 // giveBack returns to the queue what waits in its lane, what is kept, and what the broker has sent and nobody has
-// received. The workers do so, too, with what they have in hand. The channel must have been cancelled, after stop, or
-// pause and release; if another one is in its place, nothing happens.
+// received. The workers do so, too, with what they have in hand. The channel must have been cancelled, after stop or
+// pause; if another one is in its place, or the pause is over, nothing happens.
 func (d *dispatcher) giveBack(s source) {
+	d.crew.change(func(v *view) { v.returning = v.paused })
 	c := d.crew.fallSilent(s)
 	if c == nil || d.staysWithChannel() {
 		return
@@ -33,31 +34,6 @@ func (d *dispatcher) noteUnreceived(s source) {
 	c := d.crew.fallSilent(s)
 	for ok := c != nil; ok; {
 		_, ok = c.receive(nil)
-	}
-}
-
-// silencePatience is how long one waits for a silence. Nobody does so behind the end of cutGrace.
-const silencePatience = cutGrace / 2
-
-// awaitSilence waits, when it is paused or over, until the broker has heard of it: what goes back before that, it
-// would send again at once, and each time counts towards a quorum queue's delivery limit.
-func (d *dispatcher) awaitSilence(c *channel) {
-	if !d.crew.view().idle() || d.staysWithChannel() {
-		return
-	}
-	timer := time.NewTimer(silencePatience)
-	defer timer.Stop()
-	for v := d.crew.view(); v.idle(); v = d.crew.view() {
-		select {
-		case <-v.silent:
-			return
-		case <-c.source.Lost():
-			return
-		case <-timer.C:
-			d.crew.fallSilent(c.source) // the others have waited, too
-			return
-		case <-v.changed:
-		}
 	}
 }
 
@@ -87,6 +63,32 @@ func (d *dispatcher) returnUnstarted(j job) {
 		d.env.counts.requeued.Add(1)
 	} else {
 		d.env.counts.returnedUnstarted.Add(1)
+	}
+}
+
+// silencePatience is how long one waits for a silence. Nobody does so behind the end of cutGrace.
+const silencePatience = cutGrace / 2
+
+// awaitSilence waits, when it is paused or over, until the broker has heard of it: what goes back before that, it
+// would send again at once, and each time counts towards a quorum queue's delivery limit.
+func (w *worker) awaitSilence() {
+	d, c := w.dispatcher, w.job.channel
+	if !d.crew.view().idle() || d.staysWithChannel() {
+		return
+	}
+	timer := time.NewTimer(silencePatience)
+	defer timer.Stop()
+	for v := d.crew.view(); v.idle(); v = d.crew.view() {
+		select {
+		case <-v.silent:
+			return
+		case <-c.source.Lost():
+			return
+		case <-timer.C:
+			d.crew.fallSilent(c.source) // the others have waited, too
+			return
+		case <-v.changed:
+		}
 	}
 }
 

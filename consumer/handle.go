@@ -37,7 +37,7 @@ func (w *worker) awaitTurn(c *channel) bool {
 		case c.lost():
 			return false
 		case v.leaving():
-			d.awaitSilence(c)
+			w.awaitSilence()
 			return false
 		case !v.paused:
 			return true
@@ -112,7 +112,7 @@ func (w *worker) attempt() outcome {
 		w.report(o)
 		return o
 	}
-	if late, found := d.findOverrun(w.job.delivery); found && late.owed {
+	if late, found := d.overruns.find(w.job.delivery); found && late.owed {
 		w.keep(*w.job.delivery)
 		return w.countOverrun(late)
 	}
@@ -147,7 +147,7 @@ func (w *worker) attemptAgain(a answer) outcome {
 			return o
 		}
 		w.waits.Store(waitsForRetry)
-		waited := d.linger(w.job.channel, w.came, o.pause)
+		waited := w.linger(o.pause)
 		w.waits.Store(waitsForNothing)
 		if !waited {
 			return outcome{verdict: requeued, failure: *f}
@@ -168,10 +168,10 @@ func (w *worker) call(delivery *Delivery) (a answer) {
 		return answer{meaning: asksForRequeue}
 	}
 	if trial {
-		long := time.AfterFunc(longTrial, func() { d.tried(false) })
+		long := time.AfterFunc(longTrial, func() { d.absence.tried(false) })
 		defer func() {
 			long.Stop()
-			d.tried(a.meaning == couldNotTry)
+			d.absence.tried(a.meaning == couldNotTry)
 		}()
 	}
 	ctx := d.env.work
@@ -195,11 +195,12 @@ func (w *worker) call(delivery *Delivery) (a answer) {
 	return answer{}
 }
 
-// linger has a delivery wait in place, through a pause of the subscription if need be. It is the only wait there is
+// linger has the job wait in place, through a pause of the subscription if need be. It is the only wait there is
 // for what is not acknowledged, so none is longer than mayKeep. False: it is not worth it any more, because its channel
 // is gone, or it is to go back.
-func (d *dispatcher) linger(c *channel, came *Delivery, pause time.Duration) bool {
-	timer, patience := time.NewTimer(pause), time.NewTimer(d.judge.mayKeep(came))
+func (w *worker) linger(pause time.Duration) bool {
+	d, c := w.dispatcher, w.job.channel
+	timer, patience := time.NewTimer(pause), time.NewTimer(d.judge.mayKeep(w.came))
 	defer timer.Stop()
 	defer patience.Stop()
 	if d.kind.isStream() { // to which nothing goes back
@@ -229,7 +230,8 @@ func (d *dispatcher) linger(c *channel, came *Delivery, pause time.Duration) boo
 func (w *worker) report(o outcome) {
 	d := w.dispatcher
 	if o.missing {
-		d.missing(o.failure.reason)
+		d.absence.missed(o.failure.reason)
+		d.env.tripped()
 	}
 	if !o.failed {
 		return

@@ -148,12 +148,6 @@ func (d *dispatcher) returnLongKept() {
 	d.window.handled()
 }
 
-// hasWaitedTooLong tells whether the broker will not wait much longer for an acknowledgement.
-func (d *dispatcher) hasWaitedTooLong() bool {
-	is := d.look()
-	return is.all() > 0 && time.Since(is.since) >= d.env.keepFor
-}
-
 // releaseLongKept gives back what has waited for nearly as long as the broker waits for acknowledgements: all of it
 // in a pause.
 func (s *supervisor) releaseLongKept() {
@@ -174,13 +168,14 @@ func (s *supervisor) releaseLongKept() {
 			}
 			continue
 		}
-		if !sub.applied.Paused || sub.released || !sub.dispatch.hasWaitedTooLong() {
+		long := keepFor(sub.spec.consumerTimeout(s.config.ConsumerTimeout))
+		if !sub.applied.Paused || sub.released || !sub.dispatch.look().hasWaited(long) {
 			continue
 		}
 		sub.released, sub.steered = true, true // the broker is not to send anything meanwhile
 		live := sub.live
 		s.background.Go(func() {
-			sub.dispatch.release(live)
+			sub.dispatch.giveBack(live)
 			s.post(released{sub: sub, inPause: true})
 		})
 	}

@@ -25,7 +25,7 @@ func TestNothingIsKeptWhileAPauseGivesBack(t *testing.T) {
 		s.deliveries <- &Delivery{DeliveryTag: 1, ReceivedAt: time.Now()}
 		synctest.Wait()
 		d.pause()
-		d.release(s)
+		d.giveBack(s)
 		close(let)
 		synctest.Wait()
 		if n := d.env.counts.requeued.Load(); n != 1 || nacks != 1 {
@@ -80,7 +80,7 @@ func TestOrphanOfABusySubscription(t *testing.T) {
 		close(lost.lost)
 		r := d.rescues.begin(lost, &Delivery{Body: []byte("worn")})
 		is := make(chan bool, 1)
-		go func() { is <- d.isOrphan(r) }()
+		go func() { is <- r.isOrphan() }()
 		for range 10 {
 			time.Sleep(orphanPause / 4)
 			d.crew.rouse() // as when something that was kept is due

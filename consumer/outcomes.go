@@ -31,11 +31,11 @@ func (w *worker) tellFate(o outcome) {
 	d := w.dispatcher
 	switch o.verdict {
 	case parked:
-		d.tellMessage(NoteParked, w.came, o.failure, "parked in "+d.judge.parkingQueue(w.came))
+		d.env.tellMessage(NoteParked, w.came, o.failure, "parked in "+d.judge.parkingQueue(w.came))
 	case rejected:
-		d.tellMessage(NoteDeadLettered, w.came, o.failure, "dead-lettered")
+		d.env.tellMessage(NoteDeadLettered, w.came, o.failure, "dead-lettered")
 	case passedOver:
-		d.tellMessage(NoteDeadLettered, w.came, o.failure, "passed over")
+		d.env.tellMessage(NoteDeadLettered, w.came, o.failure, "passed over")
 	}
 }
 
@@ -51,15 +51,16 @@ func (w *worker) tellCause(o outcome) {
 		return
 	}
 	w.failure.told = f.cause
-	w.dispatcher.tellMessage(f.cause, w.came, f, w.dispatcher.judge.inWords(o))
+	w.dispatcher.env.tellMessage(f.cause, w.came, f, w.dispatcher.judge.inWords(o))
 }
 
-func (d *dispatcher) tellMessage(name string, came *Delivery, why failure, note string) {
+// tellMessage tells by an event of one message.
+func (env *environment) tellMessage(name string, came *Delivery, why failure, note string) {
 	cause := why.cause
 	if cause == name {
 		cause = ""
 	}
-	d.env.tell(fsm.KindNote, name, Evidence{
+	env.tell(fsm.KindNote, name, Evidence{
 		MessageID: came.MessageID, Attempt: why.attempts, Cause: cause, Error: headline(why.reason), Note: note,
 	})
 }

@@ -73,8 +73,8 @@ func (m *mover) run(o outcome, moved *atomic.Uint64) {
 		d.window.rouse()
 	})
 	published, never := false, false
-	if o.verdict != parked || o.pause == 0 || d.linger(m.job.channel, m.came, o.pause) {
-		published, never = d.republish(m.job.channel, o)
+	if o.verdict != parked || o.pause == 0 || m.linger(o.pause) {
+		published, never = m.republish(o)
 	}
 	if !slow.Stop() {
 		aside.Add(-1)
@@ -116,7 +116,7 @@ func (w *worker) holdBack(o outcome) {
 	w.dispatcher.elsewhere.Add(1)
 	w.dispatcher.window.rouse()
 	w.dispatcher.crew.begun.Go(func() {
-		held.dispatcher.linger(held.job.channel, held.came, pause)
+		held.linger(pause)
 		aside.Add(-1)
 		defer held.dispatcher.elsewhere.Add(-1)
 		held.requeue(o)
@@ -158,8 +158,8 @@ func (w *worker) putAside(pause time.Duration) bool {
 // and from RabbitMQ 4.3 on no nack: that is for what was not the message's fault.
 func (w *worker) requeue(o outcome) {
 	d, c := w.dispatcher, w.job.channel
-	d.linger(c, w.came, d.spec.RequeuePause)
-	d.awaitSilence(c)
+	w.linger(d.spec.RequeuePause)
+	w.awaitSilence()
 	requeued := &d.env.counts.requeued
 	switch {
 	case d.staysWithChannel():
@@ -173,9 +173,10 @@ func (w *worker) requeue(o outcome) {
 // republish publishes the message again, and keeps trying: to put it back each time would use up a quorum
 // queue's delivery limit. It gives up if the channel is gone, the consumer stops, the broker would not wait longer for
 // its acknowledgement, or it can never be.
-func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
+func (m *mover) republish(o outcome) (published, never bool) {
+	d, c := m.dispatcher, m.job.channel
 	for !c.lost() { // else it comes again, and would be there twice
-		err := d.tryRepublish(c, o)
+		err := m.tryRepublish(o)
 		if err == nil {
 			return true, false
 		}
@@ -198,7 +199,7 @@ func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 					Msgf("the message could not be %s; %s in %s", o.verdict, then, roughly(pause))
 			}
 		}
-		if never || hopeless || errors.Is(err, errDelay) || !d.linger(c, o.failure.delivery, d.spec.RequeuePause) {
+		if never || hopeless || errors.Is(err, errDelay) || !m.linger(d.spec.RequeuePause) {
 			break
 		}
 	}
@@ -213,10 +214,11 @@ func isRefusal(err error) bool {
 }
 
 // tryRepublish waits for the confirm as long as the message may stay unacknowledged, and its channel lasts.
-func (d *dispatcher) tryRepublish(c *channel, o outcome) error {
+func (m *mover) tryRepublish(o outcome) error {
+	d := m.dispatcher
 	ctx, cancel := context.WithTimeout(d.env.work, d.judge.mayKeep(o.failure.delivery))
 	defer cancel()
-	d.crew.begun.Go(func() { endWith(ctx, c.source.Lost(), cancel) })
+	d.crew.begun.Go(func() { endWith(ctx, m.job.channel.source.Lost(), cancel) })
 	switch o.verdict {
 	case delayed:
 		return d.env.outbox.delay(ctx, o.failure.delivery, o.pause, o.failure)

@@ -11,7 +11,7 @@ import (
 func (sub *subscription) intake() broker.Intake {
 	in := broker.Intake{
 		Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.dispatch.channel().offset(),
-		Apart: func(c *broker.Consumer, d *Delivery) bool { return sub.dispatch.rescue(c, d) },
+		Apart: func(c *broker.Consumer, d *Delivery) bool { return sub.dispatch.rescues.take(c, d) },
 	}
 	if sub.window.watches() {
 		in.Arrived = sub.window.arrived

@@ -158,9 +158,8 @@ func (s *supervisor) leftovers() (e Evidence) {
 	for _, sub := range s.subscriptions {
 		if sub.live != nil {
 			is := sub.dispatch.look()
-			unstarted, all := sub.dispatch.unstarted(is), is.all()
-			e.ReturnedUnstarted += uint64(unstarted)
-			e.Unfinished += uint64(all - unstarted)
+			e.ReturnedUnstarted += uint64(is.unstarted())
+			e.Unfinished += uint64(is.all() - is.unstarted())
 		}
 	}
 	if e.ReturnedUnstarted+e.Unfinished > 0 {
@@ -174,7 +173,7 @@ func (s *supervisor) end() {
 	close(s.gone)
 	var rest []func()
 	for _, sub := range s.subscriptions {
-		rest = append(rest, sub.dispatch.end())
+		rest = append(rest, sub.dispatch.calls.end())
 	}
 	s.clock.timer.Stop()
 	s.overdue.Stop()

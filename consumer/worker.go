@@ -83,7 +83,7 @@ func (w *worker) next() bool {
 				return false
 			}
 		}
-		if d.receive(w) {
+		if w.receive() {
 			return true
 		}
 		<-w.view.changed
@@ -121,13 +121,13 @@ func (w *worker) letGo() {
 // One worker at a time receives. So the lanes fill in the queue's order; and nobody who has just been
 // given a delivery waits for a processor behind others who go on receiving, while what they finish
 // piles up behind that delivery and has to be acknowledged one by one.
-func (d *dispatcher) receive(w *worker) bool {
-	v := w.view
+func (w *worker) receive() bool {
+	d, v := w.dispatcher, w.view
 	if v.channel == nil || v.idle() {
 		return false
 	}
 	if v.concurrency == 1 && d.spec.OrderingKey == nil && d.kept.isEmpty() {
-		received, _ := d.receiveNext(w)
+		received, _ := w.receiveNext()
 		return received
 	}
 	for {
@@ -136,21 +136,21 @@ func (d *dispatcher) receive(w *worker) bool {
 		case <-v.changed:
 			return false
 		}
-		received, mine := d.receiveInTurn(w)
+		received, mine := w.receiveInTurn()
 		if !received || mine {
 			return received
 		}
 	}
 }
 
-func (d *dispatcher) receiveInTurn(w *worker) (received, mine bool) {
-	defer func() { <-d.turn }()
-	return d.receiveNext(w)
+func (w *worker) receiveInTurn() (received, mine bool) {
+	defer func() { <-w.dispatcher.turn }()
+	return w.receiveNext()
 }
 
 // receiveNext waits for a delivery; it is the worker's unless it waits in its lane.
-func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
-	c := w.view.channel
+func (w *worker) receiveNext() (received, mine bool) {
+	d, c := w.dispatcher, w.view.channel
 	if j, ok := d.kept.takeDue(c); ok {
 		w.take(j.job)
 		if w.inLane = j.inLane; w.inLane {
@@ -164,7 +164,7 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	if d.spec.OrderingKey == nil {
 		return true, true
 	}
-	if late, found := d.findOverrun(w.job.delivery); found && late.running { // it would wait behind itself
+	if late, found := d.overruns.find(w.job.delivery); found && late.running { // it would wait behind itself
 		return true, true
 	}
 	w.job.key = d.calls.nameOf("OrderingKey", d.spec.OrderingKey, w.job.delivery)
