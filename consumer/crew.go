@@ -50,6 +50,9 @@ func newCrew(concurrency int, hire func(number int) *worker) *crew {
 
 func (c *crew) view() *view { return c.current.Load() }
 
+// size is how many workers there are to be.
+func (c *crew) size() int { return c.view().concurrency }
+
 // change replaces the view, and begins with the workers that it asks for.
 func (c *crew) change(edit func(*view)) {
 	c.mu.Lock()

@@ -38,27 +38,29 @@ type Handler func(ctx context.Context, d *Delivery) error
 // What no worker has received stays in the inbox of its broker.Consumer, and goes back to the queue with its
 // channel.
 //
-// Its methods in this file, and giveBack, are what the supervisor does with it; they may be called from any
-// goroutine.
+// Its methods in this file and in giveback.go are what the supervisor does with it; they may be called from any
+// goroutine, as may those of its parts, each of which is in a file of its own.
 type dispatcher struct {
-	spec      Subscription
-	env       environment
-	crew      *crew
-	turn      chan struct{} // held while receiving
-	lanes     lanes.Lanes[job]
-	kept      waitingRoom
-	elsewhere atomic.Int64  // how many are being published, or held back, and with no worker
-	kind      *queueKind    // of a stream nothing can be given back
-	recent    *dedup.Window // nil without Dedup
-	judge     judge
-	breaker   breaker
-	absence   absence
-	rescues   rescues
-	overruns  overruns
-	window    *window // nil without PrefetchBytes
+	spec Subscription
+	env  environment
 
-	calls   callbacks
-	repeats repeats // what could not be published again
+	crew   *crew         // works, and goes by the view
+	turn   chan struct{} // held while receiving
+	lanes  lanes.Lanes[job]
+	kept   waitingRoom
+	recent *dedup.Window // nil without Dedup
+	window *window       // how much is asked for
+	kind   *queueKind    // of a stream nothing can be given back
+
+	judge    judge // what becomes of a message
+	breaker  breaker
+	absence  absence
+	rescues  rescues
+	overruns overruns
+	calls    callbacks // but of handlers
+
+	elsewhere atomic.Int64 // how many are being published, or held back, and with no worker
+	repeats   repeats      // what could not be published again
 }
 
 // environment is what all subscriptions of a consumer have in common.

@@ -72,7 +72,7 @@ func (s *subscriptionStatus) now() SubscriptionStatus {
 	}
 	s.override(&status)
 	if d := s.dispatch.Load(); d != nil {
-		status.Type, status.Concurrency = d.kind.name(), d.crew.view().concurrency
+		status.Type, status.Concurrency = d.kind.name(), d.crew.size()
 		status.Handling = HandlingTime(d.crew.measures.Summary())
 		d.tell(&status)
 	} else {

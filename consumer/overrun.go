@@ -193,7 +193,7 @@ func (s *supervisor) overran(sub *subscription) {
 	timeout, d := sub.spec.consumerTimeout(s.config.ConsumerTimeout), sub.dispatch
 	const nearly = 85 // percent: it is looked at twenty times, and the broker is not punctual
 	looks := int(timeout * nearly / 100 / overdueEvery(s.config))
-	d.overruns.blame(looks, sub.applied.Prefetch <= d.crew.view().concurrency, 2*timeout)
+	d.overruns.blame(looks, sub.applied.Prefetch <= d.crew.size(), 2*timeout)
 	if sub.spec.OrderingKey != nil || sub.kind.isStream() { // what waits for the turn of one key is not to be all that there is
 		return
 	}
