@@ -8,23 +8,6 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
-// minus are the deliveries that were counted since.
-func (s Stats) minus(before Stats) Stats {
-	return Stats{
-		Acknowledged:      s.Acknowledged - before.Acknowledged,
-		Failed:            s.Failed - before.Failed,
-		Kept:              s.Kept - before.Kept,
-		Requeued:          s.Requeued - before.Requeued,
-		Saved:             s.Saved - before.Saved,
-		Rejected:          s.Rejected - before.Rejected,
-		Delayed:           s.Delayed - before.Delayed,
-		Parked:            s.Parked - before.Parked,
-		Deduplicated:      s.Deduplicated - before.Deduplicated,
-		ReturnedUnstarted: s.ReturnedUnstarted - before.ReturnedUnstarted,
-		Stale:             s.Stale - before.Stale,
-	}
-}
-
 // tellFate tells by an event that a message was parked or rejected. Why, is its cause: so one that was permanent, and
 // then parked, is told of once.
 func (w *worker) tellFate(o outcome) {
