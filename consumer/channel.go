@@ -84,7 +84,6 @@ func (c *channel) offset() *int64 {
 type backlog struct {
 	unreceived int       // by any worker
 	held       int       // received; their handlers have not finished
-	inLanes    int       // of these, what waits for the turn of its key
 	finished   int       // and these wait to be acknowledged
 	oldest     uint64    // the delivery tag of the one that came first; 0: there is none
 	since      time.Time // it is there
@@ -94,15 +93,11 @@ func (b backlog) all() int { return b.unreceived + b.held + b.finished }
 
 func (b backlog) unfinished() int { return b.unreceived + b.held }
 
-// unstarted is what no handler has begun with, as far as is known.
-func (b backlog) unstarted() int { return b.unreceived + b.inLanes }
-
 // hasWaited tells whether the first one has waited for so long.
 func (b backlog) hasWaited(long time.Duration) bool {
 	return b.all() > 0 && time.Since(b.since) >= long
 }
 
-// look tells all of it but what is in lanes.
 func (c *channel) look() (b backlog) {
 	if c == nil {
 		return b

@@ -155,11 +155,15 @@ func (d *dispatcher) isIdle() bool { return d.crew.view().idle() }
 // channel is the one in view; nil before the first one.
 func (d *dispatcher) channel() *channel { return d.crew.view().channel }
 
-// look tells what has come on the channel in view and is not settled.
-func (d *dispatcher) look() backlog {
-	b := d.channel().look()
-	_, b.inLanes = d.lanes.Size()
-	return b
+// unstarted is how many deliveries of it no handler has begun with, as far as is known.
+func (d *dispatcher) unstarted() int {
+	c := d.channel()
+	if c == nil {
+		return 0
+	}
+	unreceived, _, _ := c.source.Waiting()
+	_, inLanes := d.lanes.Size()
+	return unreceived + inLanes
 }
 
 // heal has the breaker count anew.

@@ -270,8 +270,8 @@ func TestGoexit(t *testing.T) {
 				if n := d.env.counts.acknowledged.Load(); n != messages || calls.Load() < exits {
 					t.Errorf("%d are acknowledged, want %d; it was called %d times", n, messages, calls.Load())
 				}
-				if keys, waiting := d.lanes.Size(); keys+waiting+d.look().all() > 0 {
-					t.Errorf("%d keys are taken, %d deliveries wait, %d are outstanding", keys, waiting, d.look().all())
+				if keys, waiting := d.lanes.Size(); keys+waiting+d.channel().look().all() > 0 {
+					t.Errorf("%d keys are taken, %d deliveries wait, %d are outstanding", keys, waiting, d.channel().look().all())
 				}
 			})
 		})

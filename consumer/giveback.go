@@ -117,7 +117,7 @@ func (d *dispatcher) finish(s source) ending {
 			d.pause()
 			d.noteUnreceived(s)
 			return finished
-		case v.channel == nil, v.channel.source != s, d.look().all() == 0, isLost(s):
+		case v.channel == nil, v.channel.source != s, d.channel().look().all() == 0, isLost(s):
 			return finished
 		}
 		time.Sleep(look)

@@ -169,7 +169,7 @@ func (s *supervisor) releaseLongKept() {
 			continue
 		}
 		long := keepFor(sub.spec.consumerTimeout(s.config.ConsumerTimeout))
-		if !sub.applied.Paused || sub.released || !sub.dispatch.look().hasWaited(long) {
+		if !sub.applied.Paused || sub.released || !sub.dispatch.channel().look().hasWaited(long) {
 			continue
 		}
 		sub.released, sub.steered = true, true // the broker is not to send anything meanwhile

@@ -113,5 +113,5 @@ func (d *dispatcher) tell(s *SubscriptionStatus) {
 	kept, behind := d.kept.putAside()
 	s.InFlight = is.withHandlers
 	s.Aside = is.waitForRetry + kept + behind + int(d.elsewhere.Load())
-	s.Waiting = is.waitForTurn + max(0, d.look().unstarted()-behind)
+	s.Waiting = is.waitForTurn + max(0, d.unstarted()-behind)
 }

@@ -73,7 +73,7 @@ func (s *supervisor) warnOverdue() {
 		if sub.live == nil {
 			continue
 		}
-		is := sub.dispatch.look()
+		is := sub.dispatch.channel().look()
 		if is.all() == 0 || is.oldest == sub.warned {
 			continue
 		}
@@ -116,7 +116,7 @@ func (s *supervisor) explain(sub *subscription, e *Evidence) {
 // outstanding for too long, or else the queue is gone.
 func (s *supervisor) explainCancelled(sub *subscription, e *Evidence) string {
 	const gone = "the queue was deleted, or moved to another node"
-	is := sub.dispatch.look()
+	is := sub.dispatch.channel().look()
 	if then := s.strike(sub); is.all() == 0 || then != cancels && then != perhapsCancels {
 		return gone
 	}

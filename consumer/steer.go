@@ -168,7 +168,7 @@ func (o steered) note() (name string, e Evidence) {
 	switch {
 	case o.intake.Paused:
 		name, e.Note = NotePaused, "paused"
-		if n := o.sub.dispatch.look().all(); n > 0 {
+		if n := o.sub.dispatch.channel().look().all(); n > 0 {
 			e.Note += fmt.Sprintf("; %d deliveries stay in memory", n)
 		}
 	case o.was.Paused:

@@ -157,9 +157,9 @@ func (s *supervisor) leftovers() (e Evidence) {
 	e.ReturnedUnstarted, e.Unfinished = now.ReturnedUnstarted-s.before.ReturnedUnstarted, now.Requeued-s.before.Requeued
 	for _, sub := range s.subscriptions {
 		if sub.live != nil {
-			is := sub.dispatch.look()
-			e.ReturnedUnstarted += uint64(is.unstarted())
-			e.Unfinished += uint64(is.all() - is.unstarted())
+			unstarted, all := sub.dispatch.unstarted(), sub.dispatch.channel().look().all()
+			e.ReturnedUnstarted += uint64(unstarted)
+			e.Unfinished += uint64(all - unstarted)
 		}
 	}
 	if e.ReturnedUnstarted+e.Unfinished > 0 {

@@ -271,7 +271,7 @@ func (r *recent) largest() int64 { return max(r.now, r.before) }
 
 // hasRoom tells whether a consumer that is held may go on.
 func (sub *subscription) hasRoom() bool {
-	_, now := sub.window.admits(sub.dispatch.look().unfinished())
+	_, now := sub.window.admits(sub.dispatch.channel().look().unfinished())
 	return now
 }
 
@@ -283,7 +283,7 @@ func (o *steered) admit() (now bool) {
 		w.ask(o.intake.Prefetch)
 		return true
 	}
-	if o.intake.Prefetch, now = w.admits(o.sub.dispatch.look().unfinished()); now {
+	if o.intake.Prefetch, now = w.admits(o.sub.dispatch.channel().look().unfinished()); now {
 		w.ask(o.intake.Prefetch)
 	}
 	return now
