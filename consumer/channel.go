@@ -39,7 +39,7 @@ func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {
 	if d.spec.OnSettled != nil {
 		o.Settled = d.calls.settled
 	}
-	return &channel{source: s, acks: ack.New(s, o), kind: d.kind}
+	return &channel{source: s, acks: ack.New(s, o), kind: &d.kind}
 }
 
 // lost tells whether nothing more will come. What is with a handler may still be settled.

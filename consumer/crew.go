@@ -42,12 +42,6 @@ type crew struct {
 	retired retired
 }
 
-func newCrew(concurrency int, hire func(number int) *worker) *crew {
-	c := &crew{hire: hire, measures: measure.New()}
-	c.current.Store(&view{concurrency: concurrency, changed: make(chan struct{})})
-	return c
-}
-
 func (c *crew) view() *view { return c.current.Load() }
 
 // size is how many workers there are to be.

@@ -11,6 +11,7 @@ import (
 	"github.com/everhop/everhop/consumer/internal/dedup"
 	"github.com/everhop/everhop/consumer/internal/inside"
 	"github.com/everhop/everhop/consumer/internal/lanes"
+	"github.com/everhop/everhop/consumer/internal/measure"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -44,13 +45,13 @@ type dispatcher struct {
 	spec Subscription
 	env  environment
 
-	crew   *crew         // works, and goes by the view
+	crew   crew          // works, and goes by the view
 	turn   chan struct{} // held while receiving
 	lanes  lanes.Lanes[job]
 	kept   waitingRoom
 	recent *dedup.Window // nil without Dedup
 	window *window       // how much is asked for
-	kind   *queueKind    // of a stream nothing can be given back
+	kind   queueKind     // of a stream nothing can be given back
 
 	judge    judge // what becomes of a message
 	breaker  breaker
@@ -91,15 +92,18 @@ type outbox interface {
 
 func newDispatcher(spec Subscription, env environment) *dispatcher {
 	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1)}
-	d.kind = newQueueKind(spec)
-	d.judge = judge{spec: &d.spec, kind: d.kind, breaker: &d.breaker, keepFor: env.keepFor, work: env.work}
-	d.crew = newCrew(spec.Concurrency, func(number int) *worker { return &worker{dispatcher: d, number: number} })
+	d.kind.declared = spec.declaredType()
+	d.kind.v.Store(spec.kind())
+	d.judge = judge{spec: &d.spec, kind: &d.kind, breaker: &d.breaker, keepFor: env.keepFor, work: env.work}
+	d.crew.hire = func(number int) *worker { return &worker{dispatcher: d, number: number} }
+	d.crew.measures = measure.New()
+	d.crew.current.Store(&view{concurrency: spec.Concurrency, changed: make(chan struct{})})
 	d.calls = callbacks{spec: &d.spec, env: &d.env, committing: make(chan struct{}, 1)}
-	d.window = newWindow(spec, d.kind, env.resize)
+	d.window = newWindow(spec, &d.kind, env.resize)
 	d.breaker.limit = int64(spec.Breaker.Failures)
-	d.kept.crew, d.kept.lanes = d.crew, &d.lanes
-	d.absence.crew = d.crew
-	d.overruns.crew, d.overruns.kind = d.crew, d.kind
+	d.kept.crew, d.kept.lanes = &d.crew, &d.lanes
+	d.absence.crew = &d.crew
+	d.overruns.crew, d.overruns.kind = &d.crew, &d.kind
 	d.rescues.dispatcher = d
 	if spec.Dedup.Window > 0 {
 		d.recent = dedup.New(spec.Dedup.Window)

@@ -71,12 +71,6 @@ const (
 	kindQueue
 )
 
-func newQueueKind(s Subscription) *queueKind {
-	k := &queueKind{declared: s.declaredType()}
-	k.v.Store(s.kind())
-	return k
-}
-
 // name is x-queue-type of the queue, or "" as long as that is not known.
 func (k *queueKind) name() string {
 	switch {

@@ -173,7 +173,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			tripped: func() { s.post(tripped{sub}) },
 			resize:  s.resize,
 		})
-		sub.window, sub.kind = sub.dispatch.window, sub.dispatch.kind
+		sub.window, sub.kind = sub.dispatch.window, &sub.dispatch.kind
 		c.board.subscriptions[i].dispatch.Store(sub.dispatch)
 		s.subscriptions = append(s.subscriptions, sub)
 	}
