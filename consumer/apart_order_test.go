@@ -85,7 +85,7 @@ func TestHomecomingComesTooLate(t *testing.T) {
 func TestOverflowIntoWhatIsUp(t *testing.T) {
 	s, apart := twoApart(t)
 	apart.overflow = true
-	s.home.subscriptions = append(s.home.subscriptions, &subscription{index: 2, spec: s.subscriptions[0].spec, on: s.home, dispatch: s.subscriptions[0].dispatch})
+	s.home.subscriptions = append(s.home.subscriptions, &subscription{index: 2, spec: s.subscriptions[0].spec, on: s.home, dispatch: s.subscriptions[0].dispatch, kind: s.subscriptions[0].kind})
 	s.home.subscriptions = append(s.home.subscriptions, &subscription{index: 3, spec: s.subscriptions[0].spec, on: s.home, live: s.subscriptions[0].live})
 	if err := s.overflow(s.home, s.home.subscriptions[1], &broker.Error{Class: broker.Resource, Err: errors.New("x")}); err != nil {
 		t.Fatal(err)

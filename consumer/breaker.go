@@ -53,14 +53,14 @@ type tripped struct{ sub *subscription }
 
 func (t tripped) apply(s *supervisor) error {
 	sub := t.sub
-	missing := sub.dispatch.takeMissing()
+	missing := sub.dispatch.absence.take()
 	if !sub.tripped && !s.stopping {
 		sub.tripped = true
 		sub.trips++
 		trip, pause := sub.trips, sub.spec.Breaker.Pause
 		e := Evidence{Note: fmt.Sprintf("%d failures in a row: to be paused for %v", sub.spec.Breaker.Failures, pause)}
 		if missing != nil {
-			e, pause = sub.dispatch.restFor(*missing, pause)
+			e, pause = sub.dispatch.absence.restFor(*missing, pause)
 		}
 		sub.rests, sub.tripWhy = time.Now().Add(pause), joined(e.Error, e.Note)
 		s.noteOf(sub, NoteBreakerOpen, e)

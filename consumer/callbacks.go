@@ -5,17 +5,18 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-
-	"github.com/everhop/everhop/consumer/internal/inside"
 )
 
 // callbacks are the calls of Commit, OnStale and OnSettled, of one subscription. None begins once they are ended.
 //
 // Each is on a goroutine of its own: so its error, its panic and the end of its goroutine (runtime.Goexit) all
-// come back, whoever called: a worker, a timer or the supervisor.
+// come back, whoever called: a worker, a timer or the supervisor. Only those that give a name are called in place.
 type callbacks struct {
-	inside *inside.Marks
-	panics *panicLog
+	spec        *Subscription
+	env         *environment
+	panics      panicLog      // of handlers, too
+	committing  chan struct{} // held by the one Commit at a time
+	uncommitted repeats       // why nothing could be
 
 	mu    sync.Mutex
 	ended bool
@@ -34,7 +35,7 @@ func (c *callbacks) call(name string, f func() error) error {
 		return errEnded
 	}
 	c.calls.Go(func() {
-		defer c.inside.Enter()()
+		defer c.env.inside.Enter()()
 		err := fmt.Errorf("consumer: %s ended its goroutine instead of returning", name)
 		defer func() {
 			if r := recover(); r != nil {
@@ -46,6 +47,19 @@ func (c *callbacks) call(name string, f func() error) error {
 	})
 	c.mu.Unlock()
 	return <-result
+}
+
+// nameOf calls a function of the caller's; if it panics, the name is empty, as is that of what could not be read.
+func (c *callbacks) nameOf(function string, name func(*Delivery) string, delivery *Delivery) string {
+	if delivery.Unreadable != nil {
+		return ""
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			about(c.env.logger.Error(), delivery).Msg(c.panics.tell(function, r))
+		}
+	}()
+	return name(delivery)
 }
 
 // end has nothing more called; wait returns when those calls have returned that are under way.

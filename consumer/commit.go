@@ -12,11 +12,11 @@ import (
 var CommitLater = errors.New("consumer: to be committed later") //nolint:errname,staticcheck // an outcome, not a failure
 
 // commit calls Subscription.Commit: for one channel at a time, and not after Run.
-func (d *dispatcher) commit() error {
-	d.committing <- struct{}{}
-	defer func() { <-d.committing }()
-	err := d.calls.call("Commit", func() error {
-		err := d.spec.Commit(d.env.work)
+func (c *callbacks) commit() error {
+	c.committing <- struct{}{}
+	defer func() { <-c.committing }()
+	err := c.call("Commit", func() error {
+		err := c.spec.Commit(c.env.work)
 		switch {
 		case err == nil:
 			return nil
@@ -30,9 +30,9 @@ func (d *dispatcher) commit() error {
 	case errors.Is(err, errEnded):
 		return ack.ErrEnded
 	default:
-		if times, tell := d.repeats.count("commit" + err.Error()); tell {
-			d.env.logger.Error().Err(err).Str(FieldQueue, d.spec.Queue).Int("times", times).
-				Msgf("commit failed; nothing is acknowledged, and it is tried again in %v", d.spec.RequeuePause)
+		if times, tell := c.uncommitted.count(err.Error()); tell {
+			c.env.logger.Error().Err(err).Str(FieldQueue, c.spec.Queue).Int("times", times).
+				Msgf("commit failed; nothing is acknowledged, and it is tried again in %v", c.spec.RequeuePause)
 		}
 	}
 	return err

@@ -173,7 +173,7 @@ func (h *history) happen(e event) {
 			h.channel.cancel()
 			time.Sleep(e.takes)
 			h.channel.resume(h.prefetch)
-			h.d.fit(h.prefetch)
+			h.d.channel().fit(h.prefetch)
 			h.d.resume()
 		}
 	case "concurrency":
@@ -216,7 +216,7 @@ func (h *history) pause(takes time.Duration) {
 	h.d.pause()
 	time.Sleep(takes)
 	h.channel.cancel()
-	h.d.fallSilent(h.channel)
+	h.d.crew.fallSilent(h.channel)
 }
 
 func (h *history) resume() {
@@ -225,7 +225,7 @@ func (h *history) resume() {
 		h.note("resume")
 	})
 	h.channel.resume(h.prefetch)
-	h.d.fit(h.prefetch)
+	h.d.channel().fit(h.prefetch)
 	h.d.resume()
 }
 
@@ -259,7 +259,7 @@ func (h *history) stop() {
 	h.background.Wait()
 	h.channel.requeue()
 	time.Sleep(soon) // what was finished on an older channel may wait for so long to be dropped
-	h.d.end()
+	h.d.calls.end()
 	h.locked(func() { h.over, h.overAt = true, time.Now() })
 }
 
@@ -310,7 +310,7 @@ func (h *history) flush() {
 		h.note("flush")
 		refused = h.refused
 	})
-	h.d.flush()
+	h.d.channel().flush()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, d := range h.channel.deliveries {

@@ -12,7 +12,7 @@ func (d *modelDelivery) waits() bool { return d.last == success && !d.running &&
 func (h *history) leftOver() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if n := h.d.outstanding(); n > 0 && !h.channel.ended && h.refused == 0 {
+	if n := h.d.channel().look().all(); n > 0 && !h.channel.ended && h.refused == 0 {
 		h.fault("%d deliveries count as outstanding", n)
 	}
 	if keys, waiting := h.d.lanes.Size(); keys+waiting > 0 {

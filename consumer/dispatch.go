@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,38 +39,29 @@ type Handler func(ctx context.Context, d *Delivery) error
 // What no worker has received stays in the inbox of its broker.Consumer, and goes back to the queue with its
 // channel.
 //
-// Its methods in this file, and giveBack, are what the supervisor does with it; they may be called from any
-// goroutine.
+// Its methods in this file and in giveback.go are what the supervisor does with it; they may be called from any
+// goroutine, as may those of its parts, each of which is in a file of its own.
 type dispatcher struct {
-	spec      Subscription
-	env       environment
-	view      atomic.Pointer[view]
-	workers   sync.WaitGroup
-	turn      chan struct{} // held while receiving
-	lanes     lanes.Lanes[job]
-	kept      waitingRoom
-	elsewhere atomic.Int64  // how many are being published, or held back, and with no worker
-	kind      queueKind     // of a stream nothing can be given back
-	recent    *dedup.Window // nil without Dedup
-	breaker   breaker
-	absence   absence
-	// lastLives is the delivery count from which on a message is saved; 0: never.
-	lastLives atomic.Int64
-	rescues   *rescues
-	overruns  overruns
-	window    *window // nil without PrefetchBytes
-	measures  *measure.Calls
+	spec Subscription
+	env  environment
 
-	committing chan struct{} // held by the one Commit at a time
-	calls      callbacks
-	panics     panicLog
-	repeats    repeats // what could not be published again, or committed
+	crew   crew          // works, and goes by the view
+	turn   chan struct{} // held while receiving
+	lanes  lanes.Lanes[job]
+	kept   waitingRoom
+	recent *dedup.Window // nil without Dedup
+	window *window       // how much is asked for
+	kind   queueKind     // of a stream nothing can be given back
 
-	mu      sync.Mutex // guards changes of view, and:
-	running int        // workers
-	crew    []*worker  // all of them
-	hired   int        // so many there were
-	retired retired
+	judge    judge // what becomes of a message
+	breaker  breaker
+	absence  absence
+	rescues  rescues
+	overruns overruns
+	calls    callbacks // but of handlers
+
+	elsewhere atomic.Int64 // how many are being published, or held back, and with no worker
+	repeats   repeats      // what could not be published again
 }
 
 // environment is what all subscriptions of a consumer have in common.
@@ -100,45 +90,40 @@ type outbox interface {
 	ready(ctx context.Context)
 }
 
-// view is what the workers go by; a change replaces it.
-type view struct {
-	channel     *channel // to receive from; nil while there is none
-	paused      bool     // receive and begin nothing
-	returning   bool     // and give back what was not begun
-	over        bool     // likewise, and end
-	trying      bool     // call one handler at a time, until one has had what it needs
-	concurrency int
-	silent      chan struct{} // closed when the broker sends nothing more, since it is paused or over
-	changed     chan struct{} // closed when this is not the view any more
-}
-
 func newDispatcher(spec Subscription, env environment) *dispatcher {
-	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1), committing: make(chan struct{}, 1)}
-	d.measures = measure.New()
-	d.calls.inside, d.calls.panics = env.inside, &d.panics
-	d.window = newWindow(spec, &d.kind, env.resize)
+	d := &dispatcher{spec: spec, env: env, turn: make(chan struct{}, 1)}
+	d.kind.declared = spec.declaredType()
 	d.kind.v.Store(spec.kind())
+	d.judge = judge{spec: &d.spec, kind: &d.kind, breaker: &d.breaker, keepFor: env.keepFor, work: env.work}
+	d.crew.hire = func(number int) *worker { return &worker{dispatcher: d, number: number} }
+	d.crew.measures = measure.New()
+	d.crew.current.Store(&view{concurrency: spec.Concurrency, changed: make(chan struct{})})
+	d.calls = callbacks{spec: &d.spec, env: &d.env, committing: make(chan struct{}, 1)}
+	d.window = newWindow(spec, &d.kind, env.resize)
 	d.breaker.limit = int64(spec.Breaker.Failures)
-	d.rescues = newRescues()
+	d.kept.crew, d.kept.lanes = &d.crew, &d.lanes
+	d.absence.crew = &d.crew
+	d.overruns.crew, d.overruns.kind = &d.crew, &d.kind
+	d.rescues.dispatcher = d
 	if spec.Dedup.Window > 0 {
 		d.recent = dedup.New(spec.Dedup.Window)
 	}
-	d.view.Store(&view{concurrency: spec.Concurrency, changed: make(chan struct{})})
 	return d
 }
 
 // start begins with the workers.
-func (d *dispatcher) start() { d.change(func(*view) {}) }
+func (d *dispatcher) start() { d.crew.rouse() }
 
 // attach puts a channel that the broker has confirmed in the place of the last one, paused.
 func (d *dispatcher) attach(s source, prefetch int) {
-	from := d.offset()
-	if last := d.view.Load().channel; last != nil {
+	last := d.channel()
+	from := last.offset()
+	if last != nil {
 		last.forgotten.Store(true)
 		last.acks.Replace()
 	}
 	c := d.newChannel(s, prefetch, from)
-	d.change(func(v *view) { v.channel, v.paused, v.returning, v.silent = c, true, false, make(chan struct{}) })
+	d.crew.change(func(v *view) { v.channel, v.paused, v.returning, v.silent = c, true, false, make(chan struct{}) })
 	d.forget(func(of *channel) bool { return of != c })
 }
 
@@ -148,7 +133,7 @@ func (d *dispatcher) attach(s source, prefetch int) {
 // The channel may not know yet that it is lost, and have more to receive. That is not begun either: it would pass
 // what has waited before it in its lane.
 func (d *dispatcher) detach() {
-	c := d.view.Load().channel
+	c := d.channel()
 	if c == nil {
 		return
 	}
@@ -161,153 +146,53 @@ func (d *dispatcher) detach() {
 func (d *dispatcher) forget(gone func(*channel) bool) {
 	isGone := func(j job) bool { return gone(j.channel) }
 	d.lanes.Remove(isGone)
-	d.removeKept(isGone)
+	d.kept.remove(isGone)
 }
 
-// pause has nothing more received or begun. What has come stays, unless release gives it back.
-func (d *dispatcher) pause() {
-	d.change(func(v *view) {
-		if !v.idle() {
-			v.silent = make(chan struct{})
-		}
-		v.paused = true
-	})
-}
+// pause has nothing more received or begun. What has come stays, unless giveBack is called.
+func (d *dispatcher) pause() { d.crew.rest(func(v *view) { v.paused = true }) }
 
 // resume goes on after attach or pause.
-func (d *dispatcher) resume() { d.change(func(v *view) { v.paused, v.returning = false, false }) }
-
-// release gives back what a pause has kept. If the subscription is not paused any more, nothing happens.
-func (d *dispatcher) release(s source) {
-	d.change(func(v *view) { v.returning = v.paused })
-	d.giveBack(s)
-}
-
-// fit says how many deliveries may be outstanding now.
-func (d *dispatcher) fit(prefetch int) {
-	if c := d.view.Load().channel; c != nil {
-		c.acks.Fit(prefetch)
-	}
-}
+func (d *dispatcher) resume() { d.crew.change(func(v *view) { v.paused, v.returning = false, false }) }
 
 // resize changes the number of workers. Of those that are too many, each ends when it has finished what it
 // is at.
 func (d *dispatcher) resize(concurrency int) {
-	d.change(func(v *view) { v.concurrency = concurrency })
+	d.crew.change(func(v *view) { v.concurrency = concurrency })
 }
-
-func (d *dispatcher) concurrency() int { return d.view.Load().concurrency }
 
 // isIdle tells whether nothing is received or begun.
-func (d *dispatcher) isIdle() bool { return d.view.Load().idle() }
+func (d *dispatcher) isIdle() bool { return d.crew.view().idle() }
 
-// flush sends all acknowledgements that are waiting.
-func (d *dispatcher) flush() {
-	if c := d.view.Load().channel; c != nil {
-		c.acks.Flush()
-	}
-}
+// channel is the one in view; nil before the first one.
+func (d *dispatcher) channel() *channel { return d.crew.view().channel }
 
-// outstanding is how many deliveries of the channel in view are not settled.
-func (d *dispatcher) outstanding() int {
-	if c := d.view.Load().channel; c != nil {
-		return c.acks.Outstanding()
-	}
-	return 0
-}
-
-// oldest is the delivery of the channel in view that has been unacknowledged for longest.
-func (d *dispatcher) oldest() (tag uint64, since time.Time, ok bool) {
-	c := d.view.Load().channel
-	if c == nil {
-		return 0, since, false
-	}
-	if i, ok := c.acks.Oldest(); ok {
-		return i.Tag, i.ReceivedAt, true
-	}
-	n, tag, since := c.source.Waiting()
-	return tag, since, n > 0
-}
-
-// unstarted is how many deliveries of the channel in view no handler has begun with, as far as is known.
+// unstarted is how many deliveries of it no handler has begun with, as far as is known.
 func (d *dispatcher) unstarted() int {
-	c := d.view.Load().channel
+	c := d.channel()
 	if c == nil {
 		return 0
 	}
-	inInbox, _, _ := c.source.Waiting()
+	unreceived, _, _ := c.source.Waiting()
 	_, inLanes := d.lanes.Size()
-	return inInbox + inLanes
-}
-
-// inMemory is how many deliveries of the channel in view are not settled, with those that nobody has received.
-func (d *dispatcher) inMemory() int {
-	c := d.view.Load().channel
-	if c == nil {
-		return 0
-	}
-	n, _, _ := c.source.Waiting()
-	return n + c.acks.Outstanding()
-}
-
-// offset is where a stream goes on after the channel in view. nil means where the subscription says, and 0
-// is an offset like any other.
-func (d *dispatcher) offset() *int64 {
-	if c := d.view.Load().channel; c != nil && d.kind.isStream() {
-		return c.acks.Offset()
-	}
-	return nil
+	return unreceived + inLanes
 }
 
 // heal has the breaker count anew.
 func (d *dispatcher) heal() {
 	d.breaker.row.Store(0)
-	d.tryOne()
+	d.absence.tryOne()
 }
 
 // stop ends the workers once their handlers have returned.
-func (d *dispatcher) stop() {
-	d.change(func(v *view) {
-		if !v.idle() {
-			v.silent = make(chan struct{})
-		}
-		v.over = true
-	})
-}
+func (d *dispatcher) stop() { d.crew.rest(func(v *view) { v.over = true }) }
 
 // wait returns when the workers have ended.
-func (d *dispatcher) wait() { d.workers.Wait() }
-
-// end has the caller's functions but handlers called no more; rest waits for those that are under way.
-func (d *dispatcher) end() (rest func()) { return d.calls.end() }
-
-// change replaces the view, and starts the workers that it asks for.
-func (d *dispatcher) change(edit func(*view)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	old := d.view.Load()
-	v := *old
-	v.changed = make(chan struct{})
-	edit(&v)
-	d.view.Store(&v)
-	close(old.changed)
-	for ; !v.over && d.running < v.concurrency; d.running++ {
-		w := &worker{dispatcher: d, number: d.hired}
-		d.hired++
-		d.crew = append(d.crew, w)
-		d.workers.Go(w.run)
-	}
-}
-
-// idle: nothing is received or begun.
-func (v *view) idle() bool { return v.paused || v.over }
-
-// leaving: what is not begun goes back.
-func (v *view) leaving() bool { return v.returning || v.over }
+func (d *dispatcher) wait() { d.crew.begun.Wait() }
 
 // staysWithChannel tells whether what is not acknowledged goes back with its channel, and not one by one: to a
 // stream, which keeps it anyway; and when it stops, to a queue with a single active consumer. There, the next consumer
 // would get what is behind the prefetch before it got that.
 func (d *dispatcher) staysWithChannel() bool {
-	return d.kind.isStream() || d.spec.isSingleActive() && d.view.Load().over
+	return d.kind.isStream() || d.spec.isSingleActive() && d.crew.view().over
 }

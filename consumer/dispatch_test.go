@@ -80,7 +80,7 @@ func dispatching(t *testing.T, s Subscription, test func(*testing.T, *dispatcher
 			counts: &counts{}, logger: zerolog.Nop(), inside: &inside.Marks{}, work: t.Context(),
 			keepFor: time.Hour, tell: func(fsm.Kind, string, Evidence) {}, tripped: func() {},
 		})
-		d.expect(DefaultDeliveryLimit)
+		d.rescues.expect(DefaultDeliveryLimit)
 		d.start()
 		source := newPlainSource()
 		d.attach(source, d.spec.Prefetch)
@@ -108,7 +108,7 @@ func TestPauseBetweenIDAndHandler(t *testing.T) {
 		d = it
 		s.deliveries <- &Delivery{DeliveryTag: 1, MessageID: "m"}
 		synctest.Wait()
-		d.release(s)
+		d.giveBack(s)
 		synctest.Wait()
 		if n := d.env.counts.returnedUnstarted.Load(); n != 1 || calls != 0 {
 			t.Fatalf("%d went back, %d were handled; want one and none", n, calls)
@@ -307,8 +307,8 @@ func TestGoexit(t *testing.T) {
 				if n := d.env.counts.acknowledged.Load(); n != messages || calls.Load() < exits {
 					t.Errorf("%d are acknowledged, want %d; it was called %d times", n, messages, calls.Load())
 				}
-				if keys, waiting := d.lanes.Size(); keys+waiting+d.outstanding() > 0 {
-					t.Errorf("%d keys are taken, %d deliveries wait, %d are outstanding", keys, waiting, d.outstanding())
+				if keys, waiting := d.lanes.Size(); keys+waiting+d.channel().look().all() > 0 {
+					t.Errorf("%d keys are taken, %d deliveries wait, %d are outstanding", keys, waiting, d.channel().look().all())
 				}
 			})
 		})

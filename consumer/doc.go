@@ -128,12 +128,14 @@ package consumer
 //	  internal/report  observers, and lines of the log: nobody waits for what hears of them
 //	a delivery, in the order of its way
 //	  dispatch.go      what the supervisor does with the deliveries of a subscription
+//	  crew.go          the workers, the view that they go by, and what they have in hand
+//	  channel.go       what they receive from, and what has come on it
 //	  giveback.go      what no handler has begun with goes back, in the end and when a pause takes long
 //	  worker.go        a worker receives it; it may have to wait for its predecessor of the same key
 //	  handle.go        the handler is called, and again in place
 //	  outcome.go       what its answer means
 //	  detail.go        what was said about its error
-//	  outcomes.go      how long it took, and whether it is rare
+//	  outcomes.go      what of it is rare is told
 //	  unreadable.go    what no handler is called for
 //	  lives.go         what has come back so often that its queue would drop it
 //	  breaker.go       failures in a row

@@ -6,16 +6,17 @@ import (
 )
 
 // giveBack returns to the queue what waits in its lane, what is kept, and what the broker has sent and nobody has
-// received. The workers do so, too, with what they have in hand. The channel must have been cancelled, after stop, or
-// pause and release; if another one is in its place, nothing happens.
+// received. The workers do so, too, with what they have in hand. The channel must have been cancelled, after stop or
+// pause; if another one is in its place, or the pause is over, nothing happens.
 func (d *dispatcher) giveBack(s source) {
-	c := d.fallSilent(s)
+	d.crew.change(func(v *view) { v.returning = v.paused })
+	c := d.crew.fallSilent(s)
 	if c == nil || d.staysWithChannel() {
 		return
 	}
 	ofChannel := func(j job) bool { return j.channel == c }
 	waiting := d.lanes.Remove(ofChannel) // behind others of their keys
-	for _, j := range slices.Concat(d.removeKept(ofChannel), waiting) {
+	for _, j := range slices.Concat(d.kept.remove(ofChannel), waiting) {
 		d.returnUnseen(j)
 	}
 	for {
@@ -30,50 +31,9 @@ func (d *dispatcher) giveBack(s source) {
 // noteUnreceived takes note of what a stream has delivered and nobody has received: where it goes on is known by that. The
 // channel must have been cancelled, after pause.
 func (d *dispatcher) noteUnreceived(s source) {
-	c := d.fallSilent(s)
+	c := d.crew.fallSilent(s)
 	for ok := c != nil; ok; {
 		_, ok = c.receive(nil)
-	}
-}
-
-// fallSilent says that the broker sends nothing more on the channel, and returns it if it is in view.
-func (d *dispatcher) fallSilent(s source) *channel {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	v := d.view.Load()
-	if v.channel == nil || v.channel.source != s || !v.idle() {
-		return nil
-	}
-	select {
-	case <-v.silent:
-	default:
-		close(v.silent)
-	}
-	return v.channel
-}
-
-// silencePatience is how long one waits for a silence. Nobody does so behind the end of cutGrace.
-const silencePatience = cutGrace / 2
-
-// awaitSilence waits, when it is paused or over, until the broker has heard of it: what goes back before that, it
-// would send again at once, and each time counts towards a quorum queue's delivery limit.
-func (d *dispatcher) awaitSilence(c *channel) {
-	if !d.isIdle() || d.staysWithChannel() {
-		return
-	}
-	timer := time.NewTimer(silencePatience)
-	defer timer.Stop()
-	for v := d.view.Load(); v.idle(); v = d.view.Load() {
-		select {
-		case <-v.silent:
-			return
-		case <-c.source.Lost():
-			return
-		case <-timer.C:
-			d.fallSilent(c.source) // the others have waited, too
-			return
-		case <-v.changed:
-		}
 	}
 }
 
@@ -84,7 +44,7 @@ func (d *dispatcher) returnUnseen(j job) {
 		var id string
 		// On a goroutine of its own, since whoever gives back must not be ended.
 		_ = d.calls.call("Dedup.ID", func() error {
-			id = d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
+			id = d.calls.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
 			return nil
 		})
 		d.recent.Begin(id, false, nil)
@@ -106,6 +66,32 @@ func (d *dispatcher) returnUnstarted(j job) {
 	}
 }
 
+// silencePatience is how long one waits for a silence. Nobody does so behind the end of cutGrace.
+const silencePatience = cutGrace / 2
+
+// awaitSilence waits, when it is paused or over, until the broker has heard of it: what goes back before that, it
+// would send again at once, and each time counts towards a quorum queue's delivery limit.
+func (w *worker) awaitSilence() {
+	d, c := w.dispatcher, w.job.channel
+	if !d.crew.view().idle() || d.staysWithChannel() {
+		return
+	}
+	timer := time.NewTimer(silencePatience)
+	defer timer.Stop()
+	for v := d.crew.view(); v.idle(); v = d.crew.view() {
+		select {
+		case <-v.silent:
+			return
+		case <-c.source.Lost():
+			return
+		case <-timer.C:
+			d.crew.fallSilent(c.source) // the others have waited, too
+			return
+		case <-v.changed:
+		}
+	}
+}
+
 // finishPatience is how long what has come is waited for when a consumer is to be replaced by another one.
 const finishPatience = 10 * time.Second
 
@@ -123,7 +109,7 @@ const (
 func (d *dispatcher) finish(s source) ending {
 	const look = 10 * time.Millisecond
 	for range finishPatience / look {
-		v := d.view.Load()
+		v := d.crew.view()
 		switch {
 		case v.over:
 			return ended
@@ -131,7 +117,7 @@ func (d *dispatcher) finish(s source) ending {
 			d.pause()
 			d.noteUnreceived(s)
 			return finished
-		case v.channel == nil, v.channel.source != s, d.inMemory() == 0, isLost(s):
+		case v.channel == nil, v.channel.source != s, d.channel().look().all() == 0, isLost(s):
 			return finished
 		}
 		time.Sleep(look)

@@ -15,7 +15,7 @@ import (
 // back. While the subscription is paused, it waits.
 func (w *worker) handle() {
 	d, j := w.dispatcher, w.job
-	v := d.view.Load()
+	v := d.crew.view()
 	switch {
 	case j.channel.forgotten.Load() || j.channel.lost():
 	case v.idle() && !w.awaitTurn(j.channel):
@@ -32,12 +32,12 @@ func (w *worker) handle() {
 func (w *worker) awaitTurn(c *channel) bool {
 	d := w.dispatcher
 	for {
-		v := d.view.Load()
+		v := d.crew.view()
 		switch {
 		case c.lost():
 			return false
 		case v.leaving():
-			d.awaitSilence(c)
+			w.awaitSilence()
 			return false
 		case !v.paused:
 			return true
@@ -54,7 +54,7 @@ func (w *worker) awaitTurn(c *channel) bool {
 // dedup tells whether the handler is to be called, as far as the job's id is concerned. It may have to wait.
 func (w *worker) dedup() (goOn bool) {
 	d, j := w.dispatcher, w.job
-	id := d.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
+	id := d.calls.nameOf("Dedup.ID", d.spec.Dedup.ID, j.delivery)
 	handled, ok := false, true
 	if j.again {
 		d.recent.Again(id)
@@ -87,7 +87,7 @@ func (w *worker) conclude(o outcome) {
 	if o.verdict == acknowledged {
 		w.job.channel.acks.Finish(w.tag)
 	} else {
-		w.timing.Touch(w.dispatcher.measures)
+		w.timing.Touch(w.dispatcher.crew.measures)
 		w.settle(o)
 	}
 }
@@ -95,7 +95,7 @@ func (w *worker) conclude(o outcome) {
 // interrupted goes on when a function of the caller's has ended the goroutine: that is a failure.
 func (w *worker) interrupted() {
 	if w.timing.IsBusy() {
-		w.timing.End(w.dispatcher.measures, w.number)
+		w.timing.End(w.dispatcher.crew.measures, w.number)
 	}
 	if w.came == nil { // its handler has not begun
 		w.keep(*w.job.delivery)
@@ -108,11 +108,11 @@ func (w *worker) attempt() outcome {
 	d, ended := w.dispatcher, true
 	if w.job.delivery.Unreadable != nil {
 		w.keep(*w.job.delivery)
-		o := d.unreadable(w.came)
+		o := d.judge.unreadable(w.came)
 		w.report(o)
 		return o
 	}
-	if late, found := d.findOverrun(w.job.delivery); found && late.owed {
+	if late, found := d.overruns.find(w.job.delivery); found && late.owed {
 		w.keep(*w.job.delivery)
 		return w.countOverrun(late)
 	}
@@ -125,7 +125,7 @@ func (w *worker) attempt() outcome {
 	a := w.call(w.job.delivery)
 	ended = false
 	if a.meaning == succeeded { // and nothing was allocated
-		return d.handled()
+		return d.judge.success()
 	}
 	w.keep(w.hand.came)
 	return w.attemptAgain(a)
@@ -141,13 +141,13 @@ func (w *worker) attemptAgain(a answer) outcome {
 		if a.meaning != couldNotTry {
 			f.attempts++
 		}
-		o := d.decide(a, *f)
+		o := d.judge.decide(a, *f)
 		w.report(o)
 		if o.verdict != again {
 			return o
 		}
 		w.waits.Store(waitsForRetry)
-		waited := d.linger(w.job.channel, w.came, o.pause)
+		waited := w.linger(o.pause)
 		w.waits.Store(waitsForNothing)
 		if !waited {
 			return outcome{verdict: requeued, failure: *f}
@@ -155,17 +155,9 @@ func (w *worker) attemptAgain(a answer) outcome {
 		delivery := f.next()
 		w.hand.begin(w.job.channel, delivery)
 		if a = w.call(delivery); a.meaning == succeeded {
-			return d.handled()
+			return d.judge.success()
 		}
 	}
-}
-
-// handled is the outcome of a success.
-func (d *dispatcher) handled() outcome {
-	if d.breaker.limit > 0 {
-		d.breaker.succeeded()
-	}
-	return outcome{}
 }
 
 // call turns what the handler returns, or a panic, into an answer. While messages are tried one by one, it waits.
@@ -176,10 +168,10 @@ func (w *worker) call(delivery *Delivery) (a answer) {
 		return answer{meaning: asksForRequeue}
 	}
 	if trial {
-		long := time.AfterFunc(longTrial, func() { d.tried(false) })
+		long := time.AfterFunc(longTrial, func() { d.absence.tried(false) })
 		defer func() {
 			long.Stop()
-			d.tried(a.meaning == couldNotTry)
+			d.absence.tried(a.meaning == couldNotTry)
 		}()
 	}
 	ctx := d.env.work
@@ -188,26 +180,27 @@ func (w *worker) call(delivery *Delivery) (a answer) {
 		defer cancel()
 		ctx = limited
 	}
-	w.timing.Begin(d.measures)
+	w.timing.Begin(d.crew.measures)
 	defer func() {
 		if r := recover(); r != nil {
-			w.timing.End(d.measures, w.number)
-			a = answer{meaning: fails, text: "consumer: " + d.panics.tell("the handler", r), cause: NotePanicked}
+			w.timing.End(d.crew.measures, w.number)
+			a = answer{meaning: fails, text: "consumer: " + d.calls.panics.tell("the handler", r), cause: NotePanicked}
 		}
 	}()
 	err := d.spec.Handler(ctx, delivery)
-	w.timing.End(d.measures, w.number)
+	w.timing.End(d.crew.measures, w.number)
 	if err != nil {
 		return answerOf(err).in(ctx)
 	}
 	return answer{}
 }
 
-// linger has a delivery wait in place, through a pause of the subscription if need be. It is the only wait there is
+// linger has the job wait in place, through a pause of the subscription if need be. It is the only wait there is
 // for what is not acknowledged, so none is longer than mayKeep. False: it is not worth it any more, because its channel
 // is gone, or it is to go back.
-func (d *dispatcher) linger(c *channel, came *Delivery, pause time.Duration) bool {
-	timer, patience := time.NewTimer(pause), time.NewTimer(d.mayKeep(came))
+func (w *worker) linger(pause time.Duration) bool {
+	d, c := w.dispatcher, w.job.channel
+	timer, patience := time.NewTimer(pause), time.NewTimer(d.judge.mayKeep(w.came))
 	defer timer.Stop()
 	defer patience.Stop()
 	if d.kind.isStream() { // to which nothing goes back
@@ -215,7 +208,7 @@ func (d *dispatcher) linger(c *channel, came *Delivery, pause time.Duration) boo
 	}
 	waited := false
 	for {
-		v := d.view.Load()
+		v := d.crew.view()
 		switch {
 		case v.leaving() || c.lost():
 			return false
@@ -237,7 +230,8 @@ func (d *dispatcher) linger(c *channel, came *Delivery, pause time.Duration) boo
 func (w *worker) report(o outcome) {
 	d := w.dispatcher
 	if o.missing {
-		d.missing(o.failure.reason)
+		d.absence.missed(o.failure.reason)
+		d.env.tripped()
 	}
 	if !o.failed {
 		return
@@ -252,7 +246,7 @@ func (w *worker) report(o outcome) {
 	if o.verdict == heldBack { // for long: this is the only line
 		line = d.env.logger.Error()
 	}
-	o.failure.addTo(d.about(line, w.came)).Int(FieldAttempt, o.failure.attempts).Msg(what + d.inWords(o))
+	o.failure.addTo(about(line, w.came)).Int(FieldAttempt, o.failure.attempts).Msg(what + d.judge.inWords(o))
 	if o.tripped {
 		d.env.tripped()
 	}
@@ -271,7 +265,7 @@ func (f *failure) addTo(line *zerolog.Event) *zerolog.Event {
 }
 
 // inWords tells in a log line what is to become of a message whose handler failed. None of it has happened yet.
-func (d *dispatcher) inWords(o outcome) string {
+func (j *judge) inWords(o outcome) string {
 	switch o.verdict {
 	case again:
 		return fmt.Sprintf("to be tried again in %v", o.pause.Round(time.Millisecond))
@@ -280,7 +274,7 @@ func (d *dispatcher) inWords(o outcome) string {
 	case passedOver:
 		return "to be passed over"
 	case parked:
-		where := "to be parked in " + d.parkingQueue(o.failure.delivery)
+		where := "to be parked in " + j.parkingQueue(o.failure.delivery)
 		if o.pause > 0 {
 			where += fmt.Sprintf(", from which it came, in %v", o.pause.Round(time.Millisecond))
 		}
@@ -292,14 +286,14 @@ func (d *dispatcher) inWords(o outcome) string {
 		return "to be published again, to the end of the queue"
 	case heldBack:
 		return fmt.Sprintf("to be held back, unacknowledged, for %s, since it can be neither handled nor parked: raise MaxMessageSize, or dead-letter what is poison",
-			roughly(d.mayKeep(o.failure.delivery)))
+			roughly(j.mayKeep(o.failure.delivery)))
 	default:
-		return fmt.Sprintf("to be handled again in %v", d.spec.RequeuePause)
+		return fmt.Sprintf("to be handled again in %v", j.spec.RequeuePause)
 	}
 }
 
 // about adds to a line which delivery it is about, as it came.
-func (d *dispatcher) about(line *zerolog.Event, came *Delivery) *zerolog.Event {
+func about(line *zerolog.Event, came *Delivery) *zerolog.Event {
 	return line.Str(FieldQueue, came.Queue).Uint64(FieldGeneration, came.Generation).
 		Uint64("delivery_tag", came.DeliveryTag).Str("message_id", came.MessageID)
 }

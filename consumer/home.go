@@ -46,7 +46,7 @@ func (o *homecoming) carryOut(ctx context.Context) {
 	switch o.sub.dispatch.finish(o.live) {
 	case finished:
 		_ = o.live.Close(ctx)
-		o.intake.StreamOffset = o.sub.dispatch.offset()
+		o.intake.StreamOffset = o.sub.dispatch.channel().offset()
 		o.is, o.err = o.sub.consume(ctx, o.session, &o.intake)
 	case unfinished:
 		o.is, o.err = o.live, o.live.Resume(ctx, o.intake)
@@ -75,7 +75,7 @@ func (o homecoming) apply(s *supervisor) error {
 	default:
 		sub.applied = o.intake
 		sub.window.opened(o.intake)
-		sub.dispatch.fit(o.intake.Prefetch)
+		sub.dispatch.channel().fit(o.intake.Prefetch)
 		s.steer(sub)
 	}
 	return nil

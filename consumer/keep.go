@@ -6,12 +6,17 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/everhop/everhop/consumer/internal/lanes"
 )
 
 // waitingRoom has the deliveries of a subscription that wait in memory for their next turn: those that were to be put
 // back, above all. They stay unacknowledged meanwhile. So the broker does not count them as delivered once
 // more, which is what a quorum queue drops a message for.
 type waitingRoom struct {
+	crew  *crew
+	lanes *lanes.Lanes[job]
+
 	waiting atomic.Int64 // how many there are, readable without the lock
 	served  atomic.Bool  // one of them was what was taken last
 	// heldBack is how many others wait to go back, since they can go nowhere else.
@@ -33,78 +38,75 @@ type keptJob struct {
 
 // keep has a job wait until it is due. It returns false if it may not wait: what has not begun goes back now, or its
 // channel is not in view any more. Both are set before those that wait are taken out.
-func (d *dispatcher) keep(j keptJob) bool {
-	k := &d.kept
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if v := d.view.Load(); v.leaving() || v.channel != j.channel {
+func (r *waitingRoom) keep(j keptJob) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if v := r.crew.view(); v.leaving() || v.channel != j.channel {
 		return false
 	}
-	at, _ := slices.BinarySearchFunc(k.jobs, j.due, func(other keptJob, due time.Time) int {
+	at, _ := slices.BinarySearchFunc(r.jobs, j.due, func(other keptJob, due time.Time) int {
 		if other.due.After(due) {
 			return 1
 		}
 		return -1 // those of the same time in the order in which they came
 	})
-	k.jobs = slices.Insert(k.jobs, at, j)
-	k.waiting.Add(1)
+	r.jobs = slices.Insert(r.jobs, at, j)
+	r.waiting.Add(1)
 	if at == 0 {
-		d.rouseAt(j.due)
+		r.rouseAt(j.due)
 	}
 	return true
 }
 
-// rouseAt is called with kept.mu held.
-func (d *dispatcher) rouseAt(due time.Time) {
-	k, in := &d.kept, max(0, time.Until(due))
-	if k.timer == nil {
-		k.timer = time.AfterFunc(in, func() { d.change(func(*view) {}) }) // workers look again
+// rouseAt is called with r.mu held.
+func (r *waitingRoom) rouseAt(due time.Time) {
+	in := max(0, time.Until(due))
+	if r.timer == nil {
+		r.timer = time.AfterFunc(in, func() { r.crew.rouse() }) // workers look again
 	} else {
-		k.timer.Reset(in)
+		r.timer.Reset(in)
 	}
 }
 
 // takeDue takes what has waited for long enough, if it is of that channel. Every other time one that nobody has
 // begun with goes before it: what is put back again and again must not be all that is handled.
-func (d *dispatcher) takeDue(c *channel) (j keptJob, ok bool) {
-	k := &d.kept
-	if k.waiting.Load() == 0 {
+func (r *waitingRoom) takeDue(c *channel) (j keptJob, ok bool) {
+	if r.isEmpty() {
 		return j, false
 	}
-	if k.served.Swap(false) {
+	if r.served.Swap(false) {
 		if n, _, _ := c.source.Waiting(); n > 0 { // and nobody else receives it
 			return j, false
 		}
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	now := time.Now()
-	for i, candidate := range k.jobs {
+	for i, candidate := range r.jobs {
 		switch {
 		case candidate.due.After(now):
-			d.rouseAt(candidate.due)
+			r.rouseAt(candidate.due)
 			return j, false
 		case candidate.channel == c:
 			if i == 0 { // nearly always: then those behind it, which may be very many, stay where they are
-				k.jobs[0] = keptJob{}
-				k.jobs = k.jobs[1:]
+				r.jobs[0] = keptJob{}
+				r.jobs = r.jobs[1:]
 			} else {
-				k.jobs = slices.Delete(k.jobs, i, i+1)
+				r.jobs = slices.Delete(r.jobs, i, i+1)
 			}
-			k.waiting.Add(-1)
-			k.served.Store(true)
+			r.waiting.Add(-1)
+			r.served.Store(true)
 			return candidate, true
 		}
 	}
 	return j, false
 }
 
-// removeKept takes out those that are to go, and lets the next ones of their keys have their turn.
-func (d *dispatcher) removeKept(goes func(job) bool) (jobs []job) {
-	k := &d.kept
-	k.mu.Lock()
+// remove takes out those that are to go, and lets the next ones of their keys have their turn.
+func (r *waitingRoom) remove(goes func(job) bool) (jobs []job) {
+	r.mu.Lock()
 	var keys []string
-	k.jobs = slices.DeleteFunc(k.jobs, func(j keptJob) bool {
+	r.jobs = slices.DeleteFunc(r.jobs, func(j keptJob) bool {
 		if !goes(j.job) {
 			return false
 		}
@@ -114,42 +116,36 @@ func (d *dispatcher) removeKept(goes func(job) bool) (jobs []job) {
 		}
 		return true
 	})
-	k.waiting.Store(int64(len(k.jobs)))
-	if len(k.jobs) == 0 && k.timer != nil {
-		k.timer.Stop()
+	r.waiting.Store(int64(len(r.jobs)))
+	if len(r.jobs) == 0 && r.timer != nil {
+		r.timer.Stop()
 	}
-	k.mu.Unlock()
+	r.mu.Unlock()
 	for _, key := range keys {
-		jobs = append(jobs, d.passOn(key)...)
+		jobs = append(jobs, r.passOn(key)...)
 	}
 	return jobs
 }
 
 // passOn gives a key's turn to the next one that waits for it. It returns those that are to go back instead.
-func (d *dispatcher) passOn(key string) (jobs []job) {
-	next, ok := d.lanes.Next(key)
-	for ok && !d.keep(keptJob{job: next, inLane: true}) { // or its key would be taken for ever
+func (r *waitingRoom) passOn(key string) (jobs []job) {
+	next, ok := r.lanes.Next(key)
+	for ok && !r.keep(keptJob{job: next, inLane: true}) { // or its key would be taken for ever
 		jobs = append(jobs, next)
-		next, ok = d.lanes.Next(key)
+		next, ok = r.lanes.Next(key)
 	}
 	return jobs
 }
 
+// isEmpty tells whether nothing waits for its next turn.
+func (r *waitingRoom) isEmpty() bool { return r.waiting.Load() == 0 }
+
 // returnLongKept gives back what waits for a worker that is free, and has for nearly as long as the broker waits.
 func (d *dispatcher) returnLongKept() {
-	for _, j := range d.removeKept(func(j job) bool { return time.Since(j.delivery.ReceivedAt) >= d.env.keepFor }) {
+	for _, j := range d.kept.remove(func(j job) bool { return time.Since(j.delivery.ReceivedAt) >= d.env.keepFor }) {
 		d.returnUnseen(j)
 	}
 	d.window.handled()
-}
-
-// keepsAny tells whether anything waits for its next turn.
-func (d *dispatcher) keepsAny() bool { return d.kept.waiting.Load() > 0 }
-
-// hasWaitedTooLong tells whether the broker will not wait much longer for an acknowledgement.
-func (d *dispatcher) hasWaitedTooLong() bool {
-	_, since, ok := d.oldest()
-	return ok && time.Since(since) >= d.env.keepFor
 }
 
 // releaseLongKept gives back what has waited for nearly as long as the broker waits for acknowledgements: all of it
@@ -164,7 +160,7 @@ func (s *supervisor) releaseLongKept() {
 			continue
 		}
 		if !sub.dispatch.isIdle() {
-			if sub.dispatch.keepsAny() {
+			if !sub.dispatch.kept.isEmpty() {
 				s.background.Go(func() {
 					sub.dispatch.returnLongKept()
 					s.post(released{sub: sub})
@@ -172,13 +168,14 @@ func (s *supervisor) releaseLongKept() {
 			}
 			continue
 		}
-		if !sub.applied.Paused || sub.released || !sub.dispatch.hasWaitedTooLong() {
+		long := keepFor(sub.spec.consumerTimeout(s.config.ConsumerTimeout))
+		if !sub.applied.Paused || sub.released || !sub.dispatch.channel().look().hasWaited(long) {
 			continue
 		}
 		sub.released, sub.steered = true, true // the broker is not to send anything meanwhile
 		live := sub.live
 		s.background.Go(func() {
-			sub.dispatch.release(live)
+			sub.dispatch.giveBack(live)
 			s.post(released{sub: sub, inPause: true})
 		})
 	}

@@ -25,7 +25,7 @@ func TestNothingIsKeptWhileAPauseGivesBack(t *testing.T) {
 		s.deliveries <- &Delivery{DeliveryTag: 1, ReceivedAt: time.Now()}
 		synctest.Wait()
 		d.pause()
-		d.release(s)
+		d.giveBack(s)
 		close(let)
 		synctest.Wait()
 		if n := d.env.counts.requeued.Load(); n != 1 || nacks != 1 {
@@ -39,17 +39,17 @@ func TestKeysOfWhatGoesBackAreFree(t *testing.T) {
 	dispatching(t, Subscription{
 		Handler: func(context.Context, *Delivery) error { return nil },
 	}, func(t *testing.T, d *dispatcher, s *plainSource) {
-		c := d.view.Load().channel
+		c := d.channel()
 		first := job{delivery: &Delivery{DeliveryTag: 1}, channel: c, key: "k"}
 		second := job{delivery: &Delivery{DeliveryTag: 2}, channel: c, key: "k"}
 		d.pause()
 		d.lanes.Begin("k", first)
-		if !d.keep(keptJob{job: first, due: time.Now().Add(time.Hour), inLane: true}) {
+		if !d.kept.keep(keptJob{job: first, due: time.Now().Add(time.Hour), inLane: true}) {
 			t.Fatal("it is not kept")
 		}
-		d.change(func(v *view) { v.returning = true })
+		d.crew.change(func(v *view) { v.returning = true })
 		d.lanes.Begin("k", second) // by a worker that had received it before the pause
-		if jobs := d.removeKept(func(job) bool { return true }); len(jobs) != 2 {
+		if jobs := d.kept.remove(func(job) bool { return true }); len(jobs) != 2 {
 			t.Errorf("%d go back, want 2", len(jobs))
 		}
 		if keys, _ := d.lanes.Size(); keys != 0 {
@@ -63,9 +63,9 @@ func TestNothingIsKeptOfAReplacedChannel(t *testing.T) {
 	dispatching(t, Subscription{
 		Handler: func(context.Context, *Delivery) error { return nil },
 	}, func(t *testing.T, d *dispatcher, s *plainSource) {
-		old := d.view.Load().channel
+		old := d.channel()
 		d.attach(newPlainSource(), d.spec.Prefetch)
-		if d.keep(keptJob{job: job{delivery: &Delivery{DeliveryTag: 1}, channel: old}}) {
+		if d.kept.keep(keptJob{job: job{delivery: &Delivery{DeliveryTag: 1}, channel: old}}) {
 			t.Error("it is kept")
 		}
 	})
@@ -80,10 +80,10 @@ func TestOrphanOfABusySubscription(t *testing.T) {
 		close(lost.lost)
 		r := d.rescues.begin(lost, &Delivery{Body: []byte("worn")})
 		is := make(chan bool, 1)
-		go func() { is <- d.isOrphan(r) }()
+		go func() { is <- r.isOrphan() }()
 		for range 10 {
 			time.Sleep(orphanPause / 4)
-			d.change(func(*view) {}) // as when something that was kept is due
+			d.crew.rouse() // as when something that was kept is due
 		}
 		synctest.Wait()
 		select {
@@ -251,15 +251,15 @@ func TestMuchIsKept(t *testing.T) {
 	}, func(t *testing.T, d *dispatcher, s *plainSource) {
 		d.pause()
 		synctest.Wait()
-		c := d.view.Load().channel
+		c := d.channel()
 		for tag := range uint64(maxPrefetch) {
-			if !d.keep(keptJob{job: job{delivery: &Delivery{DeliveryTag: tag + 1}, channel: c}}) {
+			if !d.kept.keep(keptJob{job: job{delivery: &Delivery{DeliveryTag: tag + 1}, channel: c}}) {
 				t.Fatal("it is not kept")
 			}
 		}
 		first := &d.kept.jobs[1]
 		for tag := range uint64(maxPrefetch) {
-			j, ok := d.takeDue(c)
+			j, ok := d.kept.takeDue(c)
 			if !ok || j.delivery.DeliveryTag != tag+1 {
 				t.Fatalf("the one taken is %+v, want %d", j, tag+1)
 			}

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/everhop/everhop/broker"
@@ -70,12 +71,6 @@ func lastLives(limit int) int {
 	return max(1, limit-max(few, limit/4))
 }
 
-// expect says which limit the queue has on the broker that it is consumed from next.
-func (d *dispatcher) expect(limit int) { d.lastLives.Store(int64(lastLives(limit))) }
-
-// losesLives tells whether what is lost with a channel counts: the queue is a quorum queue, as far as is known, with a limit.
-func (d *dispatcher) losesLives() bool { return d.queueType() == "quorum" && d.lastLives.Load() > 0 }
-
 // integer is a whole number of whatever type, within an int32; false for anything else.
 func integer(v any) (n int, ok bool) {
 	switch v := reflect.ValueOf(v); {
@@ -90,25 +85,35 @@ func integer(v any) (n int, ok bool) {
 // rescues are the deliveries that are being saved, by what is in them: a message that comes again is known by nothing
 // else.
 type rescues struct {
-	seed maphash.Seed
-	mu   sync.Mutex
-	by   map[uint64][]*rescue
+	dispatcher *dispatcher
+	// last is the delivery count from which on a message is saved; 0: never.
+	last atomic.Int64
+
+	mu sync.Mutex
+	by map[uint64][]*rescue
 }
 
-func newRescues() *rescues { return &rescues{seed: maphash.MakeSeed(), by: map[uint64][]*rescue{}} }
+// expect says which limit the queue has on the broker that it is consumed from next.
+func (r *rescues) expect(limit int) { r.last.Store(int64(lastLives(limit))) }
 
+// areDue tells whether what is lost with a channel counts: the queue is a quorum queue, as far as is known, with a limit.
+func (r *rescues) areDue() bool { return r.dispatcher.kind.name() == "quorum" && r.last.Load() > 0 }
+
+// rescue is one of them, on a goroutine of its own.
 type rescue struct {
-	source   source
-	delivery *Delivery // as it came
-	count    int       // how often it had come back
-	key      uint64
-	again    chan struct{} // closed: its channel is lost, and the message has come again
+	dispatcher *dispatcher
+	source     source
+	channel    *channel  // nil: it was lost before it was in view
+	delivery   *Delivery // as it came
+	count      int       // how often it had come back
+	key        uint64
+	again      chan struct{} // closed: its channel is lost, and the message has come again
 }
 
 // begin notes a delivery. If it is another one of a message whose channel is lost, it takes that one's place. One that
 // has not come back more often is another message, of the same content.
 func (r *rescues) begin(s source, came *Delivery) *rescue {
-	n := &rescue{source: s, delivery: came, key: r.keyOf(came), again: make(chan struct{})}
+	n := &rescue{dispatcher: r.dispatcher, source: s, delivery: came, key: contentKey(came), again: make(chan struct{})}
 	n.count, _ = integer(came.Headers[deliveryCount])
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,6 +121,9 @@ func (r *rescues) begin(s source, came *Delivery) *rescue {
 	if i := slices.IndexFunc(same, func(o *rescue) bool { return isLost(o.source) && o.count < n.count }); i >= 0 {
 		close(same[i].again)
 		same = slices.Delete(same, i, i+1)
+	}
+	if r.by == nil {
+		r.by = map[uint64][]*rescue{}
 	}
 	r.by[n.key] = append(same, n)
 	return n
@@ -137,29 +145,22 @@ func (r *rescues) none() bool {
 	return len(r.by) == 0
 }
 
-// keyOf is the same for the same message.
-func (r *rescues) keyOf(d *Delivery) uint64 {
-	return maphash.Bytes(r.seed, d.Body) ^ maphash.String(r.seed, d.MessageID+"\x00"+d.CorrelationID)
+var contentSeed = maphash.MakeSeed()
+
+// contentKey is the same for the same message.
+func contentKey(d *Delivery) uint64 {
+	return maphash.Bytes(contentSeed, d.Body) ^ maphash.String(contentSeed, d.MessageID+"\x00"+d.CorrelationID)
 }
 
-// rescue takes charge of a delivery that has few lives left. It is called by the connection's reader.
-func (d *dispatcher) rescue(s source, delivery *Delivery) bool {
-	if !d.isWorn(delivery) {
-		return false
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.view.Load().over { // the workers are waited for
-		return false
-	}
-	d.workers.Go(func() { d.save(s, delivery) })
-	return true
+// take takes charge of a delivery that has few lives left. It is called by the connection's reader.
+func (r *rescues) take(s source, delivery *Delivery) bool {
+	return r.isWorn(delivery) && r.dispatcher.crew.beside(func() { r.save(s, delivery) })
 }
 
 // isWorn tells whether a delivery has few lives left. What could not be read may not say how many: it needs no handler,
 // and so none of them.
-func (d *dispatcher) isWorn(delivery *Delivery) bool {
-	least := int(d.lastLives.Load())
+func (r *rescues) isWorn(delivery *Delivery) bool {
+	least := int(r.last.Load())
 	if delivery.Unreadable != nil {
 		return least > 0 && delivery.Redelivered
 	}
@@ -167,81 +168,87 @@ func (d *dispatcher) isWorn(delivery *Delivery) bool {
 	return least > 0 && count >= least
 }
 
-// save sees to it that the message outlives its delivery. If that cannot be, the best that can be done is to handle
-// it at once.
-func (d *dispatcher) save(s source, delivery *Delivery) {
+// save sees to it that the message outlives its delivery.
+func (r *rescues) save(s source, delivery *Delivery) {
+	d, came := r.dispatcher, *delivery
 	d.elsewhere.Add(1)
 	defer d.elsewhere.Add(-1)
-	came := *delivery
+	defer d.window.handled()
 	if came.Unreadable != nil {
-		d.settleUnreadable(s, delivery, &came)
+		r.settleUnreadable(s, delivery, &came)
 		return
 	}
 	restore(&came)
-	r := d.rescues.begin(s, &came)
-	defer d.rescues.end(r)
-	defer d.window.handled()
-	c := d.awaitChannel(s)
-	if c != nil {
-		c.track(delivery)
-		if attempts := Attempts(&came); attempts > 0 && d.spec.Retry.Poison != PutBack {
-			d.giveUp(c, &came, attempts)
-			return
-		}
+	n := r.begin(s, &came)
+	defer r.end(n)
+	if n.channel = d.crew.awaitChannel(s); n.channel != nil {
+		n.channel.track(delivery)
 	}
-	published, err := d.publishAgain(r)
+	n.run(delivery)
+}
+
+// run publishes the message again. If that cannot be, the best that can be done is to handle it at once.
+func (r *rescue) run(delivery *Delivery) {
+	d, c, came := r.dispatcher, r.channel, r.delivery
+	if attempts := Attempts(came); c != nil && attempts > 0 && d.spec.Retry.Poison != PutBack {
+		r.giveUp(attempts)
+		return
+	}
+	published, err := r.publishAgain()
 	switch {
 	case published:
-		d.saved(c, &came)
+		r.saved()
 	case err == nil: // it comes again, or has
 	case c == nil || c.lost():
-		d.about(d.env.logger.Error(), &came).Err(err).
+		about(d.env.logger.Error(), came).Err(err).
 			Msg("the message has come back nearly as often as its queue allows, and could not be published again; its channel is lost: unless the broker delivers it again, it has dropped it")
 	default:
 		if times, tell := d.repeats.count("saved" + err.Error()); tell {
-			d.about(d.env.logger.Error(), &came).Err(err).Int("times", times).
+			about(d.env.logger.Error(), came).Err(err).Int("times", times).
 				Msg("the message has come back nearly as often as its queue allows, and could not be published again; it is handled next")
 		}
-		if j := (job{delivery: delivery, channel: c}); !d.keep(keptJob{job: j}) {
+		if j := (job{delivery: delivery, channel: c}); !d.kept.keep(keptJob{job: j}) {
 			d.returnUnseen(j)
 		}
 	}
 }
 
 // saved acknowledges the delivery of a message that is in the queue anew. Without its channel it may be there twice.
-func (d *dispatcher) saved(c *channel, came *Delivery) {
+func (r *rescue) saved() {
+	d, c, came := r.dispatcher, r.channel, r.delivery
 	if c != nil && !c.lost() {
 		_ = c.acks.Ack(came.DeliveryTag)
 	}
 	d.env.counts.saved.Add(1)
-	d.tellMessage(NoteSaved, came, failure{attempts: Attempts(came)}, "it had come back nearly as often as the queue allows (x-delivery-limit), and was published again, to its end")
+	d.env.tellMessage(NoteSaved, came, failure{attempts: Attempts(came)}, "it had come back nearly as often as the queue allows (x-delivery-limit), and was published again, to its end")
 	if n := timesSaved(came) + 1; n >= oftenSaved {
-		d.about(d.env.logger.Error(), came).Int(FieldSaved, n).
+		about(d.env.logger.Error(), came).Int(FieldSaved, n).
 			Msg("the message is saved from its queue's delivery limit again and again, and nothing becomes of it: its handler puts it back, or something takes its connection away each time, perhaps the message itself")
 	}
 }
 
 // publishAgain waits for the confirm as long as the broker waits for the delivery's; if its channel is lost, for as long as
 // it takes, unless the message comes again.
-func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
+func (r *rescue) publishAgain() (published bool, err error) {
 	const few = 3
+	work := r.dispatcher.env.work
 	for failures := 1; ; failures++ {
-		if isLost(r.source) && !d.isOrphan(r) {
-			return false, d.env.work.Err() // nil: it has come again
+		if isLost(r.source) && !r.isOrphan() {
+			return false, work.Err() // nil: it has come again
 		}
 		lost := isLost(r.source)
-		err = d.saveOnce(r, lost)
+		err = r.saveOnce(lost)
 		if err == nil {
 			return true, nil
 		}
 		class, _ := broker.Classify(err)
 		hopeless := errors.Is(err, broker.ErrHeaderTooLarge) || errors.Is(err, broker.ErrUnroutable) || isRefusal(err) || !class.Retryable()
-		if hopeless || failures >= few && !isLost(r.source) || d.env.work.Err() != nil {
+		if hopeless || failures >= few && !isLost(r.source) || work.Err() != nil {
 			return false, err
 		}
 		select {
 		case <-time.After(savePause):
-		case <-d.env.work.Done():
+		case <-work.Done():
 			return false, err
 		}
 	}
@@ -249,26 +256,27 @@ func (d *dispatcher) publishAgain(r *rescue) (published bool, err error) {
 
 // prepare waits, before a queue is consumed again, until what comes with few lives can be saved at once: a connection that
 // is cut again in a moment would cost it one more. It does not wait for long.
-func (d *dispatcher) prepare(ctx context.Context) {
-	if d.rescues.none() {
+func (r *rescues) prepare(ctx context.Context) {
+	if r.none() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyPatience)
 	defer cancel()
-	d.env.outbox.ready(ctx)
+	r.dispatcher.env.outbox.ready(ctx)
 }
 
 // saveOnce ends when it has become another question whether the message is to be saved: its channel is lost, or it has come
 // again. It goes on for a moment when handlers are told to end: it takes no longer, and may be the last one.
-func (d *dispatcher) saveOnce(r *rescue, lost bool) error {
-	over, limit := r.source.Lost(), d.mayKeep(r.delivery)
+func (r *rescue) saveOnce(lost bool) error {
+	d := r.dispatcher
+	over, limit := r.source.Lost(), d.judge.mayKeep(r.delivery)
 	if lost {
 		over, limit = r.again, math.MaxInt64
 	}
 	ctx, end := context.WithTimeout(context.WithoutCancel(d.env.work), limit)
 	defer end()
 	defer context.AfterFunc(d.env.work, func() { time.AfterFunc(cutGrace/2, end) })()
-	d.workers.Go(func() { endWith(ctx, over, end) })
+	d.crew.begun.Go(func() { endWith(ctx, over, end) })
 	return d.env.outbox.save(ctx, r.delivery)
 }
 
@@ -292,11 +300,12 @@ const (
 )
 
 // isOrphan waits whether a message whose channel is lost comes again. It returns true if it does not.
-func (d *dispatcher) isOrphan(r *rescue) bool {
+func (r *rescue) isOrphan() bool {
+	d := r.dispatcher
 	var watched *channel
 	var passed <-chan time.Time
 	for {
-		v := d.view.Load()
+		v := d.crew.view()
 		switch c := v.channel; {
 		case v.over:
 			return true
@@ -319,49 +328,32 @@ func (d *dispatcher) isOrphan(r *rescue) bool {
 }
 
 // giveUp treats as poison what has come back often and has failed before.
-func (d *dispatcher) giveUp(c *channel, came *Delivery, attempts int) {
-	w := worker{dispatcher: d, job: job{delivery: came, channel: c}, tag: came.DeliveryTag, came: came}
+func (r *rescue) giveUp(attempts int) {
+	d, came := r.dispatcher, r.delivery
+	w := worker{dispatcher: d, job: job{delivery: came, channel: r.channel}, tag: came.DeliveryTag, came: came}
 	reason, _ := came.Headers[HeaderError].(string)
 	o := outcome{verdict: d.spec.Retry.Poison.verdict(), failure: failure{
 		delivery: came, attempts: attempts, first: came.ReceivedAt, last: came.ReceivedAt,
 		reason: "it came back nearly as often as its queue allows; before that: " + reason,
 	}}
-	d.about(d.env.logger.Warn(), came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, attempts).
-		Msg("the message has failed before; " + d.inWords(o))
+	about(d.env.logger.Warn(), came).Str(fsm.FieldError, o.failure.reason).Int(FieldAttempt, attempts).
+		Msg("the message has failed before; " + d.judge.inWords(o))
 	w.conclude(o)
 }
 
 // settleUnreadable does with a delivery what a worker would. It is not published again: its copy could be read, and
 // would be another message. Without its channel it comes again.
-func (d *dispatcher) settleUnreadable(s source, delivery, came *Delivery) {
-	defer d.window.handled()
-	c := d.awaitChannel(s)
+func (r *rescues) settleUnreadable(s source, delivery, came *Delivery) {
+	d := r.dispatcher
+	c := d.crew.awaitChannel(s)
 	if c == nil {
 		return
 	}
 	c.track(delivery)
 	w := worker{dispatcher: d, job: job{delivery: delivery, channel: c}, tag: came.DeliveryTag, came: came}
-	o := d.unreadable(came)
+	o := d.judge.unreadable(came)
 	w.report(o)
 	w.conclude(o)
-}
-
-// awaitChannel waits until a source is received from, and returns nil if that will not be.
-func (d *dispatcher) awaitChannel(s source) *channel {
-	for {
-		v := d.view.Load()
-		if v.channel != nil && v.channel.source == s {
-			return v.channel
-		}
-		if v.over {
-			return nil
-		}
-		select {
-		case <-v.changed:
-		case <-s.Lost():
-			return nil
-		}
-	}
 }
 
 // timesSaved is how often the message was saved before.

@@ -72,8 +72,8 @@ func (s *subscriptionStatus) now() SubscriptionStatus {
 	}
 	s.override(&status)
 	if d := s.dispatch.Load(); d != nil {
-		status.Type, status.Concurrency = d.queueType(), d.concurrency()
-		status.Handling = HandlingTime(d.measures.Summary())
+		status.Type, status.Concurrency = d.kind.name(), d.crew.size()
+		status.Handling = HandlingTime(d.crew.measures.Summary())
 		d.tell(&status)
 	} else {
 		status.Handling = HandlingTime(new(measure.Calls).Summary())
@@ -102,39 +102,16 @@ func (s *subscriptionStatus) override(status *SubscriptionStatus) {
 
 // tell adds what workers have in hand, and what waits for them.
 func (d *dispatcher) tell(s *SubscriptionStatus) {
-	began, ended, oldest := d.look(s)
-	now := time.Now()
+	now, is := time.Now(), d.crew.look()
 	timeOf := func(stamp int64) time.Time {
 		if stamp == 0 {
 			return time.Time{}
 		}
-		return now.Add(-d.measures.Since(stamp))
+		return now.Add(-d.crew.measures.Since(stamp))
 	}
-	s.OldestInFlight, s.LastDelivery, s.LastSettled = timeOf(oldest), timeOf(began), timeOf(ended)
-	kept, behind := d.putAside()
-	s.Aside += kept + behind + int(d.elsewhere.Load())
-	s.Waiting += max(0, d.unstarted()-behind)
-}
-
-// look looks at the workers: when the last handlers began and ended, and when the oldest one that is at work began.
-func (d *dispatcher) look(s *SubscriptionStatus) (began, ended, oldest int64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	began, ended = d.retired.began, d.retired.ended
-	for _, w := range d.crew {
-		b, e := w.timing.Last()
-		began, ended = max(began, b), max(ended, e)
-		switch {
-		case b > e:
-			s.InFlight++
-			if oldest == 0 || b < oldest {
-				oldest = b
-			}
-		case w.waits.Load() == waitsForTurn:
-			s.Waiting++
-		case w.waits.Load() == waitsForRetry:
-			s.Aside++
-		}
-	}
-	return began, ended, oldest
+	s.OldestInFlight, s.LastDelivery, s.LastSettled = timeOf(is.oldest), timeOf(is.began), timeOf(is.ended)
+	kept, behind := d.kept.putAside()
+	s.InFlight = is.withHandlers
+	s.Aside = is.waitForRetry + kept + behind + int(d.elsewhere.Load())
+	s.Waiting = is.waitForTurn + max(0, d.unstarted()-behind)
 }

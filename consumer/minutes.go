@@ -138,7 +138,7 @@ func (s *supervisor) tellBefore(c *connection, sub *subscription) {
 func (s *supervisor) tellOutcomes(subscriptions []*subscription, minuteIsOver bool) {
 	s.tellRarities()
 	for _, sub := range subscriptions {
-		before, now := sub.told, told{at: time.Now(), stats: s.counts[sub.index].stats(), handling: sub.dispatch.handling()}
+		before, now := sub.told, told{at: time.Now(), stats: s.counts[sub.index].stats(), handling: sub.dispatch.crew.handling()}
 		sub.told = now
 		e := outcomesBetween(before, now)
 		e.LeftOut = s.rarities.leftOut(sub, minuteIsOver)

@@ -151,8 +151,31 @@ func (v verdict) String() string {
 	return [...]string{"acknowledged", "again", "requeued", "put back", "rejected", "passed over", "delayed", "parked", "held back", "postponed"}[v]
 }
 
+// judge says what becomes of a message by what its subscription asks for. It does nothing about it, but for counting
+// failures in a row.
+type judge struct {
+	spec    *Subscription
+	kind    *queueKind
+	breaker *breaker
+	keepFor time.Duration   // how long a delivery may stay unacknowledged
+	work    context.Context // of the handlers
+}
+
+// mayKeep is for how long a delivery may still stay unacknowledged.
+func (j *judge) mayKeep(came *Delivery) time.Duration {
+	return max(0, j.keepFor-time.Since(came.ReceivedAt))
+}
+
+// success is the outcome when the handler has returned nil.
+func (j *judge) success() outcome {
+	if j.breaker.limit > 0 {
+		j.breaker.succeeded()
+	}
+	return outcome{}
+}
+
 // decide tells what an answer of the handler's means, other than success.
-func (d *dispatcher) decide(a answer, f failure) outcome {
+func (j *judge) decide(a answer, f failure) outcome {
 	o := outcome{failure: f}
 	switch a.meaning {
 	case asksForRequeue:
@@ -163,34 +186,34 @@ func (d *dispatcher) decide(a answer, f failure) outcome {
 		o.verdict = rejected
 	case asksForDelay:
 		o.verdict, o.pause = delayed, a.delay
-		if a.delay <= d.spec.Retry.MaxInPlace {
+		if a.delay <= j.spec.Retry.MaxInPlace {
 			o.verdict = again
 		}
 	default:
-		o = d.afterFailure(f, a.meaning == failsForGood)
+		o = j.afterFailure(f, a.meaning == failsForGood)
 	}
 	if a.meaning == overran && (o.verdict == again || o.verdict == putBack) {
 		o.verdict = postponed
 	}
-	if o.verdict == parked && d.parkingQueue(f.delivery) == f.delivery.Queue { // it comes again, and has failed often
-		o.pause = max(d.spec.RequeuePause, d.spec.Retry.pause(f.attempts))
+	if o.verdict == parked && j.parkingQueue(f.delivery) == f.delivery.Queue { // it comes again, and has failed often
+		o.pause = max(j.spec.RequeuePause, j.spec.Retry.pause(f.attempts))
 	}
-	if o.verdict == again && o.pause >= d.mayKeep(f.delivery) {
+	if o.verdict == again && o.pause >= j.mayKeep(f.delivery) {
 		o.verdict, o.pause = delayed, max(o.pause, time.Millisecond)
 	}
-	if d.kind.isStream() {
-		o = o.onStream(d.kind.isSaid(), d.spec.RequeuePause)
+	if j.kind.isStream() {
+		o = o.onStream(j.kind.isSaid(), j.spec.RequeuePause)
 	}
 	return o
 }
 
 // afterFailure tells what becomes of a message after an error that is no outcome.
-func (d *dispatcher) afterFailure(f failure, permanent bool) outcome {
+func (j *judge) afterFailure(f failure, permanent bool) outcome {
 	o := outcome{failure: f, failed: true}
-	o.tripped = !permanent && d.breaker.failed() // the breaker is for what the handler depends on
-	retry := d.spec.Retry
+	o.tripped = !permanent && j.breaker.failed() // the breaker is for what the handler depends on
+	retry := j.spec.Retry
 	switch {
-	case d.env.work.Err() != nil: // it was told to stop, and may not have had a chance
+	case j.work.Err() != nil: // it was told to stop, and may not have had a chance
 		o.verdict = requeued
 	case permanent:
 		o.verdict = retry.Poison.verdict()
@@ -202,6 +225,16 @@ func (d *dispatcher) afterFailure(f failure, permanent bool) outcome {
 		o.verdict = retry.Poison.verdict()
 	}
 	return o
+}
+
+// pauseAside is for how long a message is put aside. One that should be delayed, and cannot be, waits for its time, unless the
+// broker would not wait so long for its acknowledgement.
+func (j *judge) pauseAside(o outcome) time.Duration {
+	pause := j.spec.RequeuePause
+	if o.verdict == delayed {
+		pause = max(pause, min(o.pause, j.mayKeep(o.failure.delivery)-pause))
+	}
+	return pause
 }
 
 func (p Poison) verdict() verdict {

@@ -17,16 +17,16 @@ func TestTallyAllocates(t *testing.T) {
 	spec := Config{Subscriptions: []Subscription{{Queue: "q", Handler: func(context.Context, *Delivery) error { return nil }}}}.withDefaults().Subscriptions[0]
 	d := newDispatcher(spec, environment{counts: &counts{}, logger: zerolog.Nop(), inside: &inside.Marks{}, work: t.Context()})
 	w := &worker{dispatcher: d}
-	d.crew = append(d.crew, w)
+	d.crew.all = append(d.crew.all, w)
 	delivery := &Delivery{}
 	const runs = 1000
 	if n := testing.AllocsPerRun(runs, func() { w.call(delivery) }); n > 0 {
 		t.Errorf("a call allocates %v times", n)
 	}
-	if h := d.handling(); h.calls != runs+1 || h.total <= 0 || h.longest <= 0 || h.oldest != 0 {
+	if h := d.crew.handling(); h.calls != runs+1 || h.total <= 0 || h.longest <= 0 || h.oldest != 0 {
 		t.Errorf("%+v", h)
 	}
-	if h := d.handling(); h.calls != runs+1 || h.longest != 0 {
+	if h := d.crew.handling(); h.calls != runs+1 || h.longest != 0 {
 		t.Errorf("asked again: %+v", h)
 	}
 }

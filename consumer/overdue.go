@@ -73,21 +73,21 @@ func (s *supervisor) warnOverdue() {
 		if sub.live == nil {
 			continue
 		}
-		tag, since, ok := sub.dispatch.oldest()
-		if !ok || tag == sub.warned {
+		is := sub.dispatch.channel().look()
+		if is.all() == 0 || is.oldest == sub.warned {
 			continue
 		}
 		timeout := sub.spec.consumerTimeout(s.config.ConsumerTimeout)
-		age := time.Since(since)
+		age := time.Since(is.since)
 		if age < overdueAge(timeout) {
 			continue
 		}
-		sub.warned = tag
+		sub.warned = is.oldest
 		if then := s.strike(sub); then != nothing {
 			s.record(fsm.KindNote, NoteOverdue, Evidence{
 				Queue: sub.spec.Queue, Scope: string(broker.ScopeSubscription), Class: string(broker.ConsumerTimeout),
 				Note: fmt.Sprintf("delivery tag %d has been unacknowledged for %v; at %v %v (consumer_timeout): lower Prefetch, raise Concurrency, or raise the timeout at the broker",
-					tag, roughly(age), timeout, then),
+					is.oldest, roughly(age), timeout, then),
 			})
 		}
 	}
@@ -95,7 +95,7 @@ func (s *supervisor) warnOverdue() {
 
 func (s *supervisor) strike(sub *subscription) strike {
 	major, minor := sub.on.session.ServerVersion()
-	return strikeOf(major, minor, sub.dispatch.queueType())
+	return strikeOf(major, minor, sub.kind.name())
 }
 
 // explain adds to a loss what is known about it, and what is to be done.
@@ -116,15 +116,15 @@ func (s *supervisor) explain(sub *subscription, e *Evidence) {
 // outstanding for too long, or else the queue is gone.
 func (s *supervisor) explainCancelled(sub *subscription, e *Evidence) string {
 	const gone = "the queue was deleted, or moved to another node"
-	tag, since, ok := sub.dispatch.oldest()
-	if then := s.strike(sub); !ok || then != cancels && then != perhapsCancels {
+	is := sub.dispatch.channel().look()
+	if then := s.strike(sub); is.all() == 0 || then != cancels && then != perhapsCancels {
 		return gone
 	}
-	timeout, age := sub.spec.consumerTimeout(s.config.ConsumerTimeout), time.Since(since)
+	timeout, age := sub.spec.consumerTimeout(s.config.ConsumerTimeout), time.Since(is.since)
 	if age < timeout-timeout/20 { // the broker sent it earlier than it came in
 		return fmt.Sprintf("%s; or the broker's consumer_timeout is shorter than the ConsumerTimeout of %v, and delivery tag %d had been unacknowledged for %v",
-			gone, timeout, tag, roughly(age))
+			gone, timeout, is.oldest, roughly(age))
 	}
 	e.Class = string(broker.ConsumerTimeout)
-	return fmt.Sprintf("delivery tag %d had been unacknowledged for %v, and the timeout is %v", tag, roughly(age), timeout)
+	return fmt.Sprintf("delivery tag %d had been unacknowledged for %v, and the timeout is %v", is.oldest, roughly(age), timeout)
 }

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +19,9 @@ import (
 
 // overruns are the messages of which a handler took too long.
 type overruns struct {
+	crew *crew
+	kind *queueKind
+
 	n  atomic.Int32 // how many there are
 	mu sync.Mutex
 	by map[uint64]*overrun // by what is in them
@@ -58,35 +60,21 @@ func (h *hand) end() (late *overrun) {
 	return late
 }
 
-// hands calls see for what each handler has, which is locked meanwhile.
-func (d *dispatcher) hands(see func(*hand)) {
-	d.mu.Lock()
-	crew := slices.Clone(d.crew)
-	d.mu.Unlock()
-	for _, w := range crew {
-		w.hand.mu.Lock()
-		if w.hand.busy {
-			see(&w.hand)
-		}
-		w.hand.mu.Unlock()
-	}
-}
-
-// lookAtHands is called every now and then: how often a handler was seen with the same message tells for how long it
+// look is called every now and then: how often a handler was seen with the same message tells for how long it
 // has had that.
-func (d *dispatcher) lookAtHands() {
-	d.hands(func(h *hand) { h.looks++ })
-	if d.overruns.n.Load() > 0 {
-		d.overruns.expire()
+func (o *overruns) look() {
+	o.crew.hands(func(h *hand) { h.looks++ })
+	if o.n.Load() > 0 {
+		o.expire()
 	}
 }
 
-// overran notes whose handlers took so many looks: or, if nothing but handlers could keep a message for long, the one that
+// blame notes whose handlers took so many looks: or, if nothing but handlers could keep a message for long, the one that
 // has had its own for longest.
-func (d *dispatcher) overran(looks int, blameOldest bool, patience time.Duration) {
-	lost := d.view.Load().channel
+func (o *overruns) blame(looks int, blameOldest bool, patience time.Duration) {
+	lost := o.crew.view().channel
 	most := -1
-	d.hands(func(h *hand) {
+	o.crew.hands(func(h *hand) {
 		if h.channel == lost && h.late == nil {
 			most = max(most, h.looks)
 		}
@@ -95,9 +83,9 @@ func (d *dispatcher) overran(looks int, blameOldest bool, patience time.Duration
 		return
 	}
 	looks = min(looks, max(most, 0))
-	d.hands(func(h *hand) {
+	o.crew.hands(func(h *hand) {
 		if h.channel == lost && h.late == nil && h.looks >= looks {
-			h.late = d.overruns.add(d.rescues.keyOf(&h.came), Attempts(&h.came), patience)
+			h.late = o.add(contentKey(&h.came), Attempts(&h.came), patience)
 		}
 	})
 }
@@ -142,20 +130,19 @@ func (o *overruns) tidy(late *overrun) {
 	}
 }
 
-// findOverrun returns the one that a delivery is of, if any. It is not locked any more.
-func (d *dispatcher) findOverrun(delivery *Delivery) (late overrun, found bool) {
-	o := &d.overruns
+// find returns the one that a delivery is of, if any. It is not locked any more.
+func (o *overruns) find(delivery *Delivery) (late overrun, found bool) {
 	if o.n.Load() == 0 {
 		return late, false
 	}
-	key := d.rescues.keyOf(delivery)
+	key := contentKey(delivery)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l := o.by[key]
 	if l == nil {
 		return late, false
 	}
-	again := l.owed && (delivery.Redelivered || d.kind.isStream())
+	again := l.owed && (delivery.Redelivered || o.kind.isStream())
 	copied := !l.owed && l.attempts > 0 && Attempts(delivery) >= l.attempts // or it is another one, of the same content
 	return *l, again || copied
 }
@@ -175,12 +162,12 @@ func (o *overruns) collect(key uint64) {
 // none.
 func (w *worker) isWithAnother() bool {
 	d := w.dispatcher
-	late, found := d.findOverrun(w.job.delivery)
+	late, found := d.overruns.find(w.job.delivery)
 	if !found || !late.running || d.kind.isStream() {
 		return false
 	}
 	w.keep(*w.job.delivery)
-	if late.owed || d.spec.RequeuePause >= d.mayKeep(w.came) {
+	if late.owed || d.spec.RequeuePause >= d.judge.mayKeep(w.came) {
 		w.conclude(w.countOverrun(late))
 	} else {
 		w.conclude(outcome{verdict: requeued, failure: failure{delivery: w.came}})
@@ -206,8 +193,8 @@ func (s *supervisor) overran(sub *subscription) {
 	timeout, d := sub.spec.consumerTimeout(s.config.ConsumerTimeout), sub.dispatch
 	const nearly = 85 // percent: it is looked at twenty times, and the broker is not punctual
 	looks := int(timeout * nearly / 100 / overdueEvery(s.config))
-	d.overran(looks, sub.applied.Prefetch <= d.concurrency(), 2*timeout)
-	if sub.spec.OrderingKey != nil || d.kind.isStream() { // what waits for the turn of one key is not to be all that there is
+	d.overruns.blame(looks, sub.applied.Prefetch <= d.crew.size(), 2*timeout)
+	if sub.spec.OrderingKey != nil || sub.kind.isStream() { // what waits for the turn of one key is not to be all that there is
 		return
 	}
 	if prefetch, lowered := sub.window.calmDown(2 * timeout); lowered {
@@ -221,7 +208,7 @@ func (s *supervisor) overran(sub *subscription) {
 // lookAtOverruns is called every now and then.
 func (s *supervisor) lookAtOverruns() {
 	for _, sub := range s.subscriptions {
-		sub.dispatch.lookAtHands()
+		sub.dispatch.overruns.look()
 		if sub.spec.canBeConsumedAnew() && sub.window.isCalm() {
 			s.steer(sub)
 		}

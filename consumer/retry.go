@@ -95,11 +95,11 @@ func IsParked(headers map[string]any, queue string) bool {
 }
 
 // parkingQueue is where a message is parked. What came from a parking queue goes back there, unless another one was asked for.
-func (d *dispatcher) parkingQueue(came *Delivery) string {
-	if d.spec.Retry.ParkingQueue == "" && IsParked(came.Headers, came.Queue) {
+func (j *judge) parkingQueue(came *Delivery) string {
+	if j.spec.Retry.ParkingQueue == "" && IsParked(came.Headers, came.Queue) {
 		return came.Queue
 	}
-	return d.spec.Retry.parkingQueueOf(d.spec.Queue)
+	return j.spec.Retry.parkingQueueOf(j.spec.Queue)
 }
 
 // parkingQueueOf is where messages of a queue are parked that were not before; "" if there is no name for it.

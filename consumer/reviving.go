@@ -126,9 +126,9 @@ func (o *consumed) carryOut(ctx context.Context, retired *broker.Consumer) {
 		if o.err = o.sub.retire(ctx, retired); o.err != nil {
 			return
 		}
-		o.intake.StreamOffset = o.sub.dispatch.offset() // only now, since handlers went on meanwhile
+		o.intake.StreamOffset = o.sub.dispatch.channel().offset() // only now, since handlers went on meanwhile
 	}
-	o.sub.dispatch.prepare(ctx)
+	o.sub.dispatch.rescues.prepare(ctx)
 	o.consumer, o.err = o.sub.consume(ctx, o.session, &o.intake)
 }
 
@@ -139,7 +139,7 @@ func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) error {
 	flushed := make(chan struct{})
 	go func() { // Commit may hang, and must not keep its subscription from being revived
 		defer close(flushed)
-		sub.dispatch.flush()
+		sub.dispatch.channel().flush()
 	}()
 	select {
 	case <-flushed:
@@ -155,9 +155,9 @@ func (sub *subscription) retire(ctx context.Context, c *broker.Consumer) error {
 // consume subscribes. What only looked like a stream, and is none, begins as any other queue.
 func (sub *subscription) consume(ctx context.Context, session *broker.Session, in *broker.Intake) (*broker.Consumer, error) {
 	major, _ := session.ServerVersion()
-	sub.dispatch.expect(sub.spec.deliveryLimit(major))
+	sub.dispatch.rescues.expect(sub.spec.deliveryLimit(major))
 	c, err := session.Consume(ctx, sub.index, *in)
-	if err != nil && in.StreamOffset != nil && asBrokerError(err).Class == broker.Precondition && sub.dispatch.kind.doubt() {
+	if err != nil && in.StreamOffset != nil && asBrokerError(err).Class == broker.Precondition && sub.kind.doubt() {
 		in.StreamOffset = nil
 		return session.Consume(ctx, sub.index, *in)
 	}

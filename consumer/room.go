@@ -13,55 +13,54 @@ const mostAside = 1024
 
 // aside is how many deliveries of the channel in view nobody can handle now: they were put back, wait behind such a one
 // for the turn of their key, or are held back.
-func (d *dispatcher) aside() int {
-	kept, behind := d.putAside()
-	return int(d.kept.heldBack.Load()) + kept + behind
+func (r *waitingRoom) aside() int {
+	kept, behind := r.putAside()
+	return int(r.heldBack.Load()) + kept + behind
 }
 
 // putAside is how many deliveries were put back, and how many wait behind such a one for the turn of their key.
-func (d *dispatcher) putAside() (kept, behind int) {
-	k := &d.kept
-	if k.waiting.Load() == 0 {
+func (r *waitingRoom) putAside() (kept, behind int) {
+	if r.isEmpty() {
 		return 0, 0
 	}
 	var keys []string
-	k.mu.Lock()
-	for _, j := range k.jobs {
+	r.mu.Lock()
+	for _, j := range r.jobs {
 		kept++
 		if j.inLane {
 			keys = append(keys, j.key)
 		}
 	}
-	k.mu.Unlock()
+	r.mu.Unlock()
 	for _, key := range keys {
-		behind += d.lanes.Waiting(key)
+		behind += r.lanes.Waiting(key)
 	}
 	return kept, behind
 }
 
 // isCrowded tells whether a handler is free, and nothing comes since everything that may was put aside.
 func (sub *subscription) isCrowded() bool {
-	aside := sub.dispatch.aside()
-	if aside == 0 || sub.live == nil || !sub.spec.canBeConsumedAnew() || sub.dispatch.kind.isStream() {
+	aside := sub.dispatch.kept.aside()
+	if aside == 0 || sub.live == nil || !sub.spec.canBeConsumedAnew() || sub.kind.isStream() {
 		return false
 	}
-	free, outstanding := sub.dispatch.free(sub.live, aside)
+	free, outstanding := sub.dispatch.crew.free(sub.live, aside)
 	full := sub.window.isHeld() || outstanding >= sub.applied.Prefetch
 	return free > 0 && full && sub.window.spares(aside)
 }
 
 // free is how many workers have nothing to do and get nothing, since so much was put aside, and how much is outstanding of
 // the current basic.consume. It is 0 if they are to do nothing.
-func (d *dispatcher) free(live source, aside int) (workers, outstanding int) {
-	v := d.view.Load()
+func (c *crew) free(live source, aside int) (workers, outstanding int) {
+	v := c.view()
 	if v.channel == nil || v.channel.source != live || v.idle() || v.trying {
 		return 0, 0
 	}
-	if waiting, _, _ := v.channel.source.Waiting(); waiting > 0 {
+	is := v.channel.look()
+	if is.unreceived > 0 {
 		return 0, 0
 	}
-	acks := v.channel.acks
-	return v.concurrency - (acks.Held() - aside), acks.HeldFrom(v.channel.begins.Load())
+	return v.concurrency - (is.held - aside), v.channel.acks.HeldFrom(v.channel.begins.Load())
 }
 
 // spares tells whether there is room for as much again beside what was put aside.
@@ -72,19 +71,6 @@ func (w *window) spares(aside int) bool {
 		return aside+w.choose() <= w.fit()
 	}
 	return aside <= mostAside
-}
-
-// begin notes that what comes from now on is of another basic.consume. Nothing may come meanwhile.
-func (d *dispatcher) begin(s source) {
-	c := d.view.Load().channel
-	if c == nil || c.source != s {
-		return
-	}
-	next := c.acks.Next()
-	if n, first, _ := c.source.Waiting(); n > 0 {
-		next = max(next, first+uint64(n))
-	}
-	c.begins.Store(next)
 }
 
 // canBeConsumedAnew tells whether nothing but a round trip is lost by a basic.cancel.

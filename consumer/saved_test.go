@@ -175,10 +175,10 @@ func TestUnreadableWithFewLives(t *testing.T) {
 		d.env.outbox, s.acked = outbox, func() { acks++ }
 		d.pause()
 		unreadable := &broker.UnreadableError{Err: errFails}
-		if d.rescue(s, &Delivery{DeliveryTag: 1, ReceivedAt: time.Now(), Unreadable: unreadable}) {
+		if d.rescues.take(s, &Delivery{DeliveryTag: 1, ReceivedAt: time.Now(), Unreadable: unreadable}) {
 			t.Error("it comes for the first time, perhaps from a stream, and is not left to the workers")
 		}
-		if !d.rescue(s, &Delivery{DeliveryTag: 2, ReceivedAt: time.Now(), Unreadable: unreadable, Redelivered: true}) {
+		if !d.rescues.take(s, &Delivery{DeliveryTag: 2, ReceivedAt: time.Now(), Unreadable: unreadable, Redelivered: true}) {
 			t.Fatal("it is left to the workers")
 		}
 		synctest.Wait()
@@ -242,18 +242,18 @@ func TestSavingEndsWithTheHandlers(t *testing.T) {
 			counts: &counts{}, logger: zerolog.Nop(), inside: &inside.Marks{}, work: work, outbox: hangingOutbox{},
 			keepFor: time.Hour, tell: func(fsm.Kind, string, Evidence) {}, tripped: func() {},
 		})
-		d.expect(DefaultDeliveryLimit)
+		d.rescues.expect(DefaultDeliveryLimit)
 		d.start()
 		source, nacks := newPlainSource(), 0
 		source.nacked = func() { nacks++ }
 		d.attach(source, 1)
 		d.resume()
-		if !d.rescue(source, &Delivery{DeliveryTag: 1, Headers: map[string]any{deliveryCount: int64(19)}}) {
+		if !d.rescues.take(source, &Delivery{DeliveryTag: 1, Headers: map[string]any{deliveryCount: int64(19)}}) {
 			t.Fatal("it is not saved")
 		}
 		synctest.Wait()
 		d.stop()
-		d.fallSilent(source)
+		d.crew.fallSilent(source)
 		began := time.Now()
 		cut()
 		d.wait()
@@ -265,7 +265,7 @@ func TestSavingEndsWithTheHandlers(t *testing.T) {
 
 // A message that comes again after its channel was lost is known; another one of the same content is not taken for it.
 func TestRescueThatComesAgain(t *testing.T) {
-	r := newRescues()
+	r := new(rescues)
 	lost, live := newPlainSource(), newPlainSource()
 	of := func(count int64) *Delivery {
 		return &Delivery{Body: []byte("same"), Headers: map[string]any{deliveryCount: count}}

@@ -50,7 +50,7 @@ func (w *worker) move(o outcome, moved *atomic.Uint64) {
 	m.hasTurn.Store(w.inLane)
 	w.inLane = false
 	w.dispatcher.elsewhere.Add(1)
-	w.dispatcher.workers.Go(func() { m.run(o, moved) })
+	w.dispatcher.crew.begun.Go(func() { m.run(o, moved) })
 }
 
 // mover is in the place of a worker while a message is being moved.
@@ -73,8 +73,8 @@ func (m *mover) run(o outcome, moved *atomic.Uint64) {
 		d.window.rouse()
 	})
 	published, never := false, false
-	if o.verdict != parked || o.pause == 0 || d.linger(m.job.channel, m.came, o.pause) {
-		published, never = d.republish(m.job.channel, o)
+	if o.verdict != parked || o.pause == 0 || m.linger(o.pause) {
+		published, never = m.republish(o)
 	}
 	if !slow.Stop() {
 		aside.Add(-1)
@@ -101,7 +101,7 @@ func (m *mover) passOn() {
 	if !m.hasTurn.Swap(false) {
 		return
 	}
-	for _, j := range m.dispatcher.passOn(m.job.key) {
+	for _, j := range m.dispatcher.kept.passOn(m.job.key) {
 		m.dispatcher.returnUnseen(j)
 	}
 }
@@ -110,13 +110,13 @@ func (m *mover) passOn() {
 // place in the prefetch. Then it is put back, since the broker's consumer_timeout would end the channel of all.
 func (w *worker) holdBack(o outcome) {
 	held := worker{dispatcher: w.dispatcher, job: w.job, tag: w.tag, came: w.came} // the worker gets another job
-	pause := w.dispatcher.mayKeep(o.failure.delivery)
+	pause := w.dispatcher.judge.mayKeep(o.failure.delivery)
 	aside := &w.dispatcher.kept.heldBack
 	aside.Add(1)
 	w.dispatcher.elsewhere.Add(1)
 	w.dispatcher.window.rouse()
-	w.dispatcher.workers.Go(func() {
-		held.dispatcher.linger(held.job.channel, held.came, pause)
+	w.dispatcher.crew.begun.Go(func() {
+		held.linger(pause)
 		aside.Add(-1)
 		defer held.dispatcher.elsewhere.Add(-1)
 		held.requeue(o)
@@ -125,42 +125,27 @@ func (w *worker) holdBack(o outcome) {
 	})
 }
 
-// mayKeep is for how long a delivery may still stay unacknowledged.
-func (d *dispatcher) mayKeep(came *Delivery) time.Duration {
-	return max(0, d.env.keepFor-time.Since(came.ReceivedAt))
-}
-
 // putBack has the message handled again later, here or, if it must be, by whoever gets it from the queue.
 func (w *worker) putBack(o outcome) {
 	if o.verdict == delayed { // else it has attempts without end
 		w.came = o.failure.next()
 	}
-	if !w.putAside(w.dispatcher.pauseAside(o)) {
+	if !w.putAside(w.dispatcher.judge.pauseAside(o)) {
 		w.requeue(o)
 	}
-}
-
-// pauseAside is for how long a message is put aside. One that should be delayed, and cannot be, waits for its time, unless the
-// broker would not wait so long for its acknowledgement.
-func (d *dispatcher) pauseAside(o outcome) time.Duration {
-	pause := d.spec.RequeuePause
-	if o.verdict == delayed {
-		pause = max(pause, min(o.pause, d.mayKeep(o.failure.delivery)-pause))
-	}
-	return pause
 }
 
 // putAside keeps the job in memory, to be handled again, in the place of putting it back. It returns false if
 // it has to go back: because the consumer stops, or the broker would not wait so long for its acknowledgement.
 func (w *worker) putAside(pause time.Duration) bool {
 	d := w.dispatcher
-	if d.kind.isStream() || w.job.channel.lost() || pause >= d.mayKeep(w.came) {
+	if d.kind.isStream() || w.job.channel.lost() || pause >= d.judge.mayKeep(w.came) {
 		return false
 	}
 	j := w.job
 	j.delivery, j.again = w.came, true
 	j.delivery.Redelivered = true // for its handler it is no other
-	if !d.keep(keptJob{job: j, due: time.Now().Add(pause), inLane: w.inLane}) {
+	if !d.kept.keep(keptJob{job: j, due: time.Now().Add(pause), inLane: w.inLane}) {
 		return false
 	}
 	w.inLane = false
@@ -173,8 +158,8 @@ func (w *worker) putAside(pause time.Duration) bool {
 // and from RabbitMQ 4.3 on no nack: that is for what was not the message's fault.
 func (w *worker) requeue(o outcome) {
 	d, c := w.dispatcher, w.job.channel
-	d.linger(c, w.came, d.spec.RequeuePause)
-	d.awaitSilence(c)
+	w.linger(d.spec.RequeuePause)
+	w.awaitSilence()
 	requeued := &d.env.counts.requeued
 	switch {
 	case d.staysWithChannel():
@@ -188,9 +173,10 @@ func (w *worker) requeue(o outcome) {
 // republish publishes the message again, and keeps trying: to put it back each time would use up a quorum
 // queue's delivery limit. It gives up if the channel is gone, the consumer stops, the broker would not wait longer for
 // its acknowledgement, or it can never be.
-func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
+func (m *mover) republish(o outcome) (published, never bool) {
+	d, c := m.dispatcher, m.job.channel
 	for !c.lost() { // else it comes again, and would be there twice
-		err := d.tryRepublish(c, o)
+		err := m.tryRepublish(o)
 		if err == nil {
 			return true, false
 		}
@@ -200,20 +186,20 @@ func (d *dispatcher) republish(c *channel, o outcome) (published, never bool) {
 		then, pause, waits := "it is tried again", d.spec.RequeuePause, false
 		switch {
 		case errors.Is(err, errDelay):
-			then, pause = "it is handled again", d.pauseAside(o)
+			then, pause = "it is handled again", d.judge.pauseAside(o)
 			waits = pause >= o.pause // as long as it should
 		case never:
-			then, pause = "it is held back, unacknowledged, and put back", d.mayKeep(o.failure.delivery)
+			then, pause = "it is held back, unacknowledged, and put back", d.judge.mayKeep(o.failure.delivery)
 		case hopeless:
 			then = "it is handled again"
 		}
 		if !c.lost() && !waits {
 			if times, tell := d.repeats.count(o.verdict.String() + err.Error()); tell {
-				d.about(d.env.logger.Error(), o.failure.delivery).Err(err).Int("times", times).
+				about(d.env.logger.Error(), o.failure.delivery).Err(err).Int("times", times).
 					Msgf("the message could not be %s; %s in %s", o.verdict, then, roughly(pause))
 			}
 		}
-		if never || hopeless || errors.Is(err, errDelay) || !d.linger(c, o.failure.delivery, d.spec.RequeuePause) {
+		if never || hopeless || errors.Is(err, errDelay) || !m.linger(d.spec.RequeuePause) {
 			break
 		}
 	}
@@ -228,15 +214,16 @@ func isRefusal(err error) bool {
 }
 
 // tryRepublish waits for the confirm as long as the message may stay unacknowledged, and its channel lasts.
-func (d *dispatcher) tryRepublish(c *channel, o outcome) error {
-	ctx, cancel := context.WithTimeout(d.env.work, d.mayKeep(o.failure.delivery))
+func (m *mover) tryRepublish(o outcome) error {
+	d := m.dispatcher
+	ctx, cancel := context.WithTimeout(d.env.work, d.judge.mayKeep(o.failure.delivery))
 	defer cancel()
-	d.workers.Go(func() { endWith(ctx, c.source.Lost(), cancel) })
+	d.crew.begun.Go(func() { endWith(ctx, m.job.channel.source.Lost(), cancel) })
 	switch o.verdict {
 	case delayed:
 		return d.env.outbox.delay(ctx, o.failure.delivery, o.pause, o.failure)
 	case postponed:
 		return d.env.outbox.postpone(ctx, o.failure.delivery, o.failure)
 	}
-	return d.env.outbox.park(ctx, o.failure.delivery, d.parkingQueue(o.failure.delivery), o.failure)
+	return d.env.outbox.park(ctx, o.failure.delivery, d.judge.parkingQueue(o.failure.delivery), o.failure)
 }

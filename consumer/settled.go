@@ -22,10 +22,10 @@ type Settlement struct {
 	Err error
 }
 
-// tellSettled is told what a frame has settled.
-func (d *dispatcher) tellSettled(items []ack.Item, by ack.Frame) { d.onSettled(items, by, nil) }
+// settled is told what a frame has settled.
+func (c *callbacks) settled(items []ack.Item, by ack.Frame) { c.tellSettled(items, by, nil) }
 
-func (d *dispatcher) onSettled(items []ack.Item, by ack.Frame, why error) {
+func (c *callbacks) tellSettled(items []ack.Item, by ack.Frame, why error) {
 	told := make([]Settlement, len(items))
 	for i, item := range items {
 		told[i] = Settlement{
@@ -33,11 +33,11 @@ func (d *dispatcher) onSettled(items []ack.Item, by ack.Frame, why error) {
 			ReceivedAt: item.ReceivedAt, By: string(by), Err: why,
 		}
 	}
-	err := d.calls.call("OnSettled", func() error {
-		d.spec.OnSettled(told)
+	err := c.call("OnSettled", func() error {
+		c.spec.OnSettled(told)
 		return nil
 	})
 	if err != nil && !errors.Is(err, errEnded) {
-		d.env.logger.Error().Err(err).Str(FieldQueue, d.spec.Queue).Msg("OnSettled did not return")
+		c.env.logger.Error().Err(err).Str(FieldQueue, c.spec.Queue).Msg("OnSettled did not return")
 	}
 }

@@ -20,9 +20,9 @@ type Stale struct {
 	Age time.Duration
 }
 
-// staleOutcomes counts what could not be sent, and tells the supervisor and the caller.
-func (d *dispatcher) staleOutcomes(items []ack.Item, why error) {
-	if !d.calls.unlessEnded(&d.env.counts.stale, len(items)) {
+// stale counts what could not be sent, and tells the supervisor and the caller.
+func (c *callbacks) stale(items []ack.Item, why error) {
+	if !c.unlessEnded(&c.env.counts.stale, len(items)) {
 		return
 	}
 	first, last := items[0], items[len(items)-1]
@@ -34,27 +34,27 @@ func (d *dispatcher) staleOutcomes(items []ack.Item, why error) {
 	if len(items) == 1 {
 		e.MessageID = first.MessageID
 	}
-	d.env.tell(fsm.KindStale, StaleOutcome, e)
-	if d.spec.OnSettled != nil {
-		d.onSettled(items, "", why)
+	c.env.tell(fsm.KindStale, StaleOutcome, e)
+	if c.spec.OnSettled != nil {
+		c.tellSettled(items, "", why)
 	}
-	if d.env.onStale == nil {
+	if c.env.onStale == nil {
 		return
 	}
 	for _, i := range items {
-		d.tellStale(Stale{
+		c.tellStale(Stale{
 			Queue: i.Queue, MessageID: i.MessageID, DeliveryTag: i.Tag, Generation: i.Generation, Age: time.Since(i.ReceivedAt),
 		})
 	}
 }
 
-func (d *dispatcher) tellStale(s Stale) {
-	err := d.calls.call("OnStale", func() error {
-		d.env.onStale(s)
+func (c *callbacks) tellStale(s Stale) {
+	err := c.call("OnStale", func() error {
+		c.env.onStale(s)
 		return nil
 	})
 	if err != nil && !errors.Is(err, errEnded) {
-		d.env.logger.Error().Err(err).Str(FieldQueue, s.Queue).Uint64(FieldGeneration, s.Generation).
+		c.env.logger.Error().Err(err).Str(FieldQueue, s.Queue).Uint64(FieldGeneration, s.Generation).
 			Uint64("delivery_tag", s.DeliveryTag).Str("message_id", s.MessageID).Msg("OnStale did not return")
 	}
 }

@@ -78,3 +78,20 @@ func sumOf(subscriptions []counts) (sum Stats) {
 	}
 	return sum
 }
+
+// minus are the deliveries that were counted since.
+func (s Stats) minus(before Stats) Stats {
+	return Stats{
+		Acknowledged:      s.Acknowledged - before.Acknowledged,
+		Failed:            s.Failed - before.Failed,
+		Kept:              s.Kept - before.Kept,
+		Requeued:          s.Requeued - before.Requeued,
+		Saved:             s.Saved - before.Saved,
+		Rejected:          s.Rejected - before.Rejected,
+		Delayed:           s.Delayed - before.Delayed,
+		Parked:            s.Parked - before.Parked,
+		Deduplicated:      s.Deduplicated - before.Deduplicated,
+		ReturnedUnstarted: s.ReturnedUnstarted - before.ReturnedUnstarted,
+		Stale:             s.Stale - before.Stale,
+	}
+}

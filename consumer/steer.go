@@ -10,13 +10,13 @@ import (
 // intake is how the subscription is to be consumed now.
 func (sub *subscription) intake() broker.Intake {
 	in := broker.Intake{
-		Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.dispatch.offset(),
-		Apart: func(c *broker.Consumer, d *Delivery) bool { return sub.dispatch.rescue(c, d) },
+		Prefetch: sub.prefetch, Paused: sub.paused || sub.tripped, StreamOffset: sub.dispatch.channel().offset(),
+		Apart: func(c *broker.Consumer, d *Delivery) bool { return sub.dispatch.rescues.take(c, d) },
 	}
 	if sub.window.watches() {
 		in.Arrived = sub.window.arrived
 	}
-	if !sub.dispatch.kind.isStream() { // which delivers whole chunks, and must begin anew for each change
+	if !sub.kind.isStream() { // which delivers whole chunks, and must begin anew for each change
 		in.Prefetch = sub.window.next()
 	}
 	if sub.oneByOne {
@@ -50,7 +50,7 @@ func (s *supervisor) steer(sub *subscription) {
 		return
 	}
 	sub.steered = true
-	if want.Paused || sub.dispatch.kind.isStream() {
+	if want.Paused || sub.kind.isStream() {
 		sub.dispatch.pause()
 	}
 	session := sub.on.session
@@ -80,16 +80,16 @@ func (o *steered) carryOut(session *broker.Session) {
 	}
 	switch {
 	case o.intake.Paused:
-		o.sub.dispatch.fallSilent(o.live)
-	case o.sub.dispatch.kind.isStream(): // a new channel begins with what was not handled by now
+		o.sub.dispatch.crew.fallSilent(o.live)
+	case o.sub.kind.isStream(): // a new channel begins with what was not handled by now
 		o.sub.dispatch.noteUnreceived(o.live)
 		_ = o.live.Close(ctx)
-		o.intake.StreamOffset = o.sub.dispatch.offset()
+		o.intake.StreamOffset = o.sub.dispatch.channel().offset()
 		o.is, o.err = o.sub.consume(ctx, session, &o.intake)
 	case !o.admit():
 		o.held = true
 	default:
-		o.sub.dispatch.begin(o.live)
+		o.sub.dispatch.channel().begin(o.live)
 		o.err = o.live.Resume(ctx, o.intake)
 	}
 }
@@ -152,7 +152,7 @@ func (o steered) takeOver(s *supervisor) error {
 	}
 	sub.applied, sub.released = o.intake, false
 	sub.window.opened(o.intake)
-	sub.dispatch.fit(o.intake.Prefetch)
+	sub.dispatch.channel().fit(o.intake.Prefetch)
 	if !o.intake.Paused { // look for deliveries again
 		sub.dispatch.resume()
 	}
@@ -168,7 +168,7 @@ func (o steered) note() (name string, e Evidence) {
 	switch {
 	case o.intake.Paused:
 		name, e.Note = NotePaused, "paused"
-		if n := o.sub.dispatch.inMemory(); n > 0 {
+		if n := o.sub.dispatch.channel().look().all(); n > 0 {
 			e.Note += fmt.Sprintf("; %d deliveries stay in memory", n)
 		}
 	case o.was.Paused:
@@ -183,7 +183,7 @@ func (o steered) note() (name string, e Evidence) {
 	if !o.intake.Paused {
 		e.Prefetch, e.Note = o.intake.Prefetch, fmt.Sprintf("consuming, prefetch %d", o.intake.Prefetch)
 		if o.crowded {
-			e.Note = fmt.Sprintf("%d deliveries wait in memory to be handled again: prefetch %d beside them", sub.dispatch.aside(), o.intake.Prefetch)
+			e.Note = fmt.Sprintf("%d deliveries wait in memory to be handled again: prefetch %d beside them", sub.dispatch.kept.aside(), o.intake.Prefetch)
 		} else if o.intake.Prefetch < sub.prefetch {
 			e.Note = fmt.Sprintf("%s: prefetch %d of %d", sub.window.reason(), o.intake.Prefetch, sub.prefetch)
 		}

@@ -42,7 +42,7 @@ func (s *supervisor) stopSoftly() {
 	go func() { // nobody's, because a handler that never returns must not keep Run
 		s.waitWorkers()
 		for _, sub := range s.subscriptions {
-			sub.dispatch.flush()
+			sub.dispatch.channel().flush()
 		}
 		s.post(returned{})
 		withdrawn := make(chan struct{})
@@ -157,7 +157,7 @@ func (s *supervisor) leftovers() (e Evidence) {
 	e.ReturnedUnstarted, e.Unfinished = now.ReturnedUnstarted-s.before.ReturnedUnstarted, now.Requeued-s.before.Requeued
 	for _, sub := range s.subscriptions {
 		if sub.live != nil {
-			unstarted, all := sub.dispatch.unstarted(), sub.dispatch.inMemory()
+			unstarted, all := sub.dispatch.unstarted(), sub.dispatch.channel().look().all()
 			e.ReturnedUnstarted += uint64(unstarted)
 			e.Unfinished += uint64(all - unstarted)
 		}
@@ -173,7 +173,7 @@ func (s *supervisor) end() {
 	close(s.gone)
 	var rest []func()
 	for _, sub := range s.subscriptions {
-		rest = append(rest, sub.dispatch.end())
+		rest = append(rest, sub.dispatch.calls.end())
 	}
 	s.clock.timer.Stop()
 	s.overdue.Stop()

@@ -59,8 +59,9 @@ func (s Subscription) consumeArguments() map[string]any {
 
 // queueKind is whether a queue is a stream or a quorum queue, as far as that is known: it cannot be asked for.
 type queueKind struct {
-	v      atomic.Int32
-	quorum atomic.Bool // a message has come back, and a count of that with it
+	declared string // x-queue-type, or ""
+	v        atomic.Int32
+	quorum   atomic.Bool // a message has come back, and a count of that with it
 }
 
 const (
@@ -70,15 +71,15 @@ const (
 	kindQueue
 )
 
-// queueType is x-queue-type of the subscription's queue, or "" as long as that is not known.
-func (d *dispatcher) queueType() string {
+// name is x-queue-type of the queue, or "" as long as that is not known.
+func (k *queueKind) name() string {
 	switch {
-	case d.kind.isStream():
+	case k.isStream():
 		return "stream"
-	case d.kind.quorum.Load():
+	case k.quorum.Load():
 		return "quorum"
 	}
-	return d.spec.declaredType()
+	return k.declared
 }
 
 // declaredType is x-queue-type of the queue as it is declared, or "" where the virtual host decides. What exists may

@@ -52,11 +52,11 @@ func TestKindOfASubscription(t *testing.T) {
 
 func TestQueueKind(t *testing.T) {
 	for header, want := range map[string]bool{"x-delivery-count": true, "x-acquired-count": true, "x-death": false} {
-		d := dispatcher{}
-		d.kind.see(&Delivery{Headers: map[string]any{header: int64(1)}}) // which may be another queue's, copied
-		first := d.queueType()
-		d.kind.see(&Delivery{Redelivered: true, Headers: map[string]any{header: int64(1)}})
-		if got := d.queueType(); first != "" || (got == "quorum") != want {
+		k := queueKind{}
+		k.see(&Delivery{Headers: map[string]any{header: int64(1)}}) // which may be another queue's, copied
+		first := k.name()
+		k.see(&Delivery{Redelivered: true, Headers: map[string]any{header: int64(1)}})
+		if got := k.name(); first != "" || (got == "quorum") != want {
 			t.Errorf("%s: %q, then %q", header, first, got)
 		}
 	}

@@ -93,6 +93,7 @@ type subscription struct {
 	rests    time.Time // until when
 	prefetch int
 	window   *window // what of the prefetch is asked for
+	kind     *queueKind
 	applied  broker.Intake
 	losses   int    // in a row
 	asked    bool   // the caller wants another prefetch
@@ -172,7 +173,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 			tripped: func() { s.post(tripped{sub}) },
 			resize:  s.resize,
 		})
-		sub.window = sub.dispatch.window
+		sub.window, sub.kind = sub.dispatch.window, &sub.dispatch.kind
 		c.board.subscriptions[i].dispatch.Store(sub.dispatch)
 		s.subscriptions = append(s.subscriptions, sub)
 	}
@@ -216,7 +217,7 @@ func (s *supervisor) remember() {
 	}
 	s.remembered = time.Now()
 	for _, sub := range s.subscriptions {
-		sub.dispatch.measures.Remember()
+		sub.dispatch.crew.measures.Remember()
 	}
 }
 

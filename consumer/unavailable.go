@@ -33,19 +33,17 @@ const (
 
 // absence is what a subscription knows of what is not there. Whether messages are tried one by one, view.trying says.
 type absence struct {
+	crew    *crew
 	reason  atomic.Pointer[string] // of the latest Unavailable, until the supervisor has heard of it
 	row     atomic.Int64           // pauses in a row
 	onTrial atomic.Bool            // a message is being tried, or was, in vain
 }
 
-// missing says that a handler could not try its message.
-func (d *dispatcher) missing(reason string) {
-	d.absence.reason.Store(&reason)
-	d.env.tripped()
-}
+// missed says that a handler could not try its message.
+func (a *absence) missed(reason string) { a.reason.Store(&reason) }
 
-// takeMissing returns what the supervisor has not heard of yet; nil if there is nothing.
-func (d *dispatcher) takeMissing() (reason *string) { return d.absence.reason.Swap(nil) }
+// take returns what the supervisor has not heard of yet; nil if there is nothing.
+func (a *absence) take() (reason *string) { return a.reason.Swap(nil) }
 
 // next is how often in a row it was missed, and for how long to pause.
 func (a *absence) next(most time.Duration) (row int64, pause time.Duration) {
@@ -57,8 +55,8 @@ func (a *absence) next(most time.Duration) (row int64, pause time.Duration) {
 }
 
 // restFor says for how long to pause for what is missing, with what the event says of it.
-func (d *dispatcher) restFor(reason string, most time.Duration) (e Evidence, pause time.Duration) {
-	row, pause := d.absence.next(most)
+func (a *absence) restFor(reason string, most time.Duration) (e Evidence, pause time.Duration) {
+	row, pause := a.next(most)
 	e.Error = reason
 	e.Note = "what handlers need is not available"
 	if row > 1 {
@@ -69,10 +67,10 @@ func (d *dispatcher) restFor(reason string, most time.Duration) (e Evidence, pau
 }
 
 // tryOne has one message tried before the others, if the pause was for an absence.
-func (d *dispatcher) tryOne() {
-	if d.absence.row.Load() > 0 {
-		d.absence.onTrial.Store(false)
-		d.change(func(v *view) { v.trying = true })
+func (a *absence) tryOne() {
+	if a.row.Load() > 0 {
+		a.onTrial.Store(false)
+		a.crew.change(func(v *view) { v.trying = true })
 	}
 }
 
@@ -81,7 +79,7 @@ func (d *dispatcher) tryOne() {
 func (w *worker) enter() (trial, ok bool) {
 	d, c := w.dispatcher, w.job.channel
 	for {
-		v := d.view.Load()
+		v := d.crew.view()
 		switch {
 		case !v.trying:
 			return false, true
@@ -100,9 +98,9 @@ func (w *worker) enter() (trial, ok bool) {
 }
 
 // tried ends a trial. After one in vain nobody is tried until the next pause is over.
-func (d *dispatcher) tried(inVain bool) {
+func (a *absence) tried(inVain bool) {
 	if !inVain {
-		d.absence.row.Store(0)
-		d.change(func(v *view) { v.trying = false })
+		a.row.Store(0)
+		a.crew.change(func(v *view) { v.trying = false })
 	}
 }

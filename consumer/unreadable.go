@@ -8,15 +8,15 @@ import (
 )
 
 // unreadable is the outcome of a message that could not be read: no handler is called for it, now or later.
-func (d *dispatcher) unreadable(came *Delivery) outcome {
+func (j *judge) unreadable(came *Delivery) outcome {
 	now := time.Now()
-	o := d.decide(answer{meaning: failsForGood}, failure{
+	o := j.decide(answer{meaning: failsForGood}, failure{
 		delivery: came, reason: came.Unreadable.Error(), cause: NotePermanent, attempts: Attempts(came), first: now, last: now,
 	})
 	if o.verdict == putBack || o.verdict == parked && errors.Is(came.Unreadable, broker.ErrTooLarge) {
 		o.verdict = heldBack // the body is in the queue and nowhere else
 	}
-	if d.kind.isSaid() && (o.verdict == heldBack || o.verdict == again) {
+	if j.kind.isSaid() && (o.verdict == heldBack || o.verdict == again) {
 		o.verdict = passedOver // the stream keeps it
 	}
 	return o

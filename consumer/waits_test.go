@@ -93,7 +93,7 @@ func TestNoWaitIsTooLongInAPause(t *testing.T) {
 		s.deliveries <- &Delivery{DeliveryTag: 1, ReceivedAt: began}
 		time.Sleep(500 * time.Millisecond)
 		d.pause()
-		d.fallSilent(s)
+		d.crew.fallSilent(s)
 		time.Sleep(10 * time.Hour)
 		synctest.Wait()
 		if ended != time.Hour {

@@ -269,18 +269,9 @@ func (r *recent) see(size int64, clock func() time.Time) {
 
 func (r *recent) largest() int64 { return max(r.now, r.before) }
 
-// unfinished is how many deliveries of a live consumer have come in that no handler has finished with.
-func (d *dispatcher) unfinished(live *broker.Consumer) int {
-	n, _, _ := live.Waiting()
-	if c := d.view.Load().channel; c != nil {
-		n += c.acks.Held()
-	}
-	return n
-}
-
 // hasRoom tells whether a consumer that is held may go on.
 func (sub *subscription) hasRoom() bool {
-	_, now := sub.window.admits(sub.dispatch.unfinished(sub.live))
+	_, now := sub.window.admits(sub.dispatch.channel().look().unfinished())
 	return now
 }
 
@@ -292,7 +283,7 @@ func (o *steered) admit() (now bool) {
 		w.ask(o.intake.Prefetch)
 		return true
 	}
-	if o.intake.Prefetch, now = w.admits(o.sub.dispatch.unfinished(o.live)); now {
+	if o.intake.Prefetch, now = w.admits(o.sub.dispatch.channel().look().unfinished()); now {
 		w.ask(o.intake.Prefetch)
 	}
 	return now
@@ -316,7 +307,7 @@ func (s *supervisor) slowDown(sub *subscription, worked time.Duration) {
 		sub.losses = 0
 	}
 	sub.losses++
-	if sub.losses < 2 || !sub.dispatch.losesLives() || sub.spec.isSingleActive() {
+	if sub.losses < 2 || !sub.dispatch.rescues.areDue() || sub.spec.isSingleActive() {
 		return
 	}
 	if sub.window.restart() {

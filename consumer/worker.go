@@ -1,9 +1,7 @@
 package consumer
 
 import (
-	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/everhop/everhop/consumer/internal/ack"
 	"github.com/everhop/everhop/consumer/internal/measure"
@@ -54,7 +52,7 @@ func (w *worker) run() {
 	ended := false
 	defer func() {
 		if !ended {
-			w.dispatcher.workers.Go(w.run)
+			w.dispatcher.crew.begun.Go(w.run)
 		}
 	}()
 	if w.open { // a function of the caller's has ended the goroutine before this one
@@ -80,12 +78,12 @@ func (w *worker) next() bool {
 	}
 	w.drop()
 	for {
-		if d.view.Load() != w.view {
-			if w.view = d.stay(w); w.view == nil {
+		if d.crew.view() != w.view {
+			if w.view = d.crew.stay(w); w.view == nil {
 				return false
 			}
 		}
-		if d.receive(w) {
+		if w.receive() {
 			return true
 		}
 		<-w.view.changed
@@ -118,32 +116,18 @@ func (w *worker) letGo() {
 	}
 }
 
-// stay gives a worker the current view, or nil if it is not needed any more.
-func (d *dispatcher) stay(w *worker) *view {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	v := d.view.Load()
-	if v.over || d.running > v.concurrency {
-		d.running--
-		d.crew = slices.DeleteFunc(d.crew, func(other *worker) bool { return other == w })
-		d.retire(w)
-		return nil
-	}
-	return v
-}
-
 // receive waits for a delivery that may be handled now, as long as the worker's view lasts.
 //
 // One worker at a time receives. So the lanes fill in the queue's order; and nobody who has just been
 // given a delivery waits for a processor behind others who go on receiving, while what they finish
 // piles up behind that delivery and has to be acknowledged one by one.
-func (d *dispatcher) receive(w *worker) bool {
-	v := w.view
+func (w *worker) receive() bool {
+	d, v := w.dispatcher, w.view
 	if v.channel == nil || v.idle() {
 		return false
 	}
-	if v.concurrency == 1 && d.spec.OrderingKey == nil && d.kept.waiting.Load() == 0 {
-		received, _ := d.receiveNext(w)
+	if v.concurrency == 1 && d.spec.OrderingKey == nil && d.kept.isEmpty() {
+		received, _ := w.receiveNext()
 		return received
 	}
 	for {
@@ -152,22 +136,22 @@ func (d *dispatcher) receive(w *worker) bool {
 		case <-v.changed:
 			return false
 		}
-		received, mine := d.receiveInTurn(w)
+		received, mine := w.receiveInTurn()
 		if !received || mine {
 			return received
 		}
 	}
 }
 
-func (d *dispatcher) receiveInTurn(w *worker) (received, mine bool) {
-	defer func() { <-d.turn }()
-	return d.receiveNext(w)
+func (w *worker) receiveInTurn() (received, mine bool) {
+	defer func() { <-w.dispatcher.turn }()
+	return w.receiveNext()
 }
 
 // receiveNext waits for a delivery; it is the worker's unless it waits in its lane.
-func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
-	c := w.view.channel
-	if j, ok := d.takeDue(c); ok {
+func (w *worker) receiveNext() (received, mine bool) {
+	d, c := w.dispatcher, w.view.channel
+	if j, ok := d.kept.takeDue(c); ok {
 		w.take(j.job)
 		if w.inLane = j.inLane; w.inLane {
 			return true, true
@@ -180,67 +164,18 @@ func (d *dispatcher) receiveNext(w *worker) (received, mine bool) {
 	if d.spec.OrderingKey == nil {
 		return true, true
 	}
-	if late, found := d.findOverrun(w.job.delivery); found && late.running { // it would wait behind itself
+	if late, found := d.overruns.find(w.job.delivery); found && late.running { // it would wait behind itself
 		return true, true
 	}
-	w.job.key = d.nameOf("OrderingKey", d.spec.OrderingKey, w.job.delivery)
+	w.job.key = d.calls.nameOf("OrderingKey", d.spec.OrderingKey, w.job.delivery)
 	w.inLane = d.lanes.Begin(w.job.key, w.job)
 	if !w.inLane {
 		w.drop()
-		if d.kept.waiting.Load() > 0 { // perhaps behind one of those
+		if !d.kept.isEmpty() { // perhaps behind one of those
 			d.window.rouse()
 		}
 	}
 	return true, w.inLane
-}
-
-// nameOf calls a function of the caller's; if it panics, the name is empty, as is that of what could not be read.
-func (d *dispatcher) nameOf(function string, name func(*Delivery) string, delivery *Delivery) string {
-	if delivery.Unreadable != nil {
-		return ""
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			d.about(d.env.logger.Error(), delivery).Msg(d.panics.tell(function, r))
-		}
-	}()
-	return name(delivery)
-}
-
-// source is a channel that is consumed: a *broker.Consumer, or a model of one in tests.
-type source interface {
-	ack.Channel
-	Receive(stop <-chan struct{}) (*Delivery, bool)
-	Waiting() (deliveries int, tag uint64, since time.Time)
-	Lost() <-chan struct{}
-}
-
-// channel is a source, and the acknowledger of what it has delivered.
-type channel struct {
-	source source
-	acks   *ack.Acknowledger
-	kind   *queueKind
-	begins atomic.Uint64 // the tag from which on deliveries are of the current basic.consume
-	// forgotten: what no handler has begun with comes again.
-	forgotten atomic.Bool
-}
-
-func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {
-	o := ack.Options{
-		Prefetch:     prefetch,
-		Each:         d.spec.AckEach,
-		From:         from,
-		CommitPause:  d.spec.RequeuePause,
-		Acknowledged: func(deliveries int) { d.env.counts.acknowledged.Add(uint64(deliveries)) },
-		Stale:        d.staleOutcomes,
-	}
-	if d.spec.Commit != nil {
-		o.Commit = d.commit
-	}
-	if d.spec.OnSettled != nil {
-		o.Settled = d.tellSettled
-	}
-	return &channel{source: s, acks: ack.New(s, o), kind: &d.kind}
 }
 
 // receive waits for the next delivery, until stop is closed.
@@ -264,6 +199,3 @@ func (c *channel) track(d *Delivery) {
 		restore(d)
 	}
 }
-
-// lost tells whether nothing more will come. What is with a handler may still be settled.
-func (c *channel) lost() bool { return isLost(c.source) }

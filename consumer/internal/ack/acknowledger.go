@@ -300,28 +300,16 @@ func (a *Acknowledger) transmit(upTo uint64, n int) (sent []Item, err error) {
 	return sent, nil
 }
 
-// Oldest is the delivery that has been outstanding for longest, if any is.
-func (a *Acknowledger) Oldest() (i Item, ok bool) {
+// Look tells how many deliveries were received and are neither finished nor settled, how many are finished and not
+// settled, and which of all these has been outstanding for longest: its tag is 0 if there are none.
+func (a *Acknowledger) Look() (held, finished int, oldest Item) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.tracker.oldest()
+	oldest, _ = a.tracker.oldest()
+	return a.tracker.held, a.tracker.finished, oldest
 }
 
-// Outstanding is how many deliveries were received and are not settled.
-func (a *Acknowledger) Outstanding() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.tracker.held + a.tracker.finished
-}
-
-// Held is how many deliveries were received and are neither finished nor settled.
-func (a *Acknowledger) Held() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.tracker.held
-}
-
-// HeldFrom is how many of those have this tag or a higher one.
+// HeldFrom is how many of those that are not finished have this tag or a higher one.
 func (a *Acknowledger) HeldFrom(tag uint64) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
