@@ -64,6 +64,7 @@
 //	  children.go         commands are started, and killed with everhop; orphans
 //	  attend.go           until a command has ended, its outputs are passed on
 //	  pipe.go             our ends of its pipes
+//	  pipes.go            those of the next command are made while one runs
 //	  shared.go           the output of commands, in whole lines
 //	  reader.go           the reader of standard output has gone
 //	  nowhere.go          standard output was closed from the beginning
