@@ -2,6 +2,7 @@ package publish
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -78,7 +79,7 @@ func (l *ledger) takeBack(from *lane, why error, inDoubt bool) (resent int) {
 			c.target.doubts++
 		}
 	}
-	list := append(rest, l.doubtful.take()...)
+	list := slices.Concat(rest, l.doubtful.take())
 	inOrder(list)
 	for _, c := range list {
 		if c.target.side == from {
