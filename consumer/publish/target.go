@@ -123,7 +123,12 @@ func (q *queue) before(list []*Confirmation) { *q = queue{list: append(list, q.t
 // remove takes one message out, wherever it is.
 func (q *queue) remove(c *Confirmation) {
 	for i := q.head; i < len(q.list); i++ {
-		if q.list[i] == c {
+		switch {
+		case q.list[i] != c:
+		case i == q.head:
+			q.pop()
+			return
+		default:
 			copy(q.list[i:], q.list[i+1:])
 			q.list[len(q.list)-1] = nil
 			q.list = q.list[:len(q.list)-1]
