@@ -83,17 +83,20 @@ func (c *connection) listen(f wire.Frame) bool {
 		if len(c.server.alarms) > 0 && f.Type == wire.FrameHeader {
 			c.block(c.server.alarm())
 		}
-		unblocked, frozen := c.unblocked, c.socket.isFrozen(FromClient)
+		unblocked, halted, frozen := c.unblocked, c.halted, c.socket.isFrozen(FromClient)
 		switch {
 		case c.stage == ended, c.socket.isClosed():
 			return false
-		case !frozen && unblocked == nil:
+		case !frozen && unblocked == nil && halted == nil:
 			return true
 		}
 		c.server.unlock()
 		if frozen {
 			c.socket.waitUntilThawed()
 			continue
+		}
+		if unblocked == nil {
+			unblocked = halted
 		}
 		select {
 		case <-unblocked:
@@ -105,5 +108,5 @@ func (c *connection) listen(f wire.Frame) bool {
 func (c *connection) isBlocked() bool {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
-	return c.unblocked != nil
+	return c.unblocked != nil || c.halted != nil
 }

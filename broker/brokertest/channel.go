@@ -29,6 +29,7 @@ type channel struct {
 	assent      assent    // to it
 	together    int       // how many messages to come are confirmed with one frame
 	dropping    bool      // the content of a publish that a fault lost is on its way in
+	flow        flow
 	confirming  bool
 	tx          *transaction   // nil outside of tx mode
 	published   uint64         // in confirm mode
@@ -168,6 +169,7 @@ func (ch *channel) end() {
 // will be.
 func (ch *channel) release() {
 	ch.closing = true // takes no more deliveries
+	ch.connection.flowAgain()
 	ch.forgetUnconfirmed()
 	ch.endReplies()
 	ch.unsettle()

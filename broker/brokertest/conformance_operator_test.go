@@ -17,6 +17,8 @@ var operatorScenarios = []scenario{
 	{"two alarms at once", twoAlarms},
 	{"shutdown", shutdown},
 	{"a queue does not answer", suspendedQueue},
+	{"flow control for a classic queue", flowClassic},
+	{"flow control for a quorum queue", flowQuorum},
 	{"confirms are withheld", withheld},
 	{"a commit waits for confirms", commitWaits},
 	{"a body above the maximum", tooLarge},

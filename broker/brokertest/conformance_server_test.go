@@ -22,7 +22,7 @@ type server interface {
 	ClearAlarm(c *client, resource string)
 	StopApp(*client)
 	StartApp(*client)
-	Suspend(c *client, queues ...string) // classic ones
+	Suspend(c *client, queues ...string)
 	Resume(c *client, queues ...string)
 	Withhold(c *client, queue string) // confirms of a classic one
 	Release(c *client, queue string)
@@ -63,8 +63,17 @@ func (r rabbit) ClearAlarm(c *client, resource string) {
 	c.ok(err)
 }
 
-func (r rabbit) Suspend(c *client, queues ...string) { r.sys(c, "suspend", queues) }
-func (r rabbit) Resume(c *client, queues ...string)  { r.sys(c, "resume", queues) }
+func (r rabbit) Suspend(c *client, queues ...string) {
+	for _, queue := range queues {
+		c.ok(r.node.SuspendQueue(context.Background(), queue))
+	}
+}
+
+func (r rabbit) Resume(c *client, queues ...string) {
+	for _, queue := range queues {
+		c.ok(r.node.ResumeQueue(context.Background(), queue))
+	}
+}
 
 // Withhold suspends the queue: it confirms nothing, and what is published to it waits before it.
 func (r rabbit) Withhold(c *client, queue string) { r.Suspend(c, queue) }

@@ -54,6 +54,7 @@ type connection struct {
 	heartbeat  time.Duration
 	mute       bool          // sends no heartbeats
 	unblocked  chan struct{} // closed when it is read again; nil while it is not blocked
+	halted     chan struct{} // likewise, by flow control
 	starved    bool          // a delivery was held back because the client does not read
 	patience   *time.Timer   // for the next step of the handshake, or for close-ok
 

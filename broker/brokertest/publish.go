@@ -177,6 +177,7 @@ func (ch *channel) enqueue(r routed) (accepted bool) {
 	for _, q := range r.queues {
 		accepted = q.publish(r.message, false) && accepted
 	}
+	ch.sent(r.queues)
 	return accepted
 }
 

@@ -342,6 +342,11 @@ func (q *queue) delete() {
 	if withheld { // what was for it is confirmed
 		q.host.server.confirmReleased()
 	}
+	if q.suspended {
+		for c := range q.host.server.connections {
+			c.flowAgain()
+		}
+	}
 	q.clear()
 	q.returning, q.log = nil, nil
 	q.schedule()

@@ -9,7 +9,8 @@ import (
 // SuspendQueue has a queue of the virtual host answer nothing any more, until ResumeQueue: as one does that has
 // lost the majority of its nodes, or whose process hangs. Nothing is delivered from it, and what is published to it is
 // not confirmed; WithholdConfirms does that alone. Whatever a channel asks about it blocks that channel, and all that
-// comes on it behind that, channel.close too; other channels of the connection go on.
+// comes on it behind that, channel.close too; other channels of the connection go on. But once a channel has published 400
+// messages to it, or 32 to a quorum queue, and then up to 400 more to any queue, nothing is read from its connection.
 func (v *VirtualHost) SuspendQueue(name string) { v.do(SuspendQueue(name)) }
 
 // SuspendQueue is the fault that VirtualHost.SuspendQueue brings about. A queue that is not there is passed over.
@@ -35,6 +36,7 @@ func ResumeQueue(name string) Fault {
 		q.touch()
 		h.server.confirmReleased()
 		for c := range h.server.connections {
+			c.flowAgain()
 			for _, ch := range c.channelsInOrder() {
 				ch.unblock()
 			}
