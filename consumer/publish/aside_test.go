@@ -13,7 +13,8 @@ import (
 // What goes to a queue that confirms nothing waits beside the others, in order and once, and is told of.
 func TestSetAside(t *testing.T) {
 	inRig(t, nil, func(r *rig) {
-		r.declare("stuck", "q")
+		r.declare("q")
+		r.must(r.server.DeclareQueue("stuck", map[string]any{"x-queue-type": "quorum"}))
 		r.must(r.within(time.Second, to("stuck", "0")))
 		before := r.server.Connections()[0].Channels
 		r.server.SuspendQueue("stuck")
@@ -24,9 +25,10 @@ func TestSetAside(t *testing.T) {
 				r.send(to("stuck", fmt.Sprint(i+1)))
 			}
 		})
-		for i := range 100 {
+		const others = 1000
+		for i := range others {
 			r.must(r.within(time.Second, to("q", fmt.Sprint(i))))
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond)
 			r.must(r.p.Check())
 		}
 		notes := r.notes()
@@ -36,7 +38,7 @@ func TestSetAside(t *testing.T) {
 		r.server.ResumeQueue("stuck")
 		sent.Wait()
 		r.flush(time.Minute)
-		for queue, n := range map[string]int{"stuck": n, "q": 100} {
+		for queue, n := range map[string]int{"stuck": n, "q": others} {
 			if twice := r.wantOrder(queue, n); twice != 0 {
 				t.Errorf("%d copies more in %s", twice, queue)
 			}

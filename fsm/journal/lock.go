@@ -14,6 +14,12 @@ import (
 // that name.
 const lockName = "lock"
 
+// WasOpened reports whether a writer has ever opened a journal in a directory. There need not be an event in it yet.
+func WasOpened(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, lockName))
+	return err == nil && info.Mode().IsRegular()
+}
+
 // lock takes the directory, and writes into the lock who has it, for the one
 // that will be refused.
 func lock(dir string, now time.Time) (*os.File, error) {

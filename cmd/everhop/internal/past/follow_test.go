@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
@@ -49,6 +51,10 @@ func (f *following) expect(want string) {
 	for {
 		line, err := f.lines.ReadString('\n')
 		if err != nil {
+			if errors.Is(err, io.EOF) {
+				<-f.done
+				err = fmt.Errorf("it ended: %w", f.err)
+			}
 			f.t.Fatalf("%v; want %s", err, want)
 		}
 		if strings.Contains(line, want) {
@@ -67,6 +73,24 @@ func (f *following) end() {
 	if f.err != nil || !strings.Contains(string(rest), "outages           1, revived 1") {
 		f.t.Errorf("%v\n%s", f.err, rest)
 	}
+}
+
+// A journal is followed before there is an event in it.
+func TestReplayFollowFromTheBegin(t *testing.T) {
+	p, dir := pasttest.Published(t), t.TempDir()
+	written, err := journal.Open(dir, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer written.Close()
+	f := follow(t, dir)
+	time.Sleep(100 * time.Millisecond) // it need not have looked, but as a rule it has
+	for _, e := range p.Events {
+		if err := written.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.expect("Stop                Disconnected")
 }
 
 // A journal grows, within a segment and by others.

@@ -51,7 +51,7 @@ func expectJournal(path string) error {
 
 // readJournal passes over a torn end: it may be on its way.
 func (s Source) readJournal(ctx context.Context, follow bool, yield func(fsm.Event) bool) error {
-	if err := expectJournal(s.Path); err != nil {
+	if err := expectJournal(s.Path); err != nil && !(follow && journal.WasOpened(s.Path)) {
 		return err
 	}
 	records := journal.Records(s.Path)
