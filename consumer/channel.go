@@ -15,8 +15,7 @@ type source interface {
 	Lost() <-chan struct{}
 }
 
-// channel is a source, and the acknowledger of what it has delivered. What is asked of none, which there is before the
-// first one, is nothing.
+// channel is a source, and the acknowledger of what it has delivered. It is nil before the first one.
 type channel struct {
 	source source
 	acks   *ack.Acknowledger
@@ -46,6 +45,9 @@ func (d *dispatcher) newChannel(s source, prefetch int, from *int64) *channel {
 
 // lost tells whether nothing more will come. What is with a handler may still be settled.
 func (c *channel) lost() bool { return isLost(c.source) }
+
+// gone tells whether nothing of it is to be begun with: it comes again.
+func (c *channel) gone() bool { return c.forgotten.Load() || c.lost() }
 
 // begin notes that what comes from now on is of another basic.consume. Nothing may come meanwhile.
 func (c *channel) begin(s source) {

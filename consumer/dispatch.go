@@ -119,7 +119,7 @@ func (d *dispatcher) attach(s source, prefetch int) {
 	last := d.channel()
 	from := last.offset()
 	if last != nil {
-		last.forgotten.Store(true)
+		last.forgotten.Store(d.spec.OrderingKey != nil) // else what comes of it still may be handled, and acknowledged
 		last.acks.Replace()
 	}
 	c := d.newChannel(s, prefetch, from)

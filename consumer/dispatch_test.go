@@ -314,3 +314,50 @@ func TestGoexit(t *testing.T) {
 		})
 	}
 }
+
+// A worker waits in a pause with a delivery that nobody has begun with; its connection is given up, another takes its place.
+func TestNothingForgottenIsBegun(t *testing.T) {
+	var calls []string
+	dispatching(t, Subscription{
+		Concurrency: 2,
+		OrderingKey: func(*Delivery) string { return "same" },
+		Handler: func(_ context.Context, d *Delivery) error {
+			calls = append(calls, fmt.Sprint(d.MessageID, "/", d.Generation))
+			return nil
+		},
+	}, func(t *testing.T, d *dispatcher, s *plainSource) {
+		// received, not begun: the pause comes between
+		block := make(chan struct{})
+		d.spec.OrderingKey = func(*Delivery) string { <-block; return "same" }
+		s.deliveries <- &Delivery{DeliveryTag: 1, MessageID: "1", Generation: 1}
+		synctest.Wait()
+		d.pause()
+		close(block)
+		synctest.Wait()
+		d.detach()
+		n := newPlainSource()
+		d.attach(n, d.spec.Prefetch)
+		d.resume()
+		synctest.Wait()
+		close(s.lost)
+		n.deliveries <- &Delivery{DeliveryTag: 1, MessageID: "1", Generation: 2}
+		synctest.Wait()
+		if fmt.Sprint(calls) != "[1/2]" {
+			t.Errorf("handled were %v: what no handler had begun with was begun after it was forgotten", calls)
+		}
+	})
+}
+
+// What is given back of a channel concerns no other one.
+func TestGiveBackOfAnother(t *testing.T) {
+	dispatching(t, Subscription{Concurrency: 1, Handler: func(_ context.Context, d *Delivery) error { return nil }},
+		func(t *testing.T, d *dispatcher, s *plainSource) {
+			d.pause()
+			d.detach()
+			d.attach(newPlainSource(), d.spec.Prefetch)
+			d.giveBack(s)
+			if d.crew.view().returning {
+				t.Error("the new channel's view says returning")
+			}
+		})
+}

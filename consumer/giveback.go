@@ -9,7 +9,11 @@ import (
 // received. The workers do so, too, with what they have in hand. The channel must have been cancelled, after stop or
 // pause; if another one is in its place, or the pause is over, nothing happens.
 func (d *dispatcher) giveBack(s source) {
-	d.crew.change(func(v *view) { v.returning = v.paused })
+	d.crew.change(func(v *view) {
+		if v.channel != nil && v.channel.source == s {
+			v.returning = v.paused
+		}
+	})
 	c := d.crew.fallSilent(s)
 	if c == nil || d.staysWithChannel() {
 		return

@@ -10,14 +10,14 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
-// handle takes the worker's job from its handler to its outcome, unless it is not to be begun with. Without
-// its channel it could not be acknowledged, and the broker delivers it again; when the consumer stops, it goes
-// back. While the subscription is paused, it waits.
+// handle takes the worker's job from its handler to its outcome, unless it is not to be begun with. When its channel is
+// gone, the broker delivers it again; when the consumer stops, it goes back. While the subscription is paused, it
+// waits.
 func (w *worker) handle() {
 	d, j := w.dispatcher, w.job
 	v := d.crew.view()
 	switch {
-	case j.channel.forgotten.Load() || j.channel.lost():
+	case j.channel.gone():
 	case v.idle() && !w.awaitTurn(j.channel):
 		d.returnUnseen(j)
 	case w.isWithAnother():
@@ -34,7 +34,7 @@ func (w *worker) awaitTurn(c *channel) bool {
 	for {
 		v := d.crew.view()
 		switch {
-		case c.lost():
+		case c.gone():
 			return false
 		case v.leaving():
 			w.awaitSilence()

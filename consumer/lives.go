@@ -96,8 +96,8 @@ type rescues struct {
 // expect says which limit the queue has on the broker that it is consumed from next.
 func (r *rescues) expect(limit int) { r.last.Store(int64(lastLives(limit))) }
 
-// areDue tells whether what is lost with a channel counts: the queue is a quorum queue, as far as is known, with a limit.
-func (r *rescues) areDue() bool { return r.dispatcher.kind.name() == "quorum" && r.last.Load() > 0 }
+// loseLives tells whether what is lost with a channel loses a life: the queue is a quorum queue, as far as is known, with a limit.
+func (r *rescues) loseLives() bool { return r.dispatcher.kind.name() == "quorum" && r.last.Load() > 0 }
 
 // rescue is one of them, on a goroutine of its own.
 type rescue struct {

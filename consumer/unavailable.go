@@ -83,7 +83,7 @@ func (w *worker) enter() (trial, ok bool) {
 		switch {
 		case !v.trying:
 			return false, true
-		case v.leaving() || c.lost():
+		case v.leaving() || c.gone():
 			return false, false
 		case !v.paused && d.absence.onTrial.CompareAndSwap(false, true):
 			return true, true

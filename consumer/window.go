@@ -307,7 +307,7 @@ func (s *supervisor) slowDown(sub *subscription, worked time.Duration) {
 		sub.losses = 0
 	}
 	sub.losses++
-	if sub.losses < 2 || !sub.dispatch.rescues.areDue() || sub.spec.isSingleActive() {
+	if sub.losses < 2 || !sub.dispatch.rescues.loseLives() || sub.spec.isSingleActive() {
 		return
 	}
 	if sub.window.restart() {

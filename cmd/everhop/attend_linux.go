@@ -80,7 +80,7 @@ func (o *commandOutput) passOn(events int16) bool {
 	switch {
 	case len(o.held) > 0:
 		return false
-	case events == unix.POLLHUP: // the end, and nothing to be written: as of most commands' standard error
+	case events == unix.POLLHUP && o.ours.isEmpty(): // nothing to be written: as of most commands' standard error
 		o.take(0, io.EOF, nil)
 		o.pipes.release(o.ours)
 		return true

@@ -113,3 +113,24 @@ func TestPipes(t *testing.T) {
 		t.Errorf("%d files are open in the end, want %d", open, want)
 	}
 }
+
+// What a command writes right before its end is not lost, though poll told of the end alone.
+func TestHangupWithOutput(t *testing.T) {
+	to := newFile(t)
+	c := newCommand(handling{exec: "true"}, false, to, newFile(t), func() {})
+	defer c.end()
+	o, err := c.stdout.open(&c.pipes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.write.WriteString("last words"); err != nil {
+		t.Fatal(err)
+	}
+	o.write.Close()
+	for !o.told {
+		o.passOn(unix.POLLHUP)
+	}
+	if text, err := os.ReadFile(to.Name()); err != nil || string(text) != "last words" || o.loss() != nil {
+		t.Errorf("passed on: %q, %v; %v", text, err, o.loss())
+	}
+}

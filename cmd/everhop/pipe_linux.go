@@ -63,6 +63,13 @@ func (e *pipeEnd) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// isEmpty is for who knows that nobody writes any more. POLLHUP does not say it: what is written just before the end may come
+// between what poll looks at first and what it looks at then.
+func (e *pipeEnd) isEmpty() bool {
+	n, err := unix.IoctlGetInt(e.fd, unix.TIOCINQ)
+	return err == nil && n == 0
+}
+
 // Write is for who knows that there is room.
 func (e *pipeEnd) Write(p []byte) (int, error) { //nolint:unparam // as that of a file
 	n, err := again(func() (int, error) { return unix.Write(e.fd, p) })
