@@ -39,8 +39,8 @@ type Handler func(ctx context.Context, d *Delivery) error
 // What no worker has received stays in the inbox of its broker.Consumer, and goes back to the queue with its
 // channel.
 //
-// Its methods in this file and in giveback.go are what the supervisor does with it; they may be called from any
-// goroutine, as may those of its parts, each of which is in a file of its own.
+// What the supervisor does with it is in this file and in giveback.go. Its methods may be called from any goroutine, as may
+// those of its parts, each of which is in a file of its own.
 type dispatcher struct {
 	spec Subscription
 	env  environment
