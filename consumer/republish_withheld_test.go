@@ -73,7 +73,7 @@ func TestParkingQueueWithholdsConfirms(t *testing.T) {
 			}
 			time.Sleep(30 * time.Second)
 		}
-		once := func(n int) {
+		once := func(fewest, most int) {
 			copies := map[string]int{}
 			for _, m := range server.Messages("parked") {
 				copies[string(m.Body)]++
@@ -83,17 +83,17 @@ func TestParkingQueueWithholdsConfirms(t *testing.T) {
 					t.Errorf("%s is there %d times", body, n)
 				}
 			}
-			if len(copies) != n {
-				t.Errorf("%d are parked, want %d", len(copies), n)
+			if n := len(copies); n < fewest || n > most {
+				t.Errorf("%d are parked, want %d to %d", n, fewest, most)
 			}
 		}
-		once(100) // the publisher sends no more to a queue that confirms nothing
+		once(1, 100) // the publisher sends no more to a queue that confirms nothing
 		if n := len(server.Messages("elsewhere")); n != 120 {
 			t.Errorf("%d are parked elsewhere", n)
 		}
 		server.ReleaseConfirms("parked")
 		time.Sleep(time.Hour)
-		once(bad)
+		once(bad, bad)
 		if q, _ := server.Queue("stuck"); q.Ready+q.Unacknowledged > 0 {
 			t.Errorf("left: %+v", q)
 		}
