@@ -177,15 +177,6 @@ func (r rabbit) Limited(c *client, bytes int) server {
 	return r
 }
 
-// sys has the processes of queues do nothing, or go on.
-func (r rabbit) sys(c *client, what string, queues []string) {
-	c.Helper()
-	_, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf(
-		`[begin {ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, list_to_binary(N))), sys:%s(amqqueue:get_pid(Q)) end || N <- ["%s"]].`,
-		what, strings.Join(queues, `", "`)))
-	c.ok(err)
-}
-
 type double struct {
 	*brokertest.Server
 	version string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/everhop/everhop/broker"
@@ -23,48 +24,85 @@ import (
 const (
 	// defaultCredit is how many messages may be written to a lane after the oldest one that is not confirmed.
 	defaultCredit = 200
-	// flowing is for how long that one may be the oldest, and yet more are written: else a fast publisher would wait for each
-	// of its confirms. Before, as many as the credit must have been confirmed on the lane.
-	flowing = 20 * time.Millisecond
-	// patience is for how long it may, if others may have to wait for it.
-	patience = 250 * time.Millisecond
+	// leastFlowing is for how long that one may be the oldest, and yet more are written: else a fast publisher would wait for
+	// each of its confirms. Before, as many as the credit must have been confirmed on one lane of the connection.
+	leastFlowing = 20 * time.Millisecond
+	// leastPatience is for how long it may, if others may have to wait for it.
+	leastPatience = 250 * time.Millisecond
+	// mostPatience bounds what is made of confirms that take long, as those of a broker that is far away or has slow disks.
+	mostPatience = 6 * time.Second
 	// worthTelling is how long a lane is aside until that is told.
 	worthTelling = time.Second
+	// closePatience is for how long the answer to the close of a channel is waited for.
+	closePatience = time.Second
 	// mostAside is how many lanes may be aside at a time.
 	mostAside = 64
 )
 
+// measured notes how long a confirm has taken.
+func (l *ledger) measured(took time.Duration) {
+	const weight = 4
+	if took = min(took, mostPatience); l.usual == 0 {
+		l.usual = took
+	}
+	l.usual += (took - l.usual) / weight
+}
+
+func (l *ledger) flowing() time.Duration { return max(leastFlowing, l.usual) }
+
+func (l *ledger) patience() time.Duration { return min(max(leastPatience, 3*l.usual), mostPatience) }
+
 // span is how many messages were written since the oldest one that is not settled, and with it.
 func (l *lane) span() uint64 { return l.sent + 1 - l.lowest }
 
-// flows tells whether confirms come in.
-func (l *lane) flows() bool { return l.lowest > l.credit && time.Since(l.moved) < flowing }
+// flows tells whether confirms come in on a lane.
+func (l *ledger) flows(on *lane) bool { return l.proven && time.Since(on.moved) < l.flowing() }
 
 // isStuck tells whether the main lane is to be set aside for what is outgoing first.
 func (l *ledger) isStuck(on *lane) bool {
-	if on.span() == 0 || time.Since(on.moved) < patience {
+	if on.span() == 0 || l.restOfPatience(on) > 0 {
 		return false
 	}
 	return on.span() >= on.credit || on.open[on.lowest].target != l.outgoing.first().target
 }
 
+// restOfPatience is how long a lane is still waited for.
+func (l *ledger) restOfPatience(on *lane) time.Duration {
+	since := on.moved
+	if on.tried.After(since) {
+		since = on.tried
+	}
+	return l.patience() - time.Since(since)
+}
+
 // mustWait tells whether what goes to a target has to wait for what is under way to it.
 func (l *ledger) mustWait(t *target) bool {
-	return t.doubts > 0 || t.plain >= int(max(l.credit/2, 1)) && (l.main == nil || !l.main.flows() || time.Since(t.moved) >= flowing)
+	switch {
+	case t.doubts > 0:
+		return true
+	case t.plain < int(max(l.credit/2, 1)):
+		return false
+	}
+	return l.main == nil || !l.flows(l.main) || time.Since(t.moved) >= l.flowing()
 }
 
 // awaitConfirm waits until more may be written to the main lane, or it is to be set aside.
 func (l *ledger) awaitConfirm(on *lane) {
-	l.heldUp = true
-	defer func() { l.heldUp = false }()
-	if rest := patience - time.Since(on.moved); rest > 0 {
-		defer time.AfterFunc(rest, func() {
+	on.heldUp = true
+	l.waitAtMost(&l.wakeMain, l.restOfPatience(on))
+	on.heldUp = false
+}
+
+// waitAtMost waits to be woken; no time at all is endless.
+func (l *ledger) waitAtMost(wake *sync.Cond, d time.Duration) {
+	if d > 0 {
+		defer time.AfterFunc(d, func() {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			l.wakeMain.Broadcast()
+			wake.Broadcast()
 		}).Stop()
 	}
-	l.wakeMain.Wait()
+	wake.Wait()
 }
 
 func (l *ledger) countAside() (n int) {
@@ -89,7 +127,7 @@ func (l *ledger) setAside(on *lane) {
 		c.way = onSide
 		c.target.plain--
 		c.target.doubts++
-		c.target.side = on
+		c.target.join(on)
 	}
 	l.sides = append(l.sides, on)
 	l.reconsider()
@@ -116,11 +154,11 @@ func (l *ledger) retire(on *lane) {
 	}
 }
 
-// stay is for a lane that could not be set aside: that is tried again when as much time has passed.
+// stay is for a lane that could not be set aside: that is tried again after a while.
 func (l *ledger) stay(on *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	on.leaving, on.moved = false, time.Now()
+	on.leaving, on.tried = false, time.Now()
 	l.wakeMain.Broadcast()
 }
 
@@ -195,7 +233,7 @@ func (s *supervisor) tellUnconfirmed(session *broker.Session, l *lane) error {
 // closeLane closes a channel that is not used any more.
 func (s *supervisor) closeLane(l *lane) {
 	s.background.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), sidePause)
+		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 		defer cancel()
 		_ = l.channel.Close(ctx) // else it ends with its connection
 	})
@@ -217,11 +255,21 @@ func (s *supervisor) until(dropped <-chan struct{}) (context.Context, context.Ca
 
 // tellMoved has go on what waits for a lane's confirms.
 func (l *ledger) tellMoved(on *lane) {
+	if on.sample > 0 && on.open[on.sample] == nil {
+		l.measured(time.Since(on.sampled))
+		on.sample = 0
+	}
+	if on.lowest > on.credit {
+		l.proven = true
+	}
 	switch {
-	case l.main != on:
+	case on.aside:
 		l.retire(on)
-		l.wakeSide.Broadcast()
-	case l.heldUp && (on.span() < on.credit || on.flows()):
+	case l.main != on:
+		if l.doubtful.len() > 0 {
+			l.wakeSide.Broadcast()
+		}
+	case on.heldUp && (on.span() < on.credit || l.flows(on)):
 		l.wakeMain.Broadcast()
 	}
 }

@@ -2,11 +2,13 @@ package publish_test
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer/publish"
 )
 
@@ -112,5 +114,89 @@ func TestManySetAside(t *testing.T) {
 		if s := r.p.Stats(); s.Confirmed != 2*stuck || s.Resent != 0 {
 			t.Errorf("%+v", s)
 		}
+	})
+}
+
+// As many queues are stuck as there are side lanes, and a connection is lost: what was under way to others gets through.
+func TestManyStuckThroughACut(t *testing.T) {
+	for _, stuck := range []int{1, 7, 8, 20} {
+		t.Run(fmt.Sprint(stuck), func(t *testing.T) {
+			inRig(t, func(c *publish.Config) { c.Window = 10_000 }, func(r *rig) {
+				const healthy, each = 12, 50
+				for i := range stuck {
+					queue := fmt.Sprint("stuck", i)
+					r.declare(queue)
+					r.server.SuspendQueue(queue)
+					r.send(to(queue, "0"))
+				}
+				r.server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.ToClient))
+				var last []*publish.Confirmation
+				for i := range healthy {
+					queue := fmt.Sprint("q", i)
+					r.declare(queue)
+					for i := range each {
+						r.send(to(queue, fmt.Sprint(i)))
+					}
+					last = append(last, r.send(to(queue, fmt.Sprint(each))))
+				}
+				time.Sleep(time.Minute)
+				r.must(r.p.Check())
+				for i, c := range last {
+					if !isDone(c) {
+						t.Errorf("what was sent to q%d waits", i)
+					}
+					r.must(r.within(time.Second, to(fmt.Sprint("q", i), fmt.Sprint(each+1))))
+					r.wantOrder(fmt.Sprint("q", i), each+2)
+				}
+				for i := range stuck {
+					r.server.ResumeQueue(fmt.Sprint("stuck", i))
+				}
+				r.flush(time.Minute)
+			})
+		})
+	}
+}
+
+// Confirms that always take long are no reason to set lanes aside, and do not make it slow.
+func TestSlowConfirms(t *testing.T) {
+	inRig(t, nil, func(r *rig) {
+		const targets, n = 3, 6000
+		for i := range targets {
+			r.declare(fmt.Sprint("q", i))
+		}
+		r.must(r.within(time.Second, to("q0", "0")))
+		r.server.Inject(brokertest.Now(), brokertest.Delay(300*time.Millisecond))
+		opened, began := r.server.Count("channel.open"), time.Now()
+		for i := range n {
+			r.send(to(fmt.Sprint("q", i%targets), fmt.Sprint(i)))
+		}
+		r.flush(time.Minute)
+		if took := time.Since(began); took > 10*time.Second { // in 300 ms at most a window gets through
+			t.Errorf("it took %v", took)
+		}
+		if more := r.server.Count("channel.open") - opened; more > 3 { // until it is known how long they take
+			t.Errorf("%d more channels", more)
+		}
+	})
+}
+
+// A message that ends the connection is found though it was sent again together with others.
+func TestDeadlyAfterACut(t *testing.T) {
+	inRig(t, nil, func(r *rig) {
+		r.declare("q", "p")
+		r.must(r.within(time.Second, to("q", "0")))
+		r.server.Inject(brokertest.OnMethod("basic.publish", 1), brokertest.Freeze(brokertest.Both))
+		deadly := to("p", "x")
+		deadly.Headers = map[string]any{"n": math.NaN()}
+		c := r.send(deadly)
+		for i := range 5 {
+			r.send(to("q", fmt.Sprint(i+1)))
+		}
+		time.Sleep(time.Minute)
+		if !isDone(c) || c.Err() == nil {
+			t.Errorf("the deadly one: %v, after %v", c.Err(), r.triggers())
+		}
+		r.flush(time.Minute)
+		r.wantOrder("q", 6)
 	})
 }

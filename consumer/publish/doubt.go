@@ -2,6 +2,7 @@ package publish
 
 import (
 	"slices"
+	"time"
 
 	"github.com/everhop/everhop/broker"
 )
@@ -27,7 +28,7 @@ func (l *ledger) castDoubt(on *lane, why error) (doubtful int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.main = nil
-	return l.takeBack(on, why, true)
+	return l.takeBack(why, true, on)
 }
 
 // killed is for a connection that the broker has ended because of what came in on it. RabbitMQ does so for a header that it
@@ -52,19 +53,6 @@ func (l *ledger) killed(why error) (resent int) {
 	return resent
 }
 
-// awaitDoubtful waits until something may go out over a side lane, and returns false when its connection is in use no more.
-func (l *ledger) awaitDoubtful(epoch uint64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for l.epoch == epoch {
-		if c, _ := l.firstDoubtful(); c != nil && !l.isBlocked() {
-			return true
-		}
-		l.wakeSide.Wait()
-	}
-	return false
-}
-
 // addSide has doubtful messages go out on one more lane.
 func (l *ledger) addSide(epoch uint64, on *lane) {
 	l.mu.Lock()
@@ -74,18 +62,22 @@ func (l *ledger) addSide(epoch uint64, on *lane) {
 	}
 }
 
-// nextDoubtful returns what is to be written next, and on which lane, and whether the broker is to be asked then if it has
-// accepted it. It is nil if nothing is, and without a lane another one is needed.
+// nextDoubtful waits for what is to be written next, and says on which lane, and whether the broker is to be asked then if it
+// has accepted it. Without a lane another one is needed. It is nil when the connection is in use no more.
 func (l *ledger) nextDoubtful(epoch uint64) (c *Confirmation, on *lane, trial bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.epoch == epoch {
-		if c, on = l.firstDoubtful(); on == nil {
+		if c, on = l.firstDoubtful(); c == nil || l.isBlocked() {
+			l.awaitSide()
+			continue
+		}
+		if on == nil {
 			return c, nil, false
 		}
 		if l.fits(on, c) {
 			l.doubtful.remove(c)
-			c.target.side = on
+			c.target.join(on)
 			if trial = l.needsTrial(c) && !on.isMixed(); trial {
 				l.trial = c
 			}
@@ -97,9 +89,19 @@ func (l *ledger) nextDoubtful(epoch uint64) (c *Confirmation, on *lane, trial bo
 	return nil, nil, false
 }
 
+// awaitSide waits until more may go out over side lanes: also because one of them has stood still for so long that it does
+// not count.
+func (l *ledger) awaitSide() {
+	var d time.Duration
+	if l.doubtful.len() > 0 {
+		d = l.patience()
+	}
+	l.waitAtMost(&l.wakeSide, d)
+}
+
 // firstDoubtful is the first one that may go out, and over which lane: nil if another one is needed.
 func (l *ledger) firstDoubtful() (*Confirmation, *lane) {
-	waits := map[*target]bool{}
+	var waits map[*target]bool
 	for _, c := range l.doubtful.all() {
 		if waits[c.target] {
 			continue
@@ -107,6 +109,9 @@ func (l *ledger) firstDoubtful() (*Confirmation, *lane) {
 		on, another := l.sideFor(c)
 		if another || on != nil && on.span() < on.credit {
 			return c, on
+		}
+		if waits == nil {
+			waits = map[*target]bool{}
 		}
 		waits[c.target] = true
 	}
@@ -118,27 +123,37 @@ func (l *ledger) needsTrial(c *Confirmation) bool {
 	return c.inDoubt || l.suspects[c.target.suspicion()]
 }
 
-// sideFor is the lane of the target, so that its order stays. Else it is an empty one, and if there is none, another one
-// is needed, or at last one that others use.
+// sideFor is the lane of the target, so that its order stays. Else it is an empty one, or another one is needed, or one that
+// others use: at last one that stands still.
 func (l *ledger) sideFor(c *Confirmation) (on *lane, another bool) {
 	if c.target.side != nil {
 		return c.target.side, false
 	}
-	sides := 0
+	var still *lane
+	sides, stuck := 0, 0
+	less := func(a, b *lane) bool { return b == nil || a.span() < b.span() }
 	for _, side := range l.sides {
-		if side.aside {
-			continue
-		}
-		if len(side.open) == 0 {
+		switch {
+		case side.aside:
+		case len(side.open) == 0:
 			return side, false
-		}
-		sides++
-		if (on == nil || len(side.open) < len(on.open)) && !(side.isMixed() && l.needsTrial(c)) {
-			on = side
+		case l.restOfPatience(side) <= 0:
+			stuck++
+			if less(side, still) && !(side.isMixed() && l.needsTrial(c)) {
+				still = side
+			}
+		default:
+			sides++
+			if less(side, on) && !(side.isMixed() && l.needsTrial(c)) {
+				on = side
+			}
 		}
 	}
-	if sides < mostSides {
+	switch {
+	case sides < mostSides && stuck < mostAside:
 		return nil, true
+	case sides < mostSides:
+		return still, false
 	}
 	return on, false
 }
@@ -184,7 +199,7 @@ func (l *ledger) endSide(on *lane, why *broker.Error) bool {
 	if l.trial != nil && on.open[on.sent] == l.trial {
 		l.trial = nil
 	}
-	l.takeBack(on, why, why.Scope != broker.ScopeConnection)
+	l.takeBack(why, why.Scope != broker.ScopeConnection || why.EndedByBroker(), on)
 	return true
 }
 

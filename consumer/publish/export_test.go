@@ -52,11 +52,21 @@ func (p *Publisher) Check() error {
 		if got := (counts{t.used, t.plain, t.doubts, t.held.len(), t.waiting.len(), t.bytes}); got != *n {
 			return fmt.Errorf("%q %q: %+v is counted, and there are %+v", t.exchange, t.key, got, *n)
 		}
+		if n.held > 0 && n.doubts == 0 && n.plain < int(max(l.credit/2, 1)) {
+			return fmt.Errorf("%q %q: nobody frees what is held: %+v", t.exchange, t.key, *n)
+		}
 		if n.plain > 0 && n.doubts > 0 || n.held > 0 && n.plain+n.doubts == 0 || n.used+n.waiting == 0 {
 			return fmt.Errorf("%q %q: %+v", t.exchange, t.key, *n)
 		}
 		if unserved, served := isIn(&l.lines.unserved, t), isIn(&l.lines.served, t); unserved != (n.waiting > 0 && n.used == 0) || served != (n.waiting > 0 && n.used > 0) {
 			return fmt.Errorf("%q %q: %+v, and it stands there: %v, %v", t.exchange, t.key, *n, unserved, served)
+		}
+	}
+	for _, side := range l.sides {
+		for _, c := range side.open {
+			if c.target.side != side {
+				return fmt.Errorf("message %d is on another side lane than its target", c.number)
+			}
 		}
 	}
 	if n := l.lines.unserved.Len() + l.lines.served.Len(); n > len(targets) {

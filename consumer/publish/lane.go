@@ -18,8 +18,13 @@ type lane struct {
 	open    map[uint64]*Confirmation
 	moved   time.Time // when lowest became that, or was written
 
+	sample  uint64    // a message of which it is measured how long its confirm takes; 0: of none
+	sampled time.Time // when it was written
+
 	mixed   bool          // the broker was not asked whether it has accepted what is on it
+	heldUp  bool          // its writer waits for confirms
 	leaving bool          // it is about to be set aside
+	tried   time.Time     // when that was tried in vain
 	aside   bool          // nothing more is written to it
 	done    chan struct{} // closed when it is aside and has all its confirms
 }
@@ -30,11 +35,18 @@ func newLane(credit uint64) *lane {
 
 // begin notes a message that is written next.
 func (l *lane) begin(c *Confirmation) {
-	if l.span() == 0 {
-		l.moved = time.Now()
-	}
+	empty := l.span() == 0
 	l.sent++
 	l.open[l.sent] = c
+	if empty || l.sample == 0 {
+		now := time.Now()
+		if empty {
+			l.moved = now
+		}
+		if l.sample == 0 {
+			l.sample, l.sampled = l.sent, now
+		}
+	}
 }
 
 // settled takes out what a confirm is about, in order.

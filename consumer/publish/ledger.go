@@ -16,10 +16,10 @@ import (
 //
 //	           room in the window                    written                 confirmed, returned, refused
 //	Send ----> target.waiting ----> outgoing ------> main lane ----------------------> settled
-//	                         \---> doubtful ------> side lanes (one by one) --------/
+//	                         \---> doubtful ------> side lanes ---------------------/
 //	                          \--> target.held, behind those of its target that are not on the main lane
 //
-// When a connection is lost, what is on its lanes goes back to where it came from, in its order.
+// When a connection is lost, what is on its lanes goes out again over side lanes, in its order.
 //
 // A message that the broker does not like (too large, no such exchange, no permission) ends its channel, and the broker does
 // not say which one it was. So when the main lane ends while the connection is alive, all that was on its way there is in
@@ -32,7 +32,6 @@ type ledger struct {
 
 	mu       sync.Mutex
 	wakeMain sync.Cond // the main lane's writer waits for it
-	heldUp   bool      // that waits for confirms
 	wakeSide sync.Cond // that of the side lanes
 	epochs   uint64
 	prefix   string // of the ids that are given here
@@ -46,8 +45,10 @@ type ledger struct {
 
 	outgoing queue
 	doubtful queue
-	epoch    uint64 // counts connections; 0: there is none
-	main     *lane  // nil: there is none
+	epoch    uint64        // counts connections; 0: there is none
+	proven   bool          // confirms have come on this one as they should
+	usual    time.Duration // which a confirm takes
+	main     *lane         // nil: there is none
 	sides    []*lane
 	trial    *Confirmation // what is being written to one of those, until the broker has accepted it
 	accused  *Confirmation // what was on trial when the connection was lost
@@ -189,8 +190,9 @@ func (l *ledger) settle(c *Confirmation, err error) {
 	case onMain:
 		t.plain--
 	case onSide:
-		if t.doubts--; t.doubts == 0 {
-			t.side = nil
+		t.doubts--
+		if c.out {
+			t.leave()
 		}
 	}
 	l.free(t)
@@ -281,7 +283,7 @@ func (l *ledger) next(on *lane) (c *Confirmation, inUse bool) {
 		case l.isStuck(on) && l.countAside() < mostAside:
 			on.leaving = true
 			return nil, true
-		case on.span() >= on.credit && !on.flows():
+		case on.span() >= on.credit && !l.flows(on):
 			l.awaitConfirm(on)
 		default:
 			if c := l.outgoing.first(); l.fits(on, c) {

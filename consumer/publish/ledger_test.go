@@ -1,8 +1,11 @@
 package publish
 
 import (
+	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/everhop/everhop/broker"
 )
@@ -30,4 +33,44 @@ func BenchmarkManyTargets(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A lane that cannot be set aside, as no other channel can be opened, is not filled for that.
+func TestCannotSetAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, on := newLedger(10_000, 1<<40), newLane(defaultCredit)
+		l.connected()
+		l.attach(on)
+		tried := 0
+		go func() {
+			for {
+				switch c, inUse := l.next(on); {
+				case !inUse:
+					return
+				case c == nil:
+					tried++
+					time.Sleep(time.Millisecond)
+					l.stay(on)
+				}
+			}
+		}()
+		send := func(key int) {
+			if _, err := l.accept(&broker.Message{Exchange: "x", RoutingKey: fmt.Sprint(key)}); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		for range 2 * defaultCredit { // confirms flow
+			send(0)
+			l.confirmed(on, on.sent, false, true)
+		}
+		for i := range 5000 {
+			send(i)
+		}
+		synctest.Wait()
+		if span := on.span(); span > defaultCredit || tried < 2 || tried > 100 {
+			t.Errorf("%d messages without a confirm, and another lane was wanted %d times", span, tried)
+		}
+		l.fail(errors.New("the end"))
+	})
 }

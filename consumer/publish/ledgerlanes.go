@@ -2,7 +2,6 @@ package publish
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -11,7 +10,7 @@ func (l *ledger) connected() (epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.epochs++
-	l.epoch, l.accused = l.epochs, nil
+	l.epoch, l.accused, l.proven = l.epochs, nil, false
 	return l.epoch
 }
 
@@ -51,14 +50,11 @@ func (l *ledger) disconnected(why error) (resent int) {
 }
 
 func (l *ledger) sendAgain(why error, inDoubt bool) (resent int) {
-	main, sides := l.leaveLanes()
-	for _, side := range sides {
-		resent += l.takeBack(side, why, inDoubt)
-	}
+	main, lanes := l.leaveLanes()
 	if main != nil {
-		resent += l.takeBack(main, why, inDoubt)
+		lanes = append(lanes, main)
 	}
-	return resent
+	return l.takeBack(why, inDoubt, lanes...)
 }
 
 func (l *ledger) leaveLanes() (main *lane, sides []*lane) {
@@ -68,29 +64,30 @@ func (l *ledger) leaveLanes() (main *lane, sides []*lane) {
 	return main, sides
 }
 
-// takeBack has what is on a lane go out again over side lanes, and what is outgoing to the same targets wait behind it.
-func (l *ledger) takeBack(from *lane, why error, inDoubt bool) (resent int) {
-	rest := l.wanted(from, why)
-	for _, c := range rest {
-		c.inDoubt = c.inDoubt || inDoubt
-		if c.way == onMain {
-			c.way = onSide
-			c.target.plain--
-			c.target.doubts++
+// takeBack has what is on lanes go out again over side lanes. What is outgoing to the same targets waits behind it.
+func (l *ledger) takeBack(why error, inDoubt bool, lanes ...*lane) (resent int) {
+	list, fromMain := l.doubtful.take(), false
+	for _, from := range lanes {
+		rest := l.wanted(from, why)
+		for _, c := range rest {
+			c.inDoubt = c.inDoubt || inDoubt
+			if c.way == onMain {
+				c.way, fromMain = onSide, true
+				c.target.plain--
+				c.target.doubts++
+			}
 		}
+		resent += len(rest)
+		list = append(list, rest...)
 	}
-	list := slices.Concat(rest, l.doubtful.take())
 	inOrder(list)
-	for _, c := range list {
-		if c.target.side == from {
-			c.target.side = nil
-		}
-	}
 	l.doubtful.before(list)
-	l.reconsider()
+	if fromMain {
+		l.reconsider()
+	}
 	l.wakeAll()
-	l.counts.Resent += uint64(len(rest))
-	return len(rest)
+	l.counts.Resent += uint64(resent)
+	return resent
 }
 
 // wanted takes what is on a lane, but for what nobody waits for.
@@ -98,6 +95,7 @@ func (l *ledger) wanted(from *lane, why error) []*Confirmation {
 	var wanted []*Confirmation
 	for _, c := range from.rest() {
 		c.out, c.returned = false, false
+		c.target.leave()
 		if c.left {
 			l.settle(c, fmt.Errorf("%w: %w", ErrNotKnown, why))
 			continue

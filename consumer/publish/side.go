@@ -15,15 +15,17 @@ const sidePause = time.Second
 func (s *supervisor) sendDoubtful(session *broker.Session, epoch uint64, dropped <-chan struct{}) {
 	ctx, cancel := s.until(dropped)
 	defer cancel()
-	for s.ledger.awaitDoubtful(epoch) {
+	for {
 		var err error
 		switch c, on, trial := s.ledger.nextDoubtful(epoch); {
+		case c == nil:
+			return
+		case on == nil:
+			err = s.openSide(ctx, session, epoch)
 		case trial:
 			err = s.try(ctx, on, c)
-		case on != nil:
+		default:
 			err = s.pass(ctx, on, c)
-		case c != nil:
-			err = s.openSide(ctx, session, epoch)
 		}
 		switch {
 		case session.Lost(): // and the supervisor is about to learn of it

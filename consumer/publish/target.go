@@ -21,8 +21,25 @@ type target struct {
 	plain  int       // messages that go out on the main lane
 	moved  time.Time // when one of those was confirmed
 	doubts int       // those that do not: doubtful, on a side lane, or on one that is aside
-	side   *lane     // of those; nil: none of them is on a lane
+	side   *lane     // on which some of those are; nil: none is on any
+	onSide int       // how many that are
 	held   queue     // has room, and is behind those, so that the order stays
+}
+
+// leave is for one of the target that is on a side lane no more.
+func (t *target) leave() {
+	if t.side == nil {
+		return
+	}
+	if t.onSide--; t.onSide == 0 {
+		t.side = nil
+	}
+}
+
+// join is for one that is written to a side lane, or is on one that becomes that.
+func (t *target) join(on *lane) {
+	t.side = on
+	t.onSide++
 }
 
 type targetName struct{ exchange, key string }
