@@ -3,6 +3,7 @@ package publish_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -123,6 +124,10 @@ func TestManyStuckThroughACut(t *testing.T) {
 		t.Run(fmt.Sprint(stuck), func(t *testing.T) {
 			inRig(t, func(c *publish.Config) { c.Window = 10_000 }, func(r *rig) {
 				const healthy, each = 12, 50
+				r.declare("connected")
+				for range 300 { // confirms flow: all that is sent then is under way
+					r.must(r.within(time.Second, to("connected", "")))
+				}
 				for i := range stuck {
 					queue := fmt.Sprint("stuck", i)
 					r.declare(queue)
@@ -141,6 +146,9 @@ func TestManyStuckThroughACut(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				r.must(r.p.Check())
+				if triggers := r.triggers(); !slices.Contains(triggers, publish.HeartbeatFailed) {
+					t.Fatalf("no connection was lost: %v", triggers)
+				}
 				for i, c := range last {
 					if !isDone(c) {
 						t.Errorf("what was sent to q%d waits", i)
@@ -199,4 +207,36 @@ func TestDeadlyAfterACut(t *testing.T) {
 		r.flush(time.Minute)
 		r.wantOrder("q", 6)
 	})
+}
+
+// The broker opens few channels: what was under way to many targets gets through all the same, but for that to stuck queues.
+func TestFewChannels(t *testing.T) {
+	inRig(t, nil, func(r *rig) {
+		const stuck, healthy = 5, 12
+		r.declare("connected")
+		r.must(r.within(time.Second, to("connected", "")))
+		for i := range stuck {
+			r.declare(fmt.Sprint("stuck", i))
+			r.server.SuspendQueue(fmt.Sprint("stuck", i))
+			r.send(to(fmt.Sprint("stuck", i), "0"))
+		}
+		r.server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.ToClient))
+		for i := range healthy {
+			r.declare(fmt.Sprint("q", i))
+			r.send(to(fmt.Sprint("q", i), "0"))
+		}
+		time.Sleep(time.Minute)
+		if triggers := r.triggers(); !slices.Contains(triggers, publish.HeartbeatFailed) {
+			t.Fatalf("no connection was lost: %v", triggers)
+		}
+		for i := range healthy {
+			r.must(r.within(time.Minute, to(fmt.Sprint("q", i), "1")))
+			r.wantOrder(fmt.Sprint("q", i), 2)
+		}
+		r.must(r.p.Check())
+		for i := range stuck {
+			r.server.ResumeQueue(fmt.Sprint("stuck", i))
+		}
+		r.flush(time.Minute)
+	}, brokertest.Config{ChannelMax: 4})
 }

@@ -150,12 +150,19 @@ func (l *ledger) sideFor(c *Confirmation) (on *lane, another bool) {
 		}
 	}
 	switch {
-	case sides < mostSides && stuck < mostAside:
+	case sides+stuck == 0, sides < mostSides && stuck < mostAside && !l.noMore:
 		return nil, true
-	case sides < mostSides:
+	case on == nil:
 		return still, false
 	}
 	return on, false
+}
+
+// refuseSides makes do with the side lanes that there are: the broker opens no more.
+func (l *ledger) refuseSides(epoch uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.noMore = l.noMore || l.epoch == epoch
 }
 
 // accepted says that the broker has nothing against what was written last.

@@ -50,6 +50,7 @@ type ledger struct {
 	usual    time.Duration // which a confirm takes
 	main     *lane         // nil: there is none
 	sides    []*lane
+	noMore   bool          // of those can be opened on this connection
 	trial    *Confirmation // what is being written to one of those, until the broker has accepted it
 	accused  *Confirmation // what was on trial when the connection was lost
 
