@@ -3,6 +3,7 @@ package publish
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,14 +42,14 @@ func TestCannotSetAside(t *testing.T) {
 		l, on := newLedger(10_000, 1<<40), newLane(defaultCredit)
 		l.connected()
 		l.attach(on)
-		tried := 0
+		var tried atomic.Int64
 		go func() {
 			for {
 				switch c, inUse := l.next(on); {
 				case !inUse:
 					return
 				case c == nil:
-					tried++
+					tried.Add(1)
 					time.Sleep(time.Millisecond)
 					l.stay(on)
 				}
@@ -62,14 +63,18 @@ func TestCannotSetAside(t *testing.T) {
 		}
 		for range 2 * defaultCredit { // confirms flow
 			send(0)
+			synctest.Wait()
 			l.confirmed(on, on.sent, false, true)
 		}
 		for i := range 5000 {
 			send(i)
 		}
 		synctest.Wait()
-		if span := on.span(); span > defaultCredit || tried < 2 || tried > 100 {
-			t.Errorf("%d messages without a confirm, and another lane was wanted %d times", span, tried)
+		l.mu.Lock()
+		span := on.span()
+		l.mu.Unlock()
+		if span > defaultCredit || tried.Load() < 2 || tried.Load() > 100 {
+			t.Errorf("%d messages without a confirm, and another lane was wanted %d times", span, tried.Load())
 		}
 		l.fail(errors.New("the end"))
 	})
