@@ -106,6 +106,9 @@ func browse(ctx context.Context, config Config, see seer, after func(*browser) e
 	if after != nil {
 		err = errors.Join(err, after(b))
 	}
+	if err == nil && b.tally.Failed > 0 { // all was seen, and then the connection was lost
+		err = context.Cause(ctx)
+	}
 	b.askLives(ctx)
 	err = errors.Join(err, b.end(ctx))
 	cancel(nil)

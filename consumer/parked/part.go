@@ -75,11 +75,16 @@ func (b *browser) take(ctx context.Context, left int, see seer) (n int, err erro
 	}
 	close(over)
 	canceller.Wait()
+	noMore := errors.Is(err, errNoMore)
 	switch {
-	case errors.Is(err, errNoMore) && n == 0:
-		err = errDone
-	case errors.Is(err, errNoMore), err == nil:
+	case (noMore || err == nil) && failure != nil:
 		err = failure
+	case noMore && int64(n) < p.arrived.Load(): // the rest was dropped
+		err = b.gone(ctx)
+	case noMore && n == 0:
+		err = errDone
+	case noMore:
+		err = nil
 	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -129,13 +134,8 @@ func (b *browser) receive(ctx context.Context, p *part) (*broker.Delivery, error
 			return nil, context.Cause(ctx)
 		case inTime && p.cancelled.Load():
 			return nil, errNoMore
-		case inTime: // lost, of which the session is about to tell
-			select {
-			case <-ctx.Done():
-				return nil, context.Cause(ctx)
-			case <-time.After(idle):
-				return nil, fmt.Errorf("parked: the consumer of queue %q is gone", b.config.Queue)
-			}
+		case inTime:
+			return nil, b.gone(ctx)
 		case b.config.StreamOffset != nil:
 			return nil, errDone
 		}
@@ -154,5 +154,15 @@ func (b *browser) receive(ctx context.Context, p *part) (*broker.Delivery, error
 				return nil, errDone
 			}
 		}
+	}
+}
+
+// gone is the error for a consumer that is lost, of which the session is about to tell.
+func (b *browser) gone(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(idle):
+		return fmt.Errorf("parked: the consumer of queue %q is gone", b.config.Queue)
 	}
 }
