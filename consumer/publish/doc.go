@@ -17,9 +17,9 @@
 //     [Config].Window targets without confirms, such as a stuck queue that is bound for as many routing keys, fill it all.
 //   - RabbitMQ's flow control would stop reading the whole connection because of such a queue. So what awaits its confirm for
 //     long does so on a channel of its own, and the log says so ([NoteUnconfirmed]). Others wait for a quarter of a second
-//     then (at 5,000 messages a second; as fast as a publisher can, at 25,000, the connection is lost once, for 8 s). The
-//     first message to a quorum queue without a leader holds up what was sent on the same channel right behind it, for as
-//     long as RabbitMQ tries.
+//     then, or for three times what a confirm usually takes. If much more is sent in that time than the 400 messages of
+//     RabbitMQ's credit, the connection is lost once. The first message to a quorum queue without a leader holds up what was
+//     sent on the same channel right behind it, for as long as RabbitMQ tries.
 //   - A message that the broker does not like ends the channel (too large, no such exchange, no permission), or the
 //     connection (a header that it cannot store). It gets that error; the others are sent again.
 //   - When a caller's ctx ends, its wait ends, and nothing else.

@@ -19,6 +19,8 @@ import (
 const (
 	// mostSides is how many side lanes there may be.
 	mostSides = 8
+	// retrySide is after how long another one is asked for again that could not be opened.
+	retrySide = 30 * time.Second
 	// mostSuspects is how many suspects there may be. One that is forgotten costs a channel when it is used again.
 	mostSuspects = 1024
 )
@@ -150,7 +152,7 @@ func (l *ledger) sideFor(c *Confirmation) (on *lane, another bool) {
 		}
 	}
 	switch {
-	case sides+stuck == 0, sides < mostSides && stuck < mostAside && !l.noMore:
+	case sides+stuck == 0, sides < mostSides && stuck < mostAside && time.Since(l.refusedSide) >= retrySide:
 		return nil, true
 	case on == nil:
 		return still, false
@@ -158,11 +160,13 @@ func (l *ledger) sideFor(c *Confirmation) (on *lane, another bool) {
 	return on, false
 }
 
-// refuseSides makes do with the side lanes that there are: the broker opens no more.
-func (l *ledger) refuseSides(epoch uint64) {
+// sideRefused is for a side lane that could not be opened: those that there are have to do for a while.
+func (l *ledger) sideRefused(epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.noMore = l.noMore || l.epoch == epoch
+	if l.epoch == epoch {
+		l.refusedSide = time.Now()
+	}
 }
 
 // accepted says that the broker has nothing against what was written last.

@@ -43,16 +43,16 @@ type ledger struct {
 	lines     lines // of those that have messages waiting for room
 	suspects  map[targetName]bool
 
-	outgoing queue
-	doubtful queue
-	epoch    uint64        // counts connections; 0: there is none
-	proven   bool          // confirms have come on this one as they should
-	usual    time.Duration // which a confirm takes
-	main     *lane         // nil: there is none
-	sides    []*lane
-	noMore   bool          // of those can be opened on this connection
-	trial    *Confirmation // what is being written to one of those, until the broker has accepted it
-	accused  *Confirmation // what was on trial when the connection was lost
+	outgoing    queue
+	doubtful    queue
+	epoch       uint64        // counts connections; 0: there is none
+	proven      bool          // confirms have come on this one as they should
+	usual       time.Duration // which a confirm takes
+	main        *lane         // nil: there is none
+	sides       []*lane
+	refusedSide time.Time     // when another one could not be opened on this connection
+	trial       *Confirmation // what is being written to one of those, until the broker has accepted it
+	accused     *Confirmation // what was on trial when the connection was lost
 
 	blockedSince time.Time // the broker does not read since then; zero: it does
 	closed       error     // nothing more is accepted

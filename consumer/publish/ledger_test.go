@@ -79,3 +79,34 @@ func TestCannotSetAside(t *testing.T) {
 		l.fail(errors.New("the end"))
 	})
 }
+
+// A message that ends each connection is found, though it is sent again without a trial at first, and the end of its lane is
+// seen before that of the connection.
+func TestDeadlyIsFound(t *testing.T) {
+	l, main := newLedger(100, 1<<40), newLane(defaultCredit)
+	l.connected()
+	l.attach(main)
+	c, err := l.accept(&broker.Message{RoutingKey: "q"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.next(main)
+	l.disconnected(errors.New("cut"))
+	why := &broker.Error{Scope: broker.ScopeConnection, Code: 541}
+	deaths := 0
+	for ; deaths < 10 && !c.isSettled(); deaths++ {
+		epoch, side := l.connected(), newLane(defaultCredit)
+		l.addSide(epoch, side)
+		if _, _, trial := l.nextDoubtful(epoch); trial {
+			l.sideLost(side, why)
+		} else {
+			l.mu.Lock()
+			l.endSide(side, why)
+			l.mu.Unlock()
+		}
+		l.killed(why)
+	}
+	if deaths != 3 || !errors.Is(c.Err(), why) { // the first one tells nothing
+		t.Errorf("after %d connections: %v", deaths, c.Err())
+	}
+}

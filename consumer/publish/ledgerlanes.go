@@ -10,7 +10,7 @@ func (l *ledger) connected() (epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.epochs++
-	l.epoch, l.accused, l.proven, l.noMore = l.epochs, nil, false, false
+	l.epoch, l.accused, l.proven, l.refusedSide = l.epochs, nil, false, time.Time{}
 	return l.epoch
 }
 

@@ -42,7 +42,7 @@ func (s *supervisor) sendDoubtful(session *broker.Session, epoch uint64, dropped
 func (s *supervisor) openSide(ctx context.Context, session *broker.Session, epoch uint64) error {
 	side, err := s.openLane(ctx, session)
 	if err != nil {
-		s.ledger.refuseSides(epoch)
+		s.ledger.sideRefused(epoch)
 		return err
 	}
 	s.ledger.addSide(epoch, side)
