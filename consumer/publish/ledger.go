@@ -19,7 +19,8 @@ import (
 //	                         \---> doubtful ------> side lanes ---------------------/
 //	                          \--> target.held, behind those of its target that are not on the main lane
 //
-// When a connection is lost, what is on its lanes goes out again over side lanes, in its order.
+// When a connection is lost, what is on its lanes goes out again over side lanes, in its order. A main lane that stands still
+// is set aside with what is on it, and another one takes its place (aside.go).
 //
 // A message that the broker does not like (too large, no such exchange, no permission) ends its channel, and the broker does
 // not say which one it was. So when the main lane ends while the connection is alive, all that was on its way there is in
