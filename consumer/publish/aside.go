@@ -31,7 +31,7 @@ const (
 	leastPatience = 250 * time.Millisecond
 	// mostPatience bounds what is made of confirms that take long, as those of a broker that is far away or has slow disks.
 	mostPatience = 6 * time.Second
-	// worthTelling is how long a lane is aside until that is told.
+	// worthTelling is for how long nothing on a lane beside the main one is confirmed, until that is told.
 	worthTelling = time.Second
 	// closePatience is for how long the answer to the close of a channel is waited for.
 	closePatience = time.Second
@@ -135,11 +135,15 @@ func (l *ledger) setAside(on *lane) {
 	l.retire(on)
 }
 
-// oldestOn is the oldest message on a lane, and how many there are.
-func (l *ledger) oldestOn(on *lane) (oldest *Confirmation, n int) {
+// oldestOn is the oldest message on a lane, how many there are, and for how many targets.
+func (l *ledger) oldestOn(on *lane) (oldest *Confirmation, messages, targets int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return on.open[on.lowest], len(on.open)
+	seen := map[*target]bool{}
+	for _, c := range on.open {
+		seen[c.target] = true
+	}
+	return on.open[on.lowest], len(on.open), len(seen)
 }
 
 // retire takes a lane that is aside out of use when it has all its confirms.
@@ -194,15 +198,15 @@ func (s *supervisor) setAside(session *broker.Session, l, fresh *lane) error {
 	s.ledger.setAside(l)
 	s.watchLane(fresh)
 	dropped := s.dropped
-	s.background.Go(func() { s.awaitConfirms(session, l, dropped) })
+	s.background.Go(func() { s.attend(session, l, dropped) })
 	return nil
 }
 
-// awaitConfirms waits until a lane that is aside is not needed any more, and tells of it when that takes long.
-func (s *supervisor) awaitConfirms(session *broker.Session, l *lane, dropped <-chan struct{}) {
-	long := time.NewTimer(worthTelling)
-	defer long.Stop()
-	for {
+// attend waits for the end of a lane beside the main one, and tells of it when its confirms do not come.
+func (s *supervisor) attend(session *broker.Session, l *lane, dropped <-chan struct{}) {
+	look := time.NewTicker(worthTelling)
+	defer look.Stop()
+	for told := false; ; {
 		select {
 		case <-l.done:
 			s.closeLane(l)
@@ -212,20 +216,35 @@ func (s *supervisor) awaitConfirms(session *broker.Session, l *lane, dropped <-c
 			return
 		case <-dropped:
 			return
-		case <-long.C:
+		case <-look.C:
+		}
+		late := s.ledger.isLate(l)
+		if late && !told {
 			s.post(func() error { return s.tellUnconfirmed(session, l) })
 		}
+		told = late
 	}
 }
 
+// isLate tells whether nothing on a lane is confirmed for long, though there were confirms on others meanwhile.
+func (l *ledger) isLate(on *lane) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return on.span() > 0 && time.Since(on.moved) >= max(worthTelling, l.patience()) && l.progress.Sub(on.moved) >= leastPatience
+}
+
 func (s *supervisor) tellUnconfirmed(session *broker.Session, l *lane) error {
-	oldest, n := s.ledger.oldestOn(l)
+	oldest, n, targets := s.ledger.oldestOn(l)
 	if s.session != session || n == 0 {
 		return nil
 	}
+	of := ""
+	if targets > 1 {
+		of = fmt.Sprintf(" to %d targets", targets)
+	}
 	s.note(NoteUnconfirmed, Evidence{
 		Exchange: oldest.message.Exchange, RoutingKey: oldest.message.RoutingKey,
-		Note: fmt.Sprintf("%d sent and not confirmed, the oldest for %s; other targets go on beside it", n, roughly(time.Since(oldest.accepted))),
+		Note: fmt.Sprintf("%d sent%s and not confirmed, the oldest for %s; other targets go on beside it", n, of, roughly(time.Since(oldest.accepted))),
 	})
 	return nil
 }
@@ -255,6 +274,9 @@ func (s *supervisor) until(dropped <-chan struct{}) (context.Context, context.Ca
 
 // tellMoved has go on what waits for a lane's confirms.
 func (l *ledger) tellMoved(on *lane) {
+	if on.moved.After(l.progress) {
+		l.progress = on.moved
+	}
 	if on.sample > 0 && on.open[on.sample] == nil {
 		l.measured(time.Since(on.sampled))
 		on.sample = 0

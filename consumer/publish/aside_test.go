@@ -11,6 +11,7 @@ import (
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer/publish"
+	"github.com/everhop/everhop/fsm"
 )
 
 // What goes to a queue that confirms nothing waits beside the others, in order and once, and is told of.
@@ -156,13 +157,36 @@ func TestManyStuckThroughACut(t *testing.T) {
 					r.must(r.within(time.Second, to(fmt.Sprint("q", i), fmt.Sprint(each+1))))
 					r.wantOrder(fmt.Sprint("q", i), each+2)
 				}
+				time.Sleep(2 * time.Second)
+				told := r.toldAfter(publish.HeartbeatFailed)
 				for i := range stuck {
-					r.server.ResumeQueue(fmt.Sprint("stuck", i))
+					queue := fmt.Sprint("stuck", i)
+					if few := stuck < 8; few && told[queue] != 1 || !few && told[queue] > 1 { // of many, some share a lane
+						t.Errorf("after the cut it was told of %s %d times", queue, told[queue])
+					}
+					r.server.ResumeQueue(queue)
 				}
 				r.flush(time.Minute)
 			})
 		})
 	}
+}
+
+// toldAfter counts after the last such transition how often it was told that a queue confirms nothing.
+func (r *rig) toldAfter(trigger fsm.Trigger) map[string]int {
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	told := map[string]int{}
+	for _, e := range r.events {
+		switch {
+		case e.Trigger == trigger:
+			clear(told)
+		case e.Name == publish.NoteUnconfirmed:
+			told[publish.EvidenceOf(e).RoutingKey]++
+		}
+	}
+	return told
 }
 
 // Confirms that always take long are no reason to set lanes aside, and do not make it slow.

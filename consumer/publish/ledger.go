@@ -48,6 +48,7 @@ type ledger struct {
 	doubtful    queue
 	epoch       uint64        // counts connections; 0: there is none
 	proven      bool          // confirms have come on this one as they should
+	progress    time.Time     // when the oldest message of a lane was, last
 	usual       time.Duration // which a confirm takes
 	main        *lane         // nil: there is none
 	sides       []*lane

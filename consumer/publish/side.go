@@ -21,7 +21,7 @@ func (s *supervisor) sendDoubtful(session *broker.Session, epoch uint64, dropped
 		case c == nil:
 			return
 		case on == nil:
-			err = s.openSide(ctx, session, epoch)
+			err = s.openSide(ctx, session, epoch, dropped)
 		case trial:
 			err = s.try(ctx, on, c)
 		default:
@@ -39,17 +39,14 @@ func (s *supervisor) sendDoubtful(session *broker.Session, epoch uint64, dropped
 	}
 }
 
-func (s *supervisor) openSide(ctx context.Context, session *broker.Session, epoch uint64) error {
+func (s *supervisor) openSide(ctx context.Context, session *broker.Session, epoch uint64, dropped <-chan struct{}) error {
 	side, err := s.openLane(ctx, session)
 	if err != nil {
 		s.ledger.sideRefused(epoch)
 		return err
 	}
 	s.ledger.addSide(epoch, side)
-	s.background.Go(func() {
-		<-side.channel.Lost()
-		s.ledger.ended(side)
-	})
+	s.background.Go(func() { s.attend(session, side, dropped) })
 	return nil
 }
 
