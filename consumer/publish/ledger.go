@@ -46,11 +46,12 @@ type ledger struct {
 
 	outgoing    queue
 	doubtful    queue
-	epoch       uint64        // counts connections; 0: there is none
-	proven      bool          // confirms have come on this one as they should
-	progress    time.Time     // when the oldest message of a lane was, last
-	usual       time.Duration // which a confirm takes
-	main        *lane         // nil: there is none
+	epoch       uint64          // counts connections; 0: there is none
+	proven      bool            // confirms have come on this one as they should
+	told        []*Confirmation // of which a confirm was; reused
+	progress    time.Time       // when the oldest message of a lane was, last
+	usual       time.Duration   // which a confirm takes
+	main        *lane           // nil: there is none
 	sides       []*lane
 	refusedSide time.Time     // when another one could not be opened on this connection
 	trial       *Confirmation // what is being written to one of those, until the broker has accepted it
@@ -146,6 +147,9 @@ func (l *ledger) send(c *Confirmation) {
 		l.doubtful.push(c)
 		l.wakeSide.Broadcast()
 	default:
+		if t.plain == 0 {
+			t.begin(time.Now())
+		}
 		c.way = onMain
 		t.plain++
 		l.outgoing.push(c)
@@ -241,11 +245,12 @@ func (l *ledger) confirmed(on *lane, n uint64, multiple, taken bool) {
 	defer l.mu.Unlock()
 	defer l.tellMoved(on)
 	now := time.Now()
-	on.settled(n, multiple, func(c *Confirmation) {
+	on.settled(n, multiple, func(c *Confirmation) { l.told = append(l.told, c) })
+	for _, c := range l.told { // the lane has moved by now: so what is behind them may go
 		switch {
 		case !taken:
 			l.settle(c, broker.ErrRefused)
-			return
+			continue
 		case c.way == onSide:
 			delete(l.suspects, c.target.suspicion())
 		case c.way == onMain:
@@ -253,10 +258,12 @@ func (l *ledger) confirmed(on *lane, n uint64, multiple, taken bool) {
 		}
 		if c.returned {
 			l.settle(c, &UnroutableError{Exchange: c.message.Exchange, RoutingKey: c.message.RoutingKey})
-			return
+			continue
 		}
 		l.settle(c, nil)
-	})
+	}
+	clear(l.told)
+	l.told = l.told[:0]
 }
 
 func (l *ledger) cameBack(on *lane, r broker.Returned) {

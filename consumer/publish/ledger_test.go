@@ -80,6 +80,58 @@ func TestCannotSetAside(t *testing.T) {
 	})
 }
 
+// Confirms that come together, now and then, as where each waits for a slow disk, hold hardly anything up, and are no reason to set a
+// lane aside, once it is known how long they take.
+func TestConfirmsThatTakeLong(t *testing.T) {
+	for _, pause := range []time.Duration{100 * time.Millisecond, 400 * time.Millisecond, 2 * time.Second} {
+		t.Run(pause.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const each = 200 * time.Microsecond
+				l, on := newLedger(100_000, 1<<40), newLane(defaultCredit)
+				l.connected()
+				l.attach(on)
+				var tried atomic.Int64
+				go func() {
+					for {
+						switch c, inUse := l.next(on); {
+						case !inUse:
+							return
+						case c == nil:
+							tried.Add(1)
+							l.stay(on)
+						}
+					}
+				}()
+				send := func(during time.Duration) {
+					for i := range int(during / each) {
+						if _, err := l.accept(&broker.Message{Exchange: "x", RoutingKey: fmt.Sprint(i % 3)}); err != nil {
+							t.Error(err)
+						}
+						time.Sleep(each)
+					}
+					synctest.Wait()
+				}
+				for range 10 { // until that is known
+					send(pause)
+					l.confirmed(on, on.sent, true, true)
+				}
+				tried.Store(0)
+				for range 10 {
+					send(pause)
+					if held := l.used - len(on.open); held > int(2*leastFlowing/each) {
+						t.Errorf("%d messages are held up", held)
+					}
+					l.confirmed(on, on.sent, true, true)
+				}
+				if n := tried.Load(); n > 0 {
+					t.Errorf("another lane was wanted %d times", n)
+				}
+				l.fail(errors.New("the end"))
+			})
+		})
+	}
+}
+
 // A message that ends each connection is found, though it is sent again without a trial at first, and the end of its lane is
 // seen before that of the connection.
 func TestDeadlyIsFound(t *testing.T) {
