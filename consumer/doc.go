@@ -3,18 +3,21 @@
 // transition of an explicit state machine.
 //
 //	            Connect            Connected
-//	Disconnected -----> Connecting ---------> Consuming <-----------------+
-//	      ^                 |                  |     ^                    |
-//	      |                 |     DrainTimeout |     | HeartbeatOK        |
-//	      |                 |                  v     |                    |
-//	      |                 |              HeartbeatCheck                 |
-//	      |  ConnectionError|                    | HeartbeatFailed        | Revived
-//	      |                 |                    | ConnectionError        |
-//	      |                 v                    v ChannelError           |
-//	      +------------- Reviving <--------------+------------------------+
-//	   Stop, FatalError, RetriesExhausted     ReviveFailed: again, after the back-off
+//	Disconnected -----> Connecting ---------> Consuming <---------------+
+//	      ^                 |                 |  |   ^                  |
+//	      |                 |    DrainTimeout |  |   | HeartbeatOK      |
+//	      |                 |                 v  |   |                  |
+//	      |                 |         HeartbeatCheck |                  |
+//	      |                 |                 |  |                      | Revived
+//	      | ConnectionError | HeartbeatFailed |  | ConnectionError      |
+//	      |                 | ConnectionError |  | ChannelError         |
+//	      |                 v ChannelError    v  v                      |
+//	      +--------------- Reviving <-----------------------------------+
+//	    FatalError          ReviveFailed: again, after the back-off
+//	    RetriesExhausted
+//	    Stop, from any state
 //
-// [Lifecycle] is that machine as data; the drawings and the table in the READMEs are made from it.
+// [Lifecycle] is that machine as data; the drawings and the table in the READMEs are made from it, and have every arrow.
 //
 // One goroutine, the supervisor, decides. Dials, probes, watchers and handlers send it observations,
 // stamped with the connection that they saw; it commits an event for each decision before it acts on
@@ -89,15 +92,13 @@ package consumer
 //	the caller's side
 //	  consumer.go      New, Run, Stop
 //	  config.go        Config and Subscription, their defaults and what is wrong with them
-//	  retry.go         Retry and Poison, likewise
-//	  backoff.go       Backoff, of both
+//	  retry.go         Retry and Poison, likewise; Backoff, of both
 //	  dedup.go         Dedup, likewise
 //	  control.go       a queue's Handle: Pause, Resume, SetPrefetch, SetConcurrency, Stats
 //	  stats.go         what is counted
 //	  status.go        what it does now
 //	  errors.go        what Run and the methods return
-//	  json.go          handlers of JSON
-//	  middleware.go    what is around a handler
+//	  middleware.go    what is around a handler; handlers of JSON
 //	  slog.go          a logger for programs that use log/slog
 //	what it does now, for others to see
 //	  board.go         what the supervisor shows, after each of its turns
@@ -133,10 +134,9 @@ package consumer
 //	  giveback.go      what no handler has begun with goes back, in the end and when a pause takes long
 //	  worker.go        a worker receives it; it may have to wait for its predecessor of the same key
 //	  handle.go        the handler is called, and again in place
-//	  outcome.go       what its answer means
+//	  outcome.go       what its answer means; what no handler is called for
 //	  detail.go        what was said about its error
-//	  outcomes.go      what of it is rare is told
-//	  unreadable.go    what no handler is called for
+//	  fate.go          what of it is rare is told
 //	  lives.go         what has come back so often that its queue would drop it
 //	  breaker.go       failures in a row
 //	  unavailable.go   what handlers need is not there
@@ -147,7 +147,7 @@ package consumer
 //	  settle.go        the broker is told what became of it, if it was not simply handled
 //	  commit.go        Commit comes before acknowledgements
 //	  stale.go         what could not be sent
-//	  settled.go       and what was, for those who ask
+//	  onsettled.go     and what was, for those who ask
 //	  internal/inside  where Stop must not wait for Run
 //	  callbacks.go     how the caller's Commit, OnStale and OnSettled are called
 //	  panics.go        what they panic with is told, but not each stack

@@ -19,7 +19,7 @@ type Details struct {
 const maxDetails = 8 << 10
 
 // ErrDetails is returned for details that an event cannot have.
-var ErrDetails = errors.New("fsm: not to be had as details")
+var ErrDetails = errors.New("fsm: cannot be details")
 
 // NewDetails returns the members of v, which encoding/json makes an object of: a
 // struct or a map. The error is an [ErrDetails] for anything else, for a member

@@ -38,7 +38,7 @@
 // # What differs from RabbitMQ
 //
 // It behaves as RabbitMQ 4.3 does, or as 4.0 or 3.10: see [Version]. One suite of tests runs against each of them,
-// real and played. These differences are meant; DIFFERENCES.md tells of each by which test it is shown, or why by none:
+// real and played. These differences are meant; DIFFERENCES.md names the test that shows each, or says why there is none:
 //
 //   - EXTERNAL is offered wherever there is TLS, and takes the common name of a certificate; RabbitMQ has a plugin for it,
 //     and takes all of the distinguished name unless it is told otherwise.

@@ -17,8 +17,8 @@ func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 		Long: `everhop consumes from RabbitMQ and keeps consuming when connections break. It publishes with confirms, tells what
 consumers do now, from a journal of events what happened, and what is wrong where nothing works.
 
-Exit status: 0 done, 1 failed, 2 wrong command line, 3 the journal is damaged, a consumer does not live or
-something is broken, 130 given up after a signal.`,
+Exit status: 0 done, 1 failed, 2 wrong command line, 3 a journal is damaged, status reaches
+no live consumer or doctor finds something broken, 130 given up after a signal.`,
 		Example: `  everhop demo
   everhop consume --url amqp://guest:guest@localhost/ --queue orders
   seq 1000 | everhop publish --queue orders

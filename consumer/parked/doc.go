@@ -23,9 +23,9 @@
 // A look costs a message of a quorum queue one of its lives (x-delivery-count) before RabbitMQ 4.3, and none from then
 // on: see Tally.Lives. Where no message tells, the queue's type is asked for, by a declaration that the broker refuses;
 // its log may have a line about that. With Config.Count a look also costs a life of all that have come back before, which
-// are in front: a quorum queue would put those that were looked at behind the others. When ctx ends before a call is
-// done, it does so. From 4.0 on there is a limit of 20 by default, past which the queue drops or dead-letters a message.
-// In a classic queue a look sets redelivered, and nothing else.
+// are in front: a quorum queue would put those that were looked at behind the others. A quorum queue does that, too, when ctx
+// ends before a call is done. From 4.0 on there is a limit of 20 by default, past which the queue drops or dead-letters a
+// message. In a classic queue a look sets redelivered, and nothing else.
 //
 // # Limits
 //

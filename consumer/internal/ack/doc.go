@@ -3,7 +3,8 @@
 //
 // An [Acknowledger] settles the deliveries of one channel, and no others: whoever holds a delivery holds the
 // Acknowledger that it must be settled through, and once the channel is gone nothing is sent any more,
-// because the tags of the next one start at 1 again. This is where a late acknowledgement is dropped.
+// because the tags of the next one start at 1 again. A late acknowledgement is refused by package broker
+// (ErrStale); what else is not settled on its channel is given up here then, and told of (Options.Stale).
 //
 //	Receive -> with its handler -> Finish --> gathered --> Commit --> one frame for a run of them
 //	                            \                                \--> a frame each for those behind a slow one

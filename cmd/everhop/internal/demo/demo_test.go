@@ -162,8 +162,8 @@ func TestInterruptedWhileParked(t *testing.T) {
 			if got := r.tally; err != nil || !r.interrupted || got.lost > 0 || got.waiting > 0 || got.published != got.handled+got.parked {
 				t.Errorf("%v: %+v\n%s", err, got, out.String())
 			}
-			if name != "one is retried" && r.tally.parked == 0 {
-				t.Errorf("none is parked\n%s", out.String())
+			if r.tally.parked == 0 && !strings.Contains(out.String(), "everhop parked retry") { // it may be later than that
+				t.Errorf("none is parked, nor were they retried\n%s", out.String())
 			}
 		})
 	}
