@@ -21,7 +21,7 @@ var (
 
 const (
 	// bootTimeout ends a start whose context has no earlier deadline.
-	bootTimeout = 3 * time.Minute
+	bootTimeout = 5 * time.Minute
 	// greetTimeout is how long a node may take to answer the protocol header; then it is asked again.
 	greetTimeout = time.Second
 	// evalTimeout is how long it may take to say that it has booted; then it is asked again.

@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -39,10 +40,10 @@ const (
 	mostAside = 64
 )
 
-// measured notes how long a confirm has taken.
+// measured notes how long a confirm has taken. One from a queue that was stuck says little of the others.
 func (l *ledger) measured(took time.Duration) {
 	const weight = 4
-	if took = min(took, mostPatience); l.usual == 0 {
+	if took = min(took, 2*l.patience()); l.usual == 0 {
 		l.usual = took
 	}
 	l.usual += (took - l.usual) / weight
@@ -64,6 +65,27 @@ func (l *ledger) isStuck(on *lane) bool {
 		return false
 	}
 	return on.span() >= on.credit || on.open[on.lowest].target != l.outgoing.first().target
+}
+
+// remember keeps when a target was confirmed last, though it has nothing under way any more. That is worth something only
+// where confirms take long: there, all that was sent to it may be confirmed at once.
+func (l *ledger) remember(name targetName, moved time.Time) {
+	if l.usual <= leastFlowing || time.Since(moved) >= l.usual {
+		return
+	}
+	const few = 1024
+	if n := len(l.moved); n >= few && n >= 2*l.kept {
+		maps.DeleteFunc(l.moved, func(_ targetName, moved time.Time) bool { return time.Since(moved) >= l.flowing() })
+		l.kept = len(l.moved)
+	}
+	l.moved[name] = moved
+}
+
+// recall takes what was remembered; the zero time if that is nothing.
+func (l *ledger) recall(name targetName) time.Time {
+	moved := l.moved[name]
+	delete(l.moved, name)
+	return moved
 }
 
 // restOfPatience is how long a lane is still waited for.
@@ -135,17 +157,6 @@ func (l *ledger) setAside(on *lane) {
 	l.retire(on)
 }
 
-// oldestOn is the oldest message on a lane, how many there are, and for how many targets.
-func (l *ledger) oldestOn(on *lane) (oldest *Confirmation, messages, targets int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	seen := map[*target]bool{}
-	for _, c := range on.open {
-		seen[c.target] = true
-	}
-	return on.open[on.lowest], len(on.open), len(seen)
-}
-
 // retire takes a lane that is aside out of use when it has all its confirms.
 func (l *ledger) retire(on *lane) {
 	if !on.aside || len(on.open) > 0 {
@@ -202,11 +213,12 @@ func (s *supervisor) setAside(session *broker.Session, l, fresh *lane) error {
 	return nil
 }
 
-// attend waits for the end of a lane beside the main one, and tells of it when its confirms do not come.
+// attend waits for the end of a lane beside the main one, and tells of it when its confirms do not come: once for each target
+// that others on it wait for.
 func (s *supervisor) attend(session *broker.Session, l *lane, dropped <-chan struct{}) {
 	look := time.NewTicker(worthTelling)
 	defer look.Stop()
-	for told := false; ; {
+	for told := (targetName{}); ; {
 		select {
 		case <-l.done:
 			s.closeLane(l)
@@ -218,33 +230,47 @@ func (s *supervisor) attend(session *broker.Session, l *lane, dropped <-chan str
 			return
 		case <-look.C:
 		}
-		late := s.ledger.isLate(l)
-		if late && !told {
-			s.post(func() error { return s.tellUnconfirmed(session, l) })
+		if late := s.ledger.lateOn(l, session.Silence()); late.messages > 0 && late.name != told {
+			told = late.name
+			s.post(func() error { return s.tellUnconfirmed(session, late) })
 		}
-		told = late
 	}
 }
 
-// isLate tells whether nothing on a lane is confirmed for long, though there were confirms on others meanwhile.
-func (l *ledger) isLate(on *lane) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return on.span() > 0 && time.Since(on.moved) >= max(worthTelling, l.patience()) && l.progress.Sub(on.moved) >= leastPatience
+// late is what is on a lane that gets no confirms.
+type late struct {
+	name              targetName // of the oldest
+	accepted          time.Time  // the oldest was
+	messages, targets int
 }
 
-func (s *supervisor) tellUnconfirmed(session *broker.Session, l *lane) error {
-	oldest, n, targets := s.ledger.oldestOn(l)
-	if s.session != session || n == 0 {
+// lateOn tells what is late on a lane, if its confirms do not come though the broker is heard: a whole connection that is
+// silent is another matter.
+func (l *ledger) lateOn(on *lane, silence time.Duration) (found late) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	waits := time.Since(on.moved)
+	if on.span() == 0 || l.isBlocked() || waits < worthTelling || waits-silence < l.patience() {
+		return late{}
+	}
+	oldest, seen := on.open[on.lowest], map[*target]bool{}
+	for _, c := range on.open {
+		seen[c.target] = true
+	}
+	return late{targetName{oldest.target.exchange, oldest.target.key}, oldest.accepted, len(on.open), len(seen)}
+}
+
+func (s *supervisor) tellUnconfirmed(session *broker.Session, what late) error {
+	if s.session != session {
 		return nil
 	}
 	of := ""
-	if targets > 1 {
-		of = fmt.Sprintf(" to %d targets", targets)
+	if what.targets > 1 {
+		of = fmt.Sprintf(" to %d targets", what.targets)
 	}
 	s.note(NoteUnconfirmed, Evidence{
-		Exchange: oldest.message.Exchange, RoutingKey: oldest.message.RoutingKey,
-		Note: fmt.Sprintf("%d sent%s and not confirmed, the oldest for %s; other targets go on beside it", n, of, roughly(time.Since(oldest.accepted))),
+		Exchange: what.name.exchange, RoutingKey: what.name.key,
+		Note: fmt.Sprintf("%d sent%s and not confirmed, the oldest for %s; other targets go on beside it", what.messages, of, roughly(time.Since(what.accepted))),
 	})
 	return nil
 }
@@ -274,9 +300,6 @@ func (s *supervisor) until(dropped <-chan struct{}) (context.Context, context.Ca
 
 // tellMoved has go on what waits for a lane's confirms.
 func (l *ledger) tellMoved(on *lane) {
-	if on.moved.After(l.progress) {
-		l.progress = on.moved
-	}
 	if on.sample > 0 && on.open[on.sample] == nil {
 		l.measured(time.Since(on.sampled))
 		on.sample = 0

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/consumer/publish"
 	"github.com/everhop/everhop/fsm"
@@ -187,6 +188,101 @@ func (r *rig) toldAfter(trigger fsm.Trigger) map[string]int {
 		}
 	}
 	return told
+}
+
+// A queue that confirms nothing is told of where it is the only one, or all are like it; and after a reconnect.
+func TestAllAreStuck(t *testing.T) {
+	for _, queues := range [][]string{{"a"}, {"a", "b"}} {
+		t.Run(fmt.Sprint(queues), func(t *testing.T) {
+			inRig(t, nil, func(r *rig) {
+				r.declare(queues...)
+				for _, q := range queues {
+					r.server.SuspendQueue(q)
+				}
+				for i := range 20 {
+					for _, q := range queues {
+						r.send(to(q, fmt.Sprint(i)))
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				time.Sleep(time.Minute)
+				if len(queues) > 1 && len(r.notes()) == 0 { // nobody waits for the only one
+					t.Error("it is not told of")
+				}
+				r.cutOff()
+				r.must(r.server.AcceptConnections())
+				time.Sleep(time.Minute)
+				told := r.toldAfter(publish.Revived)
+				for _, q := range queues {
+					if told[q] != 1 {
+						t.Errorf("after a reconnect %s is told of %d times", q, told[q])
+					}
+					r.server.ResumeQueue(q)
+				}
+				r.flush(time.Minute)
+			})
+		})
+	}
+}
+
+// A connection that is silent is not taken for a queue that confirms nothing, however long confirms take.
+func TestFrozenWithSideLanes(t *testing.T) {
+	for freezeAt := time.Duration(0); freezeAt < 3*time.Second; freezeAt += 300 * time.Millisecond {
+		t.Run(freezeAt.String(), func(t *testing.T) {
+			inRig(t, nil, func(r *rig) {
+				queues := []string{"q0", "q1", "q2"}
+				r.declare(queues...)
+				suspect := &broker.Message{Exchange: "x", RoutingKey: "key"} // is refused, and goes over a side lane from then on
+				if err := r.within(5*time.Second, suspect); err == nil {
+					t.Fatal("there is such an exchange")
+				}
+				r.must(r.server.DeclareExchange("x", "fanout", nil))
+				r.must(r.server.Bind("x", "", "q0", nil))
+				during := func(d time.Duration) { r.sendEach(10*time.Millisecond, d, queues...) }
+				r.server.Inject(brokertest.Now(), brokertest.Delay(400*time.Millisecond))
+				during(10 * time.Second)
+				before := len(r.notes())
+				r.send(suspect)
+				during(freezeAt)
+				r.server.Inject(brokertest.Now(), brokertest.Freeze(brokertest.Both))
+				during(300 * time.Millisecond)
+				time.Sleep(3 * time.Second)
+				for _, e := range r.notes()[before:] {
+					t.Errorf("told of %s: %s", publish.EvidenceOf(e).RoutingKey, e.Note)
+				}
+				r.flush(2 * time.Minute)
+			})
+		})
+	}
+}
+
+// sendEach sends to one after another for a while.
+func (r *rig) sendEach(pause, during time.Duration, queues ...string) {
+	for i := range int(during / pause) {
+		r.send(to(queues[i%len(queues)], ""))
+		time.Sleep(pause)
+	}
+}
+
+// Where confirms take long, a queue that confirms nothing gets no more than it may before that is noticed.
+func TestStuckWhereConfirmsTakeLong(t *testing.T) {
+	inRig(t, nil, func(r *rig) {
+		r.declare("q", "stuck")
+		r.must(r.within(time.Second, to("q", "")))
+		r.server.Inject(brokertest.Now(), brokertest.Delay(200*time.Millisecond))
+		r.sendEach(time.Millisecond, 4*time.Second, "q")
+		r.server.SuspendQueue("stuck")
+		var both sync.WaitGroup
+		both.Go(func() { r.sendEach(333*time.Microsecond, 3*time.Second, "stuck") })
+		both.Go(func() { r.sendEach(time.Millisecond, 20*time.Second, "q") })
+		time.Sleep(20 * time.Second)
+		r.server.ResumeQueue("stuck")
+		both.Wait()
+		r.flush(time.Minute)
+		if triggers := r.triggers(); len(triggers) > 2 {
+			t.Errorf("the connection is lost: %v", triggers)
+		}
+	})
 }
 
 // Confirms that always take long are no reason to set lanes aside, and do not make it slow.

@@ -46,12 +46,13 @@ type ledger struct {
 
 	outgoing    queue
 	doubtful    queue
-	epoch       uint64          // counts connections; 0: there is none
-	proven      bool            // confirms have come on this one as they should
-	told        []*Confirmation // of which a confirm was; reused
-	progress    time.Time       // when the oldest message of a lane was, last
-	usual       time.Duration   // which a confirm takes
-	main        *lane           // nil: there is none
+	epoch       uint64                   // counts connections; 0: there is none
+	proven      bool                     // confirms have come on this one as they should
+	told        []*Confirmation          // of which a confirm was; reused
+	moved       map[targetName]time.Time // of targets that have nothing under way, see remember
+	kept        int                      // how many those were when they were looked through
+	usual       time.Duration            // which a confirm takes
+	main        *lane                    // nil: there is none
 	sides       []*lane
 	refusedSide time.Time     // when another one could not be opened on this connection
 	trial       *Confirmation // what is being written to one of those, until the broker has accepted it
@@ -66,7 +67,7 @@ func newLedger(window int, windowBytes int64) *ledger {
 	const idLength = 12 // 60 random bits
 	l := &ledger{
 		window: window, windowBytes: windowBytes, credit: defaultCredit, prefix: rand.Text()[:idLength] + "-",
-		targets: map[targetName]*target{}, suspects: map[targetName]bool{},
+		targets: map[targetName]*target{}, suspects: map[targetName]bool{}, moved: map[targetName]time.Time{},
 	}
 	l.wakeMain.L, l.wakeSide.L = &l.mu, &l.mu
 	return l
@@ -93,7 +94,7 @@ func (l *ledger) accept(m *broker.Message) (*Confirmation, error) {
 	name := targetName{m.Exchange, m.RoutingKey}
 	t := l.targets[name]
 	if t == nil {
-		t = &target{exchange: m.Exchange, key: m.RoutingKey}
+		t = &target{exchange: m.Exchange, key: m.RoutingKey, moved: l.recall(name)}
 		l.targets[name] = t
 	}
 	c.target = t
@@ -147,9 +148,6 @@ func (l *ledger) send(c *Confirmation) {
 		l.doubtful.push(c)
 		l.wakeSide.Broadcast()
 	default:
-		if t.plain == 0 {
-			t.begin(time.Now())
-		}
 		c.way = onMain
 		t.plain++
 		l.outgoing.push(c)
@@ -204,7 +202,9 @@ func (l *ledger) settle(c *Confirmation, err error) {
 	}
 	l.free(t)
 	if t.used == 0 && t.waiting.len() == 0 {
-		delete(l.targets, targetName{t.exchange, t.key})
+		name := targetName{t.exchange, t.key}
+		delete(l.targets, name)
+		l.remember(name, t.moved)
 	}
 	l.lines.place(t)
 	l.fill(t)

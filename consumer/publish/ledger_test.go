@@ -111,7 +111,7 @@ func TestConfirmsThatTakeLong(t *testing.T) {
 					}
 					synctest.Wait()
 				}
-				for range 10 { // until that is known
+				for range 20 { // until that is known
 					send(pause)
 					l.confirmed(on, on.sent, true, true)
 				}

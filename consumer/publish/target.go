@@ -19,19 +19,11 @@ type target struct {
 	place   *list.Element // in line
 
 	plain  int       // messages that go out on the main lane
-	moved  time.Time // when one of those was confirmed, at least; see begin
+	moved  time.Time // when one of those was confirmed
 	doubts int       // those that do not: doubtful, on a side lane, or on one that is aside
 	side   *lane     // on which some of those are; nil: none is on any
 	onSide int       // how many that are
 	held   queue     // has room, and is behind those, so that the order stays
-}
-
-// begin is for the first message on the main lane. Where confirms take long, nothing is known of a target until then, though
-// they come: else what was confirmed all at once would go on slowly each time. Where they come soon, it is worth nothing.
-func (t *target) begin(now time.Time) {
-	if worth := now.Add(-leastFlowing); t.moved.Before(worth) {
-		t.moved = worth
-	}
 }
 
 // leave is for one of the target that is on a side lane no more.
