@@ -7,12 +7,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 	"github.com/everhop/everhop/consumer"
 )
 
 // A terminal that stands still keeps no command from being ended, nor its handler from returning.
 func TestCommandOnAFrozenTerminal(t *testing.T) {
-	tty, master := openPair(t)
+	tty, master := deadend.Terminal(t)
 	defer master.Close()
 	defer tty.Close()
 	c := newCommand(handling{exec: "yes", timeout: time.Second}, false, tty, newFile(t), func() {})

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -68,7 +69,7 @@ func TestCommandOutputs(t *testing.T) {
 // A reader that does not read holds up what it is to read, and nothing else.
 func TestCommandOutputHeldUp(t *testing.T) {
 	stderr := newFile(t)
-	c := newCommand(handling{exec: "echo a; echo b >&2"}, false, fullPipe(t), stderr, func() {})
+	c := newCommand(handling{exec: "echo a; echo b >&2"}, false, deadend.FullPipe(t), stderr, func() {})
 	defer c.end()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -19,7 +20,7 @@ func TestDemoStopsUnread(t *testing.T) {
 	dir := t.TempDir()
 	tear(t, makeJournal(t, dir, consumer.Lifecycle(), consumer.Connect))
 	p := prepareAlone(t, "demo", "--journal", dir)
-	p.cmd.Stderr = fullPipe(t)
+	p.cmd.Stderr = deadend.FullPipe(t)
 	p.start()
 	rabbittest.Eventually(t, patience, "it is at work", func() bool { return p.stdout.String() != "" })
 	p.signal(syscall.SIGTERM)

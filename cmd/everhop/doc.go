@@ -107,4 +107,5 @@
 //	internal/term         terminals, and how text from outside is kept from commanding them
 //	internal/demo         what everhop demo shows
 //	internal/operator     what breaks the broker of everhop broker, over HTTP
+//	internal/deadend      for tests: ports, pipes and terminals at whose other end is nobody
 package main

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 )
 
 // The exit status says how bad it is, and each line what to do.
@@ -52,7 +53,7 @@ func TestDoctorJSON(t *testing.T) {
 	const secret = "Zx9distinctive"
 	server := brokertest.NewServer(t)
 	server.SetPassword("guest", "other")
-	status, stdout, stderr := inProcess(t, "doctor", "--json", "--url", "amqp://guest:"+secret+"@"+server.Addr(), "--management", "http://u:"+secret+"@"+nobodyThere(t))
+	status, stdout, stderr := inProcess(t, "doctor", "--json", "--url", "amqp://guest:"+secret+"@"+server.Addr(), "--management", "http://u:"+secret+"@"+deadend.Port(t))
 	var doc struct {
 		Version int
 		Status  string

@@ -21,6 +21,7 @@ import (
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -204,7 +205,7 @@ func TestHTTPFailures(t *testing.T) {
 		timeout       time.Duration
 		want, text    string
 	}{
-		{"nobody listens", "http://user:secret@" + nobodyThere(t) + "/secret", 0, isUnavailable, "no connection: dial tcp"},
+		{"nobody listens", "http://user:secret@" + deadend.Port(t) + "/secret", 0, isUnavailable, "no connection: dial tcp"},
 		{"no such name", "http://no-such-host.invalid/", 0, isUnavailable, "no connection: "},
 		{"untrusted", untrusted.URL, 0, isUnavailable, "certificate"},
 		{"no answer in time", mute.URL, 2 * time.Second, fails, "no answer: consumer: the handler timeout is over"},
@@ -320,7 +321,7 @@ func TestConsumeHTTP(t *testing.T) {
 // A server that is away costs no attempts, and what waits is handled when it is back.
 func TestConsumeHTTPAway(t *testing.T) {
 	server := oneQueue(t, "1", "2", "3")
-	away := nobodyThere(t)
+	away := deadend.Port(t)
 	var stdout, stderr transcript
 	ended := make(chan int, 1)
 	args := strings.Fields("consume --queue q --attempts 1 --count 3 --url " + server.URL() + " --http http://" + away)

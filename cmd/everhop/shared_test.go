@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -239,7 +240,7 @@ func TestExecSlowReader(t *testing.T) {
 	t.Parallel()
 	server := oneQueue(t, "1", "2", "3")
 	p := prepareAlone(t, "consume", "--queue", "q", "--url", server.URL(), "--count", "3", "--attempts", "1", "--timeout", "1s", "--exec", "cat")
-	p.cmd.Stdout = fullPipe(t)
+	p.cmd.Stdout = deadend.FullPipe(t)
 	p.start()
 	rabbittest.Eventually(t, patience, "it consumes", func() bool {
 		q, _ := server.Queue("q")

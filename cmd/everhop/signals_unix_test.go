@@ -16,6 +16,7 @@ import (
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 )
 
@@ -187,7 +188,7 @@ func TestSecondSignal(t *testing.T) {
 			command := strings.NewReplacer("URL", server.URL(), "FILE", filepath.Join(t.TempDir(), "bin")).Replace(tt.command)
 			p := prepareAlone(t, strings.Fields(command)...)
 			if strings.Contains(name, "unread") {
-				p.cmd.Stdout = fullPipe(t)
+				p.cmd.Stdout = deadend.FullPipe(t)
 			}
 			p.start()
 			rabbittest.Eventually(t, patience, "it is at work", func() bool { return tt.begun(p, server) })

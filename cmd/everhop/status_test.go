@@ -5,17 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/health"
 )
@@ -52,27 +51,6 @@ func answers(t *testing.T, status int, text string) string {
 	return server.URL
 }
 
-func nobodyThere(t *testing.T) string {
-	t.Helper()
-	return net.JoinHostPort("127.0.0.1", freePort(t))
-}
-
-// freePort is one that nobody listens at. It is below those that the system gives to whoever asks for any, or it would
-// soon be somebody's.
-func freePort(t *testing.T) string {
-	t.Helper()
-	const first, last, tries = 20000, 32000, 100
-	for range tries {
-		port := strconv.Itoa(first + rand.IntN(last-first))
-		if listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
-			listener.Close()
-			return port
-		}
-	}
-	t.Fatalf("no free port from %d to %d", first, last)
-	return ""
-}
-
 // The worst of several is the exit status, and all is said of each.
 func TestStatus(t *testing.T) {
 	ready := answers(t, 200, string(madeDocument(t, "poison")))
@@ -81,7 +59,7 @@ func TestStatus(t *testing.T) {
 		doc.Alive, doc.NotAlive = false, []consumer.Reason{{Code: consumer.ReasonStuck, Text: "nothing for 31 s"}}
 	})))
 	other, odd, wrong := answers(t, 404, "nothing here"), answers(t, 200, "<html>"), answers(t, 200, "{}")
-	nobody := nobodyThere(t)
+	nobody := deadend.Port(t)
 	tests := []struct {
 		name           string
 		args           []string
@@ -154,7 +132,7 @@ func TestStatusWatchPrints(t *testing.T) {
 	var out transcript
 	done := make(chan int)
 	go func() {
-		done <- run(ctx, []string{"status", "-w", "--interval", "20ms", url, nobodyThere(t)}, nil, &out, io.Discard)
+		done <- run(ctx, []string{"status", "-w", "--interval", "20ms", url, deadend.Port(t)}, nil, &out, io.Discard)
 	}()
 	rabbittest.Eventually(t, patience, "three pages", func() bool {
 		return strings.Count(out.String(), "POISON") >= 3 && strings.Count(out.String(), "DOES NOT ANSWER") >= 3
@@ -168,7 +146,7 @@ func TestStatusWatchPrints(t *testing.T) {
 func TestHealth(t *testing.T) {
 	const failed = "[+]connecting ok\n[-]reviving failed: connection refused\n[-]apart failed: orders: gone\nreadyz check failed\n"
 	well, ill, other := answers(t, 200, "ok"), answers(t, 503, failed), answers(t, 404, "no")
-	nobody := nobodyThere(t)
+	nobody := deadend.Port(t)
 	tests := []struct {
 		name   string
 		args   []string

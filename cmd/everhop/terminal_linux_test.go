@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 	"github.com/everhop/everhop/cmd/everhop/internal/past/pasttest"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
@@ -33,7 +34,7 @@ func openTerminal(t *testing.T) (tty *os.File, screen *transcript, read func()) 
 // openKeyboard opens one on which a test can type, too.
 func openKeyboard(t *testing.T) (tty, keys *os.File, screen *transcript, read func()) {
 	t.Helper()
-	tty, master := openPair(t)
+	tty, master := deadend.Terminal(t)
 	screen = new(transcript)
 	var reader sync.WaitGroup
 	reader.Go(func() { io.Copy(screen, master) }) // until EIO: nobody has it open for writing
@@ -43,28 +44,6 @@ func openKeyboard(t *testing.T) (tty, keys *os.File, screen *transcript, read fu
 		master.Close()
 	})
 	return tty, master, screen, reader.Wait
-}
-
-// openPair opens a pseudo-terminal, and what is behind it.
-func openPair(t *testing.T) (tty, master *os.File) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skip("needs /dev/ptmx, which containers without a /dev/pts do not have: ", err)
-	}
-	fd := int(master.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal("unlock: ", err)
-	}
-	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal("number: ", err)
-	}
-	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tty, master
 }
 
 // run runs it to its end, with the terminal in place of those of its outputs that are tty.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 )
 
 // As in `everhop consume 2>&1 | less` when nobody scrolls: nothing that everhop writes is read.
@@ -30,7 +31,7 @@ func TestConsumeStopsUnread(t *testing.T) {
 			t.Parallel()
 			server := oneQueue(t, tt.messages...)
 			p := prepareAlone(t, append([]string{"consume", "--queue", "q", "--url", server.URL()}, tt.args...)...)
-			full := fullPipe(t)
+			full := deadend.FullPipe(t)
 			p.cmd.Stdout, p.cmd.Stderr = full, full
 			p.start()
 			rabbittest.Eventually(t, patience, "it is at work", func() bool {
@@ -59,38 +60,9 @@ func TestPublishStopsUnread(t *testing.T) {
 	}
 	defer input.Close()
 	defer stdin.Close()
-	p.cmd.Stdin, p.cmd.Stderr = stdin, fullPipe(t)
+	p.cmd.Stdin, p.cmd.Stderr = stdin, deadend.FullPipe(t)
 	p.start()
 	rabbittest.Eventually(t, patience, "it is at work", func() bool { return len(server.Connections()) == 1 })
 	p.signal(syscall.SIGTERM)
 	p.wait(1)
-}
-
-// fullPipe is the end of a pipe that takes no byte more: nobody reads at the other one.
-func fullPipe(t *testing.T) (write *os.File) {
-	t.Helper()
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		write.Close()
-		read.Close()
-	})
-	raw, err := write.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	const most = 1 << 20 // more than a pipe holds
-	written := most
-	if err := raw.Write(func(fd uintptr) bool {
-		written, err = syscall.Write(int(fd), make([]byte, most))
-		return true // not to be tried again
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err != nil || written == most {
-		t.Fatalf("the pipe took %d bytes, %v", written, err)
-	}
-	return write
 }

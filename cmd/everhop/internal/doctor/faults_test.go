@@ -15,6 +15,7 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 	"github.com/everhop/everhop/fsm"
 	"github.com/everhop/everhop/fsm/journal"
 )
@@ -51,7 +52,7 @@ var faults = []fault{
 	{name: "name", check: "name", status: Broken, text: `"nosuch.invalid"`, advice: "DNS",
 		prepare: func(b *bed) { b.url = "amqp://nosuch.invalid/" }},
 	{name: "dead port", check: "port", status: Broken, text: "connection refused", advice: "start the broker",
-		prepare: func(b *bed) { b.url = "amqp://" + deadPort(b.T) }},
+		prepare: func(b *bed) { b.url = "amqp://" + deadend.Port(b.T) }},
 	{name: "silent port", check: "protocol", status: Broken, text: "no AMQP comes from it", advice: "a broker that hangs",
 		prepare: func(b *bed) { b.config.Step, b.url = short, "amqp://"+listening(b.T, silent) }},
 	{name: "silent TLS port", check: "protocol", status: Broken, text: "handshake does not end", advice: "5671",
@@ -166,7 +167,7 @@ var faults = []fault{
 	{name: "few files", check: "file_limits", status: Warning, text: "64 open files", advice: "LimitNOFILE",
 		prepare: func(b *bed) { b.config.fileLimit = func() (uint64, error) { return 64, nil } }},
 	{name: "no management", check: "management", status: Broken, text: "connection refused", advice: "rabbitmq-plugins enable",
-		prepare: func(b *bed) { b.config.Management = "http://" + deadPort(b.T) }},
+		prepare: func(b *bed) { b.config.Management = "http://" + deadend.Port(b.T) }},
 	{name: "management that is none", check: "management", status: Broken, text: "404", advice: "15672",
 		prepare: func(b *bed) { b.config.Management = web(b.T, http.NotFoundHandler()).URL }},
 	{name: "management's login", check: "management", status: Broken, text: "401", advice: "set_user_tags",

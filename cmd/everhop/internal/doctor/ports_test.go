@@ -10,11 +10,9 @@ import (
 	"encoding/pem"
 	"io"
 	"math/big"
-	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -56,22 +54,6 @@ func listening(t *testing.T, serve func(net.Conn)) (addr string) {
 		all.Wait()
 	})
 	return listener.Addr().String()
-}
-
-// deadPort is one on which nobody listens. It is below those that the system gives to whoever asks for any, or it would soon
-// be somebody's.
-func deadPort(t *testing.T) string {
-	t.Helper()
-	const first, last, tries = 20000, 32000, 100
-	for range tries {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+mathrand.IntN(last-first)))
-		if listener, err := net.Listen("tcp", addr); err == nil {
-			listener.Close()
-			return addr
-		}
-	}
-	t.Fatalf("no free port from %d to %d", first, last)
-	return ""
 }
 
 // silent takes everything and says nothing.
