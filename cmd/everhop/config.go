@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/cmd/everhop/internal/record"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/fsm"
 )
@@ -36,7 +37,7 @@ func (f *consumption) subscription() consumer.Subscription {
 		s.Prefetch = max(s.Concurrency, min(consumer.DefaultPrefetch, paceAhead(f.every)))
 	}
 	if f.keyHeader != "" {
-		s.OrderingKey = func(d *consumer.Delivery) string { return headerText(d.Headers[f.keyHeader]) }
+		s.OrderingKey = func(d *consumer.Delivery) string { return record.Text(d.Headers[f.keyHeader]) }
 	}
 	if f.count > 0 { // do not take what would only be given back
 		s.Concurrency = min(s.Concurrency, f.count)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/cmd/everhop/internal/record"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/systemd"
@@ -391,7 +392,7 @@ func (f *consumption) destination(stdout, stderr io.Writer, broken func()) desti
 			end:    func() {},
 		}
 	case f.output == "jsonl":
-		out.format = formatJSON
+		out.format = record.Write
 	case f.null:
 		out.format = formatNull
 	case f.format.parts != nil:

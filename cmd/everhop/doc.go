@@ -17,7 +17,7 @@
 //	everhop version
 //	everhop man                     manual pages
 //
-// It only parses, wires and prints: consuming is package consumer's, publishing package publish's, the past
+// It parses, wires and prints, and reads and writes the messages of publish, consume, peek and parked: consuming is package consumer's, publishing package publish's, the past
 // that of internal/past, which has it from packages fsm and consumer/history.
 //
 // Exit status: 0 when all is done, also after SIGINT, SIGTERM or SIGHUP to consume, and when the reader of standard
@@ -35,7 +35,6 @@
 //	  stderr.go           standard error that nobody reads holds nobody up
 //	  again.go            an output that takes nothing for now is waited for
 //	  logging.go          --log-level, --log-format
-//	  argv.go             passwords vanish from the list of processes
 //	  version.go          everhop version
 //	  man.go              everhop man
 //	consume
@@ -48,10 +47,7 @@
 //	  limit.go            --count
 //	  ending.go           --until-empty, --idle-timeout
 //	  output.go           messages to standard output, many with one write
-//	  jsonl.go            a message as a line of JSON
 //	  format.go           --format, --null
-//	  typed.go            its headers in JSON, and their types beside them
-//	  typedtext.go        values of which JSON has only the text: names, times, decimals
 //	  handling.go         --exec, --exec-argv, --http, --timeout, --reject-status
 //	  exec.go             messages to a command
 //	  environment.go      what a command has of a message in its environment
@@ -74,7 +70,6 @@
 //	  sending.go          one message after the other, and their confirms
 //	  input.go            where messages come from
 //	  lines.go            what is read ahead, line by line
-//	  records.go          messages from lines of JSON
 //	  properties.go       --header and the properties that are for every message
 //	  pace.go             --rate, --max-rate
 //	  hints.go            what to do about a message that cannot be published
@@ -101,6 +96,8 @@
 //
 // # Rooms
 //
+//	internal/record       a message as a line of JSON, and back: for consume, publish, peek and parked
+//	internal/secrets      keeps passwords from being shown
 //	internal/past         reads journals and logs, and tells of them: for replay, verify and graph
 //	internal/glass        shows what consumers do now: for status
 //	internal/doctor       looks for what is wrong, and what to do: for doctor

@@ -10,26 +10,29 @@ import (
 
 // The list in doc.go names every file once, and no other; what there is for each system is one.
 func TestFileMap(t *testing.T) {
-	text, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var listed, files []string
-	for _, line := range regexp.MustCompile(`(?m)^//\t  (\w+\.go) +\S`).FindAllSubmatch(text, -1) {
-		listed = append(listed, string(line[1]))
-	}
-	slices.Sort(listed)
-	found, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range found {
-		if file = regexp.MustCompile(`_(unix|linux|other)\.go$`).ReplaceAllString(file, ".go"); file != "doc.go" && !regexp.MustCompile(`_test\.go$`).MatchString(file) {
-			files = append(files, file)
+	for _, dir := range []string{".", "internal/record"} {
+		text, err := os.ReadFile(filepath.Join(dir, "doc.go"))
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	slices.Sort(files)
-	if files = slices.Compact(files); !slices.Equal(listed, files) {
-		t.Errorf("doc.go lists\n%q, there are\n%q", listed, files)
+		var listed, files []string
+		for _, line := range regexp.MustCompile(`(?m)^//\t(?:  )?(\w+\.go) +\S`).FindAllSubmatch(text, -1) {
+			listed = append(listed, string(line[1]))
+		}
+		slices.Sort(listed)
+		found, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range found {
+			file = regexp.MustCompile(`_(unix|linux|other)\.go$`).ReplaceAllString(filepath.Base(file), ".go")
+			if file != "doc.go" && !regexp.MustCompile(`_test\.go$`).MatchString(file) {
+				files = append(files, file)
+			}
+		}
+		slices.Sort(files)
+		if files = slices.Compact(files); !slices.Equal(listed, files) {
+			t.Errorf("%s: doc.go lists\n%q, there are\n%q", dir, listed, files)
+		}
 	}
 }

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"encoding/base64"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/record"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -107,7 +105,7 @@ func headersAs(headers map[string]any, rename func(string) string) []property {
 			continue
 		}
 		taken[other] = true
-		list = append(list, property{other, headerText(headers[name])})
+		list = append(list, property{other, record.Text(headers[name])})
 	}
 	return list
 }
@@ -123,29 +121,4 @@ func variableName(name string) string {
 		}
 		return '_'
 	}, name)
-}
-
-// headerText is a header's value as text. Tables and lists are JSON, as in a line of --output jsonl; bytes that are not
-// UTF-8 are base64.
-func headerText(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	case []byte:
-		if utf8.Valid(v) {
-			return string(v)
-		}
-		return base64.StdEncoding.EncodeToString(v)
-	}
-	value, _ := writeValue(v)
-	if text, ok := value.(string); ok {
-		return text
-	}
-	var line bytes.Buffer
-	if err := encode(&line, value); err != nil { // there is no such value
-		return ""
-	}
-	return strings.TrimSuffix(line.String(), "\n")
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/record"
 )
 
 // An evening of an operator: what a queue's handler needs is away for a minute, thirty messages are poison in three ways,
@@ -136,7 +137,7 @@ echo "$n" >> `+done+"\n", 0o700)
 	count := func(records string) {
 		t.Helper()
 		for line := range strings.Lines(records) {
-			m, err := readRecord([]byte(strings.TrimSuffix(line, "\n")))
+			m, err := record.Read([]byte(strings.TrimSuffix(line, "\n")))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/record"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -33,7 +34,7 @@ var placeholders = map[byte]part{
 	'h': func(line *bytes.Buffer, d *consumer.Delivery) { formatHeaders(line, d.Headers) },
 	'T': func(line *bytes.Buffer, d *consumer.Delivery) {
 		if !d.Timestamp.IsZero() {
-			line.WriteString(writeTime(d.Timestamp))
+			line.WriteString(record.Time(d.Timestamp))
 		}
 	},
 	'o': func(line *bytes.Buffer, d *consumer.Delivery) {
@@ -124,13 +125,13 @@ func formatHeaders(line *bytes.Buffer, headers map[string]any) {
 		}
 		line.WriteString(name)
 		line.WriteByte('=')
-		value, _ := writeValue(headers[name])
+		value := record.Value(headers[name])
 		if text, ok := value.(string); ok {
 			line.WriteString(text)
 			continue
 		}
 		encoded, err := json.Marshal(value)
-		if err != nil { // there is none, as in formatJSON: writeValue leaves only what JSON has
+		if err != nil { // there is none, as in a record: its values have only what JSON has
 			continue
 		}
 		line.Write(encoded)

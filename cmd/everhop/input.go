@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/cmd/everhop/internal/record"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -109,7 +110,7 @@ func (f *publication) plain() func(body []byte) (broker.Message, error) {
 // record makes a message of a record. What becomes of its headers and of its user-id is as when consumers publish
 // a message again.
 func (f *publication) record(line []byte, user string) (broker.Message, error) {
-	m, err := readRecord(line)
+	m, err := record.Read(line)
 	if err != nil {
 		return m, err
 	}

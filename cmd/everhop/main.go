@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/everhop/everhop/cmd/everhop/internal/past"
+	"github.com/everhop/everhop/cmd/everhop/internal/secrets"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
@@ -20,7 +21,7 @@ func main() {
 	// Once somebody listens for SIGPIPE, writing to a closed pipe is an error that can be handled,
 	// not the end of the process. Ignoring it would do too, but commands inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	os.Exit(run(context.Background(), takeArgs(os.Args[1:]), os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(context.Background(), secrets.TakeArgs(os.Args[1:]), os.Stdin, os.Stdout, os.Stderr))
 }
 
 // run is the program. It returns the exit status; the end of ctx is the first signal.
@@ -73,7 +74,7 @@ func withoutReader(err error) error {
 
 // complain prints a text as one line.
 func complain(stderr io.Writer, text string) {
-	_, _ = fmt.Fprintf(stderr, "everhop: %s\n", term.Clean(redact(strings.ReplaceAll(text, "\n", "; "))))
+	_, _ = fmt.Fprintf(stderr, "everhop: %s\n", term.Clean(secrets.Redact(strings.ReplaceAll(text, "\n", "; "))))
 }
 
 // inWords is an error's text without the packages' names. They help who programs with them; who types a

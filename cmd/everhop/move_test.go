@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"math"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/cmd/everhop/internal/record"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -145,15 +147,23 @@ func TestMoveQueueRabbitMQ(t *testing.T) {
 			ReplyTo: m.ReplyTo, Expiration: m.Expiration, MessageID: m.MessageID, Type: m.Type, UserID: m.UserID, AppID: m.AppID,
 			Priority: m.Priority, Timestamp: m.Timestamp,
 		}
-		records = append(records, lineOf(t, d)...)
-		want = append(want, messageOf(d))
+		var line bytes.Buffer
+		if err := record.Write(&line, d); err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, line.Bytes()...)
+		want = append(want, broker.Message{
+			Body: m.Body, Headers: m.Headers, ContentType: m.ContentType, ContentEncoding: m.ContentEncoding, CorrelationID: m.CorrelationID,
+			ReplyTo: m.ReplyTo, Expiration: m.Expiration, MessageID: m.MessageID, NoMessageID: m.MessageID == "", Type: m.Type,
+			UserID: m.UserID, AppID: m.AppID, Priority: m.Priority, Timestamp: m.Timestamp, NoTimestamp: m.Timestamp.IsZero(),
+		})
 	}
 	for range 2 {
 		queue := newQueueOf(t, "quorum")
 		everhop(t, 0, string(records), "publish", "--input", "jsonl", "--queue", queue).logs("4 messages confirmed\n")
 		records = []byte(everhop(t, 0, "", "consume", "--queue", queue, "--count", "4", "--output", "jsonl").stdout.String())
 		for i, line := range strings.SplitAfter(strings.TrimSpace(string(records)), "\n") {
-			got, err := readRecord([]byte(line))
+			got, err := record.Read([]byte(line))
 			if err != nil {
 				t.Fatal(err)
 			}

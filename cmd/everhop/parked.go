@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/record"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer/parked"
 )
@@ -201,7 +202,7 @@ func show(ctx context.Context, cmd *cobra.Command, config parked.Config, output 
 	out := term.To(cmd.OutOrStdout())
 	tally, err := parked.Look(ctx, config, func(e *parked.Entry) error {
 		if output == "jsonl" {
-			return writeEntry(out, formatJSON, e)
+			return writeEntry(out, record.Write, e)
 		}
 		_, err := out.Write([]byte(described(e)))
 		return err

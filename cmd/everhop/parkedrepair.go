@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/record"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer/parked"
 )
@@ -270,7 +271,7 @@ func (b *bin) findEnd() error {
 func (b *bin) write(batch []*parked.Entry) error {
 	var lines bytes.Buffer
 	for _, e := range batch {
-		if err := formatJSON(&lines, e.Message); err != nil {
+		if err := record.Write(&lines, e.Message); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/record"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer/parked"
 )
@@ -117,7 +118,7 @@ func (f *peekFlags) shower(out *term.Output) shower {
 	}
 	write := formatBody
 	if f.output == "jsonl" {
-		write = formatJSON
+		write = record.Write
 	}
 	return shower{func(e *parked.Entry) error { return writeEntry(out, write, e) }, func() error { return nil }}
 }

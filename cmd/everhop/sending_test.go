@@ -151,3 +151,10 @@ func TestPublishStopsAtError(t *testing.T) {
 		})
 	}
 }
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

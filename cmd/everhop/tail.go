@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/secrets"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 )
 
@@ -81,5 +82,5 @@ func presentable(said []byte) string {
 		}
 	}
 	text := strings.ReplaceAll(string(said), "\r\n", "\n")
-	return redact(term.CleanLines(strings.ToValidUTF8(text, "\uFFFD")))
+	return secrets.Redact(term.CleanLines(strings.ToValidUTF8(text, "\uFFFD")))
 }

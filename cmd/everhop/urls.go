@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -71,12 +70,6 @@ func userOf(urls []string) (user string) {
 	}
 	return user
 }
-
-var userinfo = regexp.MustCompile(`(?i)((?:amqp|http)s?://)\S*@`)
-
-// redact hides user and password of every URL in a text. Errors hold none, but may quote what was
-// typed where no URL belongs.
-func redact(text string) string { return userinfo.ReplaceAllString(text, "$1***@") }
 
 // checkFiles returns an error for the first endpoint whose certificate files cannot be loaded. Once it
 // runs, a consumer waits for them: they may be about to be renewed. At the start they are a mistake.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,27 +21,6 @@ func TestSplitURLs(t *testing.T) {
 	for _, tt := range tests {
 		if diff := cmp.Diff(tt.want, splitURLs(tt.text)); diff != "" {
 			t.Errorf("%q:\n%s", tt.text, diff)
-		}
-	}
-}
-
-func TestTakeArgs(t *testing.T) {
-	tests := []struct{ arg, left string }{
-		{"consume", "consume"},
-		{"amqp://host/", "amqp://host/"},
-		{"amqp://u:pw@host/", "amqp://****@host/"},
-		{"--url=AMQPS://u:pw@host/", "--url=AMQPS://****@host/"},
-		{"amqp://u:p@w/ x@host", "amqp://********@host"},
-		{"amqp://u:p@a,amqp://u:p@b", "amqp://****************@b"},
-		{"echo me@example.org", "echo me@example.org"},
-		{"https://u:pw@host/", "https://****@host/"},
-		{"--http=http://u:pw@host/", "--http=http://****@host/"},
-		{"curl http://host/ -d a@b", "curl http://host/ -d a@b"},
-	}
-	for _, tt := range tests {
-		argv := []string{strings.Clone(tt.arg)} // writable, as the process's arguments are
-		if args := takeArgs(argv); args[0] != tt.arg || argv[0] != tt.left {
-			t.Errorf("%q: taken %q, left %q, want %q", tt.arg, args[0], argv[0], tt.left)
 		}
 	}
 }

@@ -7,13 +7,14 @@ import (
 	"os"
 	"os/exec"
 
+	"github.com/everhop/everhop/cmd/everhop/internal/record"
 	"github.com/everhop/everhop/consumer"
 )
 
 // whole is a message for a command: its body, and all of it as a line of JSON:
 //
-//	body ───────► pipe ──► standard input
-//	writeWhole ─► pipe ──► file descriptor 3
+//	body ──────────► pipe ──► standard input
+//	record.Stream ─► pipe ──► file descriptor 3
 //
 // A command that reads neither does not notice. What every pipe holds is written at once when the command has started, the
 // body first: the line takes longer to make, and few commands read it. The rest waits until the command has ended, and is
@@ -66,7 +67,7 @@ func (o *whole) begin(d *consumer.Delivery) {
 	o.closeRead()
 	var line bytes.Buffer
 	if len(d.Body) <= held {
-		_ = formatJSON(&line, d) // a failure is one of writeWhole, too
+		_ = record.Write(&line, d) // a failure is one of record.Stream, too
 	}
 	if n := line.Len(); 0 < n && n <= held {
 		_, _ = o.line.Write(line.Bytes()) // nobody has to read it
@@ -78,7 +79,7 @@ func (o *whole) begin(d *consumer.Delivery) {
 	go func() {
 		defer close(o.written)
 		defer file.Close()
-		_ = writeWhole(file, d)
+		_ = record.Stream(file, d)
 	}()
 }
 

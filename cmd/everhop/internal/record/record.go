@@ -1,4 +1,4 @@
-package main
+package record
 
 import (
 	"bytes"
@@ -8,9 +8,9 @@ import (
 	"github.com/everhop/everhop/consumer"
 )
 
-// record is a message as a line of JSON. Everything down to the timestamp but the body is always there, the rest
+// fields are those of a message as a line of JSON. Everything down to the timestamp but the body is always there, the rest
 // where it is set. Text that is not UTF-8 is written in base64 (see writeText).
-type record struct {
+type fields struct {
 	Body            *string        `json:"body,omitempty"`
 	BodyBase64      []byte         `json:"body_base64,omitempty"` // for bodies that are not UTF-8
 	Queue           string         `json:"queue"`
@@ -33,8 +33,9 @@ type record struct {
 	AppID           string         `json:"app_id,omitempty"`
 }
 
-func formatJSON(line *bytes.Buffer, d *consumer.Delivery) error {
-	r := recordOf(d)
+// Write appends a message as a line. No message makes it fail.
+func Write(line *bytes.Buffer, d *consumer.Delivery) error {
+	r := fieldsOf(d)
 	if utf8.Valid(d.Body) {
 		body := string(d.Body)
 		r.Body = &body
@@ -44,9 +45,9 @@ func formatJSON(line *bytes.Buffer, d *consumer.Delivery) error {
 	return encode(line, r)
 }
 
-// recordOf is all of it but the body.
-func recordOf(d *consumer.Delivery) record {
-	r := record{
+// fieldsOf are all but the body.
+func fieldsOf(d *consumer.Delivery) fields {
+	r := fields{
 		Queue:           writeText(d.Queue),
 		Exchange:        writeText(d.Exchange),
 		RoutingKey:      writeText(d.RoutingKey),
@@ -65,7 +66,7 @@ func recordOf(d *consumer.Delivery) record {
 	}
 	r.Headers, r.HeaderTypes = writeTable(d.Headers)
 	if !d.Timestamp.IsZero() {
-		text := writeTime(d.Timestamp)
+		text := Time(d.Timestamp)
 		r.Timestamp = &text
 	}
 	return r

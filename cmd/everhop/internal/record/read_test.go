@@ -1,4 +1,4 @@
-package main
+package record
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ func TestRecordsLoseNothing(t *testing.T) {
 		d := anyDelivery().Draw(t, "delivery")
 		line := lineOf(t, d)
 		for _, line := range [][]byte{line, throughFloats(t, line)} {
-			m, err := readRecord(line)
+			m, err := Read(line)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, line)
 			}
@@ -37,7 +37,7 @@ func TestRecordsLoseNothing(t *testing.T) {
 
 func lineOf(t interface{ Fatal(args ...any) }, d *consumer.Delivery) []byte {
 	var line bytes.Buffer
-	if err := formatJSON(&line, d); err != nil {
+	if err := Write(&line, d); err != nil {
 		t.Fatal(err)
 	}
 	if n := bytes.IndexByte(line.Bytes(), '\n'); n != line.Len()-1 {
@@ -122,7 +122,7 @@ func anyValue(depth int) *rapid.Generator[any] {
 	return rapid.OneOf(values...)
 }
 
-func TestReadRecord(t *testing.T) {
+func TestRead(t *testing.T) {
 	long := strings.Repeat("x", 200)
 	const halfPair = `text with half a surrogate pair (\ud800 to \udfff), which no text in UTF-8 has`
 	tests := []struct{ line, err string }{
@@ -159,7 +159,7 @@ func TestReadRecord(t *testing.T) {
 		{`{"body":"","` + long + `":1}`, `unknown: ["` + long[:100] + `"]; 'everhop consume --help' tells what there is`},
 	}
 	for _, tt := range tests {
-		_, err := readRecord([]byte(tt.line))
+		_, err := Read([]byte(tt.line))
 		if got := errorText(err); got != tt.err {
 			t.Errorf("%s:\n%s, want\n%s", tt.line, got, tt.err)
 		}
@@ -173,7 +173,7 @@ func TestRecordOfDeepHeaders(t *testing.T) {
 		v = []any{map[string]any{"a": v}}
 	}
 	d := &consumer.Delivery{Body: []byte{}, Headers: map[string]any{"deep": v}}
-	m, err := readRecord(lineOf(t, d))
+	m, err := Read(lineOf(t, d))
 	if err != nil || !reflect.DeepEqual(m.Headers, d.Headers) {
 		t.Errorf("%v", err)
 	}
@@ -187,7 +187,7 @@ func BenchmarkRecord(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			line.Reset()
-			if err := formatJSON(&line, d); err != nil {
+			if err := Write(&line, d); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -195,7 +195,7 @@ func BenchmarkRecord(b *testing.B) {
 	b.Run("read", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := readRecord(line.Bytes()); err != nil {
+			if _, err := Read(line.Bytes()); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -210,11 +210,11 @@ func errorText(err error) string {
 }
 
 // What can be read is a message that a record can be made of, and it is the same again.
-func FuzzReadRecord(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"body":"a","exchange":"x","routing_key":"k","headers":{"a":[1,{"t":"2026-01-31T12:00:00Z"}]},"header_types":{"a":{"1":{"t":"timestamp"}}}}`))
 	f.Add([]byte(`{"body_base64":"/w==","timestamp":"56974-11-25T20:03:20Z","priority":3,"headers":{"base64:/w==":"1.50","f":7},"header_types":{"base64:/w==":"decimal","f":"float32"}}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		m, err := readRecord(line)
+		m, err := Read(line)
 		if err != nil {
 			return
 		}
@@ -223,7 +223,7 @@ func FuzzReadRecord(f *testing.F) {
 			ContentType: m.ContentType, ContentEncoding: m.ContentEncoding, Priority: m.Priority, CorrelationID: m.CorrelationID,
 			ReplyTo: m.ReplyTo, Expiration: m.Expiration, Type: m.Type, UserID: m.UserID, AppID: m.AppID,
 		}
-		again, err := readRecord(lineOf(t, d))
+		again, err := Read(lineOf(t, d))
 		if diff := cmp.Diff(m, again, sameZero, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Errorf("%v\n%s", err, diff)
 		}

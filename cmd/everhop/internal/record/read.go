@@ -1,4 +1,4 @@
-package main
+package record
 
 import (
 	"bytes"
@@ -17,8 +17,9 @@ import (
 	"github.com/everhop/everhop/broker"
 )
 
-// readRecord reads a message that formatJSON has written, or that somebody made by hand. What is not there is not set.
-func readRecord(line []byte) (broker.Message, error) {
+// Read reads a message that Write has written, or that somebody made by hand. What is not there is not set;
+// queue, redelivered and delivery_mode are ignored.
+func Read(line []byte) (broker.Message, error) {
 	if !utf8.Valid(line) {
 		return broker.Message{}, errors.New("not UTF-8")
 	}

@@ -1,4 +1,4 @@
-package main
+package record
 
 import (
 	"encoding/base64"
@@ -86,7 +86,7 @@ func writeValue(v any) (value, kind any) {
 		}
 		return base64.StdEncoding.EncodeToString(v), typeBase64
 	case time.Time:
-		return writeTime(v), typeTimestamp
+		return Time(v), typeTimestamp
 	case broker.Decimal:
 		return writeDecimal(v), typeDecimal
 	case int8:

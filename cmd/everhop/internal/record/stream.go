@@ -1,4 +1,4 @@
-package main
+package record
 
 import (
 	"bufio"
@@ -10,11 +10,11 @@ import (
 	"github.com/everhop/everhop/consumer"
 )
 
-// writeWhole writes what formatJSON does, little by little: who does not read it costs no memory, however large the
-// message is.
-func writeWhole(to io.Writer, d *consumer.Delivery) error {
+// Stream writes what Write does, little by little: who does not read it costs no memory, however large the message is. It
+// returns the first error of to.
+func Stream(to io.Writer, d *consumer.Delivery) error {
 	var rest bytes.Buffer // all but the body: {"exchange":...
-	if err := encode(&rest, recordOf(d)); err != nil {
+	if err := encode(&rest, fieldsOf(d)); err != nil {
 		return err
 	}
 	w := bufio.NewWriter(to)

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package main
+package secrets
 
 // overwrite does nothing where the arguments are not the process's own memory.
 func overwrite(string) {}

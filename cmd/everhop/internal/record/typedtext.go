@@ -1,4 +1,4 @@
-package main
+package record
 
 import (
 	"encoding/base64"
@@ -58,8 +58,8 @@ func readText(s string) (string, error) {
 // longestYear is up to where a time is written as one. Some publishers send milliseconds where AMQP has seconds.
 const longestYear = 999_999
 
-// writeTime writes the seconds since 1970 where there is no year to write.
-func writeTime(t time.Time) string {
+// Time is a time as a record has it: in UTC, and the seconds since 1970 where there is no year to write.
+func Time(t time.Time) string {
 	t = t.UTC()
 	if y := t.Year(); y < 0 || y > longestYear {
 		return strconv.FormatInt(t.Unix(), 10)

@@ -1,4 +1,4 @@
-package main
+package record
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 )
 
 // Written little by little, a line is the same as at once.
-func TestWriteWhole(t *testing.T) {
+func TestStream(t *testing.T) {
 	random := make([]byte, 100_000)
 	for i := range random {
 		random[i] = byte(rand.Uint32())
@@ -28,10 +28,10 @@ func TestWriteWhole(t *testing.T) {
 	} {
 		d := &consumer.Delivery{Body: body, RoutingKey: "q", Headers: map[string]any{"n": int8(1)}, Timestamp: time.Unix(1, 0), Type: "<t>"}
 		var got, want bytes.Buffer
-		if err := writeWhole(&got, d); err != nil {
+		if err := Stream(&got, d); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := formatJSON(&want, d); err != nil {
+		if err := Write(&want, d); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want.String(), got.String()); diff != "" {

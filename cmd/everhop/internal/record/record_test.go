@@ -1,4 +1,4 @@
-package main
+package record
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"github.com/everhop/everhop/consumer"
 )
 
-func TestFormatJSON(t *testing.T) {
+func TestWrite(t *testing.T) {
 	millis := time.Unix(1735787045000, 0) // milliseconds, taken for seconds
 	tests := []struct {
 		name string
@@ -42,7 +42,7 @@ func TestFormatJSON(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var line bytes.Buffer
-			if err := formatJSON(&line, &tt.d); err != nil {
+			if err := Write(&line, &tt.d); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.want+"\n", line.String()); diff != "" {
@@ -53,7 +53,7 @@ func TestFormatJSON(t *testing.T) {
 }
 
 // The consumer retries or parks a message with the headers that it came with.
-func TestFormatJSONLeavesHeaders(t *testing.T) {
+func TestWriteLeavesHeaders(t *testing.T) {
 	headers := func() map[string]any {
 		return map[string]any{
 			"bytes":    []byte("text"),
@@ -63,7 +63,7 @@ func TestFormatJSONLeavesHeaders(t *testing.T) {
 		}
 	}
 	d := consumer.Delivery{Headers: headers()}
-	if err := formatJSON(new(bytes.Buffer), &d); err != nil {
+	if err := Write(new(bytes.Buffer), &d); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(headers(), d.Headers); diff != "" {
