@@ -29,9 +29,6 @@ func (p patient) Unwrap() io.Writer { return p.w }
 
 func (p patient) Write(text []byte) (int, error) { return writeAll(p.w, text) }
 
-// errEmpty says that there is nothing to be read now.
-var errEmpty = errors.New("empty")
-
 // retryPause is how long to wait where nobody tells when there is room.
 const retryPause = 10 * time.Millisecond
 

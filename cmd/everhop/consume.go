@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/everhop/everhop/broker"
+	"github.com/everhop/everhop/cmd/everhop/internal/handlers"
 	"github.com/everhop/everhop/cmd/everhop/internal/record"
 	"github.com/everhop/everhop/cmd/everhop/internal/term"
 	"github.com/everhop/everhop/consumer"
@@ -380,11 +381,15 @@ func (f *consumption) destination(stdout, stderr io.Writer, broken func()) desti
 	out := &output{w: stdout, broken: broken}
 	switch {
 	case f.posts():
-		p := newPoster(f.handling, f.concurrency*max(1, len(f.source.queues)))
-		return destination{handle: p.handle, finish: p.finish, end: p.end}
+		p := handlers.NewPoster(f.http.URL, f.timeout, f.concurrency*max(1, len(f.source.queues)))
+		return destination{handle: p.Handle, finish: p.Finish, end: p.End}
 	case f.runs():
-		cmd := newCommand(f.handling, f.concurrency > 1 || len(f.source.queues) > 1, standardOutput{term.Behind(stdout)}, patient{term.Behind(stderr)}, broken)
-		return destination{handle: cmd.handle, finish: cmd.finish, end: cmd.end}
+		cmd := handlers.NewCommand(handlers.CommandConfig{
+			Plain: f.plain(), Words: f.words(), Reject: f.reject, Timeout: f.timeout,
+			Lines: f.concurrency > 1 || len(f.source.queues) > 1, Stdout: standardOutput{term.Behind(stdout)}, Stderr: patient{term.Behind(stderr)},
+			Broken: broken,
+		})
+		return destination{handle: cmd.Handle, finish: cmd.Finish, end: cmd.End}
 	case f.output == "none":
 		return destination{
 			handle: func(context.Context, *consumer.Delivery) error { return nil },

@@ -17,8 +17,9 @@
 //	everhop version
 //	everhop man                     manual pages
 //
-// It parses, wires and prints, and reads and writes the messages of publish, consume, peek and parked: consuming is package consumer's, publishing package publish's, the past
-// that of internal/past, which has it from packages fsm and consumer/history.
+// It parses, wires and prints, and reads and writes the messages of publish, consume, peek and parked. Consuming is package
+// consumer's, handling a message by a command or a server that of internal/handlers, publishing package publish's, the past that
+// of internal/past, which has it from packages fsm and consumer/history.
 //
 // Exit status: 0 when all is done, also after SIGINT, SIGTERM or SIGHUP to consume, and when the reader of standard
 // output has had enough; 1 when it failed, or did not let what was at hand finish; 2 when the command line
@@ -49,19 +50,8 @@
 //	  output.go           messages to standard output, many with one write
 //	  format.go           --format, --null
 //	  handling.go         --exec, --exec-argv, --http, --timeout, --reject-status
-//	  exec.go             messages to a command
-//	  environment.go      what a command has of a message in its environment
-//	  whole.go            all of a message on its descriptor 3
-//	  tail.go             the end of its standard error
-//	  http.go             messages to a server
-//	  httpheaders.go      what a request has of a message in its headers
 //	  pauses.go           --backoff, --breaker
-//	  lookup.go           whether there is such a command
-//	  children.go         commands are started, and killed with everhop; orphans
-//	  attend.go           until a command has ended, its outputs are passed on
-//	  pipe.go             our ends of its pipes
-//	  pipes.go            those of the next command are made while one runs
-//	  shared.go           the output of commands, in whole lines
+//	  lookup.go           whether there is such a command, and whether it needs a shell
 //	  reader.go           the reader of standard output has gone
 //	  nowhere.go          standard output was closed from the beginning
 //	publish
@@ -96,6 +86,7 @@
 //
 // # Rooms
 //
+//	internal/handlers     hand each message to a command or a server: for consume
 //	internal/record       a message as a line of JSON, and back: for consume, publish, peek and parked
 //	internal/secrets      keeps passwords from being shown
 //	internal/past         reads journals and logs, and tells of them: for replay, verify and graph

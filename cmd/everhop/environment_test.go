@@ -92,16 +92,3 @@ func TestExecWithoutFiles(t *testing.T) {
 		t.Errorf("standard error:\n%s", log)
 	}
 }
-
-// Whatever keeps a command from being started, there is something to do.
-func TestUnavailable(t *testing.T) {
-	for _, errno := range []syscall.Errno{
-		syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM, syscall.ENOENT, syscall.EACCES, syscall.E2BIG, syscall.EIO,
-	} {
-		err := unavailable(&os.PathError{Op: "fork/exec", Path: "/bin/sh", Err: errno})
-		_, advice, _ := strings.Cut(err.Error(), errno.Error()+"; ")
-		if kind := fmt.Sprintf("%T", err); kind != "*consumer.unavailable" || advice == "" || (advice == "it is tried again and again") != (errno == syscall.EIO) {
-			t.Errorf("%v: %s: %v", errno, kind, err)
-		}
-	}
-}

@@ -222,16 +222,3 @@ func TestExecSignals(t *testing.T) {
 		})
 	}
 }
-
-func TestExecFinish(t *testing.T) {
-	for n, want := range []string{
-		"", "stopped before a command had finished; its message goes back to the queue",
-		"stopped before 2 commands had finished; their messages go back to the queue",
-	} {
-		c := command{stdout: &shared{}}
-		c.ended.Store(int64(n))
-		if err := c.finish(t.Context()); (err == nil) != (want == "") || err != nil && err.Error() != want {
-			t.Errorf("%d ended: %v", n, err)
-		}
-	}
-}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/everhop/everhop/cmd/everhop/internal/handlers"
 )
 
 // handling are the flags that say who handles messages: a shell's command, a program, or a server.
@@ -126,7 +128,7 @@ func (s *statuses) Set(text string) error {
 		switch {
 		case err != nil || n < 1 || n > 255:
 			return errors.New("expected exit statuses from 1 to 255, such as 3 or 3,4")
-		case n == tempFail || n == notRunnable || n == notFound:
+		case handlers.IsReserved(n):
 			return fmt.Errorf("exit status %d has a meaning already", n)
 		}
 		*s = append(*s, n)

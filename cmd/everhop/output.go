@@ -125,6 +125,9 @@ func (o *output) write() error {
 	return o.err
 }
 
+// lastWrite is how long a write may take once there is no time any more.
+const lastWrite = 400 * time.Millisecond
+
 // finish writes what handlers have left when the consumer has stopped: messages whose acknowledgement
 // could not be sent any more. It returns the error that broke the output, nil if none did. When ctx
 // ends, a write that hangs is left behind.
@@ -139,7 +142,7 @@ func (o *output) finish(ctx context.Context) error {
 	select {
 	case err := <-written:
 		return err
-	case <-time.After(moment):
+	case <-time.After(lastWrite):
 		return &outputError{fmt.Errorf("its reader does not read: %w; what was not written was not acknowledged", context.Cause(ctx))}
 	}
 }

@@ -15,49 +15,7 @@ import (
 
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
-	"github.com/everhop/everhop/consumer"
 )
-
-// Commands that run at once write in pieces: what is passed on is whole lines.
-func TestSharedLines(t *testing.T) {
-	var w transcript
-	s := &shared{w: &w, lines: true}
-	var outputs commandOutputs
-	for range 2 {
-		o, err := s.open(new(pipes))
-		if err != nil {
-			t.Fatal(err)
-		}
-		outputs = append(outputs, o)
-	}
-	outputs.copy()
-	write := func(i int, text string) {
-		t.Helper()
-		if _, err := outputs[i].write.WriteString(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	has := func(text string) {
-		t.Helper()
-		rabbittest.Eventually(t, patience, strconv.Quote(text), func() bool { return w.String() == text })
-	}
-	write(0, "x")
-	write(1, "y\nyy")
-	has("y\n")
-	long := strings.Repeat("z", 3*copied)
-	write(1, "y\n"+long)
-	has("y\nyyy\n")
-	write(0, "x\nx\nend")
-	has("y\nyyy\nxx\nx\n")
-	outputs.inherited()
-	if !outputs.finish(t.Context()) {
-		t.Error("not finished")
-	}
-	got := strings.TrimPrefix(w.String(), "y\nyyy\nxx\nx\n")
-	if got != "end"+long && got != long+"end" {
-		t.Errorf("the ends are %.20q", got)
-	}
-}
 
 // All is out before a message is acknowledged, and what a command leaves behind does not delay it.
 func TestExecLeavesAProcess(t *testing.T) {
@@ -224,14 +182,6 @@ func TestOutputsNonBlocking(t *testing.T) {
 				t.Errorf("standard error:\n%.3000s", stderr)
 			}
 		})
-	}
-}
-
-// What is lost of a command's output comes again, however the command has ended.
-func TestOutcomeOfLostOutput(t *testing.T) {
-	err := (&command{}).outcome(1, errors.New("exit status 1"), &outputError{syscall.EPIPE}, "")
-	if !errors.Is(err, consumer.Requeue) {
-		t.Errorf("%v", err)
 	}
 }
 

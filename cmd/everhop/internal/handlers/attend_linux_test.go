@@ -1,4 +1,4 @@
-package main
+package handlers
 
 import (
 	"os"
@@ -16,10 +16,10 @@ func TestCommandOnAFrozenTerminal(t *testing.T) {
 	tty, master := deadend.Terminal(t)
 	defer master.Close()
 	defer tty.Close()
-	c := newCommand(handling{exec: "yes", timeout: time.Second}, false, tty, newFile(t), func() {})
-	defer c.end()
+	c := NewCommand(CommandConfig{Plain: []string{"yes"}, Words: inShell("yes"), Timeout: time.Second, Stdout: tty, Stderr: newFile(t)})
+	defer c.End()
 	ended := make(chan error, 1)
-	go func() { ended <- c.handle(t.Context(), &consumer.Delivery{}) }()
+	go func() { ended <- c.Handle(t.Context(), &consumer.Delivery{}) }()
 	select {
 	case err := <-ended:
 		if err == nil {
@@ -118,8 +118,8 @@ func TestPipes(t *testing.T) {
 // What a command writes right before its end is not lost, though poll told of the end alone.
 func TestHangupWithOutput(t *testing.T) {
 	to := newFile(t)
-	c := newCommand(handling{exec: "true"}, false, to, newFile(t), func() {})
-	defer c.end()
+	c := NewCommand(CommandConfig{Words: inShell("true"), Stdout: to, Stderr: newFile(t)})
+	defer c.End()
 	o, err := c.stdout.open(&c.pipes)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package main
+package handlers
 
 import (
 	"bytes"
@@ -181,6 +181,9 @@ func (o *commandOutput) take(n int, err error, pass func([]byte) error) (over bo
 	}
 	return err != nil && !errors.Is(err, errEmpty)
 }
+
+// errEmpty says that there is nothing to be read now.
+var errEmpty = errors.New("empty")
 
 func (s *shared) pass(text []byte) error {
 	s.mu.Lock()

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package handlers
 
 import (
 	"context"
@@ -52,10 +52,10 @@ func TestCommandOutputs(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			stdout, stderr := newFile(t), newFile(t)
-			c := newCommand(handling{exec: tt.command}, tt.lines, stdout, stderr, func() {})
-			defer c.end()
+			c := NewCommand(CommandConfig{Words: inShell(tt.command), Lines: tt.lines, Stdout: stdout, Stderr: stderr})
+			defer c.End()
 			said := ""
-			if err := c.handle(t.Context(), &consumer.Delivery{Body: []byte(long)}); err != nil {
+			if err := c.Handle(t.Context(), &consumer.Delivery{Body: []byte(long)}); err != nil {
 				said = err.Error()
 			}
 			got := [3]string{contents(t, stdout), contents(t, stderr), said}
@@ -69,12 +69,12 @@ func TestCommandOutputs(t *testing.T) {
 // A reader that does not read holds up what it is to read, and nothing else.
 func TestCommandOutputHeldUp(t *testing.T) {
 	stderr := newFile(t)
-	c := newCommand(handling{exec: "echo a; echo b >&2"}, false, deadend.FullPipe(t), stderr, func() {})
-	defer c.end()
+	c := NewCommand(CommandConfig{Words: inShell("echo a; echo b >&2"), Stdout: deadend.FullPipe(t), Stderr: stderr})
+	defer c.End()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- c.handle(ctx, &consumer.Delivery{}) }()
+	go func() { ended <- c.Handle(ctx, &consumer.Delivery{}) }()
 	rabbittest.Eventually(t, patience, "standard error is out", func() bool { return contents(t, stderr) == "b\n" })
 	cancel()
 	if err := <-ended; err == nil {
@@ -88,13 +88,15 @@ func TestCommandLeavesNoFiles(t *testing.T) {
 		t.Skip("needs /dev/fd, which lists what is open: ", err)
 	}
 	for _, body := range []string{"short", strings.Repeat("x", 2*held)} {
-		for _, h := range []handling{{exec: "cat"}, {exec: "cat; echo"}, {argv: true, program: []string{"/no/such/program"}}} {
-			stdout := newFile(t)
+		none := []string{"/no/such/program"}
+		for _, config := range []CommandConfig{{Plain: []string{"cat"}, Words: inShell("cat")}, {Words: inShell("cat; echo")}, {Plain: none, Words: none}} {
+			config.Stdout = newFile(t)
+			config.Stderr = config.Stdout
 			handle := func(times int, then func()) {
-				c := newCommand(h, false, stdout, stdout, func() {})
-				defer c.end()
+				c := NewCommand(config)
+				defer c.End()
 				for range times {
-					_ = c.handle(context.Background(), &consumer.Delivery{Body: []byte(body)})
+					_ = c.Handle(context.Background(), &consumer.Delivery{Body: []byte(body)})
 				}
 				then()
 			}
@@ -117,10 +119,11 @@ func TestCommandMoved(t *testing.T) {
 	if err := os.WriteFile(program, []byte("#!/bin/sh\necho $0\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, h := range []handling{{exec: "program"}, {argv: true, program: []string{"program"}}} {
+	name := []string{"program"}
+	for _, words := range [][]string{inShell("program"), name} {
 		stdout := newFile(t)
-		c := newCommand(h, false, stdout, stdout, func() {})
-		defer c.end()
+		c := NewCommand(CommandConfig{Plain: name, Words: words, Stdout: stdout, Stderr: stdout})
+		defer c.End()
 		want := ""
 		for _, dir := range []string{first, second, first} {
 			at := filepath.Join(dir, "program")
@@ -129,7 +132,7 @@ func TestCommandMoved(t *testing.T) {
 			}
 			program = at
 			want += at + "\n"
-			if err := c.handle(t.Context(), &consumer.Delivery{}); err != nil {
+			if err := c.Handle(t.Context(), &consumer.Delivery{}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -138,6 +141,9 @@ func TestCommandMoved(t *testing.T) {
 		}
 	}
 }
+
+// inShell are the words of a line.
+func inShell(line string) []string { return []string{"sh", "-c", line} }
 
 func newFile(t *testing.T) *os.File {
 	t.Helper()

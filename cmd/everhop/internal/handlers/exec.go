@@ -1,4 +1,4 @@
-package main
+package handlers
 
 import (
 	"context"
@@ -29,42 +29,59 @@ const (
 	notRunnable, notFound = 126, 127
 )
 
-// command hands each message to a command.
-type command struct {
-	found          string        // where the program of plain is; empty: nowhere, or there is none
-	plain          []string      // a program and its arguments, if no shell is needed
-	words          []string      // what to start else
-	base           []string      // of its environment
-	reject         []int         // exit statuses
-	timeout        time.Duration // 0: none
+// CommandConfig says which command, and how it is run.
+type CommandConfig struct {
+	// Plain are a program and its arguments, if no shell is needed; nil if it is. Where the program is, is looked up once.
+	Plain []string
+	// Words are a program, such as a shell, and its arguments, which are started where Plain is nil or cannot be started. They
+	// are never missing.
+	Words []string
+	// Reject are the exit statuses that reject the message, none of which is reserved (see IsReserved).
+	Reject []int
+	// Timeout is how long a command may run. Defaults to no limit.
+	Timeout time.Duration
+	// Lines has whole lines passed on, so that those of commands that run at once do not mix.
+	Lines bool
+	// Stdout and Stderr get what commands write, by one write at a time each. They are to wait for room, and not to say
+	// EAGAIN: the first error of a write is its last.
+	Stdout, Stderr io.Writer
+	// Broken is called once, when a write to Stdout has failed.
+	Broken func()
+}
+
+// Command hands each message to a command.
+type Command struct {
+	config         CommandConfig
+	found          string   // where the program of config.Plain is; empty: nowhere, or there is none
+	base           []string // of its environment
 	stdout, stderr *shared
 	children       *children
 	pipes          pipes
 	ended          atomic.Int64 // those that were not let finish, because everhop stops
 }
 
-// newCommand must be ended (see children). With lines, those of commands that run at once do not mix.
-func newCommand(h handling, lines bool, stdout, stderr io.Writer, broken func()) *command {
-	c := &command{
-		plain: h.plain(), words: h.words(), reject: h.reject, timeout: h.timeout,
-		stdout:   &shared{w: stdout, lines: lines, broken: broken},
-		stderr:   &shared{w: stderr, lines: lines, ends: true},
+// NewCommand must be ended.
+func NewCommand(config CommandConfig) *Command {
+	c := &Command{
+		config:   config,
+		stdout:   &shared{w: config.Stdout, lines: config.Lines, broken: config.Broken},
+		stderr:   &shared{w: config.Stderr, lines: config.Lines, ends: true},
 		children: newChildren(),
 		base:     handedOn(os.Environ()),
 	}
-	if c.plain != nil {
-		c.found, _ = exec.LookPath(c.plain[0])
+	if config.Plain != nil {
+		c.found, _ = exec.LookPath(config.Plain[0])
 	}
 	return c
 }
 
-// handle is a consumer.Handler; outcome says what an exit status means. When ctx ends, the command and its children are
+// Handle is a consumer.Handler; outcome says what an exit status means. When ctx ends, the command and its children are
 // ended too. That it cannot be started is not the message's fault: how much of the message is in its environment is
 // limited (see environment).
-func (c *command) handle(ctx context.Context, d *consumer.Delivery) error {
+func (c *Command) Handle(ctx context.Context, d *consumer.Delivery) error {
 	stopping := ctx
-	if c.timeout > 0 { // of the command, and not of its waiting for a place among --count, nor for the reader of its output
-		limited, cancel := context.WithTimeoutCause(ctx, c.timeout, consumer.ErrHandlerTimeout)
+	if c.config.Timeout > 0 { // of the command, and not of its waiting for a place among --count, nor for the reader of its output
+		limited, cancel := context.WithTimeoutCause(ctx, c.config.Timeout, consumer.ErrHandlerTimeout)
 		defer cancel()
 		ctx = limited
 	}
@@ -99,15 +116,15 @@ const lastWords = 200 * time.Millisecond
 
 // begin starts the command. What needs no shell is started without one, which takes half the time, and from where it was
 // found, which takes less than to look for it again; if that cannot be, the shell or the system tells why, or knows better.
-func (c *command) begin(d *consumer.Delivery) (cmd *exec.Cmd, all *whole, outputs commandOutputs, err error) {
+func (c *Command) begin(d *consumer.Delivery) (cmd *exec.Cmd, all *whole, outputs commandOutputs, err error) {
 	if c.found != "" {
-		cmd = exec.Command(c.found, c.plain[1:]...)
-		cmd.Args[0] = c.plain[0]
+		cmd = exec.Command(c.found, c.config.Plain[1:]...)
+		cmd.Args[0] = c.config.Plain[0]
 		if all, outputs, err = c.start(cmd, d); err == nil || isLack(err) {
 			return cmd, all, outputs, err
 		}
 	}
-	cmd = exec.Command(c.words[0], c.words[1:]...)
+	cmd = exec.Command(c.config.Words[0], c.config.Words[1:]...)
 	all, outputs, err = c.start(cmd, d)
 	return cmd, all, outputs, err
 }
@@ -118,7 +135,7 @@ func isLack(err error) bool {
 }
 
 // start starts a program with outputs of its own.
-func (c *command) start(cmd *exec.Cmd, d *consumer.Delivery) (*whole, commandOutputs, error) {
+func (c *Command) start(cmd *exec.Cmd, d *consumer.Delivery) (*whole, commandOutputs, error) {
 	cmd.Env = environment(c.base, d)
 	cmd.WaitDelay = unread
 	ownGroup(cmd) // also, Ctrl-C is for us: the command may finish
@@ -144,7 +161,7 @@ func (c *command) start(cmd *exec.Cmd, d *consumer.Delivery) (*whole, commandOut
 	cmd.Stdout, cmd.Stderr = outputs[0].write, outputs[1].write
 	switch err := c.children.start(cmd); {
 	case errors.Is(err, errEnding):
-		return fail(as(consumer.Requeue, err))
+		return fail(requeue(err))
 	case err != nil:
 		return fail(unavailable(err))
 	}
@@ -174,10 +191,10 @@ func unavailable(err error) error {
 }
 
 // outcome is what a command's end means for its message. What is lost of its output has to come again.
-func (c *command) outcome(status int, err, lost error, said string) error {
+func (c *Command) outcome(status int, err, lost error, said string) error {
 	switch {
 	case lost != nil:
-		return as(consumer.Requeue, lost)
+		return requeue(lost)
 	case err == nil, errors.Is(err, exec.ErrWaitDelay):
 		return nil
 	}
@@ -190,23 +207,31 @@ func (c *command) outcome(status int, err, lost error, said string) error {
 	}
 	err = saying(err, said)
 	switch {
-	case slices.Contains(c.reject, status):
+	case slices.Contains(c.config.Reject, status):
 		return fmt.Errorf("%w: %w", consumer.Reject, err)
 	case status == dataErr:
 		return consumer.Permanent(err)
 	case status == tempFail:
-		return fmt.Errorf("%w: %w", consumer.Requeue, err)
+		return requeue(err)
 	case status == notFound, status == notRunnable:
 		return consumer.Unavailable(err)
 	}
 	return err
 }
 
+// IsReserved tells whether an exit status has a meaning already, which CommandConfig.Reject must not change.
+func IsReserved(status int) bool {
+	return status == tempFail || status == notRunnable || status == notFound
+}
+
+// requeue has the message come again, though it has not failed.
+func requeue(err error) error { return fmt.Errorf("%w: %w", consumer.Requeue, err) }
+
 // saying adds the end of what a command has written to standard error.
 func saying(err error, said string) error { return consumer.Detail(err, "stderr", said) }
 
 // wasEnded is the error for a command that was not let finish.
-func (c *command) wasEnded(ctx context.Context, said string) error {
+func (c *Command) wasEnded(ctx context.Context, said string) error {
 	why := context.Cause(ctx)
 	if !errors.Is(why, consumer.ErrHandlerTimeout) {
 		c.ended.Add(1)
@@ -214,23 +239,31 @@ func (c *command) wasEnded(ctx context.Context, said string) error {
 	return saying(fmt.Errorf("command: ended: %w", why), said)
 }
 
-// end is called when there will be no more commands.
-func (c *command) end() {
+// End is called once, when there will be no more commands.
+func (c *Command) End() {
 	c.children.end()
 	c.pipes.drop()
 }
 
-// finish tells whether all commands were let finish, and all that they wrote is out.
-func (c *command) finish(context.Context) error {
+// Finish tells, when the consumer has stopped, whether all commands were let finish, and all that they wrote is out.
+func (c *Command) Finish(context.Context) error {
 	lost := c.stdout.failure()
 	switch n := c.ended.Load(); n {
 	case 0:
 		return lost
 	case 1:
-		return errors.Join(errors.New("stopped before a command had finished; its message goes back to the queue"), withoutReader(lost))
+		return errors.Join(errors.New("stopped before a command had finished; its message goes back to the queue"), unlessGone(lost))
 	default:
-		return errors.Join(fmt.Errorf("stopped before %d commands had finished; their messages go back to the queue", n), withoutReader(lost))
+		return errors.Join(fmt.Errorf("stopped before %d commands had finished; their messages go back to the queue", n), unlessGone(lost))
 	}
+}
+
+// unlessGone leaves out that the reader of standard output has had enough, which is none of our errors.
+func unlessGone(lost error) error {
+	if errors.Is(lost, syscall.EPIPE) {
+		return nil
+	}
+	return lost
 }
 
 // endGroup gives the command's processes a moment to end by themselves.

@@ -1,4 +1,4 @@
-package main
+package handlers
 
 import (
 	"bytes"
@@ -28,13 +28,13 @@ const (
 	shortestDelay, longestDelay = time.Second, 24 * time.Hour
 )
 
-// poster hands each message to a server:
+// Poster hands each message to a server:
 //
 //	message ── POST ──► server
 //	status  ◄────────── 2xx: acknowledged
 //
 // The status decides, whatever follows it.
-type poster struct {
+type Poster struct {
 	to            *url.URL // without user and password
 	shown         string   // what errors say of it: in its path and query there may be secrets
 	authorization string   // empty: none
@@ -43,9 +43,11 @@ type poster struct {
 	ended         atomic.Int64 // requests that were not let finish, because everhop stops
 }
 
-func newPoster(h handling, concurrency int) *poster {
-	to := *h.http.URL
-	p := &poster{to: &to, shown: to.Scheme + "://" + to.Host, timeout: h.timeout}
+// NewPoster must be ended. It posts to an address, in which there may be a user and a password, and gives a server so long to
+// answer; a timeout of 0 is none. For as many messages as are handled at once it keeps connections.
+func NewPoster(address *url.URL, timeout time.Duration, concurrency int) *Poster {
+	to := *address
+	p := &Poster{to: &to, shown: to.Scheme + "://" + to.Host, timeout: timeout}
 	if to.User != nil {
 		password, _ := to.User.Password()
 		p.authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(to.User.Username()+":"+password))
@@ -65,7 +67,8 @@ func newPoster(h handling, concurrency int) *poster {
 	return p
 }
 
-func (p *poster) end() { p.transport.CloseIdleConnections() }
+// End is called when there will be no more messages.
+func (p *Poster) End() { p.transport.CloseIdleConnections() }
 
 // reached is how far a request has come.
 type reached struct{ asked, connected atomic.Bool }
@@ -83,8 +86,8 @@ func (r *reached) trace() *httptrace.ClientTrace {
 // nowhere tells that there is no connection.
 func (r *reached) nowhere() bool { return r.asked.Load() && !r.connected.Load() }
 
-// handle is a consumer.Handler.
-func (p *poster) handle(ctx context.Context, d *consumer.Delivery) error {
+// Handle is a consumer.Handler.
+func (p *Poster) Handle(ctx context.Context, d *consumer.Delivery) error {
 	stopping := ctx
 	if p.timeout > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, p.timeout, consumer.ErrHandlerTimeout)
@@ -110,12 +113,12 @@ func (p *poster) handle(ctx context.Context, d *consumer.Delivery) error {
 	return p.failure("no answer: %w", err)
 }
 
-func (p *poster) failure(format string, arguments ...any) error {
+func (p *Poster) failure(format string, arguments ...any) error {
 	return fmt.Errorf("POST %s: %w", p.shown, fmt.Errorf(format, arguments...))
 }
 
 // request is the message as one.
-func (p *poster) request(ctx context.Context, d *consumer.Delivery) *http.Request {
+func (p *Poster) request(ctx context.Context, d *consumer.Delivery) *http.Request {
 	body := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d.Body)), nil }
 	r := &http.Request{Method: http.MethodPost, URL: p.to, Host: p.to.Host, Header: requestHeaders(d), ContentLength: int64(len(d.Body))}
 	r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
@@ -133,7 +136,7 @@ func (p *poster) request(ctx context.Context, d *consumer.Delivery) *http.Reques
 }
 
 // outcome is what an answer means for the message. giveUp ends what is behind the status.
-func (p *poster) outcome(answer *http.Response, giveUp func()) error {
+func (p *Poster) outcome(answer *http.Response, giveUp func()) error {
 	overdue := time.AfterFunc(afterwards, giveUp)
 	defer overdue.Stop()
 	defer func() { _, _ = io.CopyN(io.Discard, answer.Body, leftOver) }()
@@ -179,8 +182,8 @@ func retryAfter(text string) (delay time.Duration, said bool) {
 	return min(max(delay, shortestDelay), longestDelay), true
 }
 
-// finish tells whether all requests were let finish.
-func (p *poster) finish(context.Context) error {
+// Finish tells, when the consumer has stopped, whether all requests were let finish.
+func (p *Poster) Finish(context.Context) error {
 	switch n := p.ended.Load(); n {
 	case 0:
 		return nil
