@@ -114,6 +114,7 @@ package consumer
 //	  connection.go    one of those that subscriptions are consumed on
 //	  loss.go          a connection, a channel or a queue is gone: the one way in which something is given up
 //	  clock.go         when the supervisor looks again, and whether it was kept from it
+//	  internal/standstill knows when the process stood still
 //	  probe.go         asking a silent broker
 //	  overdue.go       handlers that take too long, and whether it was that for which a consumer was cancelled
 //	  differs.go       what exists otherwise than it is declared

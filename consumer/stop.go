@@ -175,7 +175,7 @@ func (s *supervisor) end() {
 	for _, sub := range s.subscriptions {
 		rest = append(rest, sub.dispatch.calls.end())
 	}
-	s.clock.timer.Stop()
+	s.clock.Stop()
 	s.overdue.Stop()
 	s.cancelWork()
 	s.cancelCalls()

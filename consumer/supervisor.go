@@ -9,6 +9,7 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer/internal/revival"
+	"github.com/everhop/everhop/consumer/internal/standstill"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -36,7 +37,7 @@ type supervisor struct {
 
 	inbox      chan observation
 	resize     chan struct{} // a token: the windows are to be looked at
-	clock      clock
+	clock      *standstill.Clock
 	overdue    *time.Ticker // looks at how long handlers have been at work
 	background sync.WaitGroup
 	comparing  sync.Mutex // one subscription at a time: see compare
@@ -144,7 +145,7 @@ func newSupervisor(ctx context.Context, c *Consumer) *supervisor {
 		board:      c.board,
 		inbox:      c.inbox,
 		resize:     make(chan struct{}, 1),
-		clock:      newClock(),
+		clock:      standstill.NewClock(nil),
 		remembered: time.Now(),
 		overdue:    time.NewTicker(overdueEvery(c.config)),
 		soft:       c.soft,
@@ -223,6 +224,7 @@ func (s *supervisor) remember() {
 
 // next waits for one observation and applies it.
 func (s *supervisor) next() error {
+	s.clock.Excuse() // what was done since it woke last was no standstill: the journal may have a slow disk
 	soft, hard := s.soft, s.hard
 	if s.stopping {
 		soft = nil
@@ -238,7 +240,7 @@ func (s *supervisor) next() error {
 		act = s.lookAtWindows
 	case <-s.rarities.wake:
 		act = func() error { s.tellRarities(); return nil }
-	case <-s.clock.timer.C:
+	case <-s.clock.C():
 		act = s.tick
 	case <-s.overdue.C:
 		act = func() error { s.releaseLongKept(); s.warnOverdue(); return nil }
@@ -253,7 +255,6 @@ func (s *supervisor) next() error {
 	}
 	s.board.pulse.turn()
 	s.lookAtClock() // before what may come of it
-	defer func() { s.clock.excuse(time.Since(s.clock.began)) }()
 	return act()
 }
 

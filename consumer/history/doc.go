@@ -14,9 +14,9 @@
 //	down     all else: Connecting, Reviving, Blocked, Disconnected after giving up
 //	unknown  it was up before events that are missing (a gap)
 //
-// In two cases the state says too much. A process that stands still is Consuming all the while, and a note
-// ([consumer.NoteStalled]) tells of it when it goes on. A peer that is dead is noticed after a silence, of
-// which HeartbeatFailed tells. Both are down: the one is an outage of class [Stalled], the other began with
+// In two cases the state says too much. A process that stands still is Consuming or Publishing all the while, and a note
+// ([consumer.NoteStalled], and a publisher's of the same name) tells of it when it goes on. A peer that is dead is noticed
+// after a silence, of which HeartbeatFailed tells. Both are down: the one is an outage of class [Stalled], the other began with
 // the last sign of life. A loss within 5 seconds after a stall is the same outage.
 //
 // Availability is up / (up + down). A run that ended without Stop is down from its last event until it

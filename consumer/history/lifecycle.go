@@ -11,7 +11,7 @@ import (
 
 // Lifecycle is what there is to know of a machine to tell of its events. The states Disconnected, Connecting and
 // Reviving mean the same in each, and so do the triggers Connect, Connected, HeartbeatFailed, Revived, ReviveFailed,
-// Stop and ProcessRestarted.
+// Stop and ProcessRestarted, and the note stalled.
 type Lifecycle struct {
 	// Noun is what the machine belongs to. Verb, Doing and Done say what that does while it is up: "consume",
 	// "consuming", "consumed".

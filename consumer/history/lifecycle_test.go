@@ -1,6 +1,7 @@
 package history_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,10 +33,13 @@ func TestLifecyclesHaveInCommon(t *testing.T) {
 		{consumer.FieldAttempt, publish.FieldAttempt},
 		{consumer.FieldBackoffMS, publish.FieldBackoffMS},
 		{consumer.FieldSilenceMS, publish.FieldSilenceMS},
+		{consumer.FieldStalledMS, publish.FieldStalledMS},
 		{consumer.FieldEndpoint, publish.FieldEndpoint},
 		{consumer.FieldScope, publish.FieldScope},
 		{consumer.FieldClass, publish.FieldClass},
 		{consumer.FieldCode, publish.FieldCode},
+		{consumer.NoteStalled, publish.NoteStalled},
+		{consumer.NoteClockSetBack, publish.NoteClockSetBack},
 	} {
 		if names[0] != names[1] {
 			t.Errorf("%q of a consumer is %q of a publisher", names[0], names[1])
@@ -120,6 +124,46 @@ func TestSummaryOfAPublisher(t *testing.T) {
 	}
 	if err := agree(w.log); err != nil {
 		t.Error(err)
+	}
+}
+
+// A publisher that stood still was down as a consumer is, by its journal and by its log; while it was Blocked it was down
+// anyway.
+func TestSummaryOfAPublisherThatStoodStill(t *testing.T) {
+	w := newWriterOf(t, history.Publisher()).begin()
+	w.fire(publish.Connect).wait(20 * ms).fire(publish.Connected)
+	stand := func(d time.Duration) {
+		w.wait(d)
+		if _, err := w.m.Record(fsm.KindNote, publish.NoteStalled, publish.Evidence{StalledMS: d.Milliseconds()}.Event()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.wait(time.Minute)
+	stand(50 * time.Second)
+	w.wait(time.Minute).fire(publish.ConnectionBlocked)
+	stand(10 * time.Second)
+	w.wait(20 * time.Second).fire(publish.ConnectionUnblocked).wait(time.Minute).fire(publish.Stop)
+	var logged []fsm.Event
+	for _, e := range w.log {
+		line, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, ok := history.ParseLog(line); ok {
+			logged = append(logged, e)
+		}
+	}
+	for name, log := range map[string][]fsm.Event{"journal": w.log, "log": logged} {
+		r := summarize(log)
+		if r.Up != 3*time.Minute || r.Down != 20*ms+80*time.Second || r.Stalls != 1 || r.Stalled != 50*time.Second {
+			t.Errorf("%s: up %v, down %v, stalled %v", name, r.Up, r.Down, r.Stalled)
+		}
+		if got := fmt.Sprint(r.Revivals); got != "map[ConnectionBlocked:1 stalled:1]" || r.Longest.Cause.Name() != history.Stalled {
+			t.Errorf("%s: revived %s, the longest %+v", name, got, r.Longest)
+		}
+		if err := agree(log); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

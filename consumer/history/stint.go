@@ -7,12 +7,13 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
-// Stalled is the Class of an outage in which the process stood still; see [consumer.NoteStalled].
+// Stalled is the Class of an outage in which the process stood still; see [consumer.NoteStalled]. A
+// publisher's note has the same name.
 const Stalled = consumer.NoteStalled
 
 // stint is how long it has been up in one go. The state says too much in two cases. A process that stands
-// still is in Consuming all the while, and a note tells of it when it goes on. A peer that is dead is noticed
-// after a silence. What had counted as up until then is taken back.
+// still is in Consuming or Publishing all the while, and a note tells of it when it goes on. A peer that is dead
+// is noticed after a silence. What had counted as up until then is taken back.
 type stint struct {
 	length  time.Duration
 	skipped time.Duration // the part of it that is before Since

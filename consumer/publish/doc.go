@@ -31,7 +31,8 @@
 //
 // # Inside
 //
-// One goroutine, the supervisor (supervisor.go), opens, revives and gives up. The ledger (ledger.go) knows each message, and
+// One goroutine, the supervisor (supervisor.go), opens, revives and gives up, and says when it was kept from that since the
+// process stood still. The ledger (ledger.go) knows each message, and
 // where it is, target.go what goes to one place; confirmation.go is what a caller has of one message, and batch.go of many.
 // Lanes (lane.go) are channels with what is on its way over them: the main one, to which one goroutine writes (writer.go), and
 // side ones (side.go, doubt.go), for what is sent again and for what may be refused. A main one that gets no confirms is

@@ -40,7 +40,7 @@ func (s *supervisor) end() {
 		s.farewell()
 	}
 	s.background.Wait()
-	s.timer.Stop()
+	s.clock.Stop()
 	if s.result == nil && left > 0 {
 		s.result = fmt.Errorf("%w: %d messages are not confirmed", ErrStopped, left)
 	}

@@ -7,7 +7,8 @@ import (
 	"github.com/everhop/everhop/fsm"
 )
 
-// The names of a publisher's notes ([fsm.KindNote]): what happened that changed no state.
+// The names of a publisher's notes ([fsm.KindNote]): what happened that changed no state. What a consumer tells, too, has
+// the same name.
 const (
 	// NoteRefused: the broker ended a channel because of a message. What goes to the same exchange (or, without one, to
 	// the same queue) is sent one by one from here on, until one is accepted; others that are refused until then are
@@ -16,6 +17,11 @@ const (
 	// NoteUnconfirmed: the broker does not confirm a message, and others would have to wait for it. They go on over another
 	// channel, but what goes to the same exchange and routing key waits. Other targets may have the same trouble.
 	NoteUnconfirmed = "unconfirmed"
+	// NoteStalled: the process stood still for Evidence.StalledMS, or the clock was set ahead by so much. It was stopped
+	// (SIGSTOP), the machine was suspended, or the processor was not to be had. Nothing was sent meanwhile.
+	NoteStalled = "stalled"
+	// NoteClockSetBack: the wall clock was set back by more than a second.
+	NoteClockSetBack = "clock_set_back"
 )
 
 // The names of what a publisher adds to an event, in JSON and in log lines. What a consumer has, too, has the same name.
@@ -24,6 +30,7 @@ const (
 	FieldAttempt    = "attempt"
 	FieldBackoffMS  = "backoff_ms"
 	FieldSilenceMS  = "silence_ms"
+	FieldStalledMS  = "stalled_ms"
 	FieldEndpoint   = "endpoint"
 	FieldExchange   = "exchange"
 	FieldRoutingKey = "routing_key"
@@ -43,6 +50,8 @@ type Evidence struct {
 	BackoffMS int64
 	// SilenceMS is for how long nothing had come in when HeartbeatFailed was fired, in milliseconds.
 	SilenceMS int64
+	// StalledMS is for how long the process had stood still, in milliseconds; see [NoteStalled].
+	StalledMS int64
 	// Endpoint is host:port, without credentials.
 	Endpoint string
 	// Exchange and RoutingKey are those of the message concerned.
@@ -83,6 +92,8 @@ func (e *Evidence) field(name string) any {
 		return &e.BackoffMS
 	case FieldSilenceMS:
 		return &e.SilenceMS
+	case FieldStalledMS:
+		return &e.StalledMS
 	case FieldEndpoint:
 		return &e.Endpoint
 	case FieldExchange:
@@ -108,6 +119,7 @@ func (e Evidence) Event() fsm.Evidence {
 	b.Int(FieldAttempt, int64(e.Attempt))
 	b.Int(FieldBackoffMS, e.BackoffMS)
 	b.Int(FieldSilenceMS, e.SilenceMS)
+	b.Int(FieldStalledMS, e.StalledMS)
 	b.Text(FieldEndpoint, e.Endpoint)
 	b.Text(FieldExchange, e.Exchange)
 	b.Text(FieldRoutingKey, e.RoutingKey)

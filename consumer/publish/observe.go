@@ -25,7 +25,7 @@ type levels struct {
 
 func (l *levels) of(e fsm.Event) zerolog.Level {
 	switch {
-	case e.Kind == fsm.KindRejected, e.Name == NoteRefused, e.Name == NoteUnconfirmed:
+	case e.Kind == fsm.KindRejected, e.Name == NoteRefused, e.Name == NoteUnconfirmed, e.Name == NoteStalled:
 		return zerolog.WarnLevel
 	case e.Kind != fsm.KindTransition:
 		return zerolog.InfoLevel

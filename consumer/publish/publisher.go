@@ -10,6 +10,7 @@ import (
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer/internal/inside"
 	"github.com/everhop/everhop/consumer/internal/report"
+	"github.com/everhop/everhop/consumer/internal/standstill"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -28,6 +29,7 @@ type Publisher struct {
 
 	declarations declarations
 	inside       inside.Marks
+	reading      standstill.Reading // nil: of the machine's clocks
 
 	inbox    chan func() error // the supervisor's
 	started  atomic.Bool

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +24,8 @@ type rig struct {
 	ended  chan error
 	mu     sync.Mutex
 	events []fsm.Event
+
+	stood, ahead atomic.Int64 // for how long the process stood still, and by how much the wall clock was set ahead
 }
 
 func inRig(t *testing.T, edit func(*publish.Config), play func(*rig), options ...brokertest.Option) {
@@ -37,6 +40,11 @@ func inRig(t *testing.T, edit func(*publish.Config), play func(*rig), options ..
 		if r.p, err = publish.New(config); err != nil {
 			t.Fatal(err)
 		}
+		began := time.Now()
+		r.p.SetReading(func() (time.Time, time.Duration) {
+			now, stood := time.Now(), time.Duration(r.stood.Load())
+			return now.Round(0).Add(stood + time.Duration(r.ahead.Load())), now.Sub(began) + stood
+		})
 		go func() { r.ended <- r.p.Run(context.Background()) }()
 		defer func() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -77,6 +85,12 @@ func (r *rig) notes() (list []fsm.Event) {
 	}
 	return list
 }
+
+// standStill has the process stand still: all of its clocks have gone on.
+func (r *rig) standStill(d time.Duration) { r.stood.Add(int64(d)) }
+
+// setAhead has the wall clock alone go on, as when the machine was suspended; or back.
+func (r *rig) setAhead(d time.Duration) { r.ahead.Add(int64(d)) }
 
 func (r *rig) must(err error) {
 	r.Helper()

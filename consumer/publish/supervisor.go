@@ -9,6 +9,7 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/consumer/internal/revival"
+	"github.com/everhop/everhop/consumer/internal/standstill"
 	"github.com/everhop/everhop/fsm"
 )
 
@@ -26,7 +27,7 @@ type supervisor struct {
 	first          int // the endpoint that is tried first
 	opening        context.CancelFunc
 	schedule       revival.Schedule
-	timer          *time.Timer
+	clock          *standstill.Clock
 	since          time.Time // the session is there
 	began          time.Time // the state
 	published      bool      // it has worked in this run
@@ -47,7 +48,7 @@ var errDone = errors.New("done")
 
 func newSupervisor(p *Publisher) *supervisor {
 	return &supervisor{
-		Publisher: p, began: time.Now(), timer: time.NewTimer(time.Hour),
+		Publisher: p, began: time.Now(), clock: standstill.NewClock(p.reading),
 		schedule: revival.Schedule{Backoff: revival.Backoff(p.config.ReviveBackoff)},
 	}
 }
@@ -70,35 +71,51 @@ func (s *supervisor) run() error {
 	return s.result
 }
 
-// proceed begins the next attempt when it is due.
+// proceed begins the next attempt when it is due, and sets the clock to when that is. What was done until now is no
+// standstill by that: the journal may have a slow disk.
 func (s *supervisor) proceed() {
-	if s.lane != nil || s.opening != nil {
-		return
+	wake := standstill.LookEvery
+	if s.lane == nil && s.opening == nil {
+		if s.schedule.Due() {
+			s.begin()
+		} else {
+			wake = s.schedule.Remaining()
+		}
 	}
-	if !s.schedule.Due() {
-		s.timer.Reset(s.schedule.Remaining())
-		return
-	}
-	s.begin()
+	s.clock.WakeIn(wake)
 }
 
+// next waits for one thing to happen, and answers it.
 func (s *supervisor) next() error {
 	soft := s.soft
 	if s.stopping {
 		soft = nil
 	}
+	done := func() error { return errDone }
+	var act func() error
 	select {
-	case act := <-s.inbox:
-		return act()
-	case <-s.timer.C:
-		return nil
+	case act = <-s.inbox:
+	case <-s.clock.C():
+		act = func() error { return nil }
 	case <-soft:
-		s.stopSoftly()
-		return nil
+		act = func() error { s.stopSoftly(); return nil }
 	case <-s.hard:
-		return errDone
+		act = done
 	case <-s.deadline:
-		return errDone
+		act = done
+	}
+	s.lookAtClock() // before what may come of it
+	return act()
+}
+
+// lookAtClock records that time has passed in which nothing could be done.
+func (s *supervisor) lookAtClock() {
+	for _, n := range s.clock.Look().Notes() {
+		name := NoteStalled
+		if n.Stalled == 0 {
+			name = NoteClockSetBack
+		}
+		s.note(name, Evidence{StalledMS: n.Stalled.Milliseconds(), Note: n.Text})
 	}
 }
 
