@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/everhop/everhop/consumer"
+	"github.com/everhop/everhop/consumer/publish"
 	"github.com/everhop/everhop/fsm"
 	"github.com/everhop/everhop/fsm/journal"
 )
@@ -63,7 +65,55 @@ func TestEvidenceConstants(t *testing.T) {
 	}
 }
 
-// The schema of journals tells of all evidence, and of the names of all notes and stale events.
+// membersOf are the members that evidence has in an event, each with the kind of its field. What is text in the event
+// itself, Error and Note, is not among them.
+func membersOf[E interface{ Event() fsm.Evidence }](t *testing.T) map[string]reflect.Kind {
+	t.Helper()
+	members := map[string]reflect.Kind{}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[E]()) {
+		var e E
+		switch v := reflect.ValueOf(&e).Elem().FieldByIndex(field.Index); {
+		case v.CanInt():
+			v.SetInt(1)
+		case v.CanUint():
+			v.SetUint(1)
+		default:
+			v.SetString("x")
+		}
+		names := []string{}
+		for name := range e.Event().Details.All() {
+			names = append(names, name)
+			members[name] = field.Type.Kind()
+		}
+		if is := field.Name == "Error" || field.Name == "Note"; len(names) > 1 || len(names) == 0 != is {
+			t.Errorf("%T.%s is %q in an event", e, field.Name, names)
+		}
+	}
+	return members
+}
+
+// inPublish is a file of package publish.
+func inPublish(name string) string { return filepath.Join("publish", name) }
+
+// A publisher's evidence is all in its events, by the names that there are constants for, and is read from there.
+func TestPublishersEvidence(t *testing.T) {
+	names := slices.Sorted(maps.Keys(membersOf[publish.Evidence](t)))
+	constants := constantsOf(t, inPublish("evidence.go"), "Field")
+	slices.Sort(constants)
+	if diff := cmp.Diff(names, constants); diff != "" {
+		t.Errorf("in events (-), constants (+):\n%s", diff)
+	}
+	want := publish.Evidence{
+		Generation: 1, Attempt: 2, BackoffMS: 3, SilenceMS: 4, StalledMS: 5, Endpoint: "mq1:5672", Exchange: "ex", RoutingKey: "key",
+		Resent: 6, Scope: "channel", Class: "network", Code: 320, Error: "reset", Note: "lost",
+	}
+	if diff := cmp.Diff(want, publish.EvidenceOf(fsm.Event{Evidence: want.Event()})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The schema of journals tells of all evidence of consumers and publishers, and of the names of all their notes and stale
+// events.
 func TestSchemaHasTheEvidence(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "testdata", "event.schema.json"))
 	if err != nil {
@@ -80,18 +130,16 @@ func TestSchemaHasTheEvidence(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := append(constantsOf(t, filepath.Join("..", "fsm", "fields.go"), "Field"), "prev", "crc")
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[consumer.Evidence]()) {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if name == "-" {
-			continue
-		}
-		known = append(known, name)
-		p := schema.Properties[name]
-		if isText := field.Type.Kind() == reflect.String; isText != (p.Type == "string") || !isText && p.Type != "integer" {
-			t.Errorf("%s is of type %q", name, p.Type)
-		}
-		if field.Type.Kind() == reflect.Uint64 && (p.Minimum == nil || *p.Minimum != 0) {
-			t.Errorf("%s is never negative", name)
+	for _, members := range []map[string]reflect.Kind{membersOf[consumer.Evidence](t), membersOf[publish.Evidence](t)} {
+		for name, kind := range members {
+			known = append(known, name)
+			p := schema.Properties[name]
+			if isText := kind == reflect.String; isText != (p.Type == "string") || !isText && p.Type != "integer" {
+				t.Errorf("%s is of type %q", name, p.Type)
+			}
+			if kind == reflect.Uint64 && (p.Minimum == nil || *p.Minimum != 0) {
+				t.Errorf("%s is never negative", name)
+			}
 		}
 	}
 	for name := range schema.Properties {
@@ -99,7 +147,13 @@ func TestSchemaHasTheEvidence(t *testing.T) {
 			t.Errorf("nobody writes %s", name)
 		}
 	}
-	names := append(constantsOf(t, "notes.go", "Note", "Stale"), journal.NoteTorn)
+	names := constantsOf(t, "notes.go", "Note", "Stale")
+	for _, name := range constantsOf(t, inPublish("evidence.go"), "Note") {
+		if !slices.Contains(names, name) { // what both tell has one name
+			names = append(names, name)
+		}
+	}
+	names = append(names, journal.NoteTorn)
 	if diff := cmp.Diff(names, schema.Properties[fsm.FieldName].Examples); diff != "" || len(names) < 10 {
 		t.Errorf("names (-), in the schema (+):\n%s", diff)
 	}
