@@ -23,8 +23,8 @@
 //
 // Exit status: 0 when all is done, also after SIGINT, SIGTERM or SIGHUP to consume, and when the reader of standard
 // output has had enough; 1 when it failed, or did not let what was at hand finish; 2 when the command line
-// is wrong, the command is not there, or standard output is closed; 3 when a journal is damaged, a consumer cannot be
-// reached or is not alive, or doctor finds something broken; 130 when a signal came before there was a result.
+// is wrong, the command is not there, or standard output is closed; 3 when a journal is damaged, status
+// reaches no consumer that is alive, or doctor finds something broken; 130 when a signal came before there was a result.
 //
 // # Files
 //

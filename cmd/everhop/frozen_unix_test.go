@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/history"
+	"github.com/everhop/everhop/consumer/publish"
 	"github.com/everhop/everhop/fsm/journal"
 )
 
@@ -56,5 +58,37 @@ func TestConsumeFrozen(t *testing.T) {
 		if status, stdout, stderr := inProcess(t, args...); status != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("everhop %v does not say %q: %d, %s\n%s", args, want, status, stderr, stdout)
 		}
+	}
+}
+
+// Likewise one that publishes.
+func TestPublishFrozen(t *testing.T) {
+	t.Parallel()
+	const frozen, lookEvery = 8 * time.Second, 5 * time.Second
+	dir := t.TempDir()
+	queue := newQueue(t)
+	p := prepare(t, "publish", "--queue", queue, "--journal", dir, "--log-format", "json")
+	stdin, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	fmt.Fprintln(stdin, "a line")
+	holds(t, queue, 1)
+	p.signal(syscall.SIGSTOP)
+	<-time.After(frozen)
+	p.signal(syscall.SIGCONT)
+	p.logs(`"name":"` + publish.NoteStalled + `"`)
+	stdin.Close()
+	p.wait(0)
+	var happened history.Summary
+	for e, err := range journal.Read(dir) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		happened.Apply(e)
+	}
+	if r := happened.Report(); r.Down < frozen-lookEvery-100*time.Millisecond || r.Revivals[history.Stalled] == 0 {
+		t.Errorf("it stood still for %v, and was down for %v: %+v", frozen, r.Down, r)
 	}
 }

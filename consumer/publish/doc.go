@@ -28,14 +28,14 @@
 //
 // A publisher's states are Disconnected, Connecting, Publishing, Blocked and Reviving; [Lifecycle] is the table. Each
 // transition is an event in a journal, and a line in the log, as those of a consumer are.
-//
-// # Inside
+package publish
+
+// Inside:
 //
 // One goroutine, the supervisor (supervisor.go), opens, revives and gives up, and says when it was kept from that since the
-// process stood still. The ledger (ledger.go) knows each message, and
-// where it is, target.go what goes to one place; confirmation.go is what a caller has of one message, and batch.go of many.
-// Lanes (lane.go) are channels with what is on its way over them: the main one, to which one goroutine writes (writer.go), and
-// side ones (side.go, doubt.go), for what is sent again and for what may be refused. A main one that gets no confirms is
-// set aside, and another one takes its place (aside.go). When they come and go with their connection, the ledger takes back
-// what was on them (ledgerlanes.go).
-package publish
+// process stood still. outage.go tells what is worth trying again, declare.go has queues be there, and ending.go is the stop.
+// The ledger (ledger.go) knows each message, and where it is, target.go what goes to one place; confirmation.go is what a
+// caller has of one message, and batch.go of many. Lanes (lane.go) are channels with what is on its way over them: the main
+// one, to which one goroutine writes (writer.go), and side ones (side.go, doubt.go), for what is sent again and for what may
+// be refused. A main one that gets no confirms is set aside, and another one takes its place (aside.go). When they come and go
+// with their connection, the ledger takes back what was on them (ledgerlanes.go).
