@@ -369,7 +369,7 @@ func (l *ledger) fail(why error) (left int) {
 	l.closed = why
 	list := l.all()
 	for _, on := range l.lanes() { // their confirms may still come
-		clear(on.open)
+		on.rest()
 	}
 	since := l.blockedSince // it tells why
 	l.leaveLanes()

@@ -80,6 +80,28 @@ func TestCannotSetAside(t *testing.T) {
 	})
 }
 
+// Nothing is late on a lane when all has failed, and nobody knows that yet.
+func TestNothingIsLateInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, on := newLedger(100, 1<<40), newLane(defaultCredit)
+		l.connected()
+		l.attach(on)
+		if _, err := l.accept(&broker.Message{RoutingKey: "q"}); err != nil {
+			t.Fatal(err)
+		}
+		l.next(on)
+		l.setAside(on)
+		time.Sleep(time.Minute)
+		if got := l.lateOn(on, 0); got.messages != 1 || got.name.key != "q" {
+			t.Errorf("late: %+v", got)
+		}
+		l.fail(errors.New("the end"))
+		if got := l.lateOn(on, 0); got.messages != 0 {
+			t.Errorf("late in the end: %+v", got)
+		}
+	})
+}
+
 // Confirms that come together, now and then, as where each waits for a slow disk, hold hardly anything up, and are no reason to set a
 // lane aside, once it is known how long they take.
 func TestConfirmsThatTakeLong(t *testing.T) {
