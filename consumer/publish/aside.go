@@ -249,7 +249,7 @@ type late struct {
 func (l *ledger) lateOn(on *lane, silence time.Duration) (found late) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	waits := time.Since(on.moved)
+	waits := min(time.Since(on.moved), time.Since(l.unblocked))
 	if on.span() == 0 || l.isBlocked() || waits < worthTelling || waits-silence < l.patience() {
 		return late{}
 	}

@@ -15,7 +15,8 @@ const (
 	// not told of.
 	NoteRefused = "refused"
 	// NoteUnconfirmed: the broker does not confirm a message, and others would have to wait for it. They go on over another
-	// channel, but what goes to the same exchange and routing key waits. Other targets may have the same trouble.
+	// channel, but what goes to the same exchange and routing key waits. Other targets may have the same trouble. It is told
+	// again on another channel, as after a reconnect.
 	NoteUnconfirmed = "unconfirmed"
 	// NoteStalled: the process stood still for Evidence.StalledMS, or the clock was set ahead by so much. It was stopped
 	// (SIGSTOP), the machine was suspended, or the processor was not to be had. Nothing was sent meanwhile.

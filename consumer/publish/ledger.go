@@ -59,6 +59,7 @@ type ledger struct {
 	accused     *Confirmation // what was on trial when the connection was lost
 
 	blockedSince time.Time // the broker does not read since then; zero: it does
+	unblocked    time.Time // when it read again, last
 	closed       error     // nothing more is accepted
 	counts       Stats
 }

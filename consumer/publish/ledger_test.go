@@ -36,25 +36,31 @@ func BenchmarkManyTargets(b *testing.B) {
 	}
 }
 
+// writeTo writes to a lane as long as it is in use, and counts how often it was to be set aside, which cannot be.
+func writeTo(l *ledger, on *lane) (tried *atomic.Int64) {
+	tried = new(atomic.Int64)
+	go func() {
+		for {
+			switch c, inUse := l.next(on); {
+			case !inUse:
+				return
+			case c == nil:
+				tried.Add(1)
+				time.Sleep(time.Millisecond)
+				l.stay(on)
+			}
+		}
+	}()
+	return tried
+}
+
 // A lane that cannot be set aside, as no other channel can be opened, is not filled for that.
 func TestCannotSetAside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, on := newLedger(10_000, 1<<40), newLane(defaultCredit)
 		l.connected()
 		l.attach(on)
-		var tried atomic.Int64
-		go func() {
-			for {
-				switch c, inUse := l.next(on); {
-				case !inUse:
-					return
-				case c == nil:
-					tried.Add(1)
-					time.Sleep(time.Millisecond)
-					l.stay(on)
-				}
-			}
-		}()
+		tried := writeTo(l, on)
 		send := func(key int) {
 			if _, err := l.accept(&broker.Message{Exchange: "x", RoutingKey: fmt.Sprint(key)}); err != nil {
 				t.Error(err)
@@ -80,8 +86,8 @@ func TestCannotSetAside(t *testing.T) {
 	})
 }
 
-// Nothing is late on a lane when all has failed, and nobody knows that yet.
-func TestNothingIsLateInTheEnd(t *testing.T) {
+// What gets no confirms is late, but for the time in which the broker does not read, and when all has failed.
+func TestLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, on := newLedger(100, 1<<40), newLane(defaultCredit)
 		l.connected()
@@ -94,6 +100,19 @@ func TestNothingIsLateInTheEnd(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := l.lateOn(on, 0); got.messages != 1 || got.name.key != "q" {
 			t.Errorf("late: %+v", got)
+		}
+		l.block(true)
+		time.Sleep(time.Minute)
+		if got := l.lateOn(on, 0); got.messages != 0 {
+			t.Errorf("late while the broker does not read: %+v", got)
+		}
+		l.block(false)
+		if got := l.lateOn(on, 0); got.messages != 0 {
+			t.Errorf("late when the broker has just begun to read: %+v", got)
+		}
+		time.Sleep(time.Minute)
+		if got := l.lateOn(on, 0); got.messages != 1 {
+			t.Errorf("late long after that: %+v", got)
 		}
 		l.fail(errors.New("the end"))
 		if got := l.lateOn(on, 0); got.messages != 0 {
@@ -112,18 +131,7 @@ func TestConfirmsThatTakeLong(t *testing.T) {
 				l, on := newLedger(100_000, 1<<40), newLane(defaultCredit)
 				l.connected()
 				l.attach(on)
-				var tried atomic.Int64
-				go func() {
-					for {
-						switch c, inUse := l.next(on); {
-						case !inUse:
-							return
-						case c == nil:
-							tried.Add(1)
-							l.stay(on)
-						}
-					}
-				}()
+				tried := writeTo(l, on)
 				send := func(during time.Duration) {
 					for i := range int(during / each) {
 						if _, err := l.accept(&broker.Message{Exchange: "x", RoutingKey: fmt.Sprint(i % 3)}); err != nil {

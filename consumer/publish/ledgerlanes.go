@@ -28,6 +28,9 @@ func (l *ledger) block(blocked bool) {
 	defer l.mu.Unlock()
 	switch {
 	case !blocked:
+		if l.isBlocked() {
+			l.unblocked = time.Now()
+		}
 		l.blockedSince = time.Time{}
 	case !l.isBlocked():
 		l.blockedSince = time.Now()
