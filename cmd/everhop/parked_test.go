@@ -19,8 +19,14 @@ import (
 	"github.com/everhop/everhop/consumer/parked"
 )
 
-// parkedQueue is a broker with the queues q and q.parked; in the latter are n messages, every third with another error.
 func parkedQueue(t *testing.T, n int) *brokertest.Server {
+	t.Helper()
+	return parkedQueueOf(t, n, "body ")
+}
+
+// parkedQueueOf is a broker with the queues q and q.parked; in the latter are n messages, every third with another error, whose
+// bodies begin so.
+func parkedQueueOf(t *testing.T, n int, body string) *brokertest.Server {
 	t.Helper()
 	server := oneQueue(t)
 	if err := server.DeclareQueue("q.parked", nil); err != nil {
@@ -33,7 +39,7 @@ func parkedQueue(t *testing.T, n int) *brokertest.Server {
 			err = "no stock\nstderr: out of 7"
 		}
 		if err := server.PublishMessage("q.parked", brokertest.Message{
-			Body: []byte(fmt.Sprint("body ", i)), MessageID: fmt.Sprint("id-", i),
+			Body: []byte(fmt.Sprint(body, i)), MessageID: fmt.Sprint("id-", i),
 			Headers: map[string]any{
 				consumer.HeaderQueue: "q", consumer.HeaderError: err, consumer.HeaderAttempts: int64(8), "tenant": fmt.Sprint(i % 2),
 				consumer.HeaderFirstFailed: at, consumer.HeaderLastFailed: at.Add(time.Duration(i) * time.Minute),

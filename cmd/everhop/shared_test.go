@@ -188,13 +188,14 @@ func TestOutputsNonBlocking(t *testing.T) {
 // A reader that does not read is not the message's fault: what --timeout limits is the command.
 func TestExecSlowReader(t *testing.T) {
 	t.Parallel()
-	server := oneQueue(t, "1", "2", "3")
+	server := oneQueue(t, strings.Repeat("1", 2*deadend.Page), "2", "3")
 	p := prepareAlone(t, "consume", "--queue", "q", "--url", server.URL(), "--count", "3", "--attempts", "1", "--timeout", "1s", "--exec", "cat")
-	p.cmd.Stdout = deadend.FullPipe(t)
+	var full func() bool
+	p.cmd.Stdout, full = deadend.FillingPipe(t)
 	p.start()
 	rabbittest.Eventually(t, patience, "it consumes", func() bool {
 		q, _ := server.Queue("q")
-		return q.Unacknowledged == 2 // one is at hand
+		return q.Unacknowledged == 2 && full() // one is at hand
 	})
 	time.Sleep(2 * time.Second) // longer than the command may take
 	p.signal(syscall.SIGTERM)

@@ -169,29 +169,32 @@ func TestSecondSignal(t *testing.T) {
 	for name, tt := range map[string]struct {
 		command string
 		before  func(*brokertest.Server)
-		begun   func(p *program, server *brokertest.Server) bool
+		begun   func(*brokertest.Server) bool // nil: it writes, and nobody reads
 	}{
 		"retry, without confirms": {"parked retry q.parked --yes --url URL", func(server *brokertest.Server) { server.WithholdConfirms("q") },
-			func(_ *program, server *brokertest.Server) bool { return len(server.Messages("q")) == n }},
+			func(server *brokertest.Server) bool { return len(server.Messages("q")) == n }},
 		"retry, in silence":   {"parked retry q.parked --yes --url URL", frozen, consumed},
 		"discard, in silence": {"parked discard q.parked --yes --to FILE --url URL", frozen, consumed},
 		"list, in silence":    {"parked list q.parked --url URL", frozen, consumed},
-		"show, unread":        {"parked show q.parked --count 5 --url URL", nil, consumed},
-		"peek, unread":        {"peek q.parked --output body --url URL", nil, consumed},
+		"show, unread":        {"parked show q.parked --count 5 --url URL", nil, nil},
+		"peek, unread":        {"peek q.parked --output body --url URL", nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := parkedQueue(t, n)
+			server := parkedQueueOf(t, n, "body "+strings.Repeat("x", deadend.Page)+" ")
 			if tt.before != nil {
 				tt.before(server)
 			}
 			command := strings.NewReplacer("URL", server.URL(), "FILE", filepath.Join(t.TempDir(), "bin")).Replace(tt.command)
 			p := prepareAlone(t, strings.Fields(command)...)
-			if strings.Contains(name, "unread") {
-				p.cmd.Stdout = deadend.FullPipe(t)
+			begun := tt.begun
+			if begun == nil {
+				var full func() bool
+				p.cmd.Stdout, full = deadend.FillingPipe(t)
+				begun = func(*brokertest.Server) bool { return full() }
 			}
 			p.start()
-			rabbittest.Eventually(t, patience, "it is at work", func() bool { return tt.begun(p, server) })
+			rabbittest.Eventually(t, patience, "it is at work", func() bool { return begun(server) })
 			p.signal(syscall.SIGTERM)
 			p.logs("terminated: stopping")
 			p.signal(syscall.SIGINT)
@@ -205,7 +208,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-func consumed(_ *program, server *brokertest.Server) bool { return server.Count("basic.consume") > 0 }
+func consumed(server *brokertest.Server) bool { return server.Count("basic.consume") > 0 }
 
 // doctor ends at the first signal, which is no finding: 130.
 func TestDoctorInterrupted(t *testing.T) {

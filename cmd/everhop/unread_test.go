@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -18,25 +19,27 @@ func TestConsumeStopsUnread(t *testing.T) {
 		name     string
 		args     []string
 		messages []string
+		written  bool // and none of it is read
 		signals  []os.Signal
 		status   int
 	}{
-		{"idle", nil, nil, []os.Signal{syscall.SIGTERM}, 0},
-		{"a message is being written", nil, []string{"1"}, []os.Signal{os.Interrupt, syscall.SIGTERM}, 1},
+		{"idle", nil, nil, false, []os.Signal{syscall.SIGTERM}, 0},
+		{"a message is being written", nil, []string{strings.Repeat("1", 2*deadend.Page)}, true, []os.Signal{os.Interrupt, syscall.SIGTERM}, 1},
 		{"a failure is being logged", []string{"--exec", "exit 1", "--attempts", "1", "--poison", "put-back"},
-			[]string{"1"}, []os.Signal{syscall.SIGTERM}, 0},
+			[]string{"1"}, false, []os.Signal{syscall.SIGTERM}, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			server := oneQueue(t, tt.messages...)
 			p := prepareAlone(t, append([]string{"consume", "--queue", "q", "--url", server.URL()}, tt.args...)...)
-			full := deadend.FullPipe(t)
-			p.cmd.Stdout, p.cmd.Stderr = full, full
+			var full func() bool
+			p.cmd.Stdout, full = deadend.FillingPipe(t)
+			p.cmd.Stderr = deadend.FullPipe(t)
 			p.start()
 			rabbittest.Eventually(t, patience, "it is at work", func() bool {
 				q, _ := server.Queue("q")
-				return q.Consumers == 1 && q.Unacknowledged == len(tt.messages)
+				return q.Consumers == 1 && q.Unacknowledged == len(tt.messages) && (!tt.written || full())
 			})
 			for _, s := range tt.signals {
 				p.signal(s)

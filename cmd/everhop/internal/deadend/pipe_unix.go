@@ -3,13 +3,39 @@
 package deadend
 
 import (
+	"io"
 	"os"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
+
+// Page is more than what a pipe takes whole or not at all.
+const Page = 4 << 10
+
+// FillingPipe is the end of a pipe that takes a page, and then no byte more: nobody reads at the other one. full tells whether
+// it has taken the page: who writes more than that at once is in the middle of it then, and waits.
+func FillingPipe(t testing.TB) (write *os.File, full func() bool) {
+	t.Helper()
+	read, write := fullPipe(t)
+	if _, err := io.ReadFull(read, make([]byte, Page)); err != nil {
+		t.Fatal(err)
+	}
+	return write, func() bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(write.Fd()), Events: unix.POLLOUT}}, 0)
+		return n == 0 && err == nil
+	}
+}
 
 // FullPipe is the end of a pipe that takes no byte more: nobody reads at the other one.
 func FullPipe(t testing.TB) (write *os.File) {
+	t.Helper()
+	_, write = fullPipe(t)
+	return write
+}
+
+func fullPipe(t testing.TB) (read, write *os.File) {
 	t.Helper()
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -34,5 +60,5 @@ func FullPipe(t testing.TB) (write *os.File) {
 	if err != nil || written == most {
 		t.Fatalf("the pipe took %d bytes, %v", written, err)
 	}
-	return write
+	return read, write
 }
