@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -97,12 +98,13 @@ func TestPermissionsAreAskedFor(t *testing.T) {
 	node := rabbittest.Shared(t)
 	rabbittest.NeedsControl(t)
 	const user = "examiner"
-	for _, args := range [][]string{{"add_user", user, "p"}, {"set_permissions", "-p", "/", user, "^conf$", "^$", "^read$"}} {
-		if _, err := node.Ctl(t.Context(), args...); err != nil {
-			t.Fatal(err)
-		}
+	if err := errors.Join(
+		node.Call(t.Context(), "rabbit_auth_backend_internal:add_user", user, "p", "test"),
+		node.Call(t.Context(), "rabbit_auth_backend_internal:set_permissions", user, "/", "^conf$", "^$", "^read$", "test"),
+	); err != nil {
+		t.Fatal(err)
 	}
-	defer node.Ctl(t.Context(), "delete_user", user)
+	defer node.Call(t.Context(), "rabbit_auth_backend_internal:delete_user", user, "test")
 	s := examiner(t, fmt.Sprintf("amqp://%s:p@%s/", user, node.Addr()))
 	for _, tt := range []struct {
 		queue           string

@@ -127,7 +127,7 @@ func TestConnectionIntroducesItself(t *testing.T) {
 	if s.Generation() != 3 || s.Endpoint().String() != node.Addr() {
 		t.Errorf("generation %d at %s", s.Generation(), s.Endpoint())
 	}
-	text, err := node.Ctl(within(t), "list_connections", "--quiet", "client_properties")
+	text, err := node.Ctl(t.Context(), "list_connections", "--quiet", "client_properties")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package broker_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,20 +16,18 @@ import (
 // suspend has a queue's process do nothing until what is returned is called.
 func suspend(t *testing.T, queue string) (wake func()) {
 	t.Helper()
-	eval := func(what string) {
-		t.Helper()
-		_, err := rabbittest.Shared(t).Ctl(within(t), "eval", fmt.Sprintf(
-			`{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"%s">>)), sys:%s(amqqueue:get_pid(Q)).`, queue, what))
-		if err != nil {
-			t.Fatal(err)
-		}
+	node := rabbittest.Shared(t)
+	if err := node.SuspendQueue(within(t), queue); err != nil {
+		t.Fatal(err)
 	}
-	eval("suspend")
 	awake := false
 	wake = func() {
-		if !awake {
-			awake = true
-			eval("resume")
+		if awake {
+			return
+		}
+		awake = true
+		if err := node.ResumeQueue(within(t), queue); err != nil {
+			t.Fatal(err)
 		}
 	}
 	t.Cleanup(wake)

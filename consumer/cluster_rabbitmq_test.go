@@ -268,6 +268,6 @@ func TestCluster(t *testing.T) {
 }
 
 func isRunning(p *pair, node *rabbittest.Node) bool {
-	answer, err := node.Eval(p.Context(), "rabbit:is_running().\n")
+	answer, err := node.Eval(p.Context(), "rabbit:is_running().")
 	return err == nil && answer == "true"
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -119,15 +117,10 @@ func TestSetPrefetchAtTheBroker(t *testing.T) {
 func (r *rig) awaitPrefetch(want int) {
 	r.Helper()
 	r.await(fmt.Sprintf("one consumer, with prefetch %d", want), func() bool {
-		text, err := r.node.Ctl(r.Context(), "list_consumers", "--quiet", "queue_name", "prefetch_count")
-		r.must(err)
-		var found []string
-		for line := range strings.Lines(text) {
-			if fields := strings.Fields(line); len(fields) == 2 && fields[0] == r.queue {
-				found = append(found, fields[1])
-			}
-		}
-		return slices.Equal(found, []string{strconv.Itoa(want)})
+		found := r.erlang(fmt.Sprintf(`
+			Of = [C || C <- rabbit_amqqueue:consumers_all(<<"/">>), element(4, proplists:get_value(queue_name, C)) =:= <<"%s">>],
+			{length(Of), lists:sum([proplists:get_value(prefetch_count, C) || C <- Of])}.`, r.queue))
+		return strings.ReplaceAll(found, " ", "") == fmt.Sprintf("{1,%d}", want)
 	})
 }
 

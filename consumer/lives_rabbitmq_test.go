@@ -67,7 +67,7 @@ type limitCounts struct{ atLeastOnce, atMostOnce, disabled int }
 
 func droppedForLimit(t *testing.T) (n limitCounts) {
 	t.Helper()
-	answer, err := rabbittest.Shared(t).Ctl(t.Context(), "eval", `
+	answer, err := rabbittest.Shared(t).Eval(t.Context(), `
 		Strategy = fun(Labels) when is_map(Labels) -> maps:get(dead_letter_strategy, Labels);
 			(Labels) -> proplists:get_value(dead_letter_strategy, Labels) end,
 		lists:sort([{Strategy(Labels), N} || {Labels, Counters} <- maps:to_list(rabbit_global_counters:overview()),

@@ -112,11 +112,11 @@ func TestRepublishPermissions(t *testing.T) {
 		t.Fatal("README.md has no rabbitmqctl set_permissions")
 	}
 	user, all := string(line[1]), permissions{string(line[2]), string(line[3]), string(line[4])}
-	if _, err := rabbittest.Shared(t).Ctl(t.Context(), "add_user", user, "secret"); err != nil {
+	if err := rabbittest.Shared(t).Call(t.Context(), "rabbit_auth_backend_internal:add_user", user, "secret", "test"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := rabbittest.Shared(t).Ctl(context.Background(), "delete_user", user); err != nil {
+		if err := rabbittest.Shared(t).Call(context.Background(), "rabbit_auth_backend_internal:delete_user", user, "test"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -144,7 +144,8 @@ func TestRepublishPermissions(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.message+", "+test.name, func(t *testing.T) {
-			if _, err := rabbittest.Shared(t).Ctl(t.Context(), "set_permissions", user, test.may.configure, test.may.write, test.may.read); err != nil {
+			if err := rabbittest.Shared(t).Call(t.Context(), "rabbit_auth_backend_internal:set_permissions", user, "/",
+				test.may.configure, test.may.write, test.may.read, "test"); err != nil {
 				t.Fatal(err)
 			}
 			republishAs(t, user, test.message, test.exists, test.refused)

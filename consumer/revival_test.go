@@ -119,9 +119,7 @@ func TestChannelsAreNotLeaked(t *testing.T) {
 		r.awaitEvent(n, consumer.Revived)
 	}
 	r.await("two channels at the broker", func() bool {
-		channels, err := r.node.Ctl(t.Context(), "list_channels", "--quiet", "number")
-		r.must(err)
-		return len(strings.Fields(channels))-1 == 2 // one is the control channel; the first line is the heading
+		return r.erlang("length(rabbit_channel:list()).") == "2" // one is the control channel
 	})
 	r.flows()
 	r.stop()
@@ -238,9 +236,7 @@ func TestServerNamedQueueSurvivesItsChannel(t *testing.T) {
 	r.awaitHandled()
 	close(release)
 	r.await("one queue that the broker has named", func() bool { // those of tests before go with their connections
-		queues, err := r.node.Ctl(t.Context(), "list_queues", "--quiet", "name")
-		r.must(err)
-		return strings.Count(queues, "amq.gen") == 1
+		return r.erlang(`length([Name || {resource, _, queue, <<"amq.gen", Name/binary>>} <- rabbit_amqqueue:list_names()]).`) == "1"
 	})
 	r.stop()
 }

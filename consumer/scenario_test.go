@@ -135,11 +135,7 @@ func TestScenarioClosedByOperator(t *testing.T) {
 	rabbittest.NeedsControl(t)
 	r := newRig(t)
 	r.survives("closed_by_operator", func() {
-		pids, err := r.node.Ctl(t.Context(), "list_connections", "--quiet", "pid")
-		r.must(err)
-		for _, pid := range strings.Fields(pids)[1:] { // the first line is the heading
-			_, _ = r.node.Ctl(t.Context(), "close_connection", pid, "maintenance") // a test's own may be gone by now
-		}
+		r.must(r.node.CloseConnections(t.Context(), "maintenance"))
 	})
 	if !contains(r.log.String(), "maintenance") {
 		t.Error("the operator's reason is not in the log")
@@ -387,9 +383,9 @@ func (r *rig) lastEndpoint() string {
 	return ""
 }
 
-func (r *rig) erlang(expression string) {
+func (r *rig) erlang(expression string) (answer string) {
 	r.Helper()
-	if _, err := r.node.Ctl(context.Background(), "eval", expression); err != nil {
-		r.Fatal(err)
-	}
+	answer, err := r.node.Eval(context.Background(), expression)
+	r.must(err)
+	return answer
 }

@@ -2,8 +2,6 @@ package brokertest_test
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -262,13 +260,10 @@ func TestDefinitionsOfRabbitMQ(t *testing.T) {
 	c.ok(err)
 	c.ok(ch.ExchangeDeclare("x", "headers", true, false, false, false, nil))
 	c.ok(ch.QueueBind("q", "key", "x", false, amqp.Table{"n": 1, "s": "t", "x-match": "any"}))
-	file := filepath.Join(t.TempDir(), "definitions.json")
-	_, err = node.Ctl(t.Context(), "export_definitions", file)
-	c.ok(err)
-	text, err := os.ReadFile(file)
+	text, err := node.Ctl(t.Context(), "--quiet", "export_definitions", "-")
 	c.ok(err)
 
-	server := brokertest.NewServer(t, brokertest.Config{Version: "3.10", Definitions: text})
+	server := brokertest.NewServer(t, brokertest.Config{Version: "3.10", Definitions: []byte(text)})
 	c = newClient(t, double{server, "3.10"})
 	ch = c.as(user, host).channel()
 	_, err = ch.QueueDeclare("q", true, false, false, false, amqp.Table{"x-max-length": 5, "x-queue-type": "classic"})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/everhop/everhop/broker/brokertest"
@@ -54,13 +53,11 @@ func (r rabbit) StopApp(c *client)  { c.ok(r.node.StopApp(context.Background()))
 func (r rabbit) StartApp(c *client) { c.ok(r.node.StartApp(context.Background())) }
 
 func (r rabbit) Alarm(c *client, resource string) {
-	_, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf("rabbit_alarm:set_alarm({{resource_limit, %s, node()}, []}).", resource))
-	c.ok(err)
+	r.eval(c, fmt.Sprintf("rabbit_alarm:set_alarm({{resource_limit, %s, node()}, []}).", resource))
 }
 
 func (r rabbit) ClearAlarm(c *client, resource string) {
-	_, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf("rabbit_alarm:clear_alarm({resource_limit, %s, node()}).", resource))
-	c.ok(err)
+	r.eval(c, fmt.Sprintf("rabbit_alarm:clear_alarm({resource_limit, %s, node()}).", resource))
 }
 
 func (r rabbit) Suspend(c *client, queues ...string) {
@@ -81,18 +78,16 @@ func (r rabbit) Release(c *client, queue string)  { r.Resume(c, queue) }
 
 func (r rabbit) Deadly(c *client, queue string) { c.wire().publishDeadly(queue, deadlyBody) }
 
-func (r rabbit) ctl(c *client, arguments ...string) {
-	c.Helper()
-	_, err := r.node.Ctl(context.Background(), arguments...)
-	c.ok(err)
-}
-
 func (r rabbit) AddUser(c *client, user string) {
 	r.call(c, "rabbit_auth_backend_internal:add_user", user, user, "test")
-	c.Cleanup(func() { _, _ = r.eval("rabbit_auth_backend_internal:delete_user", user, "test") }) // who may be gone
+	c.Cleanup(func() {
+		_ = r.node.Call(context.Background(), "rabbit_auth_backend_internal:delete_user", user, "test")
+	}) // who may be gone
 }
 
-func (r rabbit) DeleteUser(c *client, user string) { r.ctl(c, "delete_user", user) }
+func (r rabbit) DeleteUser(c *client, user string) {
+	r.call(c, "rabbit_auth_backend_internal:delete_user", user, "test")
+}
 
 func (r rabbit) Grant(c *client, user, host string, p brokertest.Permissions) {
 	r.call(c, "rabbit_auth_backend_internal:set_permissions", user, host, p.Configure, p.Write, p.Read, "test")
@@ -103,11 +98,11 @@ func (r rabbit) GrantTopics(c *client, user, exchange string, p brokertest.Topic
 }
 
 func (r rabbit) AddHost(c *client, name string) {
-	r.ctl(c, "add_vhost", name)
-	c.Cleanup(func() { _, _ = r.node.Ctl(context.Background(), "delete_vhost", name) }) // which may be gone
+	r.call(c, "rabbit_vhost:add", name, "test")
+	c.Cleanup(func() { _ = r.node.Call(context.Background(), "rabbit_vhost:delete", name, "test") }) // which may be gone
 }
 
-func (r rabbit) DeleteHost(c *client, name string) { r.ctl(c, "delete_vhost", name) }
+func (r rabbit) DeleteHost(c *client, name string) { r.call(c, "rabbit_vhost:delete", name, "test") }
 
 func (r rabbit) SetPolicy(c *client, p brokertest.Policy)         { r.setPolicy(c, "", p) }
 func (r rabbit) SetOperatorPolicy(c *client, p brokertest.Policy) { r.setPolicy(c, "_op", p) }
@@ -116,44 +111,31 @@ func (r rabbit) ClearOperatorPolicy(c *client) {
 	r.call(c, "rabbit_policy:delete_op", "/", c.name, "test")
 }
 
-// setPolicy does what rabbitmqctl set_policy, or set_operator_policy, takes seconds for.
 func (r rabbit) setPolicy(c *client, kind string, p brokertest.Policy) {
 	c.Helper()
 	definition, err := json.Marshal(p.Definition)
 	c.ok(err)
 	name := c.name
 	r.call(c, "rabbit_policy:parse_set"+kind, "/", name, p.Pattern, string(definition), fmt.Sprint(p.Priority), cmp.Or(p.ApplyTo, "all"), "test")
-	c.Cleanup(func() { _, _ = r.eval("rabbit_policy:delete"+kind, "/", name, "test") }) // it may be gone
+	c.Cleanup(func() { _ = r.node.Call(context.Background(), "rabbit_policy:delete"+kind, "/", name, "test") }) // it may be gone
 }
 
 // call has the node call a function with texts, which is to give ok.
 func (r rabbit) call(c *client, function string, texts ...string) {
 	c.Helper()
-	answer, err := r.eval(function, texts...)
+	c.ok(r.node.Call(context.Background(), function, texts...))
+}
+
+func (r rabbit) eval(c *client, expression string) {
+	c.Helper()
+	_, err := r.node.Eval(context.Background(), expression)
 	c.ok(err)
-	if answer != "ok" {
-		c.Fatalf("%s of %q: %s", function, texts, answer)
-	}
-}
-
-// erlangBinary is a text in numbers, of which none needs quoting.
-func erlangBinary(text string) string {
-	return "<<" + strings.Join(strings.Fields(strings.Trim(fmt.Sprint([]byte(text)), "[]")), ",") + ">>"
-}
-
-func (r rabbit) eval(function string, texts ...string) (answer string, err error) {
-	arguments := make([]string, len(texts))
-	for i, text := range texts {
-		arguments[i] = erlangBinary(text)
-	}
-	return r.node.Eval(context.Background(), function+"("+strings.Join(arguments, ",")+").\n")
 }
 
 // Hurry shortens how often channels that are opened from now on look.
 func (r rabbit) Hurry(c *client) {
 	set := func(milliseconds int) {
-		_, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf("application:set_env(rabbit, channel_tick_interval, %d).", milliseconds))
-		c.ok(err)
+		r.eval(c, fmt.Sprintf("application:set_env(rabbit, channel_tick_interval, %d).", milliseconds))
 	}
 	set(100)
 	c.Cleanup(func() { set(60000) })
@@ -163,16 +145,12 @@ func (r rabbit) Lenient(*client) server { return r }
 
 // Limited sets what a channel reads when it is opened, or in later versions with each message.
 func (r rabbit) Limited(c *client, bytes int) server {
-	set := func(limit string) (before string) {
-		before, err := r.node.Ctl(context.Background(), "eval", fmt.Sprintf(`
-			{ok, Before} = application:get_env(rabbit, max_message_size),
-			application:set_env(rabbit, max_message_size, %s),
-			persistent_term:put(max_message_size, %[1]s),
-			Before.`, limit))
+	set := func(bytes int) (before int) {
+		before, err := r.node.MaxMessageSize(context.Background(), bytes)
 		c.ok(err)
-		return strings.TrimSpace(before)
+		return before
 	}
-	before := set(fmt.Sprint(bytes))
+	before := set(bytes)
 	c.Cleanup(func() { set(before) })
 	return r
 }

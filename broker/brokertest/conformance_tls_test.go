@@ -107,19 +107,21 @@ func (r rabbit) Secure(c *client, required bool) secured {
 	certificate, key := authority.issue("localhost", x509.ExtKeyUsageServerAuth)
 	encoded, err := x509.MarshalECPrivateKey(key)
 	c.ok(err)
-	bits := func(text []byte) string { return erlangBinary(string(text)) }
+	bits := func(text []byte) string { // as a binary, in numbers
+		return "<<" + strings.Join(strings.Fields(strings.Trim(fmt.Sprint(text), "[]")), ",") + ">>"
+	}
 	answer, err := r.node.Eval(context.Background(), fmt.Sprintf(`
 		{ok, _} = application:ensure_all_started(ssl),
 		[Plugin] = filelib:wildcard(filename:dirname(code:lib_dir(rabbit)) ++ "/rabbitmq_auth_mechanism_ssl-*/ebin"),
 		code:add_path(Plugin),
-		rabbit_registry:register(auth_mechanism, %s, rabbit_auth_mechanism_ssl),
+		rabbit_registry:register(auth_mechanism, <<"EXTERNAL">>, rabbit_auth_mechanism_ssl),
 		{ok, Mechanisms} = application:get_env(rabbit, auth_mechanisms),
 		application:set_env(rabbit, auth_mechanisms, ['EXTERNAL' | Mechanisms -- ['EXTERNAL']]),
 		application:set_env(rabbit, ssl_cert_login_from, common_name),
 		application:set_env(rabbit, ssl_options, [{verify, verify_peer}]),
 		rabbit_networking:start_ssl_listener({"127.0.0.1", %d},
 			[{cacerts, [%s]}, {cert, %s}, {key, {'ECPrivateKey', %s}}, {verify, verify_peer}, {fail_if_no_peer_cert, %t}], 1).
-	`, bits([]byte("EXTERNAL")), addr.Port, bits(authority.certificate.Raw), bits(certificate), bits(encoded), required))
+	`, addr.Port, bits(authority.certificate.Raw), bits(certificate), bits(encoded), required))
 	c.ok(err)
 	if answer != "ok" {
 		c.Fatal(answer)

@@ -182,6 +182,9 @@ func (s *Server) define(d definitions) error {
 		}
 	}
 	for _, x := range d.Exchanges {
+		if isPredeclared(x.Name) { // RabbitMQ exports some of its own, and passes them over when it imports
+			continue
+		}
 		err := s.defined(x.VirtualHost, x.Arguments, []string{x.Name}, func(h *virtualHost, arguments wire.Table) error {
 			return h.declareExchange(&exchange{
 				host: h, name: x.Name, kind: x.Kind, durable: x.Durable, autoDelete: x.AutoDelete, internal: x.Internal, arguments: arguments,
@@ -192,6 +195,10 @@ func (s *Server) define(d definitions) error {
 		}
 	}
 	for _, b := range d.Bindings {
+		if h := s.host(b.VirtualHost); h != nil && isPredeclared(b.Source) && h.exchanges[b.Source] == nil {
+			s.seen.ignored["definitions binding from "+b.Source] = struct{}{} // such as amq.rabbitmq.log
+			continue
+		}
 		err := s.defined(b.VirtualHost, b.Arguments, []string{b.Source, b.Destination, b.Key}, func(h *virtualHost, arguments wire.Table) error {
 			binding := &binding{key: b.Key, arguments: arguments}
 			if b.Kind != "exchange" {

@@ -65,7 +65,11 @@ func (x *exchange) alternate() *exchange {
 }
 
 // predeclared tells whether the exchange is one of RabbitMQ's own.
-func (x *exchange) predeclared() bool { return x.name == "" || strings.HasPrefix(x.name, "amq.") }
+func (x *exchange) predeclared() bool { return isPredeclared(x.name) }
+
+func isPredeclared(exchange string) bool {
+	return exchange == "" || strings.HasPrefix(exchange, "amq.")
+}
 
 // delete ends the exchange, and the bindings from others to it.
 func (x *exchange) delete() {

@@ -3,7 +3,7 @@ package rabbittest
 import (
 	"context"
 	"errors"
-	"strconv"
+	"fmt"
 )
 
 // clusterSize is the smallest with a majority that outlives a node.
@@ -20,7 +20,7 @@ func StartCluster(ctx context.Context, options ...Option) (*Cluster, error) {
 		return nil, err
 	}
 	for _, n := range nodes {
-		if _, err := n.Ctl(ctx, "await_online_nodes", strconv.Itoa(clusterSize)); err != nil {
+		if err := n.expect(ctx, fmt.Sprintf("rabbit_nodes:await_running_count(%d, %d).", clusterSize, bootTimeout.Milliseconds())); err != nil {
 			return nil, errors.Join(err, stop(nodes))
 		}
 	}

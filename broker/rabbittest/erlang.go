@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Eval has the node evaluate an Erlang expression, which ends in a full stop, and returns the value as text. It takes
-// milliseconds, since erl_call is a small C program; rabbitmqctl does the same where that is missing.
+// Eval has the node evaluate an Erlang expression, which ends in a full stop, and returns the value as text: best a number or an
+// atom, since whoever evaluates it writes other values in a way of his own. It takes milliseconds, since erl_call is a small C
+// program; rabbitmqctl does the same where that is missing.
 func (n *Node) Eval(ctx context.Context, expression string) (string, error) {
 	if n.tools.erlCall == "" {
 		answer, err := n.Ctl(ctx, "eval", expression)
@@ -20,7 +21,7 @@ func (n *Node) Eval(ctx context.Context, expression string) (string, error) {
 	var answer string
 	var err error
 	for range 5 { // a busy node refuses a connection now and then; nothing has been evaluated then
-		answer, err = n.run(ctx, expression, n.tools.erlCall, "-e", "-n", n.name)
+		answer, err = n.run(ctx, expression+"\n", n.tools.erlCall, "-e", "-n", n.name)
 		if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "failed to connect to node") {
 			break
 		}
@@ -34,6 +35,19 @@ func (n *Node) Eval(ctx context.Context, expression string) (string, error) {
 		return "", fmt.Errorf("rabbittest: node %s: %s", n.name, answer)
 	}
 	return strings.TrimSuffix(value, "}"), nil
+}
+
+// Call has the node call an Erlang function with texts, such as "rabbit_auth_backend_internal:add_user" with a name, a password
+// and who does it. It fails unless the answer is ok.
+func (n *Node) Call(ctx context.Context, function string, texts ...string) error {
+	arguments := make([]string, len(texts))
+	for i, text := range texts {
+		arguments[i] = octets(text)
+	}
+	if err := n.expect(ctx, function+"("+strings.Join(arguments, ", ")+")."); err != nil {
+		return fmt.Errorf("%s%q: %w", function, texts, err)
+	}
+	return nil
 }
 
 // expect evaluates what gives ok when it has worked.

@@ -58,6 +58,6 @@ func (n *Node) queue(ctx context.Context, name string) (info queueInfo, err erro
 // Sync writes what was declared to disk. A RabbitMQ that has Mnesia for it confirms a declaration before that,
 // and a node that is killed in the next moment has forgotten it.
 func (n *Node) Sync(ctx context.Context) error {
-	_, err := n.Eval(ctx, "case whereis(mnesia_sup) of undefined -> ok; _ -> mnesia:dump_log() end.\n")
+	_, err := n.Eval(ctx, "case whereis(mnesia_sup) of undefined -> ok; _ -> mnesia:dump_log() end.")
 	return err
 }

@@ -235,7 +235,7 @@ func (n *Node) ready(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, evalTimeout)
 	defer cancel()
-	switch running, err := n.Eval(ctx, "rabbit:is_running().\n"); {
+	switch running, err := n.Eval(ctx, "rabbit:is_running()."); {
 	case err != nil:
 		return err
 	case running != "true":

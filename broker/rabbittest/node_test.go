@@ -228,7 +228,7 @@ func TestRestartKeepsData(t *testing.T) {
 	}
 	must(t, node.Restart(t.Context()))
 	// What rabbitmqctl asks before most of its commands; the listener answers while this is still false.
-	if running, err := node.Eval(t.Context(), "rabbit:is_running().\n"); running != "true" || err != nil {
+	if running, err := node.Eval(t.Context(), "rabbit:is_running()."); running != "true" || err != nil {
 		t.Errorf("restarted, and running: %s, %v", running, err)
 	}
 	_, channel = dial(t, node.URL())

@@ -22,18 +22,16 @@ func TestManagementOfRabbitMQ(t *testing.T) {
 	_, port, _ := net.SplitHostPort(deadend.Port(t))
 	start := fmt.Sprintf("application:load(rabbitmq_management), application:set_env(rabbitmq_management, tcp_config, [{port, %s}, {ip, \"127.0.0.1\"}]), "+
 		"{ok, _} = application:ensure_all_started(rabbitmq_management).", port)
-	if _, err := node.Ctl(t.Context(), "eval", start); err != nil {
+	if _, err := node.Eval(t.Context(), start); err != nil {
 		t.Skip("the management plugin is not available:", err)
 	}
-	ctl := func(args ...string) {
+	call := func(function string, texts ...string) {
 		t.Helper()
-		if out, err := node.Ctl(t.Context(), args...); err != nil {
-			t.Fatal(out, err)
-		}
+		must(t, node.Call(t.Context(), function, append(texts, "test")...))
 	}
-	ctl("add_user", "tight", "p")
-	ctl("set_permissions", "-p", "/", "tight", ".*", ".*", ".*")
-	ctl("set_user_limits", "tight", `{"max-channels": 30}`)
+	call("rabbit_auth_backend_internal:add_user", "tight", "p")
+	call("rabbit_auth_backend_internal:set_permissions", "tight", "/", ".*", ".*", ".*")
+	call("rabbit_auth_backend_internal:set_user_limits", "tight", `{"max-channels": 30}`)
 	s := open(t, node.URL())
 	must(t, s.DeclareQueue(t.Context(), "orders", durable("x-queue-type", "quorum")))
 	s.Abort()
@@ -63,10 +61,14 @@ func TestManagementOfRabbitMQ(t *testing.T) {
 	is(found["policy"], OK, "none applies")
 	is(found["clock"], OK, "as the broker's")
 
-	ctl("set_policy", "keeps", "^orders$", `{"delivery-limit": 4}`)
+	setPolicy := func(definition string) {
+		t.Helper()
+		call("rabbit_policy:parse_set", "/", "keeps", "^orders$", definition, "0", "all")
+	}
+	setPolicy(`{"delivery-limit": 4}`)
 	rabbittest.Eventually(t, time.Minute, "the policy applies", func() bool { return strings.Contains(examine()["policy"].Text, "keeps") })
 	is(examine()["delivery_limit"], Warning, "more than 4 times (by its policy)")
-	ctl("set_policy", "keeps", "^orders$", `{"delivery-limit": 4, "dead-letter-exchange": "dead"}`)
+	setPolicy(`{"delivery-limit": 4, "dead-letter-exchange": "dead"}`)
 	rabbittest.Eventually(t, time.Minute, "the policy has an exchange", func() bool {
 		_, told := examine()["delivery_limit"]
 		return !told

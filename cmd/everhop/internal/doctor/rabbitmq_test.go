@@ -14,17 +14,15 @@ import (
 func TestFaultsOfRabbitMQ(t *testing.T) {
 	node := rabbittest.Shared(t)
 	rabbittest.NeedsControl(t)
-	ctl := func(args ...string) {
+	call := func(function string, texts ...string) {
 		t.Helper()
-		if out, err := node.Ctl(t.Context(), args...); err != nil {
-			t.Fatal(out, err)
-		}
+		must(t, node.Call(t.Context(), function, append(texts, "test")...))
 	}
 	const user = "patient"
-	ctl("add_user", user, "p")
-	ctl("add_vhost", "closed")
-	defer ctl("delete_user", user)
-	defer ctl("delete_vhost", "closed")
+	call("rabbit_auth_backend_internal:add_user", user, "p")
+	call("rabbit_vhost:add", "closed")
+	defer call("rabbit_auth_backend_internal:delete_user", user)
+	defer call("rabbit_vhost:delete", "closed")
 	declare := func(name string, o broker.QueueOptions) {
 		t.Helper()
 		s := open(t, node.URL())
@@ -62,7 +60,7 @@ func TestFaultsOfRabbitMQ(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.vhost == "" {
-				ctl("set_permissions", "-p", "/", user, tt.configure, tt.write, tt.read)
+				call("rabbit_auth_backend_internal:set_permissions", user, "/", tt.configure, tt.write, tt.read)
 			}
 			if tt.alarm {
 				must(t, node.MemoryAlarm(t.Context(), true))
@@ -93,7 +91,7 @@ func TestFaultsOfRabbitMQ(t *testing.T) {
 // queues are all that there are, with what they hold.
 func queues(t *testing.T, node *rabbittest.Node) string {
 	t.Helper()
-	text, err := node.Ctl(t.Context(), "list_queues", "--quiet", "name", "arguments", "messages", "durable", "auto_delete")
+	text, err := node.Eval(t.Context(), `lists:sort(rabbit_amqqueue:info_all(<<"/">>, [name, arguments, messages, durable, auto_delete])).`)
 	must(t, err)
 	return text
 }
