@@ -18,7 +18,7 @@ type Config struct {
 	// Definitions are what RabbitMQ exports as JSON, by rabbitmqctl export_definitions or from its management, of all
 	// virtual hosts or of one: users, virtual hosts, permissions, queues, exchanges, bindings and policies come on top
 	// of those above. A user of them has the permissions that they give, and no others. Policies with a key that is not
-	// known here are passed over, which Ignored tells, and so are bindings from an exchange of the broker's own that is not
+	// known here are passed over, which Ignored tells, and so are bindings from and to an exchange of the broker's own that is not
 	// there, such as amq.rabbitmq.log; the rest is of no consequence.
 	Definitions []byte
 	// Heartbeat is what the server proposes; the client decides. Most take the shorter one of that and

@@ -80,9 +80,9 @@ func (r rabbit) Deadly(c *client, queue string) { c.wire().publishDeadly(queue, 
 
 func (r rabbit) AddUser(c *client, user string) {
 	r.call(c, "rabbit_auth_backend_internal:add_user", user, user, "test")
-	c.Cleanup(func() {
+	c.Cleanup(func() { // who may be gone
 		_ = r.node.Call(context.Background(), "rabbit_auth_backend_internal:delete_user", user, "test")
-	}) // who may be gone
+	})
 }
 
 func (r rabbit) DeleteUser(c *client, user string) {

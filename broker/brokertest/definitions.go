@@ -195,8 +195,12 @@ func (s *Server) define(d definitions) error {
 		}
 	}
 	for _, b := range d.Bindings {
-		if h := s.host(b.VirtualHost); h != nil && isPredeclared(b.Source) && h.exchanges[b.Source] == nil {
-			s.seen.ignored["definitions binding from "+b.Source] = struct{}{} // such as amq.rabbitmq.log
+		if s.missingOwn(b.VirtualHost, b.Source) {
+			s.seen.ignored["definitions binding from "+b.Source] = struct{}{}
+			continue
+		}
+		if b.Kind == "exchange" && s.missingOwn(b.VirtualHost, b.Destination) {
+			s.seen.ignored["definitions binding to "+b.Destination] = struct{}{}
 			continue
 		}
 		err := s.defined(b.VirtualHost, b.Arguments, []string{b.Source, b.Destination, b.Key}, func(h *virtualHost, arguments wire.Table) error {
@@ -235,6 +239,12 @@ func (s *Server) define(d definitions) error {
 		}
 	}
 	return nil
+}
+
+// missingOwn tells whether RabbitMQ has an exchange of its own by this name, which is not there, such as amq.rabbitmq.log.
+func (s *Server) missingOwn(host, exchange string) bool {
+	h := s.host(host)
+	return h != nil && isPredeclared(exchange) && h.exchanges[exchange] == nil
 }
 
 // defined makes one thing of a virtual host, which is the first one if it is not named, as in an export of one.

@@ -34,6 +34,7 @@ const exported = `{
 	],
 	"bindings": [
 		{"source": "amq.rabbitmq.log", "vhost": "orders", "destination": "q", "destination_type": "queue", "routing_key": "#", "arguments": {}},
+		{"source": "in", "vhost": "orders", "destination": "amq.rabbitmq.log", "destination_type": "exchange", "routing_key": "#", "arguments": {}},
 		{"source": "in", "vhost": "orders", "destination": "behind", "destination_type": "exchange", "routing_key": "#", "arguments": {}},
 		{"source": "behind", "vhost": "orders", "destination": "q", "destination_type": "queue", "routing_key": "", "arguments": {"x-match": "all", "n": 7}}
 	]
@@ -45,7 +46,7 @@ func TestDefinitions(t *testing.T) {
 	if !strings.HasSuffix(s.URL(), "/") || s.Users()[0] != "ada" || len(s.Users()) != 2 {
 		t.Errorf("%s, users %q", s.URL(), s.Users())
 	}
-	if got := s.Ignored(); !slices.Equal(got, []string{"definitions binding from amq.rabbitmq.log", "definitions policy mirrored"}) {
+	if got := s.Ignored(); !slices.Equal(got, []string{"definitions binding from amq.rabbitmq.log", "definitions binding to amq.rabbitmq.log", "definitions policy mirrored"}) {
 		t.Errorf("ignored %q", got)
 	}
 	dial := func(user, password, host string) (*amqp.Connection, error) {

@@ -16,7 +16,13 @@ func (n *Node) Eval(ctx context.Context, expression string) (string, error) {
 		answer, err := n.Ctl(ctx, "eval", expression)
 		return strings.TrimSpace(answer), err
 	}
-	n.asking.Lock() // two erl_call at once would have the same node name
+	for !n.asking.TryLock() { // two erl_call at once would have the same node name
+		select {
+		case <-ctx.Done(): // the one before may wait for long, as when the node is frozen
+			return "", fmt.Errorf("rabbittest: node %s has not answered another question yet: %w", n.name, ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 	defer n.asking.Unlock()
 	var answer string
 	var err error

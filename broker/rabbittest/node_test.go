@@ -327,3 +327,34 @@ func receive[T any](t *testing.T, from <-chan T) (value T) {
 	}
 	return value
 }
+
+// A question that takes long holds up no other for longer than that has time.
+func TestEvalWhileAnotherIsAnswered(t *testing.T) {
+	NeedsControl(t)
+	node := Shared(t)
+	slow, cancel := context.WithCancel(t.Context())
+	asked := make(chan error, 1)
+	go func() {
+		_, err := node.Eval(slow, "timer:sleep(60000).")
+		asked <- err
+	}()
+	Eventually(t, time.Minute, "the first one is asked", func() bool {
+		free := node.asking.TryLock()
+		if free {
+			node.asking.Unlock()
+		}
+		return !free
+	})
+	brief, over := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer over()
+	if _, err := node.Eval(brief, "ok."); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want the end of its time", err)
+	}
+	cancel()
+	if err := <-asked; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first one: %v", err)
+	}
+	if answer, err := node.Eval(t.Context(), "ok."); answer != "ok" || err != nil {
+		t.Errorf("afterwards: %s, %v", answer, err)
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/everhop/everhop/consumer/parked"
 )
 
+// parkedQueue has messages of a few bytes, as parkedQueueOf.
 func parkedQueue(t *testing.T, n int) *brokertest.Server {
 	t.Helper()
 	return parkedQueueOf(t, n, "body ")
