@@ -152,8 +152,18 @@ func (d definitions) complete(config *Config) {
 	}
 }
 
-// define makes what is in the definitions, but for virtual hosts. Nobody else knows the server yet.
+// define makes what is in the definitions, but for virtual hosts.
 func (s *Server) define(d definitions) error {
+	for _, part := range []func(definitions) error{s.defineUsers, s.defineTopology, s.definePolicies} {
+		if err := part(d); err != nil {
+			return fmt.Errorf("brokertest: Config.Definitions: %w", err)
+		}
+	}
+	return nil
+}
+
+// defineUsers makes the users and what they may do. Nobody else knows the server yet.
+func (s *Server) defineUsers(d definitions) error {
 	for _, u := range d.Users {
 		if len(u.Hash) > 0 {
 			s.hashes[u.Name] = hashed(u.Algorithm, u.Hash)
@@ -163,22 +173,30 @@ func (s *Server) define(d definitions) error {
 	for _, p := range d.Permissions {
 		g, err := Permissions{p.Configure, p.Write, p.Read}.compile()
 		if err != nil {
-			return fmt.Errorf("brokertest: Config.Definitions: permissions of %s: %w", p.User, err)
+			return fmt.Errorf("permissions of %s: %w", p.User, err)
 		}
 		s.grantsOf(p.User)[p.VirtualHost] = g
 	}
 	for _, p := range d.TopicPermissions {
 		if err := s.SetTopicPermissions(p.User, p.VirtualHost, p.Exchange, TopicPermissions{p.Write, p.Read}); err != nil {
-			return fmt.Errorf("brokertest: Config.Definitions: topic permissions of %s: %w", p.User, err)
+			return fmt.Errorf("topic permissions of %s: %w", p.User, err)
 		}
 	}
+	return nil
+}
+
+// defineTopology makes queues, exchanges and bindings. It holds mu because the lease of a queue may end meanwhile: then
+// the queue goes, but not before its bindings are made.
+func (s *Server) defineTopology(d definitions) error {
+	s.mu.Lock()
+	defer s.unlock()
 	for _, q := range d.Queues {
 		err := s.defined(q.VirtualHost, q.Arguments, []string{q.Name}, func(h *virtualHost, arguments wire.Table) error {
 			_, err := h.obtain(q.Name, declaration{durable: q.Durable, autoDelete: q.AutoDelete, arguments: arguments})
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("brokertest: Config.Definitions: queue %q: %w", q.Name, err)
+			return fmt.Errorf("queue %q: %w", q.Name, err)
 		}
 	}
 	for _, x := range d.Exchanges {
@@ -191,7 +209,7 @@ func (s *Server) define(d definitions) error {
 			})
 		})
 		if err != nil {
-			return fmt.Errorf("brokertest: Config.Definitions: exchange %q: %w", x.Name, err)
+			return fmt.Errorf("exchange %q: %w", x.Name, err)
 		}
 	}
 	for _, b := range d.Bindings {
@@ -218,9 +236,14 @@ func (s *Server) define(d definitions) error {
 			return source.bind(binding)
 		})
 		if err != nil {
-			return fmt.Errorf("brokertest: Config.Definitions: binding from %q to %q: %w", b.Source, b.Destination, err)
+			return fmt.Errorf("binding from %q to %q: %w", b.Source, b.Destination, err)
 		}
 	}
+	return nil
+}
+
+// definePolicies sets policies and those of operators. What is not known here, such as ha-mode, is told by Ignored.
+func (s *Server) definePolicies(d definitions) error {
 	for _, p := range d.Policies {
 		if err := s.SetPolicy(p.Name, p.in(p.VirtualHost)); err != nil {
 			s.seen.ignored["definitions policy "+p.Name] = struct{}{} // it has a key that is not known here, such as ha-mode
@@ -232,7 +255,7 @@ func (s *Server) define(d definitions) error {
 		}
 		var value definedPolicy
 		if err := unmarshal(p.Value, &value); err != nil {
-			return fmt.Errorf("brokertest: Config.Definitions: operator policy %q: %w", p.Name, err)
+			return fmt.Errorf("operator policy %q: %w", p.Name, err)
 		}
 		if err := s.SetOperatorPolicy(p.Name, value.in(p.VirtualHost)); err != nil {
 			s.seen.ignored["definitions operator policy "+p.Name] = struct{}{}

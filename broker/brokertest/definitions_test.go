@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -76,6 +77,18 @@ func TestDefinitions(t *testing.T) {
 	if _, err := dial("ada", "secret", "orders"); err == nil {
 		t.Error("the old password still does")
 	}
+}
+
+// A queue whose lease ends while the server is still starting is there until its bindings are.
+func TestDefinitionsWithShortLeases(t *testing.T) {
+	const queue, binding = `{"name":"q%d","arguments":{"x-expires":1}}`, `{"source":"amq.fanout","destination":"q%d"}`
+	var queues, bindings []string
+	for i := range 2000 {
+		queues, bindings = append(queues, fmt.Sprintf(queue, i)), append(bindings, fmt.Sprintf(binding, i))
+	}
+	s := NewServer(t, Config{InMemory: true, Definitions: fmt.Appendf(nil, `{"queues":[%s],"bindings":[%s]}`,
+		strings.Join(queues, ","), strings.Join(bindings, ","))})
+	await(t, s, "all leases have ended", func() bool { return len(s.Queues()) == 0 })
 }
 
 func TestDefinitionsRefused(t *testing.T) {

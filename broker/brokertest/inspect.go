@@ -127,7 +127,8 @@ func newHistory() history {
 }
 
 // Ignored are the arguments that a server with IgnoreUnknown has passed over, each once, such as
-// "queue.declare x-delayed-retry-type", in alphabetical order.
+// "queue.declare x-delayed-retry-type", and what Config.Definitions have that is not known here, such as "definitions
+// policy mirrored", in alphabetical order.
 func (s *Server) Ignored() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -167,27 +167,33 @@ func Start(config Config) (*Server, error) {
 		s.hosts[name] = newVirtualHost(s, name)
 	}
 	s.VirtualHost = s.In(config.VirtualHosts[0])
-	if err := s.define(defined); err != nil {
-		for _, host := range s.hosts {
-			host.close()
-		}
+	if err := s.open(config, defined); err != nil {
+		s.Close()
 		return nil, err
+	}
+	s.url = clientURL(s.name, config)
+	return s, nil
+}
+
+// open makes what is defined, and lets clients in.
+func (s *Server) open(config Config, defined definitions) (err error) {
+	if err := s.define(defined); err != nil {
+		return err
 	}
 	if config.TLS {
 		host, _, _ := net.SplitHostPort(config.Addr)
 		if s.authority, err = newAuthority(host); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if !config.InMemory {
 		s.name = cmp.Or(config.Addr, "127.0.0.1:0")
 		if err := s.listen(); err != nil {
-			return nil, err
+			return err
 		}
 		s.name = s.listener.Addr().String() // for good: it is read without mu
 	}
-	s.url = clientURL(s.name, config)
-	return s, nil
+	return nil
 }
 
 // clientURL is where a client gets to the first virtual host.
