@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"gotest.tools/v3/golden"
 
@@ -51,13 +52,15 @@ func TestGoldenDrawings(t *testing.T) {
 func TestGoldenSummary(t *testing.T) {
 	table := doorTable(t)
 	ring := fsm.NewRing(0)
-	m := newMachine(t, table, fsm.Options{Journal: ring})
-	if _, err := m.Record(fsm.KindBoot, "", fsm.Evidence{}); err != nil {
-		t.Fatal(err)
-	}
-	fire(t, m, "Knock", "Knock", "Open", "Close")
-	m.Fire("Close", fsm.Evidence{})
-	fire(t, m, "Open", "Kick")
+	synctest.Test(t, func(t *testing.T) { // in which all that takes no time
+		m := newMachine(t, table, fsm.Options{Journal: ring})
+		if _, err := m.Record(fsm.KindBoot, "", fsm.Evidence{}); err != nil {
+			t.Fatal(err)
+		}
+		fire(t, m, "Knock", "Knock", "Open", "Close")
+		m.Fire("Close", fsm.Evidence{})
+		fire(t, m, "Open", "Kick")
+	})
 	happened := summaryOf(ring.Events())
 	golden.Assert(t, table.DOTSummary(happened, "Kick"), goldens+"door-summary.dot")
 	golden.Assert(t, table.MermaidSummary(happened), goldens+"door-summary.mmd")

@@ -17,6 +17,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/broker/rabbittest"
 )
 
 // secured is a broker that speaks TLS.
@@ -100,10 +101,12 @@ func (d double) Secure(c *client, required bool) secured {
 // Secure opens another port of the node, and has its plugin for EXTERNAL work, without the files that it usually takes.
 func (r rabbit) Secure(c *client, required bool) secured {
 	authority := newAuthority(c)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	place, err := rabbittest.NewProxy(r.node.Addr())
 	c.ok(err)
-	addr := listener.Addr().(*net.TCPAddr)
-	listener.Close()
+	c.Cleanup(place.Close)
+	place.Refuse() // from now on its port is nobody else's
+	_, port, err := net.SplitHostPort(place.Addr())
+	c.ok(err)
 	certificate, key := authority.issue("localhost", x509.ExtKeyUsageServerAuth)
 	encoded, err := x509.MarshalECPrivateKey(key)
 	c.ok(err)
@@ -119,16 +122,16 @@ func (r rabbit) Secure(c *client, required bool) secured {
 		application:set_env(rabbit, auth_mechanisms, ['EXTERNAL' | Mechanisms -- ['EXTERNAL']]),
 		application:set_env(rabbit, ssl_cert_login_from, common_name),
 		application:set_env(rabbit, ssl_options, [{verify, verify_peer}]),
-		rabbit_networking:start_ssl_listener({"127.0.0.1", %d},
+		rabbit_networking:start_ssl_listener({"127.0.0.1", %s},
 			[{cacerts, [%s]}, {cert, %s}, {key, {'ECPrivateKey', %s}}, {verify, verify_peer}, {fail_if_no_peer_cert, %t}], 1).
-	`, addr.Port, bits(authority.certificate.Raw), bits(certificate), bits(encoded), required))
+	`, port, bits(authority.certificate.Raw), bits(certificate), bits(encoded), required))
 	c.ok(err)
 	if answer != "ok" {
 		c.Fatal(answer)
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(authority.certificate)
-	return secured{r, addr.String(), func(user string) *tls.Config {
+	return secured{r, place.Addr(), func(user string) *tls.Config {
 		config := &tls.Config{RootCAs: roots, ServerName: "localhost"}
 		if user != "" {
 			certificate, key := authority.issue(user, x509.ExtKeyUsageClientAuth)

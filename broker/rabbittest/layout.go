@@ -4,9 +4,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,21 +27,23 @@ type layout struct {
 	addr      string   // of the AMQP listener
 	distPort  int      // of the Erlang distribution
 	namesPort int      // of epmd, where nodes find each other's distPort
+	ports     []port   // the node's own; of the nodes of a cluster the first has the one of epmd
 }
 
 // newLayouts makes the folders of nodes that are to form a cluster.
 func newLayouts(count int) (layouts []layout, err error) {
+	ports, err := claimPorts(2*count + 1)
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
+			release(ports)
 			for _, l := range layouts {
 				err = errors.Join(err, os.RemoveAll(l.dir))
 			}
 		}
 	}()
-	ports, err := freePorts(2*count + 1)
-	if err != nil {
-		return nil, err
-	}
 	var names []string
 	for i := range count {
 		dir, err := os.MkdirTemp("", "rabbittest-")
@@ -51,12 +53,14 @@ func newLayouts(count int) (layouts []layout, err error) {
 		layouts = append(layouts, layout{
 			dir:       dir,
 			name:      filepath.Base(dir) + "@localhost",
-			addr:      net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[2*i])),
-			distPort:  ports[2*i+1],
-			namesPort: ports[2*count],
+			addr:      ports[2*i].addr,
+			distPort:  ports[2*i+1].number,
+			namesPort: ports[2*count].number,
+			ports:     ports[2*i : 2*i+2],
 		})
 		names = append(names, layouts[i].name)
 	}
+	layouts[0].ports = append(slices.Clone(layouts[0].ports), ports[2*count])
 	cookie := rand.Text()
 	for i := range layouts {
 		layouts[i].cluster = names

@@ -149,6 +149,7 @@ func (n *Node) Restart(ctx context.Context) error {
 func (n *Node) Stop() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	defer release(n.ports)
 	if n.watchdog == nil {
 		return nil
 	}

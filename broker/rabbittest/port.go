@@ -7,38 +7,61 @@ import (
 	"strconv"
 )
 
-// Ports are drawn below those that systems give to whoever asks for any (from 32768 on Linux, from 49152
-// elsewhere). A node takes seconds until it listens, and a node or a proxy may be away for a while: in that
-// time such a port would become another test's, or the near end of somebody's connection.
+// Ports are drawn below those that systems give to whoever asks for any: from 32768 on Linux, from 49152 elsewhere.
 const (
 	firstPort = 20000
 	lastPort  = 32000
 	portTries = 100
 )
 
-// listenAnywhere listens on a port of 127.0.0.1 that nobody listened on.
-func listenAnywhere() (net.Listener, error) {
-	var err error
-	for range portTries {
-		port := firstPort + rand.IntN(lastPort-firstPort)
-		var listener net.Listener
-		if listener, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			return listener, nil
-		}
-	}
-	return nil, fmt.Errorf("rabbittest: no free port from %d to %d: %w", firstPort, lastPort, err)
+// port is one of 127.0.0.1 that is its owner's also while nobody listens on it: a node takes seconds until it listens,
+// and a node or a proxy may be away for a while. Else another test, of this process or another one, might draw it
+// meanwhile. It is claimed by a UDP socket of the same number: the system gives that to one only, and takes it back from
+// a process that has ended. RabbitMQ and Erlang use no UDP.
+type port struct {
+	addr   string // 127.0.0.1:number
+	number int
+	claim  net.PacketConn
 }
 
-// freePorts returns ports of 127.0.0.1 that nobody listened on a moment ago.
-func freePorts(count int) ([]int, error) {
-	ports := make([]int, count)
-	for i := range ports {
-		listener, err := listenAnywhere()
+// claimPort returns a port on which nobody listens. The caller releases it.
+func claimPort() (port, error) {
+	var err error
+	for range portTries {
+		p := port{number: firstPort + rand.IntN(lastPort-firstPort)}
+		p.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(p.number))
+		if p.claim, err = net.ListenPacket("udp", p.addr); err != nil {
+			continue
+		}
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", p.addr); err == nil {
+			listener.Close()
+			return p, nil
+		}
+		p.release() // it is somebody's who claims nothing
+	}
+	return port{}, fmt.Errorf("rabbittest: no free port from %d to %d: %w", firstPort, lastPort, err)
+}
+
+// claimPorts returns as many.
+func claimPorts(count int) ([]port, error) {
+	var ports []port
+	for range count {
+		p, err := claimPort()
 		if err != nil {
+			release(ports)
 			return nil, err
 		}
-		defer listener.Close() // at the end, so that the ports differ
-		ports[i] = listener.Addr().(*net.TCPAddr).Port
+		ports = append(ports, p)
 	}
 	return ports, nil
 }
+
+func release(ports []port) {
+	for _, p := range ports {
+		p.release()
+	}
+}
+
+// release gives the port up. It is idempotent.
+func (p port) release() { p.claim.Close() }

@@ -15,7 +15,7 @@ import (
 // came back. If the target cannot be reached, the client's connection is reset.
 type Proxy struct {
 	target string
-	addr   string
+	port   port
 
 	dialing context.Context // ended by Close
 	stop    context.CancelFunc
@@ -34,21 +34,21 @@ type Proxy struct {
 // NewProxy starts a proxy for target, a host:port, on a free port of 127.0.0.1.
 // The caller calls Close.
 func NewProxy(target string) (*Proxy, error) {
-	p := &Proxy{target: target, links: make(map[*link]struct{})}
+	own, err := claimPort()
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{target: target, port: own, links: make(map[*link]struct{})}
 	p.dialing, p.stop = context.WithCancel(context.Background())
 	if err := p.Accept(); err != nil {
-		p.stop()
+		p.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
 // Addr is where the proxy listens, 127.0.0.1:PORT, the same for its whole life.
-func (p *Proxy) Addr() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.addr
-}
+func (p *Proxy) Addr() string { return p.port.addr }
 
 // URL is nodeURL with the proxy's address in place of the node's. What is not a
 // URL is returned as it is, for the client to complain about.
@@ -74,6 +74,7 @@ func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.closed = true
 	p.refuse()
+	p.port.release()
 	p.mu.Unlock()
 	p.stop()
 	p.tasks.Wait()
@@ -128,15 +129,10 @@ func (p *Proxy) admit(listener net.Listener, l *link) bool {
 
 // listen opens the proxy's port. Callers hold mu.
 func (p *Proxy) listen() error {
-	listen := listenAnywhere
-	if p.addr != "" {
-		listen = func() (net.Listener, error) { return net.Listen("tcp", p.addr) }
-	}
-	listener, err := listen()
+	listener, err := net.Listen("tcp", p.port.addr)
 	if err != nil {
 		return fmt.Errorf("rabbittest: proxy: %w", err)
 	}
-	p.addr = listener.Addr().String()
 	p.listener = listener
 	p.tasks.Go(func() { p.serve(listener) })
 	return nil

@@ -243,9 +243,10 @@ func TestProxyDropCurrent(t *testing.T) {
 }
 
 func TestProxyTargetIsDown(t *testing.T) {
-	ports, err := freePorts(1)
+	nobody, err := claimPort()
 	must(t, err)
-	proxy := newProxy(t, (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: ports[0]}).String())
+	defer nobody.release()
+	proxy := newProxy(t, nobody.addr)
 	conn, err := net.Dial("tcp", proxy.Addr())
 	if errors.Is(err, syscall.ECONNRESET) {
 		return // already while it connected
