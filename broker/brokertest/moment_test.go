@@ -70,7 +70,7 @@ func TestCloseConnectionOnConnect(t *testing.T) {
 		p.write([]byte("AMQP\x00\x00\x09\x01"))
 		p.send(0, &wire.ConnectionCloseOK{})
 		p.wantEnd(io.EOF)
-		if took := time.Since(began); took >= closeTimeout {
+		if took := time.Since(began); s.inMemory && took >= closeTimeout { // on sockets it takes as long as the machine likes
 			t.Errorf("its answer was not read: %v", took)
 		}
 		if got := s.Count("connection.start"); got != 0 {
