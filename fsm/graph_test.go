@@ -52,7 +52,7 @@ func TestGoldenDrawings(t *testing.T) {
 func TestGoldenSummary(t *testing.T) {
 	table := doorTable(t)
 	ring := fsm.NewRing(0)
-	synctest.Test(t, func(t *testing.T) { // in which all that takes no time
+	synctest.Test(t, func(t *testing.T) { // where no time passes: the drawing has times in it
 		m := newMachine(t, table, fsm.Options{Journal: ring})
 		if _, err := m.Record(fsm.KindBoot, "", fsm.Evidence{}); err != nil {
 			t.Fatal(err)

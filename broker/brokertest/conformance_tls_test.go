@@ -104,7 +104,7 @@ func (r rabbit) Secure(c *client, required bool) secured {
 	place, err := rabbittest.NewProxy(r.node.Addr())
 	c.ok(err)
 	c.Cleanup(place.Close)
-	place.Refuse() // from now on its port is nobody else's
+	place.Refuse() // nobody listens there now, and the port stays the proxy's
 	_, port, err := net.SplitHostPort(place.Addr())
 	c.ok(err)
 	certificate, key := authority.issue("localhost", x509.ExtKeyUsageServerAuth)

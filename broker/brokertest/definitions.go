@@ -162,7 +162,8 @@ func (s *Server) define(d definitions) error {
 	return nil
 }
 
-// defineUsers makes the users and what they may do. Nobody else knows the server yet.
+// defineUsers makes the users and what they may do. Nothing else uses the server yet: there are no timers before there are
+// queues.
 func (s *Server) defineUsers(d definitions) error {
 	for _, u := range d.Users {
 		if len(u.Hash) > 0 {
@@ -244,10 +245,15 @@ func (s *Server) defineTopology(d definitions) error {
 
 // definePolicies sets policies and those of operators. What is not known here, such as ha-mode, is told by Ignored.
 func (s *Server) definePolicies(d definitions) error {
-	for _, p := range d.Policies {
-		if err := s.SetPolicy(p.Name, p.in(p.VirtualHost)); err != nil {
-			s.seen.ignored["definitions policy "+p.Name] = struct{}{} // it has a key that is not known here, such as ha-mode
+	tell := func(what string, err error) {
+		if err != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.seen.ignored["definitions "+what] = struct{}{}
 		}
+	}
+	for _, p := range d.Policies {
+		tell("policy "+p.Name, s.SetPolicy(p.Name, p.in(p.VirtualHost)))
 	}
 	for _, p := range d.Parameters {
 		if p.Component != "operator_policy" {
@@ -257,9 +263,7 @@ func (s *Server) definePolicies(d definitions) error {
 		if err := unmarshal(p.Value, &value); err != nil {
 			return fmt.Errorf("operator policy %q: %w", p.Name, err)
 		}
-		if err := s.SetOperatorPolicy(p.Name, value.in(p.VirtualHost)); err != nil {
-			s.seen.ignored["definitions operator policy "+p.Name] = struct{}{}
-		}
+		tell("operator policy "+p.Name, s.SetOperatorPolicy(p.Name, value.in(p.VirtualHost)))
 	}
 	return nil
 }

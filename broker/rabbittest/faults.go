@@ -20,7 +20,8 @@ func (p *Proxy) Reset() {
 	p.reset()
 }
 
-// Refuse resets all current connections and stops listening: new ones are refused.
+// Refuse resets all current connections and stops listening: new ones are refused. The port
+// stays the proxy's: no other proxy and no node gets it before Close.
 func (p *Proxy) Refuse() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -28,8 +29,8 @@ func (p *Proxy) Refuse() {
 }
 
 // Accept undoes Refuse: the proxy listens on the same port again. It does nothing
-// if the proxy listens, and fails if another process took the port meanwhile or
-// the proxy is closed.
+// if the proxy listens, and fails if a program that asked for this very port took it
+// meanwhile, or the proxy is closed.
 func (p *Proxy) Accept() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

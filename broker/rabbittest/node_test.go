@@ -226,6 +226,12 @@ func TestRestartKeepsData(t *testing.T) {
 	if _, err := node.greet(t.Context()); err == nil {
 		t.Error("a killed node answers AMQP")
 	}
+	for _, own := range node.ports {
+		if other, err := claimWithin(own.number, own.number+1); err == nil {
+			other.release()
+			t.Errorf("%s was given away while the node is down", own.addr)
+		}
+	}
 	must(t, node.Restart(t.Context()))
 	// What rabbitmqctl asks before most of its commands; the listener answers while this is still false.
 	if running, err := node.Eval(t.Context(), "rabbit:is_running()."); running != "true" || err != nil {

@@ -15,9 +15,9 @@ const (
 )
 
 // port is one of 127.0.0.1 that is its owner's also while nobody listens on it: a node takes seconds until it listens,
-// and a node or a proxy may be away for a while. Else another test, of this process or another one, might draw it
-// meanwhile. It is claimed by a UDP socket of the same number: the system gives that to one only, and takes it back from
-// a process that has ended. RabbitMQ and Erlang use no UDP.
+// and a node or a proxy may be away for a while. In that time another test, of this process or another one, must not draw
+// it. It is claimed by a UDP socket of the same number: the system gives that to one only, and takes it back from a
+// process that has ended. Nodes are not in the way: what they have of UDP is on a port that the system chose.
 type port struct {
 	addr   string // 127.0.0.1:number
 	number int
@@ -25,10 +25,13 @@ type port struct {
 }
 
 // claimPort returns a port on which nobody listens. The caller releases it.
-func claimPort() (port, error) {
+func claimPort() (port, error) { return claimWithin(firstPort, lastPort) }
+
+// claimWithin claims a port from first to last, without last.
+func claimWithin(first, last int) (port, error) {
 	var err error
 	for range portTries {
-		p := port{number: firstPort + rand.IntN(lastPort-firstPort)}
+		p := port{number: first + rand.IntN(last-first)}
 		p.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(p.number))
 		if p.claim, err = net.ListenPacket("udp", p.addr); err != nil {
 			continue
@@ -40,10 +43,10 @@ func claimPort() (port, error) {
 		}
 		p.release() // it is somebody's who claims nothing
 	}
-	return port{}, fmt.Errorf("rabbittest: no free port from %d to %d: %w", firstPort, lastPort, err)
+	return port{}, fmt.Errorf("rabbittest: no free port from %d to %d: %w", first, last-1, err)
 }
 
-// claimPorts returns as many.
+// claimPorts returns count ports, or none and the error of claimPort.
 func claimPorts(count int) ([]port, error) {
 	var ports []port
 	for range count {

@@ -5,21 +5,43 @@ import (
 	"testing"
 )
 
-// A port is one owner's until that releases it, whether somebody listens or not.
+// A port is given to nobody while it is claimed, though nobody listens, nor while somebody listens who claims nothing.
 func TestClaimPort(t *testing.T) {
 	mine, err := claimPort()
 	must(t, err)
 	defer mine.release()
-	if other, err := net.ListenPacket("udp", mine.addr); err == nil {
-		other.Close()
-		t.Error("a port was claimed twice")
+	isFree := func(when string, want bool) {
+		t.Helper()
+		other, err := claimWithin(mine.number, mine.number+1)
+		if err == nil {
+			other.release()
+		}
+		if free := err == nil; free != want {
+			t.Errorf("%s: free is %t (%v), want %t", when, free, err, want)
+		}
 	}
+	isFree("claimed", false)
+	mine.release()
+	mine.release() // idempotent
+	isFree("released", true)
 	listener, err := net.Listen("tcp", mine.addr)
 	must(t, err)
-	defer listener.Close()
-	mine.release()
-	mine.release()
-	again, err := net.ListenPacket("udp", mine.addr)
+	isFree("listened on", false)
+	must(t, listener.Close())
+	isFree("at last", true)
+}
+
+// A proxy keeps its port until it is closed.
+func TestProxyKeepsItsPort(t *testing.T) {
+	proxy := newProxy(t, echoServer(t))
+	proxy.Refuse()
+	number := proxy.port.number
+	if other, err := claimWithin(number, number+1); err == nil {
+		other.release()
+		t.Error("its port was given away while it refuses")
+	}
+	proxy.Close()
+	other, err := claimWithin(number, number+1)
 	must(t, err)
-	again.Close()
+	other.release()
 }
