@@ -53,11 +53,11 @@ func (r rabbit) StopApp(c *client)  { c.ok(r.node.StopApp(context.Background()))
 func (r rabbit) StartApp(c *client) { c.ok(r.node.StartApp(context.Background())) }
 
 func (r rabbit) Alarm(c *client, resource string) {
-	r.eval(c, fmt.Sprintf("rabbit_alarm:set_alarm({{resource_limit, %s, node()}, []}).", resource))
+	r.eval(c, fmt.Sprintf("rabbit_alarm:set_alarm({{resource_limit, %s, node()}, []}), ", resource)+rabbittest.AlarmsKnown)
 }
 
 func (r rabbit) ClearAlarm(c *client, resource string) {
-	r.eval(c, fmt.Sprintf("rabbit_alarm:clear_alarm({resource_limit, %s, node()}).", resource))
+	r.eval(c, fmt.Sprintf("rabbit_alarm:clear_alarm({resource_limit, %s, node()}), ", resource)+rabbittest.AlarmsKnown)
 }
 
 func (r rabbit) Suspend(c *client, queues ...string) {

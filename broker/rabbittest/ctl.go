@@ -40,14 +40,20 @@ func (n *Node) CloseConnections(ctx context.Context, reason string) error {
 // and RabbitMQ 3's default.
 const alarmingWatermark, usualWatermark = "0", "0.4"
 
-// MemoryAlarm raises the memory alarm, or clears it. The broker tells its
-// connections a moment later.
+// AlarmsKnown is for Eval, behind what raises or clears an alarm. rabbit_alarm
+// is sent that, and nobody waits for it; when it answers this, which is sent
+// after it, it has told all connections of the node.
+const AlarmsKnown = "gen_event:which_handlers(rabbit_alarm), ok."
+
+// MemoryAlarm raises the memory alarm, or clears it. What is published after its
+// return meets the alarm, or no longer meets it; clients are told by
+// connection.blocked and connection.unblocked, which may come later.
 func (n *Node) MemoryAlarm(ctx context.Context, on bool) error {
 	watermark := usualWatermark
 	if on {
 		watermark = alarmingWatermark
 	}
-	return n.expect(ctx, "vm_memory_monitor:set_vm_memory_high_watermark("+watermark+").")
+	return n.expect(ctx, "ok = vm_memory_monitor:set_vm_memory_high_watermark("+watermark+"), "+AlarmsKnown)
 }
 
 // run runs one of RabbitMQ's tools in the node's environment, with stdin as its

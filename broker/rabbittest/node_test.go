@@ -120,6 +120,9 @@ func TestMemoryAlarm(t *testing.T) {
 	node := Shared(t)
 	conn, channel := dial(t, node.URL())
 	blocked := conn.NotifyBlocked(make(chan amqp.Blocking, 2))
+	// What is raised now is known to nobody for half a second.
+	slow := "sys:suspend(rabbit_alarm), {ok, _} = timer:apply_after(500, sys, resume, [rabbit_alarm]), ok."
+	must(t, node.expect(t.Context(), slow))
 
 	must(t, node.MemoryAlarm(t.Context(), true))
 	t.Cleanup(func() { must(t, node.MemoryAlarm(context.Background(), false)) })
