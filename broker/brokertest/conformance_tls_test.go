@@ -101,11 +101,8 @@ func (d double) Secure(c *client, required bool) secured {
 // Secure opens another port of the node, and has its plugin for EXTERNAL work, without the files that it usually takes.
 func (r rabbit) Secure(c *client, required bool) secured {
 	authority := newAuthority(c)
-	place, err := rabbittest.NewProxy(r.node.Addr())
-	c.ok(err)
-	c.Cleanup(place.Close)
-	place.Refuse() // nobody listens there now, and the port stays the proxy's
-	_, port, err := net.SplitHostPort(place.Addr())
+	addr := rabbittest.DeadPort(c)
+	_, port, err := net.SplitHostPort(addr)
 	c.ok(err)
 	certificate, key := authority.issue("localhost", x509.ExtKeyUsageServerAuth)
 	encoded, err := x509.MarshalECPrivateKey(key)
@@ -131,7 +128,7 @@ func (r rabbit) Secure(c *client, required bool) secured {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(authority.certificate)
-	return secured{r, place.Addr(), func(user string) *tls.Config {
+	return secured{r, addr, func(user string) *tls.Config {
 		config := &tls.Config{RootCAs: roots, ServerName: "localhost"}
 		if user != "" {
 			certificate, key := authority.issue(user, x509.ExtKeyUsageClientAuth)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"testing"
 )
 
 // Ports are drawn below those that systems give to whoever asks for any: from 32768 on Linux, from 49152 elsewhere.
@@ -68,3 +69,15 @@ func release(ports []port) {
 
 // release gives the port up. It is idempotent.
 func (p port) release() { p.claim.Close() }
+
+// DeadPort is the address of a port of 127.0.0.1 at which nobody listens, 127.0.0.1:PORT. Until the test has ended it is
+// nobody else's; the test itself may have somebody listen there.
+func DeadPort(tb testing.TB) (addr string) {
+	tb.Helper()
+	p, err := claimPort()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(p.release)
+	return p.addr
+}

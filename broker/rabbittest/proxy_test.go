@@ -243,10 +243,7 @@ func TestProxyDropCurrent(t *testing.T) {
 }
 
 func TestProxyTargetIsDown(t *testing.T) {
-	nobody, err := claimPort()
-	must(t, err)
-	defer nobody.release()
-	proxy := newProxy(t, nobody.addr)
+	proxy := newProxy(t, DeadPort(t))
 	conn, err := net.Dial("tcp", proxy.Addr())
 	if errors.Is(err, syscall.ECONNRESET) {
 		return // already while it connected

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/everhop/everhop/broker/brokertest"
-	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
+	"github.com/everhop/everhop/broker/rabbittest"
 )
 
 // The exit status says how bad it is, and each line what to do.
@@ -53,7 +53,7 @@ func TestDoctorJSON(t *testing.T) {
 	const secret = "Zx9distinctive"
 	server := brokertest.NewServer(t)
 	server.SetPassword("guest", "other")
-	status, stdout, stderr := inProcess(t, "doctor", "--json", "--url", "amqp://guest:"+secret+"@"+server.Addr(), "--management", "http://u:"+secret+"@"+deadend.Port(t))
+	status, stdout, stderr := inProcess(t, "doctor", "--json", "--url", "amqp://guest:"+secret+"@"+server.Addr(), "--management", "http://u:"+secret+"@"+rabbittest.DeadPort(t))
 	var doc struct {
 		Version int
 		Status  string

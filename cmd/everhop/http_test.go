@@ -17,7 +17,6 @@ import (
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
-	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -74,7 +73,7 @@ func TestConsumeHTTP(t *testing.T) {
 // A server that is away costs no attempts, and what waits is handled when it is back.
 func TestConsumeHTTPAway(t *testing.T) {
 	server := oneQueue(t, "1", "2", "3")
-	away := deadend.Port(t)
+	away := rabbittest.DeadPort(t)
 	var stdout, stderr transcript
 	ended := make(chan int, 1)
 	args := strings.Fields("consume --queue q --attempts 1 --count 3 --url " + server.URL() + " --http http://" + away)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
-	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 )
 
 // The README's commands work for someone who has nothing else: a shell runs them as they stand there, in an
@@ -30,7 +29,7 @@ func TestReadmeCommands(t *testing.T) {
 		t.Fatalf("%d blocks of commands, want three: consume, publish and look, what happened", len(blocks))
 	}
 	server, dir := brokertest.NewServer(t), t.TempDir()
-	_, port, _ := strings.Cut(deadend.Port(t), ":")
+	_, port, _ := strings.Cut(rabbittest.DeadPort(t), ":")
 	consume := shell(t, dir, strings.NewReplacer("amqp://guest:guest@localhost:5672/", server.URL(), "9090", port).Replace(blocks[0][1]))
 	consume.start()
 	rabbittest.Eventually(t, patience, "it consumes", func() bool {

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/everhop/everhop/broker/rabbittest"
-	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 )
 
 // watched is an everhop status --watch on a terminal of its own.
@@ -106,7 +105,7 @@ func TestTerminalWatch(t *testing.T) {
 
 // It is drawn for the window, whatever size that has, and can be scrolled.
 func TestTerminalWatchWindow(t *testing.T) {
-	w := watch(t, 100, 30, answers(t, 200, string(madeDocument(t, "away"))), deadend.Port(t))
+	w := watch(t, 100, 30, answers(t, 200, string(madeDocument(t, "away"))), rabbittest.DeadPort(t))
 	w.shows("both", func(frame []string) bool {
 		return len(frame) == 30 && strings.Contains(frame[0], "DOES NOT ANSWER") && strings.Contains(strings.Join(frame, "\n"), "BROKER AWAY")
 	})

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/everhop/everhop/broker/rabbittest"
-	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/health"
 )
@@ -59,7 +58,7 @@ func TestStatus(t *testing.T) {
 		doc.Alive, doc.NotAlive = false, []consumer.Reason{{Code: consumer.ReasonStuck, Text: "nothing for 31 s"}}
 	})))
 	other, odd, wrong := answers(t, 404, "nothing here"), answers(t, 200, "<html>"), answers(t, 200, "{}")
-	nobody := deadend.Port(t)
+	nobody := rabbittest.DeadPort(t)
 	tests := []struct {
 		name           string
 		args           []string
@@ -132,7 +131,7 @@ func TestStatusWatchPrints(t *testing.T) {
 	var out transcript
 	done := make(chan int)
 	go func() {
-		done <- run(ctx, []string{"status", "-w", "--interval", "20ms", url, deadend.Port(t)}, nil, &out, io.Discard)
+		done <- run(ctx, []string{"status", "-w", "--interval", "20ms", url, rabbittest.DeadPort(t)}, nil, &out, io.Discard)
 	}()
 	rabbittest.Eventually(t, patience, "three pages", func() bool {
 		return strings.Count(out.String(), "POISON") >= 3 && strings.Count(out.String(), "DOES NOT ANSWER") >= 3
@@ -146,7 +145,7 @@ func TestStatusWatchPrints(t *testing.T) {
 func TestHealth(t *testing.T) {
 	const failed = "[+]connecting ok\n[-]reviving failed: connection refused\n[-]apart failed: orders: gone\nreadyz check failed\n"
 	well, ill, other := answers(t, 200, "ok"), answers(t, 503, failed), answers(t, 404, "no")
-	nobody := deadend.Port(t)
+	nobody := rabbittest.DeadPort(t)
 	tests := []struct {
 		name   string
 		args   []string

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
+	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -192,7 +192,7 @@ func TestExitStatuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	nowhere := filepath.Join(t.TempDir(), "missing", "file")
-	ready, away, nobody := answers(t, 200, string(madeDocument(t, "poison"))), answers(t, 200, string(madeDocument(t, "away"))), deadend.Port(t)
+	ready, away, nobody := answers(t, 200, string(madeDocument(t, "poison"))), answers(t, 200, string(madeDocument(t, "away"))), rabbittest.DeadPort(t)
 	tests := []struct {
 		command  string
 		statuses []string // the arguments that lead to status 0, 1, 2, ...

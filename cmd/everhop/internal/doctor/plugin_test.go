@@ -9,7 +9,6 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/rabbittest"
-	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
 )
 
 // A real management plugin tells of policies, limits, nodes and the time.
@@ -19,7 +18,7 @@ func TestManagementOfRabbitMQ(t *testing.T) {
 	node, err := rabbittest.Start(t.Context())
 	must(t, err)
 	t.Cleanup(func() { must(t, node.Stop()) })
-	_, port, _ := net.SplitHostPort(deadend.Port(t))
+	_, port, _ := net.SplitHostPort(rabbittest.DeadPort(t))
 	start := fmt.Sprintf("application:load(rabbitmq_management), application:set_env(rabbitmq_management, tcp_config, [{port, %s}, {ip, \"127.0.0.1\"}]), "+
 		"{ok, _} = application:ensure_all_started(rabbitmq_management).", port)
 	if _, err := node.Eval(t.Context(), start); err != nil {

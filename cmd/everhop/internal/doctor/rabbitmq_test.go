@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +75,7 @@ func TestFaultsOfRabbitMQ(t *testing.T) {
 			told := tt.check == ""
 			for _, f := range report.Findings {
 				switch {
-				case f.Status == OK, f.Status == Skipped, contains(tt.also, f.Check):
+				case f.Status == OK, f.Status == Skipped, slices.Contains(tt.also, f.Check):
 				case f.Check == tt.check && f.Status == tt.status && strings.Contains(f.Text, tt.text) && strings.Contains(f.Advice, tt.advice):
 					told = true
 				default:

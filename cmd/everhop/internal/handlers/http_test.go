@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
+	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -200,7 +200,7 @@ func TestHTTPFailures(t *testing.T) {
 		timeout       time.Duration
 		want, text    string
 	}{
-		{"nobody listens", "http://user:secret@" + deadend.Port(t) + "/secret", 0, isUnavailable, "no connection: dial tcp"},
+		{"nobody listens", "http://user:secret@" + rabbittest.DeadPort(t) + "/secret", 0, isUnavailable, "no connection: dial tcp"},
 		{"no such name", "http://no-such-host.invalid/", 0, isUnavailable, "no connection: "},
 		{"untrusted", untrusted.URL, 0, isUnavailable, "certificate"},
 		{"no answer in time", mute.URL, 2 * time.Second, fails, "no answer: consumer: the handler timeout is over"},
