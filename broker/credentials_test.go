@@ -32,6 +32,7 @@ func TestRotatedPassword(t *testing.T) {
 
 		write(t, "second")
 		begin(t, plan)
+		synctest.Wait() // until the server is done with the one that it refused
 		if c := server.Connections(); len(c) != 2 || c[1].User != "orders" {
 			t.Errorf("connections: %+v", c)
 		}
