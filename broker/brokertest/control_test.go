@@ -11,6 +11,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/everhop/everhop/broker/internal/ports"
 	"github.com/everhop/everhop/broker/internal/wire"
 )
 
@@ -62,7 +63,7 @@ func TestAcceptConnectionsFails(t *testing.T) {
 	if s.AcceptConnections() == nil {
 		t.Error("the port is taken, and that is not told")
 	}
-	thief.Close()
+	ok(t, ports.Leave(thief))
 	ok(t, s.AcceptConnections())
 	join(t, s)
 }

@@ -36,3 +36,17 @@ func TestPortIsKept(t *testing.T) {
 	ok(t, err)
 	thief.Close()
 }
+
+// A process that is just being started has a copy of the listener, which neither accepts nor is in the way.
+func TestRefuseWhileAProcessStarts(t *testing.T) {
+	s := NewServer(t)
+	copied, err := s.listener.(*net.TCPListener).File()
+	ok(t, err)
+	defer copied.Close()
+	s.RefuseConnections()
+	if _, err := s.connectTo(); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("got %v, want ECONNREFUSED", err)
+	}
+	ok(t, s.AcceptConnections())
+	join(t, s)
+}

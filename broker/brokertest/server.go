@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/everhop/everhop/broker/internal/ports"
 	"github.com/everhop/everhop/broker/internal/versions"
 )
 
@@ -292,7 +293,7 @@ func (s *Server) accept(conn net.Conn) bool {
 // refuse closes the port, and keeps it. Callers hold mu.
 func (s *Server) refuse() {
 	if s.listener != nil {
-		s.listener.Close()
+		_ = ports.Leave(s.listener)
 		s.releasePort = keepPort(s.listener.Addr())
 		s.listener = nil
 	}

@@ -1,6 +1,10 @@
 package rabbittest
 
-import "net"
+import (
+	"net"
+
+	"github.com/everhop/everhop/broker/internal/ports"
+)
 
 // Direction is a way through the proxy.
 type Direction uint8
@@ -105,7 +109,7 @@ func (p *Proxy) reset() {
 // refuse closes the listener and ends all links. Callers hold mu.
 func (p *Proxy) refuse() {
 	if p.listener != nil {
-		p.listener.Close()
+		_ = ports.Leave(p.listener)
 		p.listener = nil
 	}
 	p.reset()

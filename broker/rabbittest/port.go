@@ -6,6 +6,8 @@ import (
 	"net"
 	"strconv"
 	"testing"
+
+	"github.com/everhop/everhop/broker/internal/ports"
 )
 
 // Ports are drawn below those that systems give to whoever asks for any: from 32768 on Linux, from 49152 elsewhere.
@@ -39,7 +41,7 @@ func claimWithin(first, last int) (port, error) {
 		}
 		var listener net.Listener
 		if listener, err = net.Listen("tcp", p.addr); err == nil {
-			listener.Close()
+			_ = ports.Leave(listener) // the caller listens next
 			return p, nil
 		}
 		p.release() // it is somebody's who claims nothing
@@ -67,7 +69,7 @@ func release(ports []port) {
 	}
 }
 
-// release gives the port up. It is idempotent.
+// release gives the port up. It is idempotent. A process that is just being started may have the claim for a moment longer.
 func (p port) release() { p.claim.Close() }
 
 // DeadPort is the address of a port of 127.0.0.1 at which nobody listens, 127.0.0.1:PORT. Until the test has ended it is

@@ -2,7 +2,6 @@ package health_test
 
 import (
 	"math"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/consumer"
 	"github.com/everhop/everhop/consumer/health"
 )
@@ -255,24 +255,19 @@ func TestPageEscapes(t *testing.T) {
 	p.isQuiet()
 }
 
-// listenBelow listens on a port below those that the system gives to whoever asks for any: nobody takes it meanwhile.
-func listenBelow(t *testing.T) net.Listener {
-	t.Helper()
-	const first, last, tries = 20000, 32000, 100
-	for range tries {
-		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(last-first)))); err == nil {
-			return l
-		}
-	}
-	t.Fatalf("no free port from %d to %d", first, last)
-	return nil
-}
-
 // While there is no contact the page says so, and that what it shows is old. Then it goes on by itself.
 func TestPageOutlivesTheServer(t *testing.T) {
 	b := newBrowser(t)
-	listener := listenBelow(t)
-	address := listener.Addr().String()
+	address := rabbittest.DeadPort(t)
+	listen := func() (listener net.Listener) {
+		// It is in use for a moment when a process that is just being started has a copy of the socket.
+		rabbittest.Eventually(t, patience, "the server listens", func() bool {
+			var err error
+			listener, err = net.Listen("tcp", address)
+			return err == nil
+		})
+		return listener
+	}
 	serve := func(l net.Listener, queues int) (end func()) {
 		events, _ := nightOf(t, time.Now())
 		h := health.NewServer(func() health.Document { return made(time.Now(), queues) }, events, health.Options{})
@@ -288,7 +283,7 @@ func TestPageOutlivesTheServer(t *testing.T) {
 			<-done
 		}
 	}
-	end := serve(listener, 3)
+	end := serve(listen(), 3)
 	p := b.open(t, "http://"+address+"/", laptop)
 	p.await("page", isLive)
 	isOld := `document.body.classList.contains("old")`
@@ -301,11 +296,7 @@ func TestPageOutlivesTheServer(t *testing.T) {
 		t.Errorf("%v rows are left", n)
 	}
 	p.picture("no-contact")
-	again, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer serve(again, 5)()
+	defer serve(listen(), 5)()
 	p.await("page of the new server", isLive+` && !`+isOld+` && document.querySelectorAll("#rows tr").length === 5`)
 	p.await("events of the new server", `document.querySelectorAll("#events li").length > 5`)
 	if n := p.eval(`document.querySelectorAll("#events [data-kind=boot]").length`); n != 1.0 {
