@@ -87,7 +87,7 @@ func openJournal(dir string, o Options, d disk) (*Journal, error) {
 	}
 	if err := j.restore(); err != nil {
 		if j.segment.file != nil {
-			j.segment.file.Close()
+			_ = leave(j.segment.file)
 		}
 		unlock(j.lock)
 		return nil, err
@@ -214,7 +214,7 @@ func (j *Journal) end() (n news, err error) {
 	}
 	file := j.segment.file
 	err = errors.Join(err, j.retire())
-	file.Close() // when retiring it failed, it is open still
+	_ = leave(file) // when retiring it failed, it is open still
 	return n, err
 }
 

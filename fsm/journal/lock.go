@@ -59,7 +59,14 @@ func locked(dir, holder string) error {
 
 func unlock(file *os.File) {
 	_ = file.Truncate(0) // the holder is gone
-	file.Close()
+	_ = leave(file)
+}
+
+// leave gives up the lock on a file, and closes it. Closing alone would not do: a process that is being started, by
+// this one and at this moment, has a copy of the open file, and with it the lock, until it executes its program.
+func leave(file *os.File) error {
+	funlock(file)
+	return file.Close()
 }
 
 func orSomebody(holder []byte) string {

@@ -35,6 +35,9 @@ func flock(file *os.File) error {
 	return &os.PathError{Op: "lock", Path: file.Name(), Err: err}
 }
 
+// funlock gives up the lock of all copies of an open file. See flock(2).
+func funlock(file *os.File) { _ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN) }
+
 // syncDir has the disk keep the names in a directory.
 func syncDir(dir string, sync func(*os.File) error) error {
 	file, err := os.Open(dir)

@@ -30,5 +30,8 @@ func openLocked(path string) (*os.File, error) {
 // while it is open, and a lock on a segment would be in the way of its readers.
 func flock(*os.File) error { return nil }
 
+// funlock does nothing: the lock is the open file, of which no other process gets a copy.
+func funlock(*os.File) {}
+
 // syncDir does nothing: Windows keeps names with the files.
 func syncDir(string, func(*os.File) error) error { return nil }

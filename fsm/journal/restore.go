@@ -64,7 +64,7 @@ func (j *Journal) load(path string) (torn int64, err error) {
 		s.info, err = s.file.Stat()
 	}
 	if err != nil || s.size == 0 {
-		s.file.Close()
+		_ = leave(s.file)
 		if err == nil {
 			err = os.Remove(path)
 		}

@@ -129,7 +129,7 @@ func (j *Journal) retire() error {
 	if err := j.flush(j.segment.file, &j.pending); err != nil {
 		return err
 	}
-	err := j.segment.file.Close()
+	err := leave(j.segment.file)
 	j.segment = segment{}
 	return err
 }
@@ -191,7 +191,7 @@ func (j *Journal) relock() error {
 		j.lock = old
 		return err
 	}
-	old.Close()
+	_ = leave(old)
 	return nil
 }
 
@@ -232,6 +232,6 @@ func (j *Journal) vanish(cause error) {
 		j.missing += s.events - s.gaps // what a gap stands for was counted
 	}
 	j.written, j.sum = s.base, s.prev
-	s.file.Close()
+	_ = leave(s.file)
 	j.segment, j.pending = segment{}, pending{}
 }
