@@ -16,3 +16,6 @@ func lockBin(file *os.File) error {
 	}
 	return err
 }
+
+// unlockBin gives up the lock of all copies of an open file.
+func unlockBin(file *os.File) { _ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN) }

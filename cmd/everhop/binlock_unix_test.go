@@ -5,6 +5,7 @@ package main
 import (
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -18,6 +19,11 @@ func TestDiscardIntoTheFileOfAnother(t *testing.T) {
 	if _, err := openBin(path); err == nil || !strings.Contains(err.Error(), path+": another everhop writes to it") {
 		t.Errorf("%v", err)
 	}
+	copied, err := syscall.Dup(int(first.Fd())) // as a child has it that is just being started
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(copied)
 	first.Close()
 	second, err := openBin(path)
 	if err != nil {

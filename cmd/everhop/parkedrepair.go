@@ -244,6 +244,12 @@ func openBin(path string) (*bin, error) {
 	return b, nil
 }
 
+// Close gives the file up to other processes, also while a child has a copy of it that is just being started.
+func (b *bin) Close() error {
+	unlockBin(b.File)
+	return b.File.Close()
+}
+
 // findEnd goes to the end of a file that is there.
 func (b *bin) findEnd() error {
 	info, err := b.Stat()

@@ -28,8 +28,9 @@ func locked(path string) (holder string) {
 	if err != nil {
 		return ""
 	}
-	defer file.Close() // and with it the lock, if it is ours now
+	defer file.Close()
 	if syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+		_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN) // at once, also in a child that is just being started
 		return ""
 	}
 	text, _ := os.ReadFile(path)
