@@ -40,14 +40,14 @@ func (n *Node) CloseConnections(ctx context.Context, reason string) error {
 // and RabbitMQ 3's default.
 const alarmingWatermark, usualWatermark = "0", "0.4"
 
-// AlarmsKnown is for Eval, behind what raises or clears an alarm. rabbit_alarm
-// is sent that, and nobody waits for it; when it answers this, which is sent
-// after it, it has told all connections of the node.
+// AlarmsKnown is Erlang for Eval, to follow what raises or clears an alarm. Raising
+// only sends a message to the process rabbit_alarm. Once that has answered this
+// question, which comes after the message, it has told all connections of the node.
 const AlarmsKnown = "gen_event:which_handlers(rabbit_alarm), ok."
 
-// MemoryAlarm raises the memory alarm, or clears it. What is published after its
-// return meets the alarm, or no longer meets it; clients are told by
-// connection.blocked and connection.unblocked, which may come later.
+// MemoryAlarm raises the node's memory alarm, or clears it. What is published to
+// the node after its return meets the alarm, or no longer meets it; other nodes of
+// a cluster, and clients, learn of it later.
 func (n *Node) MemoryAlarm(ctx context.Context, on bool) error {
 	watermark := usualWatermark
 	if on {

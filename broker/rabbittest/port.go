@@ -51,20 +51,20 @@ func claimWithin(first, last int) (port, error) {
 
 // claimPorts returns count ports, or none and the error of claimPort.
 func claimPorts(count int) ([]port, error) {
-	var ports []port
+	var claimed []port
 	for range count {
 		p, err := claimPort()
 		if err != nil {
-			release(ports)
+			release(claimed)
 			return nil, err
 		}
-		ports = append(ports, p)
+		claimed = append(claimed, p)
 	}
-	return ports, nil
+	return claimed, nil
 }
 
-func release(ports []port) {
-	for _, p := range ports {
+func release(claimed []port) {
+	for _, p := range claimed {
 		p.release()
 	}
 }

@@ -62,8 +62,8 @@ func unlock(file *os.File) {
 	_ = leave(file)
 }
 
-// leave gives up the lock on a file, and closes it. Closing alone would not do: a process that is being started, by
-// this one and at this moment, has a copy of the open file, and with it the lock, until it executes its program.
+// leave gives up the lock on a file, and closes it. Closing alone is not enough. While this process starts another one,
+// the new one has a copy of the open file, and with it the lock, until it executes its program.
 func leave(file *os.File) error {
 	funlock(file)
 	return file.Close()
