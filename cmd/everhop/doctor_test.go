@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/scripts"
 )
 
 // The exit status says how bad it is, and each line what to do.
@@ -24,9 +24,7 @@ func TestDoctor(t *testing.T) {
 		t.Fatal(err)
 	}
 	script := filepath.Join(t.TempDir(), "handle")
-	if err := os.WriteFile(script, []byte("#!/nosuch/python\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	scripts.Write(t, script, "#!/nosuch/python\n")
 	tests := []struct {
 		args   []string
 		status int

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,31 +11,43 @@ import (
 	"testing"
 
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/scripts"
 )
+
+// broken are the ways in which a script can be one that cannot be run.
+var broken = map[string]func(t testing.TB, script string){
+	"not there": func(t testing.TB, script string) {
+		if err := os.Remove(script); err != nil {
+			t.Fatal(err)
+		}
+	},
+	"not executable": func(t testing.TB, script string) {
+		if err := os.Chmod(script, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	},
+	"no interpreter": func(t testing.TB, script string) { scripts.Write(t, script, "#!/no/such/interpreter\n") },
+	"no format":      func(t testing.TB, script string) { scripts.Write(t, script, "echo\n") },
+}
 
 // While its program is not there, cannot be run or has no interpreter, a command does not count as tried.
 func TestExecUnavailable(t *testing.T) {
 	const good = "#!/bin/sh\necho \"$(cat) $EVERHOP_ATTEMPT\"\n"
-	tests := []struct {
-		name   string
-		breaks func(path string) error
-		error  string
-	}{
-		{"not there", os.Remove, "command: exit status 127: there is no such program"},
-		{"not executable", func(path string) error { return os.Chmod(path, 0o644) }, "command: exit status 126: the program cannot be run"},
-		{"no interpreter", func(path string) error {
-			return os.WriteFile(path, []byte("#!/no/such/interpreter\n"), 0o755)
-		}, "or the interpreter is missing"},
+	tests := []struct{ broken, error string }{
+		{"not there", "command: exit status 127: there is no such program"},
+		{"not executable", "command: exit status 126: the program cannot be run"},
+		{"no interpreter", "or the interpreter is missing"},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.broken, func(t *testing.T) {
 			t.Parallel()
 			server := oneQueue(t)
 			dir := t.TempDir()
 			script := filepath.Join(dir, "handle.sh")
 			repair := func() {
 				t.Helper()
-				if err := errors.Join(os.WriteFile(script+".new", []byte(good), 0o755), os.Rename(script+".new", script)); err != nil {
+				scripts.Write(t, script+".new", good)
+				if err := os.Rename(script+".new", script); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -48,9 +59,7 @@ func TestExecUnavailable(t *testing.T) {
 				q, _ := server.Queue("q")
 				return q.Consumers == 1
 			})
-			if err := tt.breaks(script); err != nil {
-				t.Fatal(err)
-			}
+			broken[tt.broken](t, script)
 			if err := server.Publish("q", "a", "b", "c", "d"); err != nil {
 				t.Fatal(err)
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/cmd/everhop/internal/record"
+	"github.com/everhop/everhop/cmd/everhop/internal/scripts"
 )
 
 // An evening of an operator: what a queue's handler needs is away for a minute, thirty messages are poison in three ways,
@@ -37,20 +38,20 @@ func TestEveningOfAnOperator(t *testing.T) {
 	queue := newQueueOf(t, "quorum", bodies...)
 	dir := t.TempDir()
 	away, done, script := filepath.Join(dir, "away"), filepath.Join(dir, "done"), filepath.Join(dir, "handle.sh")
-	write := func(path, text string, mode os.FileMode) {
+	write := func(path, text string) {
 		t.Helper()
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write(away, "", 0o600)
-	write(script, `#!/bin/sh
+	write(away, "")
+	scripts.Write(t, script, `#!/bin/sh
 read -r kind n
 if [ "$kind" = no-json ]; then echo "line $n: invalid character" >&2; exit 65; fi
 if [ -e `+away+` ]; then echo "connect: connection refused" >&2; exit 75; fi
 if [ "$kind" = no-customer ] && ! [ -e `+dir+`/customers ]; then echo "customer $n: not found" >&2; exit 65; fi
 if [ "$kind" = crash ]; then echo "panic: index $n out of range" >&2; exit 2; fi
-echo "$n" >> `+done+"\n", 0o700)
+echo "$n" >> `+done+"\n")
 	consume := func() *program {
 		t.Helper()
 		return prepare(t, "consume", "--queue", queue, "--exec", script, "--concurrency", "16", "--attempts", "3", "--backoff", "100ms",
@@ -119,7 +120,7 @@ echo "$n" >> `+done+"\n", 0o700)
 		t.Errorf("the groups are\n%s", groups)
 	}
 
-	write(filepath.Join(dir, "customers"), "", 0o600) // now there are these customers
+	write(filepath.Join(dir, "customers"), "") // now there are these customers
 	asks("parked", "retry", parked, "--error", "customer .* not found", "--yes")
 	await("those of the customers, too", orders-2*ofEachKind)
 	holds(t, parked, 2*ofEachKind)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/everhop/everhop/broker/brokertest"
 	"github.com/everhop/everhop/broker/rabbittest"
+	"github.com/everhop/everhop/cmd/everhop/internal/scripts"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -112,32 +113,21 @@ func TestExecArgv(t *testing.T) {
 
 // A program that goes away, or has no interpreter, is not the message's fault.
 func TestExecArgvUnavailable(t *testing.T) {
-	for name, breaks := range map[string]func(path string) error{
-		"not there":      os.Remove,
-		"not executable": func(path string) error { return os.Chmod(path, 0o644) },
-		"no interpreter": func(path string) error { return os.WriteFile(path, []byte("#!/no/such/interpreter\n"), 0o755) },
-		"no format":      func(path string) error { return os.WriteFile(path, []byte("echo\n"), 0o755) },
-	} {
+	for name, breaks := range broken {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := oneQueue(t)
 			script := filepath.Join(t.TempDir(), "handle.sh")
-			if err := os.WriteFile(script, []byte("#!/bin/sh\necho $EVERHOP_ATTEMPT\n"), 0o755); err != nil {
-				t.Fatal(err)
-			}
+			scripts.Write(t, script, "#!/bin/sh\necho $EVERHOP_ATTEMPT\n")
 			p := prepareAlone(t, "consume", "--queue", "q", "--attempts", "1", "--count", "1", "--url", server.URL(), "--exec-argv", "--", script).start()
 			p.logs(`"Consuming"`)
-			if err := breaks(script); err != nil {
-				t.Fatal(err)
-			}
+			breaks(t, script)
 			if err := server.Publish("q", "1"); err != nil {
 				t.Fatal(err)
 			}
 			p.logs("command: cannot be started")
 			os.Remove(script)
-			if err := os.WriteFile(script+".new", []byte("#!/bin/sh\necho $EVERHOP_ATTEMPT\n"), 0o755); err != nil {
-				t.Fatal(err)
-			}
+			scripts.Write(t, script+".new", "#!/bin/sh\necho $EVERHOP_ATTEMPT\n")
 			if err := os.Rename(script+".new", script); err != nil {
 				t.Fatal(err)
 			}

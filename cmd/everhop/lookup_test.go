@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/everhop/everhop/cmd/everhop/internal/scripts"
 )
 
 func TestPlainProgram(t *testing.T) {
@@ -46,10 +48,9 @@ func TestPlainProgram(t *testing.T) {
 // A command that is not there is an error at the start, in one line; when in doubt it is there.
 func TestExecLookup(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for name, mode := range map[string]os.FileMode{"good.sh": 0o755, "plain.sh": 0o644} {
-		if err := os.WriteFile(name, []byte("#!/bin/sh\n"), mode); err != nil {
-			t.Fatal(err)
-		}
+	scripts.Write(t, "good.sh", "#!/bin/sh\n")
+	if err := os.WriteFile("plain.sh", []byte("#!/bin/sh\n"), 0o644); err != nil {
+		t.Fatal(err)
 	}
 	if err := os.Mkdir("folder", 0o755); err != nil {
 		t.Fatal(err)
@@ -83,8 +84,6 @@ func TestExecLookup(t *testing.T) {
 	}
 	t.Setenv("PATH", t.TempDir())
 	refuses("exit 3", `--exec: there is no shell "sh": executable file not found in $PATH`)
-	if err := os.WriteFile(filepath.Join(os.Getenv("PATH"), "sh"), []byte("#!/no/such/interpreter\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	scripts.Write(t, filepath.Join(os.Getenv("PATH"), "sh"), "#!/no/such/interpreter\n")
 	refuses("cat", "--exec: the shell "+filepath.Join(os.Getenv("PATH"), "sh")+" cannot be started: no such file or directory")
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/everhop/everhop/broker"
 	"github.com/everhop/everhop/broker/brokertest"
+	"github.com/everhop/everhop/cmd/everhop/internal/scripts"
 	"github.com/everhop/everhop/fsm"
 	"github.com/everhop/everhop/fsm/journal"
 )
@@ -99,10 +100,11 @@ func (b *bed) heartbeat(interval time.Duration) {
 	b.url = server.URL() + "?heartbeat=600"
 }
 
-func (b *bed) file(name string, mode os.FileMode, text string) string {
+// script is the path of one that says text.
+func (b *bed) script(text string) (path string) {
 	b.Helper()
-	path := filepath.Join(b.TempDir(), name)
-	must(b.T, os.WriteFile(path, []byte(text), mode))
+	path = filepath.Join(b.TempDir(), "handle")
+	scripts.Write(b.T, path, text)
 	return path
 }
 

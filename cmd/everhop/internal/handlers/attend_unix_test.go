@@ -16,6 +16,7 @@ import (
 
 	"github.com/everhop/everhop/broker/rabbittest"
 	"github.com/everhop/everhop/cmd/everhop/internal/deadend"
+	"github.com/everhop/everhop/cmd/everhop/internal/scripts"
 	"github.com/everhop/everhop/consumer"
 )
 
@@ -116,9 +117,7 @@ func TestCommandMoved(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
 	t.Setenv("PATH", first+string(os.PathListSeparator)+second+string(os.PathListSeparator)+os.Getenv("PATH"))
 	program := filepath.Join(first, "program")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\necho $0\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	scripts.Write(t, program, "#!/bin/sh\necho $0\n")
 	name := []string{"program"}
 	for _, words := range [][]string{inShell("program"), name} {
 		stdout := newFile(t)
