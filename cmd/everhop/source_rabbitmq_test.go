@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -62,41 +60,6 @@ func TestPriority(t *testing.T) {
 	}
 }
 
-// publishOnAndOn publishes into a queue, one message after another, until it is stopped.
-func publishOnAndOn(t *testing.T, queue string) (stop func()) {
-	t.Helper()
-	publisher, err := broker.OpenPublisher(t.Context(), planFor(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	over := make(chan struct{})
-	var publishing sync.WaitGroup
-	publishing.Go(func() {
-		defer publisher.Close(context.Background())
-		for {
-			select {
-			case <-over:
-				return
-			default:
-			}
-			confirm, err := publisher.Publish(context.Background(), broker.Message{RoutingKey: queue, Body: []byte("y")})
-			if err == nil {
-				err = confirm.Wait(context.Background())
-			}
-			if err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	})
-	stop = sync.OnceFunc(func() {
-		close(over)
-		publishing.Wait()
-	})
-	t.Cleanup(stop)
-	return stop
-}
-
 // Of all types of queues, those that are declared are emptied.
 func TestUntilEmptyOnRabbitMQ(t *testing.T) {
 	for _, kind := range []string{"classic", "quorum"} {
@@ -114,11 +77,17 @@ func TestUntilEmptyOnRabbitMQ(t *testing.T) {
 	}
 	t.Run("stream", func(t *testing.T) { // which nobody has said to be one
 		queue := newQueueOf(t, "stream", "x")
-		stop := publishOnAndOn(t, queue) // until it is known for a stream, or it would be taken for a queue that is empty
-		p := prepare(t, "consume", "--queue", queue, "--until-empty").start()
-		rabbittest.Eventually(t, patience, "a message", func() bool { return p.stdout.String() != "" })
-		stop() // it looks at its queue when nothing comes
+		// Until a message of it comes, a stream would be taken for a queue that is empty: another one is not.
+		other := newQueueWith(t, map[string]any{"x-single-active-consumer": true}, "1", "2")
+		active := prepare(t, "consume", "--queue", other, "--prefetch", "1", "--exec", "echo begun >&2; sleep 1000").start()
+		active.logs("begun")
+		p := prepare(t, "consume", "--queue", queue, "--queue", other, "--until-empty").start()
+		p.logs(`"to":"Consuming"`)
+		publishOne(t, broker.Message{RoutingKey: queue, Body: []byte("y")})
 		p.wait(1)
 		p.logs("everhop: --until-empty: the queue " + queue + " is a stream, which keeps its messages; use --idle-timeout")
+		if got := p.stdout.String(); got != "y\n" {
+			t.Errorf("standard output %q", got)
+		}
 	})
 }
