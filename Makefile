@@ -53,7 +53,7 @@ check: ## Check formatting, go vet for each system, the linters, import rules, g
 	go vet ./...
 	@for os in darwin windows freebsd; do \
 		echo "GOOS=$$os go vet ./..."; \
-		CGO_ENABLED=0 GOOS=$$os go vet -gcflags='all=-N -l' ./... || exit; done # nobody runs it: compiled without optimizing, a quarter faster
+		CGO_ENABLED=0 GOOS=$$os go vet -gcflags='all=-N -l' ./... || exit; done # not optimized, as nobody runs it: a quarter faster
 	go mod tidy -diff
 	$(GOLANGCI_LINT) run
 	@.ci/subjects

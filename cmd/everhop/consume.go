@@ -97,8 +97,10 @@ now on, and an outage loses what comes meanwhile. Poison is put back there, unle
 
 --until-empty stops when the queues hold nothing more and all that came is handled; that it asks over a second
 connection. What other consumers have may still come back. After a lost connection it waits for two heartbeats: so long
-the broker may keep what was not acknowledged. --idle-timeout counts while it consumes and nothing is being handled,
-and not during an outage.
+the broker may keep what was not acknowledged. It is not for streams, which keep their messages: say with --stream-offset
+that a queue is a stream, or it is taken for an empty queue until a message comes.
+
+--idle-timeout counts while it consumes and nothing is being handled, and not during an outage.
 
 --password-file and the --tls flags name files that are read at each connect: renew them, and nothing has to be
 restarted. They go before what the URL has. A login that is refused is waited for then, as the file may be renewed.

@@ -44,14 +44,7 @@ func TestExecUnavailable(t *testing.T) {
 			server := oneQueue(t)
 			dir := t.TempDir()
 			script := filepath.Join(dir, "handle.sh")
-			repair := func() {
-				t.Helper()
-				scripts.Write(t, script+".new", good)
-				if err := os.Rename(script+".new", script); err != nil {
-					t.Fatal(err)
-				}
-			}
-			repair()
+			scripts.Write(t, script, good)
 			p := prepareAlone(t, "consume", "--queue", "q", "--url", server.URL(), "--exec", "./handle.sh", "--concurrency", "2", "--attempts", "1", "--breaker", "3:10ms")
 			p.cmd.Dir = dir
 			p.start()
@@ -64,7 +57,7 @@ func TestExecUnavailable(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.logs("(3 times in a row); no attempt is counted: to be paused for 10ms, then one message is tried")
-			repair()
+			scripts.Write(t, script, good)
 			rabbittest.Eventually(t, patience, "all are handled", func() bool { return acknowledged(server) == 4 })
 			p.signal(syscall.SIGTERM)
 			p.wait(0)

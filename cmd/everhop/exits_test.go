@@ -126,11 +126,7 @@ func TestExecArgvUnavailable(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.logs("command: cannot be started")
-			os.Remove(script)
-			scripts.Write(t, script+".new", "#!/bin/sh\necho $EVERHOP_ATTEMPT\n")
-			if err := os.Rename(script+".new", script); err != nil {
-				t.Fatal(err)
-			}
+			scripts.Write(t, script, "#!/bin/sh\necho $EVERHOP_ATTEMPT\n")
 			p.wait(0)
 			if got := p.stdout.String(); got != "1\n" || len(server.Messages("q.parked")) > 0 {
 				t.Errorf("standard output %q; %s", got, &p.stderr)

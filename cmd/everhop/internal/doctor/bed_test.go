@@ -100,10 +100,10 @@ func (b *bed) heartbeat(interval time.Duration) {
 	b.url = server.URL() + "?heartbeat=600"
 }
 
-// script is the path of one that says text.
-func (b *bed) script(text string) (path string) {
+// file is the path of one that says text, and can be run.
+func (b *bed) file(text string) (path string) {
 	b.Helper()
-	path = filepath.Join(b.TempDir(), "handle")
+	path = filepath.Join(b.TempDir(), "file")
 	scripts.Write(b.T, path, text)
 	return path
 }

@@ -7,14 +7,21 @@ import (
 	"testing"
 )
 
-// Write makes, or replaces, a script that can be run as soon as this returns. While a file is open for writing, to run it is
-// refused with "text file busy", and a process that is started meanwhile holds a copy of what is open until its own program runs:
-// so none is started while the script is written.
+// Write makes a script, or replaces one at once. It can be run as soon as this returns. The system refuses to run a file that any
+// process has open for writing ("text file busy"), and a process that is being started has copies of our open files until its own
+// program runs. So none is started while the file is open.
 func Write(t testing.TB, path, text string) {
 	t.Helper()
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+	if err := write(path+".new", text); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(path, text string) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(path, []byte(text), 0o700)
 }

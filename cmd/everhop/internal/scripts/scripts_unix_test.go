@@ -24,7 +24,10 @@ func TestWriteWhileAProcessStarts(t *testing.T) {
 				case <-done:
 					return
 				default:
-					_ = exec.Command("true").Run()
+					if err := exec.Command("true").Run(); err != nil {
+						t.Error(err)
+						return
+					}
 				}
 			}
 		})
